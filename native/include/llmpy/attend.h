@@ -1,0 +1,78 @@
+// attend: y[t,h] = sum over j of softmax(scale q[t,h].k[j])[j] * v[j], over the tokens j that t may see
+//
+// A streaming softmax over pages of 64 tokens: a running maximum, a running sum and the weighted values so far, for each
+// query; the scores of one page at a time are all that is ever written. One new token reads all keys and values once, so
+// memory bandwidth is the limit; query heads that share a key head are taken together, and so are the tokens of a prompt.
+//
+//   q        f32         [rows, n_head, d_key]      y  f32 [rows, n_head * d_value]
+//   keys     f16 or f32  [n_kv, d_key, 64]          at byte `keys` of each page: a lane is a token
+//   values   f16 or f32  [n_kv, 64, d_value]        at byte `values` of each page: a lane is a dimension
+//
+// How it is summed, whatever the batch and the threads: scores by fma over d ascending; pages ascending; in a page the 64
+// exponentials pairwise, values by fma over tokens ascending. Pages are cut into segments of 8 at fixed places, whose
+// results are joined in ascending order: a long context is shared between threads by segments.
+// Memory that no token of the session has written may hold anything: what it scores is replaced before it is used.
+// Means the same as `attend` in backends/reference.py, within 1e-5 of the largest value (f32 pages).
+
+#ifndef LLMPY_ATTEND_H
+#define LLMPY_ATTEND_H
+
+#include <stdint.h>
+
+namespace llmpy {
+
+constexpr int32_t kPageTokens = 64;
+constexpr int32_t kSegmentPages = 8;
+constexpr int32_t kSegmentTokens = kSegmentPages * kPageTokens;
+constexpr int32_t kQueryRows = 64;  // queries of one key head that are taken together, unless more share that head
+
+enum class CacheType : int32_t { f16 = 0, f32 = 1 };
+
+struct AttendShape {
+    int32_t n_head, n_kv, d_key, d_value;
+    int64_t keys, values;  // where they begin in a page, in bytes
+    int32_t window;        // tokens a token sees, itself among them; 0: all
+    float scale;
+    CacheType type;
+};
+
+// Rows of one session for a range of key heads.
+struct AttendCall {
+    const AttendShape* shape;
+    const uint64_t* pages;     // addresses of the session's pages, from position 0
+    const int32_t* positions;  // [n_rows], ascending
+    const float* q;
+    float* y;
+    int32_t n_rows;
+    int32_t head_begin, head_end;
+    int32_t segment;   // -1: all segments, and y is written; else only this one, and `partial` is written
+    float* partial;    // attend_state_floats(head_end - head_begin, n_rows, shape)
+    float* scratch;    // attend_scratch_floats(shape), one per thread
+};
+
+// How many rows may be taken together, and for so many rows how many key heads.
+inline int32_t attend_rows(const AttendShape& s) {
+    const int32_t group = s.n_head / s.n_kv;
+    return group >= kQueryRows ? 1 : kQueryRows / group;
+}
+inline int32_t attend_heads(const AttendShape& s, int32_t n_rows) {
+    const int32_t queries = n_rows * (s.n_head / s.n_kv);
+    return queries >= kQueryRows ? 1 : kQueryRows / queries;
+}
+
+inline int64_t padded_values(const AttendShape& s) {
+    return (s.d_value + 15) / 16 * 16;
+}
+// Maxima, sums and weighted values of `queries` queries.
+inline int64_t attend_state_floats(int64_t queries, const AttendShape& s) {
+    return queries * (2 + padded_values(s));
+}
+inline int64_t attend_scratch_floats(const AttendShape& s) {
+    const int64_t group = s.n_head / s.n_kv;
+    const int64_t queries = group > kQueryRows ? group : kQueryRows;
+    return queries * s.d_key + 2 * attend_state_floats(queries, s) + 64;
+}
+
+}  // namespace llmpy
+
+#endif

@@ -1,0 +1,83 @@
+// linear: y[t,o] = sum over i of x[t,i] * w[o,i]  (+ bias[o])  (+ what y[t,o] held)
+//
+// Where inference spends its time. One token reads every weight once, so memory bandwidth is the limit; a prompt of
+// many tokens reuses each weight, so arithmetic is. Both live behind this one function: the caller never chooses.
+//
+//   x   f32   [tokens, inputs]    rows `stride` apart; `prepare` turns it into a LinearInput, once for all linears of x
+//   w   any   [outputs, inputs]   as `pack` left it: tiles of 16 outputs, the last one filled up with zeros
+//   y   f32   [tokens, outputs]   rows `y_stride` apart, must not overlap x
+//
+// How it is summed, in every path, so that the same input gives the same bits: inputs are taken in groups of 256 in
+// ascending order, y = fma(f, activation scale, y) for each group. With weights of blocks, the activations of a group
+// are rounded to int8 with one scale, f = fma(integer dot product, weight scale, f) over the blocks of the group in
+// ascending order, and minima join by fma with the sums of the activations. With F32, F16 and BF16 weights nothing is
+// rounded, f = fma(x, w, f) in ascending order, and the scale is 1.
+//
+// Threads: no function here starts any. Different ranges of tiles or tokens may run at once, on the same input.
+// Means the same as `linear` in backends/reference.py: within 1e-5 relative for float weights, within the rounding of
+// activations (about 7e-3 relative RMS for Gaussian ones) for the others.
+// An activation that is not finite makes outputs of its token that are not: with weights in blocks, all of them NaN.
+
+#ifndef LLMPY_LINEAR_H
+#define LLMPY_LINEAR_H
+
+#include "llmpy/kernels.h"
+
+namespace llmpy {
+
+constexpr int64_t tile_rows = 16;     // outputs in a tile
+constexpr int64_t group_width = 256;  // inputs that share an activation scale, and the width of a K block
+constexpr int64_t linear_alignment = 64;
+
+// Whether linear can read weights of this type: a known one, and rows of whole blocks.
+bool linear_supports(WeightType type, int64_t inputs);
+
+// Bytes of one row in the file's layout.
+int64_t row_bytes(WeightType type, int64_t inputs);
+
+int64_t tile_count(int64_t outputs);
+int64_t packed_tile_bytes(WeightType type, int64_t inputs);
+inline int64_t packed_bytes(WeightType type, int64_t outputs, int64_t inputs) {
+    return tile_count(outputs) * packed_tile_bytes(type, inputs);
+}
+
+// Activations as linear wants them. `int8` for weights of blocks, `floats` for F32, F16, BF16.
+enum class InputKind : int32_t { floats, int8 };
+InputKind linear_input_kind(WeightType type);
+int64_t linear_input_bytes(InputKind kind, int64_t tokens, int64_t inputs);
+
+struct LinearInput {
+    InputKind kind;
+    int64_t tokens;
+    int64_t inputs;
+    void* data;  // linear_input_bytes(...), aligned to linear_alignment
+};
+
+struct LinearCall {
+    WeightType type;
+    int64_t outputs;
+    int64_t inputs;
+    const void* packed;  // packed_bytes(...), aligned to linear_alignment
+    const LinearInput* input;
+    int64_t token_begin, token_end;  // rows of the input and of y
+    int64_t tile_begin, tile_end;
+    float* y;
+    int64_t y_stride;
+    const float* bias;  // f32 [outputs], or null
+    bool accumulate;    // y = (sum (+ bias)) + y
+    void* scratch;      // linear_scratch_bytes(), aligned to linear_alignment, one per thread
+};
+
+int64_t linear_scratch_bytes();
+
+// How many tiles a thread should take at a time so that the work is shared evenly and a piece is worth its start.
+int64_t linear_chunk_tiles(WeightType type, int64_t outputs, int64_t inputs, int64_t tokens, int64_t threads);
+
+// LinearKernels::pack     `rows` in the file's layout -> tiles [tile_begin, tile_end) of `packed`
+// LinearKernels::unpack   one row back to float32: the numbers that dequantize_row gives
+// LinearKernels::prepare  rows [token_begin, token_end) of x, `stride` floats apart -> `input`
+// LinearKernels::linear   as above
+
+}  // namespace llmpy
+
+#endif

@@ -1,0 +1,57 @@
+// ops: the table of all kernels but the linear ones, which each instruction set provides.
+//
+// Every one is a plain loop on the calling thread; who calls splits the work by rows, heads or ranges. What an element of a
+// result is computed from, and in which order, never depends on the split.
+
+#ifndef LLMPY_OPS_H
+#define LLMPY_OPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "llmpy/attend.h"
+#include "llmpy/kernels.h"
+
+namespace llmpy {
+
+struct OpKernels {
+    // y[r,i] = x[r,i] / sqrt(mean of x[r]^2 + eps) * w[i]; y may be x
+    void (*rms_norm)(const float* x, const float* w, float eps, int64_t rows, int64_t width, float* y);
+    // In place, the first 2 * n_pairs values of each of `n_heads` vectors of `width`, by cos[i] and sin[i];
+    // neox: pairs are i and i + n_pairs, else 2i and 2i + 1.
+    void (*rope)(float* x, const float* cos, const float* sin, int64_t n_heads, int64_t width, int64_t n_pairs, bool neox);
+    // Elementwise over n values; y may be a or b.
+    void (*add)(const float* a, const float* b, int64_t n, float* y);
+    void (*mul)(const float* a, const float* b, int64_t n, float* y);
+    void (*scale)(const float* a, float factor, int64_t n, float* y);
+    void (*silu)(const float* a, int64_t n, float* y);
+    void (*silu_mul)(const float* a, const float* b, int64_t n, float* y);  // silu(a) * b
+    void (*add_scaled)(const float* a, float factor, int64_t n, float* y);  // y += factor * a
+    // One head's values x [d] of a token into its slot of a page: keys [d, 64], values [64, d].
+    void (*store_key)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);
+    void (*store_value)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);
+    // See attend.h; `attend_join` writes y from the partial results of segments 0 .. n-1, `stride` floats apart.
+    void (*attend)(const AttendCall& call);
+    void (*attend_join)(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments);
+};
+
+// One instruction set: all its kernels.
+struct Level {
+    const char* name;
+    const LinearKernels* linear;
+    const OpKernels* ops;
+};
+
+extern const Level level_portable;
+extern const Level level_avx2;
+extern const Level level_avx512;
+extern const Level level_neon;
+
+// By number, best last; null beyond the last one that this build has.
+const Level* level_of(int32_t number);
+// Whether this processor and operating system can run it.
+bool level_runs_here(int32_t number);
+
+}  // namespace llmpy
+
+#endif

@@ -1,0 +1,41 @@
+// os: everything that differs between operating systems; os.cpp is the only file that includes their headers.
+
+#ifndef LLMPY_OS_H
+#define LLMPY_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace llmpy {
+
+// A lock with one condition. `wait` gives the lock up while asleep and may return without cause.
+struct Monitor;
+extern Monitor workers_monitor;  // of the thread pool's sleepers
+extern Monitor turns_monitor;    // of the plans that share the pool
+
+void lock(Monitor& monitor);
+void unlock(Monitor& monitor);
+void wait(Monitor& monitor);
+void wake_all(Monitor& monitor);
+// As if new: for a forked child, whose parent may have been inside.
+void reset(Monitor& monitor);
+
+// Starts `body(context)` on a thread of its own that receives no signals; false if the system refuses.
+bool start_thread(void (*body)(void*), void* context);
+
+// Calls `in_child` in each forked child (nothing where there is no fork).
+void after_fork(void (*in_child)());
+
+uint64_t nanoseconds();
+void yield_processor();
+
+// Memory of zeros at a 64-byte boundary, in huge pages where it is large; null when there is none.
+void* allocate(size_t bytes);
+void release(void* memory, size_t bytes);
+
+// Arm only: whether the processor has the dot product instructions that the NEON level needs.
+bool arm_has_dot_product();
+
+}  // namespace llmpy
+
+#endif

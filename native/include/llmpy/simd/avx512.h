@@ -1,0 +1,201 @@
+// simd/avx512: the vocabulary on AVX-512 (F, BW, DQ, VL, VNNI) with F16C and FMA. See simd/common.h.
+
+#ifndef LLMPY_SIMD_LEVEL
+#define LLMPY_SIMD_LEVEL avx512
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC's own header reads deliberately undefined vectors and warns about it (its bug 105593).
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
+
+#include "llmpy/simd/common.h"
+
+namespace llmpy {
+namespace {
+
+struct F32x16 {
+    __m512 v;
+};
+struct I32x16 {
+    __m512i v;
+};
+struct U8x64 {
+    __m512i v;
+};
+struct Mask16 {
+    __mmask16 v;
+};
+
+LLMPY_INLINE Mask16 first_lanes(int n) { return {static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u)}; }
+
+// ---- floats
+
+LLMPY_INLINE F32x16 set1(float x) { return {_mm512_set1_ps(x)}; }
+LLMPY_INLINE F32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+LLMPY_INLINE F32x16 load_part(const float* p, int n) { return {_mm512_maskz_loadu_ps(first_lanes(n).v, p)}; }
+LLMPY_INLINE void store(float* p, F32x16 a) { _mm512_storeu_ps(p, a.v); }
+LLMPY_INLINE void store_part(float* p, F32x16 a, int n) { _mm512_mask_storeu_ps(p, first_lanes(n).v, a.v); }
+LLMPY_INLINE F32x16 operator+(F32x16 a, F32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+LLMPY_INLINE F32x16 operator-(F32x16 a, F32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+LLMPY_INLINE F32x16 operator*(F32x16 a, F32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+LLMPY_INLINE F32x16 operator/(F32x16 a, F32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+// a * b + c
+LLMPY_INLINE F32x16 fma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// The second operand where either is NaN.
+LLMPY_INLINE F32x16 max(F32x16 a, F32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+LLMPY_INLINE F32x16 min(F32x16 a, F32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
+LLMPY_INLINE Mask16 less(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
+LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
+
+// ---- integers
+
+LLMPY_INLINE I32x16 set1(int32_t x) { return {_mm512_set1_epi32(x)}; }
+LLMPY_INLINE I32x16 load(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
+LLMPY_INLINE void store(int32_t* p, I32x16 a) { _mm512_storeu_si512(p, a.v); }
+LLMPY_INLINE I32x16 operator+(I32x16 a, I32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
+LLMPY_INLINE I32x16 operator-(I32x16 a, I32x16 b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+LLMPY_INLINE I32x16 operator&(I32x16 a, I32x16 b) { return {_mm512_and_si512(a.v, b.v)}; }
+LLMPY_INLINE I32x16 max(I32x16 a, I32x16 b) { return {_mm512_max_epi32(a.v, b.v)}; }
+template <int n>
+LLMPY_INLINE I32x16 shift_left(I32x16 a) {
+    return {_mm512_slli_epi32(a.v, n)};
+}
+template <int n>
+LLMPY_INLINE I32x16 shift_right_signed(I32x16 a) {
+    return {_mm512_srai_epi32(a.v, n)};
+}
+// 16 bytes, one per lane
+LLMPY_INLINE I32x16 load_i8(const void* p) {
+    return {_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+LLMPY_INLINE I32x16 load_u8(const void* p) {
+    return {_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+// The low byte of each lane.
+LLMPY_INLINE void store_i8(int8_t* p, I32x16 a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+
+// ---- between them
+
+LLMPY_INLINE F32x16 to_f32(I32x16 a) { return {_mm512_cvtepi32_ps(a.v)}; }
+// To the nearest integer, ties to even; of NaN and what does not fit: some integer.
+LLMPY_INLINE I32x16 to_i32(F32x16 a) { return {_mm512_cvtps_epi32(a.v)}; }
+LLMPY_INLINE I32x16 bits_of(F32x16 a) { return {_mm512_castps_si512(a.v)}; }
+LLMPY_INLINE F32x16 as_f32(I32x16 a) { return {_mm512_castsi512_ps(a.v)}; }
+LLMPY_INLINE I32x16 as_i32(U8x64 a) { return {a.v}; }
+LLMPY_INLINE F32x16 absolute(F32x16 a) { return as_f32(bits_of(a) & set1(0x7fffffff)); }
+
+// ---- half precision in memory
+
+LLMPY_INLINE F32x16 load_f16(const uint16_t* p) {
+    return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+LLMPY_INLINE F32x16 load_f16_part(const uint16_t* p, int n) {
+    return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n).v, p))};
+}
+LLMPY_INLINE void store_f16(uint16_t* p, F32x16 a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+LLMPY_INLINE void store_f16_part(uint16_t* p, F32x16 a, int n) {
+    _mm256_mask_storeu_epi16(p, first_lanes(n).v, _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+LLMPY_INLINE F32x16 load_bf16(const uint16_t* p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
+}
+
+// ---- one number from sixteen, always in this order: lanes i and i + 8, then i + 4, i + 2, i + 1
+
+LLMPY_INLINE float sum(F32x16 a) {
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
+    const __m256 by8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), high);
+    const __m128 by4 = _mm_add_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps(by8, 1));
+    const __m128 by2 = _mm_add_ps(by4, _mm_movehl_ps(by4, by4));
+    return _mm_cvtss_f32(_mm_add_ss(by2, _mm_shuffle_ps(by2, by2, 1)));
+}
+LLMPY_INLINE float max_lane(F32x16 a) {
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
+    const __m256 by8 = _mm256_max_ps(_mm512_castps512_ps256(a.v), high);
+    const __m128 by4 = _mm_max_ps(_mm256_castps256_ps128(by8), _mm256_extractf128_ps(by8, 1));
+    const __m128 by2 = _mm_max_ps(by4, _mm_movehl_ps(by4, by4));
+    return _mm_cvtss_f32(_mm_max_ss(by2, _mm_shuffle_ps(by2, by2, 1)));
+}
+LLMPY_INLINE int32_t sum(I32x16 a) { return _mm512_reduce_add_epi32(a.v); }
+
+// ---- bytes
+
+LLMPY_INLINE U8x64 load_bytes(const void* p) { return {_mm512_loadu_si512(p)}; }
+LLMPY_INLINE void store_bytes(void* p, U8x64 a) { _mm512_storeu_si512(p, a.v); }
+LLMPY_INLINE U8x64 set1_byte(int x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
+// The same four bytes in every lane, the lowest first.
+LLMPY_INLINE U8x64 set1_bytes_of_lane(int32_t x) { return {_mm512_set1_epi32(x)}; }
+LLMPY_INLINE U8x64 operator&(U8x64 a, U8x64 b) { return {_mm512_and_si512(a.v, b.v)}; }
+LLMPY_INLINE U8x64 operator|(U8x64 a, U8x64 b) { return {_mm512_or_si512(a.v, b.v)}; }
+// (a & mask) | b in one instruction
+LLMPY_INLINE U8x64 masked_or(U8x64 a, U8x64 mask, U8x64 b) {
+    return {_mm512_ternarylogic_epi32(a.v, mask.v, b.v, 0xea)};
+}
+// The four bytes of a lane shifted as one number, first byte lowest.
+template <int n>
+LLMPY_INLINE U8x64 shift_right(U8x64 a) {
+    if constexpr (n == 0) return a;
+    return {_mm512_srli_epi32(a.v, n)};
+}
+template <int n>
+LLMPY_INLINE U8x64 shift_left(U8x64 a) {
+    if constexpr (n == 0) return a;
+    return {_mm512_slli_epi32(a.v, n)};
+}
+// Byte i of each lane as a number from 0 to 255.
+template <int i>
+LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {
+    if constexpr (i == 3) return {_mm512_srli_epi32(a.v, 24)};
+    const int x = static_cast<int>(0x80808000u | i);
+    return {_mm512_shuffle_epi8(a.v, _mm512_add_epi32(_mm512_set1_epi32(x), _mm512_set4_epi32(12, 8, 4, 0)))};
+}
+
+// ---- products of weights with 8-bit activations
+
+// Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
+constexpr bool weights_are_offset = true;
+
+// One lane's sum over k of weight * activation, from `start` on. Weights have `bits` bits, unsigned; 8-bit ones are
+// signed unless `weights_are_offset`. `a` points at the activations of the group of `quads` quads that `q` counts.
+template <int bits>
+struct Dot {
+    __m512i total;
+
+    LLMPY_INLINE void start(I32x16 first) { total = first.v; }
+    template <int q, int quads>
+    LLMPY_INLINE void add(U8x64 weights, const int8_t* a) {
+        total = _mm512_dpbusd_epi32(total, weights.v, _mm512_set1_epi32(read<int32_t>(a + 4 * q)));
+    }
+    LLMPY_INLINE I32x16 result() const { return {total}; }
+};
+
+// sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
+LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
+    return {_mm512_dpwssd_epi32(sum.v, weights.v, _mm512_set1_epi32(pair))};
+}
+
+// How many F32x16 the registers hold.
+constexpr int vectors_in_registers = 32;
+
+// ---- memory
+
+LLMPY_INLINE void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+LLMPY_INLINE void prefetch_l1(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+}  // namespace
+}  // namespace llmpy
+
+#include "llmpy/simd/math.h"
+
+#endif

@@ -1,0 +1,253 @@
+// simd/portable: the vocabulary in plain C++, the one to read first. See simd/common.h.
+//
+// Of GCC's and clang's vector types: operators work lane by lane, and the compiler makes of them what the machine has.
+// Little-endian machines only (a lane's first byte is its lowest), as the files are.
+
+#ifndef LLMPY_SIMD_LEVEL
+#define LLMPY_SIMD_LEVEL portable
+
+#include "llmpy/simd/common.h"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "native kernels need a little-endian machine"
+#endif
+
+namespace llmpy {
+namespace {
+
+typedef float Float4 __attribute__((vector_size(16)));
+typedef int32_t Int4 __attribute__((vector_size(16)));
+typedef uint32_t Word4 __attribute__((vector_size(16)));
+
+struct F32x16 {
+    Float4 v[4];
+};
+struct I32x16 {
+    Int4 v[4];
+};
+struct U8x64 {
+    Word4 v[4];
+};
+struct Mask16 {
+    Int4 v[4];  // -1 for true, 0 for false
+};
+
+// A vector whose part i is f(i).
+template <class Vector, class Part>
+LLMPY_INLINE Vector parts(const Part& f) {
+    return Vector{{f(0), f(1), f(2), f(3)}};
+}
+#define LLMPY_PARTS(Vector, expression) parts<Vector>([&]([[maybe_unused]] int i) LLMPY_LAMBDA { return expression; })
+
+LLMPY_INLINE Mask16 first_lanes(int n) { return LLMPY_PARTS(Mask16, ((Int4{0, 1, 2, 3} + 4 * i) < n)); }
+
+// ---- floats
+
+LLMPY_INLINE F32x16 set1(float x) { return LLMPY_PARTS(F32x16, (Float4{x, x, x, x})); }
+LLMPY_INLINE F32x16 load(const float* p) { return read<F32x16>(p); }
+LLMPY_INLINE F32x16 load_part(const float* p, int n) {
+    F32x16 out = {};
+    memcpy(&out, p, static_cast<size_t>(lesser(n, 16)) * sizeof *p);
+    return out;
+}
+LLMPY_INLINE void store(float* p, F32x16 a) { write(p, a); }
+LLMPY_INLINE void store_part(float* p, F32x16 a, int n) {
+    memcpy(p, &a, static_cast<size_t>(lesser(n, 16)) * sizeof *p);
+}
+LLMPY_INLINE F32x16 operator+(F32x16 a, F32x16 b) { return LLMPY_PARTS(F32x16, a.v[i] + b.v[i]); }
+LLMPY_INLINE F32x16 operator-(F32x16 a, F32x16 b) { return LLMPY_PARTS(F32x16, a.v[i] - b.v[i]); }
+LLMPY_INLINE F32x16 operator*(F32x16 a, F32x16 b) { return LLMPY_PARTS(F32x16, a.v[i] * b.v[i]); }
+LLMPY_INLINE F32x16 operator/(F32x16 a, F32x16 b) { return LLMPY_PARTS(F32x16, a.v[i] / b.v[i]); }
+// a * b + c: rounded once where the machine has such an instruction, else twice (a library call would cost fifty
+// times).
+LLMPY_INLINE F32x16 fma(F32x16 a, F32x16 b, F32x16 c) {
+#ifdef __FP_FAST_FMAF
+    const auto one = [&](int i, int lane) { return __builtin_fmaf(a.v[i][lane], b.v[i][lane], c.v[i][lane]); };
+    return LLMPY_PARTS(F32x16, (Float4{one(i, 0), one(i, 1), one(i, 2), one(i, 3)}));
+#else
+    return a * b + c;
+#endif
+}
+LLMPY_INLINE I32x16 bits_of(F32x16 a) { return read<I32x16>(&a); }
+LLMPY_INLINE F32x16 as_f32(I32x16 a) { return read<F32x16>(&a); }
+LLMPY_INLINE Mask16 less(F32x16 a, F32x16 b) { return LLMPY_PARTS(Mask16, a.v[i] < b.v[i]); }
+LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) {
+    const I32x16 y = bits_of(yes), n = bits_of(no);
+    return as_f32(LLMPY_PARTS(I32x16, (y.v[i] & m.v[i]) | (n.v[i] & ~m.v[i])));
+}
+// The second operand where either is NaN.
+LLMPY_INLINE F32x16 max(F32x16 a, F32x16 b) { return select(less(b, a), a, b); }
+LLMPY_INLINE F32x16 min(F32x16 a, F32x16 b) { return select(less(a, b), a, b); }
+
+// ---- integers, which wrap around and are therefore computed without sign
+
+LLMPY_INLINE U8x64 words(I32x16 a) { return read<U8x64>(&a); }
+LLMPY_INLINE I32x16 as_i32(U8x64 a) { return read<I32x16>(&a); }
+LLMPY_INLINE I32x16 set1(int32_t x) { return LLMPY_PARTS(I32x16, (Int4{x, x, x, x})); }
+LLMPY_INLINE I32x16 load(const int32_t* p) { return read<I32x16>(p); }
+LLMPY_INLINE void store(int32_t* p, I32x16 a) { write(p, a); }
+LLMPY_INLINE I32x16 operator+(I32x16 a, I32x16 b) {
+    const U8x64 x = words(a), y = words(b);
+    return as_i32(LLMPY_PARTS(U8x64, x.v[i] + y.v[i]));
+}
+LLMPY_INLINE I32x16 operator-(I32x16 a, I32x16 b) {
+    const U8x64 x = words(a), y = words(b);
+    return as_i32(LLMPY_PARTS(U8x64, x.v[i] - y.v[i]));
+}
+LLMPY_INLINE I32x16 operator&(I32x16 a, I32x16 b) { return LLMPY_PARTS(I32x16, a.v[i] & b.v[i]); }
+LLMPY_INLINE I32x16 max(I32x16 a, I32x16 b) {
+    return LLMPY_PARTS(I32x16, (a.v[i] & (a.v[i] > b.v[i])) | (b.v[i] & (a.v[i] <= b.v[i])));
+}
+template <int n>
+LLMPY_INLINE I32x16 shift_left(I32x16 a) {
+    const U8x64 x = words(a);
+    return as_i32(LLMPY_PARTS(U8x64, x.v[i] << n));
+}
+template <int n>
+LLMPY_INLINE I32x16 shift_right_signed(I32x16 a) {
+    return LLMPY_PARTS(I32x16, a.v[i] >> n);
+}
+// 16 bytes, one per lane
+LLMPY_INLINE I32x16 load_i8(const void* p) {
+    int32_t lanes[16];
+    for (int i = 0; i < 16; ++i) lanes[i] = static_cast<const int8_t*>(p)[i];
+    return load(lanes);
+}
+LLMPY_INLINE I32x16 load_u8(const void* p) { return load_i8(p) & set1(255); }
+// Each lane, which must lie in -128..127.
+LLMPY_INLINE void store_i8(int8_t* p, I32x16 a) {
+    int32_t lanes[16];
+    store(lanes, a);
+    for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(lanes[i]);
+}
+
+// ---- between them
+
+LLMPY_INLINE F32x16 to_f32(I32x16 a) { return LLMPY_PARTS(F32x16, __builtin_convertvector(a.v[i], Float4)); }
+// To the nearest integer, ties to even, for numbers within 2^22; of NaN and larger ones: some integer.
+// Adding 1.5 * 2^23 leaves the integer in the low bits, whatever the number is.
+LLMPY_INLINE I32x16 to_i32(F32x16 a) { return bits_of(a + set1(12582912.0f)) - set1(0x4b400000); }
+LLMPY_INLINE F32x16 absolute(F32x16 a) { return as_f32(bits_of(a) & set1(0x7fffffff)); }
+
+// ---- half precision in memory
+
+LLMPY_INLINE F32x16 load_f16_part(const uint16_t* p, int n) {
+    float lanes[16] = {};
+    for (int i = 0; i < n && i < 16; ++i) lanes[i] = f32_from_f16(p[i]);
+    return load(lanes);
+}
+// Not inlined: long, and compilers would repeat it hundreds of times.
+LLMPY_NOINLINE F32x16 load_f16(const uint16_t* p) { return load_f16_part(p, 16); }
+LLMPY_INLINE void store_f16_part(uint16_t* p, F32x16 a, int n) {
+    float lanes[16];
+    store(lanes, a);
+    for (int i = 0; i < n && i < 16; ++i) p[i] = f16_from_f32(lanes[i]);
+}
+LLMPY_INLINE void store_f16(uint16_t* p, F32x16 a) { store_f16_part(p, a, 16); }
+LLMPY_INLINE F32x16 load_bf16(const uint16_t* p) {
+    float lanes[16];
+    for (int i = 0; i < 16; ++i) lanes[i] = f32_from_bf16(p[i]);
+    return load(lanes);
+}
+
+// ---- one number from sixteen, always in this order: lanes i and i + 8, then i + 4, i + 2, i + 1
+
+LLMPY_INLINE float sum(F32x16 a) {
+    const Float4 by4 = (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]);
+    return (by4[0] + by4[2]) + (by4[1] + by4[3]);
+}
+LLMPY_INLINE float max_lane(F32x16 a) {
+    float lanes[16];
+    store(lanes, a);
+    for (int half = 8; half > 0; half /= 2) {
+        for (int i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    }
+    return lanes[0];
+}
+LLMPY_INLINE int32_t sum(I32x16 a) {
+    const U8x64 x = words(a);
+    const Word4 by4 = (x.v[0] + x.v[2]) + (x.v[1] + x.v[3]);
+    return static_cast<int32_t>(by4[0] + by4[1] + by4[2] + by4[3]);
+}
+
+// ---- bytes
+
+LLMPY_INLINE U8x64 load_bytes(const void* p) { return read<U8x64>(p); }
+LLMPY_INLINE void store_bytes(void* p, U8x64 a) { write(p, a); }
+// The same four bytes in every lane, the lowest first.
+LLMPY_INLINE U8x64 set1_bytes_of_lane(int32_t x) { return words(set1(x)); }
+LLMPY_INLINE U8x64 set1_byte(int x) {
+    return set1_bytes_of_lane(static_cast<int32_t>(static_cast<uint32_t>(x & 255) * 0x01010101u));
+}
+LLMPY_INLINE U8x64 operator&(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, a.v[i] & b.v[i]); }
+LLMPY_INLINE U8x64 operator|(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, a.v[i] | b.v[i]); }
+// (a & mask) | b
+LLMPY_INLINE U8x64 masked_or(U8x64 a, U8x64 mask, U8x64 b) { return (a & mask) | b; }
+// The four bytes of a lane shifted as one number, first byte lowest.
+template <int n>
+LLMPY_INLINE U8x64 shift_right(U8x64 a) {
+    return LLMPY_PARTS(U8x64, a.v[i] >> n);
+}
+template <int n>
+LLMPY_INLINE U8x64 shift_left(U8x64 a) {
+    return LLMPY_PARTS(U8x64, a.v[i] << n);
+}
+// Byte n of each lane as a number from 0 to 255.
+template <int n>
+LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {
+    return as_i32(shift_right<8 * n>(a)) & set1(255);
+}
+
+// ---- products of weights with 8-bit activations
+
+// Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
+constexpr bool weights_are_offset = false;
+
+// total += what `Dot` below says, for one quad. Not inlined for the same reason as load_f16.
+template <bool is_signed>
+LLMPY_NOINLINE void add_products_of_quad(I32x16& total, const U8x64& weights, const int8_t* a) {
+    for (int row = 0; row < 16; ++row) {
+        const uint8_t* w = reinterpret_cast<const uint8_t*>(&weights) + 4 * row;
+        int sum = 0;
+        for (int i = 0; i < 4; ++i) sum += (is_signed ? static_cast<int8_t>(w[i]) : w[i]) * a[i];
+        total.v[row / 4][row % 4] += sum;
+    }
+}
+
+// One lane's sum over k of weight * activation, from `start` on. Weights have `bits` bits, unsigned; 8-bit ones are
+// signed unless `weights_are_offset`. `a` points at the activations of the group of `quads` quads that `q` counts.
+template <int bits>
+struct Dot {
+    I32x16 total;
+
+    LLMPY_INLINE void start(I32x16 first) { total = first; }
+    template <int q, int quads>
+    LLMPY_INLINE void add(U8x64 weights, const int8_t* a) {
+        add_products_of_quad<bits == 8>(total, weights, a + 4 * q);
+    }
+    LLMPY_INLINE I32x16 result() const { return total; }
+};
+
+// sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
+LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
+    const I32x16 second = as_i32(weights), first = shift_left<16>(second);
+    const int low = static_cast<int16_t>(pair & 0xffff), high = pair >> 16;
+    return LLMPY_PARTS(I32x16, sum.v[i] + (first.v[i] >> 16) * low + (second.v[i] >> 16) * high);
+}
+
+#undef LLMPY_PARTS
+
+// How many F32x16 the registers hold.
+constexpr int vectors_in_registers = 8;
+
+// ---- memory
+
+LLMPY_INLINE void prefetch_l2(const void*) {}
+LLMPY_INLINE void prefetch_l1(const void*) {}
+
+}  // namespace
+}  // namespace llmpy
+
+#include "llmpy/simd/math.h"
+
+#endif

@@ -1,0 +1,320 @@
+// attend.inl: see attend.h; compiled once per level. Includes ops.inl's loads and stores of cached values.
+
+namespace llmpy {
+namespace {
+
+// Products of some queries with some vectors at a time: as many accumulators as the registers hold.
+template <int queries>
+constexpr int vectors_at_once() {
+    constexpr int n = kAccumulators / queries;
+    return n < 1 ? 1 : n > 4 ? 4 : n;
+}
+constexpr int kPageVectors = kPageTokens / 16;
+
+// What has been summed for some queries: sums [queries], maxima [queries], weighted values [queries, padded].
+// A maximum of -inf means that no token was seen yet.
+struct State {
+    float* most;
+    float* total;
+    float* values;
+
+    State(float* memory, int64_t queries) : most(memory), total(memory + queries), values(memory + 2 * queries) {}
+};
+
+// scores[r][j] = q[r] . key j, for the 64 keys [d, 64] of one head in a page
+template <int queries, class T>
+void score_page(const float* q, const T* keys, int64_t d, float* scores) {
+    constexpr int vectors = vectors_at_once<queries>();
+    for (int at = 0; at < kPageVectors; at += vectors) {
+        F32x16 sum[queries][vectors];
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = set1(0.0f); });
+        });
+        const T* key = keys + 16 * at;
+        for (int64_t i = 0; i < d; ++i, key += kPageTokens) {
+            F32x16 k[vectors];
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA { k[v.value] = load_cache(key + 16 * v.value); });
+            unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                const F32x16 x = set1(q[r.value * d + i]);
+                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                    sum[r.value][v.value] = fma(x, k[v.value], sum[r.value][v.value]);
+                });
+            });
+        }
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                store(scores + r.value * kPageTokens + 16 * (at + v.value), sum[r.value][v.value]);
+            });
+        });
+    }
+}
+
+// values[r] += p[r][j] * value j, for tokens first <= j < last of one head's values [64, d] in a page, `width` of the
+// vectors' lanes from dimension `at` on.
+template <int queries, int vectors, bool whole, class T>
+void add_vectors(const float* p, const T* page, int64_t d, int first, int last, float* values,
+                              int64_t padded, int64_t at) {
+    F32x16 sum[queries][vectors];
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            sum[r.value][v.value] = load(values + r.value * padded + at + 16 * v.value);
+        });
+    });
+    const int rest = static_cast<int>(d - at) - 16 * (vectors - 1);
+    const T* row = page + first * d + at;
+    for (int j = first; j < last; ++j, row += d) {
+        F32x16 x[vectors];
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            constexpr bool part = !whole && v.value == vectors - 1;
+            x[v.value] = part ? load_cache_part(row + 16 * v.value, rest) : load_cache(row + 16 * v.value);
+        });
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            const F32x16 weight = set1(p[r.value * kPageTokens + j]);
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                sum[r.value][v.value] = fma(weight, x[v.value], sum[r.value][v.value]);
+            });
+        });
+    }
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            store(values + r.value * padded + at + 16 * v.value, sum[r.value][v.value]);
+        });
+    });
+}
+
+template <int queries, class T>
+void add_values(const float* p, const T* page, int64_t d, int first, int last, float* values,
+                             int64_t padded) {
+    if (first >= last) return;
+    constexpr int vectors = vectors_at_once<queries>();
+    int64_t at = 0;
+    for (; at + 16 * vectors <= d; at += 16 * vectors) {
+        add_vectors<queries, vectors, true>(p, page, d, first, last, values, padded, at);
+    }
+    for (; at + 16 <= d; at += 16) add_vectors<queries, 1, true>(p, page, d, first, last, values, padded, at);
+    if (at < d) add_vectors<queries, 1, false>(p, page, d, first, last, values, padded, at);
+}
+
+// The tokens first <= j < last of a page that a query sees.
+struct Seen {
+    int first, last;
+};
+
+LLMPY_INLINE Seen tokens_seen(int64_t position, int32_t window, int64_t page_start) {
+    const int64_t begin = window > 0 && position + 1 > window ? position + 1 - window : 0;
+    const int64_t first = greater(int64_t{0}, begin - page_start);
+    const int64_t last = lesser(int64_t{kPageTokens}, position + 1 - page_start);
+    return {static_cast<int>(lesser(first, int64_t{kPageTokens})), static_cast<int>(greater(last, int64_t{0}))};
+}
+
+// Scores of one query -> exponentials, in place; the state's maximum and sum move on, its values are scaled to fit.
+LLMPY_INLINE void soften(float* scores, Seen seen, float& most, float& total, float* values, int64_t padded) {
+    F32x16 s[kPageVectors];
+    unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA { s[v.value] = load(scores + 16 * v.value); });
+    if (seen.first > 0 || seen.last < kPageTokens) {
+        const F32x16 never = set1(-__builtin_inff());
+        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+            const int first = greater(seen.first - 16 * v.value, 0), last = greater(seen.last - 16 * v.value, 0);
+            s[v.value] = select(first_lanes(first), never, select(first_lanes(last), s[v.value], never));
+        });
+    }
+    const float top = max_lane(max(max(s[0], s[1]), max(s[2], s[3])));
+    // Never -inf: a score of -inf then counts for nothing instead of making NaN of all.
+    const float now = greater(greater(top, most), -__FLT_MAX__);
+    const F32x16 base = set1(now);
+    unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+        s[v.value] = exp(s[v.value] - base);
+        store(scores + 16 * v.value, s[v.value]);
+    });
+    const float added = sum((s[0] + s[1]) + (s[2] + s[3]));
+    if (now == most) {
+        total += added;
+        return;
+    }
+    float lanes[16];
+    store(lanes, exp(set1(most - now)));
+    const float keep = lanes[0];
+    most = now;
+    total = total * keep + added;
+    for (int64_t i = 0; i < padded; i += 16) store(values + i, load(values + i) * set1(keep));
+}
+
+// One page for `queries` neighbouring queries.
+template <int queries, class T>
+void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, const Seen* seen,
+                            State state, int64_t at, float* scores) {
+    const int64_t padded = padded_values(shape), d = shape.d_value;
+    float* const values = state.values + at * padded;
+    score_page<queries>(q, keys, shape.d_key, scores);
+    int first = 0, last = kPageTokens;
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        constexpr int n = r.value;
+        soften(scores + n * kPageTokens, seen[n], state.most[at + n], state.total[at + n], values + n * padded, padded);
+        first = greater(first, seen[n].first);
+        last = lesser(last, seen[n].last);
+    });
+    if (queries == 1 || (first == 0 && last == kPageTokens)) {
+        add_values<queries>(scores, page, d, first, last, values, padded);
+        return;
+    }
+    // At the edges of what they see, each query alone: a value that one must not see is not even multiplied by 0.
+    const int middle = lesser(greater(first, 0), greater(last, first));
+    last = greater(last, middle);
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        constexpr int n = r.value;
+        add_values<1>(scores + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last),
+                      values + n * padded, padded);
+    });
+    add_values<queries>(scores, page, d, middle, last, values, padded);
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        constexpr int n = r.value;
+        add_values<1>(scores + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last,
+                      values + n * padded, padded);
+    });
+}
+
+// All queries of one key head meet one page.
+template <class T>
+void take_head(const AttendCall& call, const float* q, int32_t n_queries, int64_t page_start, const T* keys,
+                            const T* page, State state, int64_t base) {
+    const AttendShape& shape = *call.shape;
+    const int32_t group = shape.n_head / shape.n_kv;
+    float scores[kQueriesAtOnce * kPageTokens];
+    for (int32_t i = 0; i < n_queries;) {
+        Seen seen[kQueriesAtOnce];
+        int n = 0;
+        for (; n < kQueriesAtOnce && i + n < n_queries; ++n) {
+            seen[n] = tokens_seen(call.positions[(i + n) / group], shape.window, page_start);
+            if (seen[n].first >= seen[n].last) break;
+        }
+        const float* const x = q + int64_t{i} * shape.d_key;
+        unroll<kQueriesAtOnce>([&](auto m) {
+            if (n == m.value + 1) take_page<m.value + 1>(shape, x, keys, page, seen, state, base + i, scores);
+        });
+        i += n > 0 ? n : 1;  // a query may see nothing of the page
+    }
+}
+
+LLMPY_INLINE void forget(State state, int64_t queries, int64_t padded) {
+    for (int64_t i = 0; i < queries; ++i) {
+        state.most[i] = -__builtin_inff();
+        state.total[i] = 0.0f;
+    }
+    for (int64_t i = 0; i < queries * padded; i += 16) store(state.values + i, set1(0.0f));
+}
+
+// What later tokens gave joins what earlier ones gave.
+LLMPY_INLINE void join(State sum, State more, int64_t queries, int64_t padded) {
+    for (int64_t i = 0; i < queries; ++i) {
+        if (more.most[i] == -__builtin_inff()) continue;
+        float* const x = sum.values + i * padded;
+        const float* const y = more.values + i * padded;
+        if (sum.most[i] == -__builtin_inff()) {
+            sum.most[i] = more.most[i];
+            sum.total[i] = more.total[i];
+            for (int64_t j = 0; j < padded; j += 16) store(x + j, load(y + j));
+            continue;
+        }
+        const float now = greater(sum.most[i], more.most[i]);
+        float a[16], b[16];
+        store(a, exp(set1(sum.most[i] - now)));
+        store(b, exp(set1(more.most[i] - now)));
+        sum.most[i] = now;
+        sum.total[i] = sum.total[i] * a[0] + more.total[i] * b[0];
+        for (int64_t j = 0; j < padded; j += 16) store(x + j, fma(load(x + j), set1(a[0]), load(y + j) * set1(b[0])));
+    }
+}
+
+LLMPY_INLINE void finish(const AttendCall& call, State state) {
+    const AttendShape& shape = *call.shape;
+    const int32_t group = shape.n_head / shape.n_kv;
+    const int64_t padded = padded_values(shape), d = shape.d_value;
+    int64_t at = 0;
+    for (int32_t h = call.head_begin; h < call.head_end; ++h) {
+        for (int32_t t = 0; t < call.n_rows; ++t) {
+            for (int32_t g = 0; g < group; ++g, ++at) {
+                float* const y = call.y + (int64_t{t} * shape.n_head + h * group + g) * d;
+                const F32x16 total = set1(state.total[at]);
+                const float* const x = state.values + at * padded;
+                each_vector(
+                    d, [&](int64_t i) LLMPY_LAMBDA { store(y + i, load(x + i) / total); },
+                    [&](int64_t i, int rest) LLMPY_LAMBDA { store_part(y + i, load(x + i) / total, rest); });
+            }
+        }
+    }
+}
+
+template <class T>
+void attend_pages(const AttendCall& call) {
+    const AttendShape& shape = *call.shape;
+    const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
+    const int64_t queries = int64_t{call.head_end - call.head_begin} * n_queries, padded = padded_values(shape);
+    float* const q = call.scratch;
+    float* const here = q + (queries * shape.d_key + 15) / 16 * 16;
+    State state(call.partial != nullptr ? call.partial : here, queries);
+    State total(here + attend_state_floats(queries, shape), queries);
+
+    float* out = q;
+    const F32x16 factor = set1(shape.scale);
+    for (int32_t h = call.head_begin; h < call.head_end; ++h) {
+        for (int32_t t = 0; t < call.n_rows; ++t) {
+            const int64_t n = int64_t{group} * shape.d_key;
+            map1(call.q + (int64_t{t} * shape.n_kv + h) * n, n, out, [&](F32x16 x) LLMPY_LAMBDA { return x * factor; });
+            out += n;
+        }
+    }
+
+    const int64_t oldest = call.positions[0], newest = call.positions[call.n_rows - 1];
+    const int64_t begin = shape.window > 0 && oldest + 1 > shape.window ? oldest + 1 - shape.window : 0;
+    int64_t segment = call.segment >= 0 ? call.segment : begin / kSegmentTokens;
+    const int64_t last_segment = call.segment >= 0 ? call.segment : newest / kSegmentTokens;
+    for (const int64_t first = segment; segment <= last_segment; ++segment) {
+        forget(state, queries, padded);
+        const int64_t page_begin = greater(segment * kSegmentPages, begin / kPageTokens);
+        const int64_t page_end = lesser((segment + 1) * kSegmentPages, newest / kPageTokens + 1);
+        for (int64_t page = page_begin; page < page_end; ++page) {
+            const auto* const bytes = reinterpret_cast<const unsigned char*>(call.pages[page]);
+            const T* const keys = reinterpret_cast<const T*>(bytes + shape.keys);
+            const T* const values = reinterpret_cast<const T*>(bytes + shape.values);
+            for (int32_t h = call.head_begin; h < call.head_end; ++h) {
+                const int64_t base = int64_t{h - call.head_begin} * n_queries;
+                take_head(call, q + base * shape.d_key, n_queries, page * kPageTokens,
+                          keys + int64_t{h} * shape.d_key * kPageTokens,
+                          values + int64_t{h} * shape.d_value * kPageTokens, state, base);
+            }
+        }
+        if (call.segment >= 0) return;
+        if (first == last_segment) return finish(call, state);
+        if (segment == first) {
+            const State swap = state;
+            state = total;
+            total = swap;
+        } else {
+            join(total, state, queries, padded);
+        }
+    }
+    finish(call, total);
+}
+
+void attend(const AttendCall& call) {
+    if (call.shape->type == CacheType::f16) {
+        attend_pages<uint16_t>(call);
+    } else {
+        attend_pages<float>(call);
+    }
+}
+
+void attend_join(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments) {
+    const AttendShape& shape = *call.shape;
+    const int64_t queries =
+        int64_t{call.head_end - call.head_begin} * call.n_rows * (shape.n_head / shape.n_kv);
+    // The first one is summed into: partial results are the caller's to spoil.
+    State total(const_cast<float*>(partials), queries);
+    for (int32_t i = 1; i < n_segments; ++i) {
+        join(total, State(const_cast<float*>(partials) + i * stride, queries), queries, padded_values(shape));
+    }
+    finish(call, total);
+}
+
+}  // namespace
+}  // namespace llmpy

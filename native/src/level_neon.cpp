@@ -1,0 +1,25 @@
+#include "llmpy/simd/neon.h"
+
+#include "llmpy/ops.h"
+
+namespace llmpy {
+namespace {
+constexpr int kQueriesAtOnce = 4;  // in attend
+constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold beside the operands
+}
+}  // namespace llmpy
+
+#include "ops.inl"
+
+#include "attend.inl"
+
+#define LLMPY_LINEAR_KERNELS linear_neon
+#include "linear.inl"
+
+namespace llmpy {
+namespace {
+constexpr OpKernels op_kernels = {rms_norm,  rope,      add,         mul,    scale,       silu_all, silu_mul,
+                                  add_scaled, store_key, store_value, attend, attend_join};
+}
+const Level level_neon = {"neon", &linear_neon, &op_kernels};
+}  // namespace llmpy

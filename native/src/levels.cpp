@@ -1,0 +1,100 @@
+#include <stdint.h>
+#include <string.h>
+
+#include "llmpy/api.h"
+#include "llmpy/ops.h"
+#include "llmpy/os.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define LLMPY_X86 1
+#include <cpuid.h>
+#endif
+
+namespace llmpy {
+namespace {
+
+#if defined(LLMPY_X86)
+
+struct Registers {
+    unsigned a, b, c, d;
+};
+
+Registers cpuid(unsigned leaf, unsigned part) {
+    Registers r{};
+    if (__get_cpuid_count(leaf, part, &r.a, &r.b, &r.c, &r.d) == 0) return Registers{};
+    return r;
+}
+
+bool has(unsigned word, int bit) {
+    return (word >> bit & 1u) != 0;
+}
+
+// What the operating system saves when it switches threads: a vector register it does not save must not be used.
+uint64_t saved_state() {
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return static_cast<uint64_t>(high) << 32 | low;
+}
+
+bool has_avx2() {
+    const Registers one = cpuid(1, 0), seven = cpuid(7, 0);
+    const bool instructions = has(one.c, 12) && has(one.c, 28) && has(one.c, 29) && has(seven.b, 5);  // fma avx f16c avx2
+    return has(one.c, 27) && instructions && (saved_state() & 0x06u) == 0x06u;
+}
+
+bool has_avx512() {
+    const Registers seven = cpuid(7, 0);
+    const bool foundation = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);  // f dq bw vl
+    return has_avx2() && foundation && has(seven.c, 11) && (saved_state() & 0xe6u) == 0xe6u;              // vnni
+}
+
+#endif
+
+const Level* const levels[] = {
+    &level_portable,
+#if defined(LLMPY_X86)
+    &level_avx2,
+    &level_avx512,
+#elif defined(__aarch64__)
+    &level_neon,
+#endif
+};
+
+}  // namespace
+
+const Level* level_of(int32_t number) {
+    constexpr int32_t n = sizeof levels / sizeof levels[0];
+    return number >= 0 && number < n ? levels[number] : nullptr;
+}
+
+bool level_runs_here(int32_t number) {
+    const Level* level = level_of(number);
+    if (level == nullptr) return false;
+#if defined(LLMPY_X86)
+    if (level == &level_avx512) return has_avx512();
+    if (level == &level_avx2) return has_avx2();
+#elif defined(__aarch64__)
+    if (level == &level_neon) return arm_has_dot_product();
+#endif
+    return true;
+}
+
+}  // namespace llmpy
+
+extern "C" {
+
+// Name of level `number`, worst first; null beyond the last.
+LLMPY_API const char* llmpy_level_name(int32_t number) {
+    const llmpy::Level* level = llmpy::level_of(number);
+    return level == nullptr ? nullptr : level->name;
+}
+
+// 1 if this machine can run it.
+LLMPY_API int32_t llmpy_level_runs_here(int32_t number) {
+    return llmpy::level_runs_here(number) ? 1 : 0;
+}
+
+LLMPY_API int32_t llmpy_abi_version(void) {
+    return 1;
+}
+}

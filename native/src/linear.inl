@@ -1,0 +1,77 @@
+// linear: the table of linear kernels of one level. Include after the level's simd header, with LLMPY_LINEAR_KERNELS
+// defined as the table's name. See linear.h for what the functions do, linear_layout.h for where things lie.
+
+#include "linear_float.inl"
+#include "linear_int8.inl"
+#include "linear_pack.inl"
+#include "linear_prepare.inl"
+#include "linear_types.inl"
+
+namespace llmpy {
+namespace {
+
+// Calls body with a value of the struct that describes the type.
+template <class Blocks, class Floats>
+void for_type(WeightType type, const Blocks& blocks, const Floats& floats) {
+    switch (type) {
+        case type_f32:
+            return floats(F32{});
+        case type_f16:
+            return floats(F16{});
+        case type_bf16:
+            return floats(BF16{});
+        case type_q4_0:
+            return blocks(Q4_0{});
+        case type_q4_1:
+            return blocks(Q4_1{});
+        case type_q5_0:
+            return blocks(Q5_0{});
+        case type_q5_1:
+            return blocks(Q5_1{});
+        case type_q8_0:
+            return blocks(Q8_0{});
+        case type_q4_k:
+            return blocks(Q4_K{});
+        case type_q5_k:
+            return blocks(Q5_K{});
+        case type_q6_k:
+            return blocks(Q6_K{});
+    }
+}
+
+LinearCall shape_of(WeightType type, int64_t outputs, int64_t inputs) {
+    LinearCall shape = {};
+    shape.type = type;
+    shape.outputs = outputs;
+    shape.inputs = inputs;
+    return shape;
+}
+
+void pack(WeightType type, int64_t outputs, int64_t inputs, const void* rows, void* packed, int64_t tile_begin,
+          int64_t tile_end) {
+    LinearCall shape = shape_of(type, outputs, inputs);
+    shape.tile_begin = tile_begin;
+    shape.tile_end = tile_end;
+    for_type(
+        type, [&](auto t) { pack_int8<decltype(t)>(shape, rows, packed); },
+        [&](auto t) { pack_floats<decltype(t)>(shape, rows, packed); });
+}
+
+void unpack(WeightType type, int64_t outputs, int64_t inputs, const void* packed, int64_t row, float* values) {
+    LinearCall shape = shape_of(type, outputs, inputs);
+    shape.packed = packed;
+    for_type(
+        type, [&](auto t) { unpack_int8<decltype(t)>(shape, row, values); },
+        [&](auto t) { unpack_floats<decltype(t)>(shape, row, values); });
+}
+
+void linear(const LinearCall& call) {
+    for_type(
+        call.type, [&](auto t) { linear_int8<decltype(t)>(call); }, [&](auto t) { linear_floats<decltype(t)>(call); });
+}
+
+}  // namespace
+
+const LinearKernels LLMPY_LINEAR_KERNELS = {pack, unpack, prepare, linear};
+
+}  // namespace llmpy

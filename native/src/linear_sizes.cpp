@@ -1,0 +1,53 @@
+// linear_sizes: what linear.h says about sizes; the same for every instruction set.
+
+#include "linear_layout.h"
+#include "llmpy/blocks.h"
+#include "llmpy/linear.h"
+
+namespace llmpy {
+
+bool linear_supports(WeightType type, int64_t inputs) {
+    const int64_t width = block_width(type);
+    return width > 0 && inputs > 0 && inputs % width == 0;
+}
+
+int64_t row_bytes(WeightType type, int64_t inputs) {
+    const int64_t width = block_width(type);
+    return width > 0 ? inputs / width * block_bytes(type) : 0;
+}
+
+int64_t tile_count(int64_t outputs) { return (outputs + tile_rows - 1) / tile_rows; }
+
+int64_t packed_tile_bytes(WeightType type, int64_t inputs) {
+    const int64_t rest = inputs % group_width;
+    return inputs / group_width * packed_group_bytes(type, group_width) + packed_group_bytes(type, rest);
+}
+
+InputKind linear_input_kind(WeightType type) {
+    return type == type_f32 || type == type_f16 || type == type_bf16 ? InputKind::floats : InputKind::int8;
+}
+
+int64_t linear_input_bytes(InputKind kind, int64_t tokens, int64_t inputs) {
+    const int64_t per_group = kind == InputKind::floats ? group_width * int64_t{sizeof(float)} : int8_group_bytes;
+    return group_count(inputs) * tokens * per_group;
+}
+
+int64_t linear_scratch_bytes() { return scratch_bytes; }
+
+int64_t linear_chunk_tiles(WeightType type, int64_t outputs, int64_t inputs, int64_t tokens, int64_t threads) {
+    const int64_t tiles = tile_count(outputs);
+    if (threads <= 1) return tiles;
+    // A piece should last some ten microseconds, many times what it costs to take one: as many bytes as memory gives in
+    // that time or, with many tokens, as many products.
+    const int64_t least_bytes = 256 * 1024;
+    const int64_t work = packed_tile_bytes(type, inputs) * (1 + tokens / 8);
+    const int64_t worth = (least_bytes + work - 1) / work;
+    const int64_t fair = (tiles + 4 * threads - 1) / (4 * threads);  // four pieces each even out a slow thread
+    int64_t chunk = worth > fair ? worth : fair;
+    const int64_t share = (tiles + threads - 1) / threads;
+    if (chunk > share) chunk = share;
+    chunk += chunk % 2;  // kernels for many tokens take tiles in pairs
+    return chunk < 1 ? 1 : chunk;
+}
+
+}  // namespace llmpy

@@ -1,0 +1,306 @@
+// linear_types: how each type's groups are packed, and how a kernel reads them.
+//
+// A type is a struct with constants and two halves. `pack` copies one group of 16 rows into the layout of
+// linear_layout.h. `Reader` gives it back by blocks j (of `quads` quads each, `blocks` in a full group):
+//
+//   quad<q>(j)       weights as U8x64 without sign, too large by 2^offset_shift (nothing if offset_shift < 0)
+//   scale(j)         the weights' scale, float per row
+//   Minima::each     subtracted(j): float per row, what a weight is less than scale * quad
+//   Minima::pairs    minimum_pairs<i>(): int16 minima of two blocks, in the order of Int8Side::pairs; minus_dmin()
+//
+// `for_blocks(n, body)` calls body(j) for j = 0..n-1; j is an Index where the reader needs it as a constant.
+
+#pragma once
+
+#include <stddef.h>
+
+#include "linear_layout.h"
+#include "llmpy/blocks.h"
+
+namespace llmpy {
+namespace {
+
+enum class Minima { none, each, pairs };
+
+constexpr int64_t quad_bytes = 64;
+
+// The file's blocks of 16 rows.
+template <class Block>
+struct Rows {
+    const uint8_t* first;
+    int64_t stride;
+    int count;  // rows from here on do not exist, and read as zeros
+
+    LLMPY_INLINE const uint8_t* block(int row, int64_t index) const {
+        static const uint8_t zeros[sizeof(Block)] = {};
+        return row < count ? first + row * stride + index * static_cast<int64_t>(sizeof(Block)) : zeros;
+    }
+};
+
+// Four bytes of a block to a lane of a vector.
+LLMPY_INLINE void copy_quad(uint8_t* to, const uint8_t* from) { write<uint32_t>(to, read<uint32_t>(from)); }
+LLMPY_INLINE void copy_half(uint8_t* to, const uint8_t* from) { write<uint16_t>(to, read<uint16_t>(from)); }
+
+// The bits i, i + 4, i + 8, ... of x, brought together in the lowest byte.
+LLMPY_INLINE uint32_t every_fourth_bit(uint32_t x, int i) {
+    x = x >> i & 0x11111111u;
+    x = (x | x >> 3) & 0x03030303u;
+    x = (x | x >> 6) & 0x000f000fu;
+    return (x | x >> 12) & 0xffu;
+}
+
+// ---- blocks of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0
+
+template <class Block, int weight_bits, Minima minima_kind>
+struct Block32 {
+    using FileBlock = Block;
+    static constexpr int bits = weight_bits;
+    static constexpr int quads = 8;
+    static constexpr int blocks = 8;
+    static constexpr Minima minima = minima_kind;
+    static constexpr bool offset = minima == Minima::none && (bits < 8 || weights_are_offset);
+    static constexpr int offset_shift = offset ? bits - 1 : -1;
+    static constexpr int64_t header_bytes = minima == Minima::each ? 128 : 64;
+    static constexpr int64_t block_bytes = bits == 8 ? 512 : bits == 5 ? 320 : 256;
+    static constexpr int64_t nibbles_at = bits == 5 ? quad_bytes : 0;
+
+    // Two blocks share a header: the scales of both, then the minima of both.
+    static LLMPY_INLINE int64_t header_at(int j) { return (j / 2) * (header_bytes + 2 * block_bytes) + 32 * (j % 2); }
+    static LLMPY_INLINE int64_t quads_at(int j) {
+        return (j / 2) * (header_bytes + 2 * block_bytes) + header_bytes + block_bytes * (j % 2);
+    }
+
+    template <class Body>
+    static LLMPY_INLINE void for_blocks(int n, const Body& body) {
+        for (int j = 0; j < n; ++j) body(j);
+    }
+
+    static void pack(uint8_t* out, const Rows<Block>& rows, int64_t first_block, int n) {
+        for (int row = 0; row < tile_rows; ++row) {
+            for (int j = 0; j < n; ++j) {
+                const uint8_t* block = rows.block(row, first_block + j);
+                uint8_t* header = out + header_at(j) + 2 * row;
+                copy_half(header, block + offsetof(Block, d));
+                if constexpr (minima == Minima::each) copy_half(header + 64, block + offsetof(Block, m));
+                pack_quads(out + quads_at(j) + 4 * row, block);
+            }
+        }
+    }
+
+    static LLMPY_INLINE void pack_quads(uint8_t* out, const uint8_t* block) {
+        if constexpr (bits == 8) {
+            const uint32_t flip = weights_are_offset ? 0x80808080u : 0u;
+            LLMPY_EACH(i, 8) {
+                write<uint32_t>(out + quad_bytes * i, read<uint32_t>(block + offsetof(Block, q) + 4 * i) ^ flip);
+            }
+        } else {
+            LLMPY_EACH(i, 4) copy_quad(out + nibbles_at + quad_bytes * i, block + offsetof(Block, low) + 4 * i);
+        }
+        if constexpr (bits == 5) {  // bit q of byte b: the fifth bit of element b of quad q
+            const uint32_t high = read<uint32_t>(block + offsetof(Block, high));
+            uint32_t turned = 0;
+            LLMPY_EACH(b, 4) turned |= every_fourth_bit(high, b) << 8 * b;
+            write<uint32_t>(out, turned);
+        }
+    }
+
+    struct Reader {
+        const uint8_t* group;
+
+        LLMPY_INLINE Reader(const uint8_t* p, int) : group(p) {}
+
+        template <int q>
+        LLMPY_INLINE U8x64 quad(int j) const {
+            const uint8_t* p = group + quads_at(j);
+            if constexpr (bits == 8) return load_bytes(p + quad_bytes * q);
+            const U8x64 pair = load_bytes(p + nibbles_at + quad_bytes * (q % 4));
+            const U8x64 nibble = q < 4 ? pair & set1_byte(15) : shift_right<4>(pair) & set1_byte(15);
+            if constexpr (bits < 5) return nibble;
+            const U8x64 high = load_bytes(p);
+            if constexpr (q <= 4) return masked_or(shift_left<4 - (q <= 4 ? q : 4)>(high), set1_byte(16), nibble);
+            return masked_or(shift_right<(q > 4 ? q - 4 : 0)>(high), set1_byte(16), nibble);
+        }
+        LLMPY_INLINE F32x16 scale(int j) const {
+            return load_f16(reinterpret_cast<const uint16_t*>(group + header_at(j)));
+        }
+        LLMPY_INLINE F32x16 subtracted(int j) const {
+            return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + header_at(j) + 64));
+        }
+    };
+};
+
+using Q4_0 = Block32<BlockQ4_0, 4, Minima::none>;
+using Q4_1 = Block32<BlockQ4_1, 4, Minima::each>;
+using Q5_0 = Block32<BlockQ5_0, 5, Minima::none>;
+using Q5_1 = Block32<BlockQ5_1, 5, Minima::each>;
+using Q8_0 = Block32<BlockQ8_0, 8, Minima::none>;
+
+// ---- blocks of 256 with 6-bit scales and minima: Q4_K, Q5_K
+
+template <class Block, int weight_bits>
+struct SixBitScales {
+    using FileBlock = Block;
+    static constexpr int bits = weight_bits;
+    static constexpr int quads = 8;
+    static constexpr int blocks = 8;
+    static constexpr Minima minima = Minima::pairs;
+    static constexpr int offset_shift = -1;
+    static constexpr int64_t scales_at = quad_bytes;
+    static constexpr int64_t quads_at = 4 * quad_bytes;
+
+    // Vector i of nibbles. The fifth bits lie between the first eight, each before the one that first needs it.
+    static constexpr LLMPY_INLINE int64_t nibbles_at(int i) {
+        if (bits == 5) return quads_at + quad_bytes * (i < 8 ? 2 * i : 8 + i);
+        return quads_at + quad_bytes * i;
+    }
+    static constexpr LLMPY_INLINE int64_t high_at(int i) { return quads_at + quad_bytes * (2 * i + 1); }
+
+    template <class Body>
+    static LLMPY_INLINE void for_blocks(int, const Body& body) {
+        unroll<8>(body);
+    }
+
+    static void pack(uint8_t* out, const Rows<Block>& rows, int64_t first_block, int) {
+        for (int row = 0; row < tile_rows; ++row) {
+            const uint8_t* block = rows.block(row, first_block);
+            copy_half(out + 2 * row, block + offsetof(Block, d));
+            copy_half(out + 32 + 2 * row, block + offsetof(Block, dmin));
+            uint8_t* lane = out + 4 * row;
+            for (int i = 0; i < 3; ++i) {
+                copy_quad(lane + scales_at + quad_bytes * i, block + offsetof(Block, scales) + 4 * i);
+            }
+            for (int i = 0; i < 32; ++i) copy_quad(lane + nibbles_at(i), block + offsetof(Block, low) + 4 * i);
+            if constexpr (bits == 5) {
+                for (int i = 0; i < 8; ++i) copy_quad(lane + high_at(i), block + offsetof(Block, high) + 4 * i);
+            }
+        }
+    }
+
+    struct Reader {
+        const uint8_t* group;
+        U8x64 scales_low, scales_high, minima_low, minima_high;  // bytes: of blocks 0..3, of blocks 4..7
+        F32x16 d;
+
+        LLMPY_INLINE Reader(const uint8_t* p, int) : group(p) {
+            const U8x64 first = load_bytes(p + scales_at);
+            const U8x64 second = load_bytes(p + scales_at + quad_bytes);
+            const U8x64 third = load_bytes(p + scales_at + 2 * quad_bytes);
+            scales_low = first & set1_byte(63);
+            minima_low = second & set1_byte(63);
+            scales_high = masked_or(shift_right<2>(first), set1_byte(48), third & set1_byte(15));
+            minima_high = masked_or(shift_right<2>(second), set1_byte(48), shift_right<4>(third) & set1_byte(15));
+            d = load_f16(reinterpret_cast<const uint16_t*>(p));
+        }
+
+        template <int q, int j>
+        LLMPY_INLINE U8x64 quad(Index<j>) const {
+            const U8x64 pair = load_bytes(group + nibbles_at(8 * (j / 2) + q));
+            const U8x64 nibble = shift_right<4 * (j % 2)>(pair) & set1_byte(15);
+            if constexpr (bits < 5) return nibble;
+            const U8x64 high = load_bytes(group + high_at(q));
+            if constexpr (j <= 4) return masked_or(shift_left<4 - (j <= 4 ? j : 4)>(high), set1_byte(16), nibble);
+            return masked_or(shift_right<(j > 4 ? j - 4 : 0)>(high), set1_byte(16), nibble);
+        }
+        template <int j>
+        LLMPY_INLINE F32x16 scale(Index<j>) const {
+            return d * to_f32(byte_of_lane<j % 4>(j < 4 ? scales_low : scales_high));
+        }
+        template <int i>
+        LLMPY_INLINE U8x64 minimum_pairs() const {
+            const U8x64 four = i < 2 ? minima_low : minima_high;
+            return shift_right<8 * (i % 2)>(four) & even_bytes();
+        }
+        LLMPY_INLINE F32x16 minus_dmin() const {
+            return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + 32));
+        }
+        template <int j>
+        LLMPY_INLINE F32x16 subtracted(Index<j>) const {
+            return (set1(0.0f) - minus_dmin()) * to_f32(byte_of_lane<j % 4>(j < 4 ? minima_low : minima_high));
+        }
+        static LLMPY_INLINE U8x64 even_bytes() { return set1_bytes_of_lane(0x00ff00ff); }
+    };
+};
+
+using Q4_K = SixBitScales<BlockQ4_K, 4>;
+using Q5_K = SixBitScales<BlockQ5_K, 5>;
+
+// ---- Q6_K: blocks of 256 with int8 scales for each 16
+
+struct Q6_K {
+    using FileBlock = BlockQ6_K;
+    static constexpr int bits = 6;
+    static constexpr int quads = 4;
+    static constexpr int blocks = 16;
+    static constexpr Minima minima = Minima::none;
+    static constexpr int offset_shift = 5;
+
+    // Behind the scales of the rows, per 64 elements 13 vectors. First int8 scales [block][16]. Vector q of nibbles:
+    // quad q of the first 32 elements in the low halves, of the second in the high ones. Vector q % 4 of upper bits:
+    // from bit 4 (q / 4) on, two of the first 32, then two of the second. These lie between the first nibbles.
+    static constexpr LLMPY_INLINE int64_t scale_at(int j) {
+        return quad_bytes * (1 + 13 * (j / 4)) + tile_rows * (j % 4);
+    }
+    static constexpr LLMPY_INLINE int64_t nibbles_at(int part, int q) {
+        return quad_bytes * (2 + 13 * part + (q < 4 ? 2 * q : 4 + q));
+    }
+    static constexpr LLMPY_INLINE int64_t high_at(int part, int q) {
+        return quad_bytes * (2 + 13 * part + 2 * (q % 4) + 1);
+    }
+
+    template <class Body>
+    static LLMPY_INLINE void for_blocks(int, const Body& body) {
+        unroll<16>(body);
+    }
+
+    static void pack(uint8_t* out, const Rows<BlockQ6_K>& rows, int64_t first_block, int) {
+        for (int row = 0; row < tile_rows; ++row) {
+            const uint8_t* block = rows.block(row, first_block);
+            copy_half(out + 2 * row, block + offsetof(BlockQ6_K, d));
+            for (int j = 0; j < 16; ++j) out[scale_at(j) + row] = block[offsetof(BlockQ6_K, scales) + j];
+            for (int h = 0; h < 2; ++h) {
+                pack_half(out + 4 * row, h, block + offsetof(BlockQ6_K, low) + 64 * h,
+                          block + offsetof(BlockQ6_K, high) + 32 * h);
+            }
+        }
+        memset(out + 32, 0, 32);
+    }
+
+    // The file pairs the nibbles of elements 64 apart (of 128), and keeps the upper bits of four elements 32 apart
+    // together.
+    static LLMPY_INLINE void pack_half(uint8_t* lane, int h, const uint8_t* low, const uint8_t* high) {
+        for (int q = 0; q < 8; ++q) {
+            const uint32_t first = read<uint32_t>(low + 4 * q), second = read<uint32_t>(low + 32 + 4 * q);
+            write<uint32_t>(lane + nibbles_at(2 * h, q), (first & 0x0f0f0f0fu) | (second & 0x0f0f0f0fu) << 4);
+            write<uint32_t>(lane + nibbles_at(2 * h + 1, q), (first >> 4 & 0x0f0f0f0fu) | (second & 0xf0f0f0f0u));
+        }
+        for (int q = 0; q < 4; ++q) {
+            const uint32_t first = read<uint32_t>(high + 4 * q), second = read<uint32_t>(high + 16 + 4 * q);
+            write<uint32_t>(lane + high_at(2 * h, q), (first & 0x0f0f0f0fu) | (second & 0x0f0f0f0fu) << 4);
+            write<uint32_t>(lane + high_at(2 * h + 1, q), (first >> 4 & 0x0f0f0f0fu) | (second & 0xf0f0f0f0u));
+        }
+    }
+
+    struct Reader {
+        const uint8_t* group;
+        F32x16 d;
+
+        LLMPY_INLINE Reader(const uint8_t* p, int) : group(p), d(load_f16(reinterpret_cast<const uint16_t*>(p))) {}
+
+        template <int q, int j>
+        LLMPY_INLINE U8x64 quad(Index<j>) const {
+            constexpr int part = j / 4, second = j / 2 % 2, of_32 = 4 * (j % 2) + q, at = 4 * (of_32 / 4) + 2 * second;
+            const U8x64 pair = load_bytes(group + nibbles_at(part, of_32));
+            const U8x64 high = load_bytes(group + high_at(part, of_32));
+            const U8x64 nibble = shift_right<4 * second>(pair) & set1_byte(15);
+            if constexpr (at < 4) return masked_or(shift_left<4 - (at < 4 ? at : 4)>(high), set1_byte(48), nibble);
+            return masked_or(shift_right<(at > 4 ? at - 4 : 0)>(high), set1_byte(48), nibble);
+        }
+        template <int j>
+        LLMPY_INLINE F32x16 scale(Index<j>) const {
+            return d * to_f32(load_i8(group + scale_at(j)));
+        }
+    };
+};
+
+}  // namespace
+}  // namespace llmpy

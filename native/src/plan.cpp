@@ -1,0 +1,320 @@
+#include "llmpy/plan.h"
+
+#include <string.h>
+
+#include "llmpy/blocks.h"
+#include "llmpy/os.h"
+#include "plan_state.h"
+
+namespace llmpy {
+
+bool Block::resize(int64_t wanted) {
+    release(data, static_cast<size_t>(bytes));
+    data = nullptr;
+    bytes = 0;
+    if (wanted == 0) return true;
+    data = static_cast<unsigned char*>(allocate(static_cast<size_t>(wanted)));
+    if (data == nullptr) return false;
+    bytes = wanted;
+    return true;
+}
+
+namespace {
+
+void run_embed(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const int32_t* const tokens = run.plan.batch.tokens;
+    const auto* const table = reinterpret_cast<const unsigned char*>(op.w[0]);
+    const int64_t width = op.n[1];
+    float* const y = run.at(rows, op.y);
+    over_range(run, rows.n, width, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+            const int32_t token = tokens[rows.token_rows != nullptr ? rows.token_rows[r] : r];
+            dequantize_row(static_cast<WeightType>(op.n[0]), table + token * op.n[2], width, y + r * width);
+        }
+    });
+}
+
+void run_rms_norm(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const int64_t width = op.n[0];
+    const float* const x = run.at(rows, op.x);
+    float* const y = run.at(rows, op.y);
+    over_range(run, rows.n * op.n[1], width, 1, [&](int64_t begin, int64_t end) {
+        run.kernels.rms_norm(x + begin * width, reinterpret_cast<const float*>(op.w[0]), static_cast<float>(op.f),
+                             end - begin, width, y + begin * width);
+    });
+}
+
+LinearInput linear_input(const Run& run, const Rows& rows, int64_t kind, int64_t inputs, int64_t place) {
+    return {static_cast<InputKind>(kind), rows.n, inputs, run.at(rows, place)};
+}
+
+void run_prepare(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const int64_t inputs = op.n[1];
+    const LinearInput input = linear_input(run, rows, op.n[0], inputs, op.y);
+    const float* const x = run.at(rows, op.x);
+    over_range(run, rows.n, inputs, 1, [&](int64_t begin, int64_t end) {
+        run.plan.level->linear->prepare(input, x, inputs, begin, end);
+    });
+}
+
+// The products that share one input: `group` operations from `op` on.
+void run_linear(Run& run, const llmpy_op* op) {
+    constexpr int32_t most = 8;
+    const Rows& rows = run.rows(*op);
+    const auto type = static_cast<WeightType>(op->n[0]);
+    const LinearInput input =
+        linear_input(run, rows, static_cast<int64_t>(linear_input_kind(type)), op->n[2], op->x);
+    LinearCall calls[most];
+    const auto n = static_cast<int32_t>(op->n[3] < most ? op->n[3] : most);
+    for (int32_t i = 0; i < n; ++i, ++op) {
+        LinearCall& call = calls[i] = LinearCall{};
+        call.type = static_cast<WeightType>(op->n[0]);
+        call.outputs = call.y_stride = op->n[1];
+        call.inputs = op->n[2];
+        call.packed = reinterpret_cast<const void*>(op->w[0]);
+        call.input = &input;
+        call.token_end = rows.n;
+        call.y = run.at(rows, op->y);
+        call.bias = reinterpret_cast<const float*>(op->w[1]);
+        if (op->x2 >= 0) {
+            call.accumulate = true;
+            const float* const before = run.at(rows, op->x2);
+            if (before != call.y) memcpy(call.y, before, sizeof(float) * static_cast<size_t>(rows.n * call.outputs));
+        }
+    }
+    run_linears(run, calls, n);
+}
+
+void run_rope(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const int64_t heads = op.n[0], width = op.n[1], n_pairs = op.n[2];
+    const float* const x = run.at(rows, op.x);
+    float* const y = run.at(rows, op.y);
+    const float* const table = run.at(run.all, run.plan.spec.ropes[op.n[4]].place);
+    over_range(run, rows.n, heads * width, 1, [&](int64_t begin, int64_t end) {
+        const int64_t n = heads * width;
+        if (x != y) memcpy(y + begin * n, x + begin * n, sizeof(float) * static_cast<size_t>((end - begin) * n));
+        for (int64_t r = begin; r < end; ++r) {
+            const float* const cos = table + 2 * n_pairs * (rows.token_rows != nullptr ? rows.token_rows[r] : r);
+            run.kernels.rope(y + r * n, cos, cos + n_pairs, heads, width, n_pairs, op.n[3] != 0);
+        }
+    });
+}
+
+void run_cached(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const int64_t heads = op.n[0], width = op.n[1], keys = op.n[2], values = op.n[3];
+    const auto type = static_cast<CacheType>(run.plan.spec.cache_type);
+    const int64_t head_bytes = width * kPageTokens * (type == CacheType::f16 ? 2 : 4);
+    const float* const x = run.at(rows, op.x);
+    // By head: two threads never write to the same line of transposed keys.
+    over_range(run, heads, rows.n * width * 2, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t h = begin; h < end; ++h) {
+            for (int32_t r = 0; r < rows.n; ++r) {
+                auto* const page = reinterpret_cast<unsigned char*>(run.page(rows, r)) + h * head_bytes;
+                const float* const values_of_head = x + (r * heads + h) * width;
+                const int64_t slot = rows.positions[r] % kPageTokens;
+                if (keys >= 0) run.kernels.store_key(values_of_head, width, type, page + keys, slot);
+                if (values >= 0) run.kernels.store_value(values_of_head, width, type, page + values, slot);
+            }
+        }
+    });
+}
+
+void run_elementwise(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const OpKernels& kernels = run.kernels;
+    const float *const a = run.at(rows, op.x), *const b = run.at(rows, op.x2);
+    float* const y = run.at(rows, op.y);
+    const int64_t cost = op.kind == LLMPY_SILU || op.kind == LLMPY_SILU_MUL ? 4 : 1;
+    over_range(run, rows.n * op.n[0], cost, 16, [&](int64_t begin, int64_t end) {
+        const int64_t n = end - begin;
+        switch (op.kind) {
+            case LLMPY_ADD:
+                return kernels.add(a + begin, b + begin, n, y + begin);
+            case LLMPY_MUL:
+                return kernels.mul(a + begin, b + begin, n, y + begin);
+            case LLMPY_SCALE:
+                return kernels.scale(a + begin, static_cast<float>(op.f), n, y + begin);
+            case LLMPY_SILU:
+                return kernels.silu(a + begin, n, y + begin);
+            default:
+                return kernels.silu_mul(a + begin, b + begin, n, y + begin);
+        }
+    });
+}
+
+void run_wanted(Run& run, const llmpy_op& op) {
+    const size_t bytes = sizeof(float) * static_cast<size_t>(op.n[0]);
+    const float* const x = run.at(run.all, op.x);
+    float* const y = run.at(run.wanted, op.y);
+    for (int64_t r = 0; r < run.wanted.n; ++r) {
+        memcpy(y + r * op.n[0], x + run.wanted.token_rows[r] * op.n[0], bytes);
+    }
+}
+
+void run_op(Run& run, const llmpy_op& op) {
+    switch (op.kind) {
+        case LLMPY_EMBED:
+            return run_embed(run, op);
+        case LLMPY_RMS_NORM:
+            return run_rms_norm(run, op);
+        case LLMPY_PREPARE:
+            return run_prepare(run, op);
+        case LLMPY_LINEAR:
+            return run_linear(run, &op);
+        case LLMPY_ROPE:
+            return run_rope(run, op);
+        case LLMPY_CACHED:
+            return run_cached(run, op);
+        case LLMPY_ATTEND:
+            return run_attend(run, op);
+        case LLMPY_MIXTURE:
+            return run_mixture(run, op);
+        case LLMPY_WANTED:
+            return run_wanted(run, op);
+        default:
+            return run_elementwise(run, op);
+    }
+}
+
+}  // namespace
+
+void run_linears(const Run& run, LinearCall* calls, int32_t n) {
+    constexpr int64_t least_bytes = 32 << 10;  // of weights, for a region to be worth it
+    constexpr int64_t least_products = 200000;
+    int64_t bytes = 0, products = 0, chunks = 0;
+    for (int32_t i = 0; i < n; ++i) {
+        const LinearCall& call = calls[i];
+        bytes += packed_bytes(call.type, call.outputs, call.inputs);
+        products += call.outputs * call.inputs * (call.token_end - call.token_begin);
+    }
+    const int32_t threads = bytes < least_bytes && products < least_products ? 1 : run.threads;
+    const auto chunk_tiles = [&](const LinearCall& call) {
+        return linear_chunk_tiles(call.type, call.outputs, call.inputs, call.token_end - call.token_begin, threads);
+    };
+    for (int32_t i = 0; i < n; ++i) {
+        const int64_t step = chunk_tiles(calls[i]);
+        chunks += (tile_count(calls[i].outputs) + step - 1) / step;
+    }
+    parallel(threads, static_cast<int32_t>(chunks), [&](int32_t chunk, int32_t worker) {
+        for (int32_t i = 0;; ++i) {
+            const int64_t tiles = tile_count(calls[i].outputs), step = chunk_tiles(calls[i]);
+            const auto mine = static_cast<int32_t>((tiles + step - 1) / step);
+            if (chunk >= mine) {
+                chunk -= mine;
+                continue;
+            }
+            LinearCall call = calls[i];
+            call.tile_begin = chunk * step;
+            call.tile_end = call.tile_begin + step < tiles ? call.tile_begin + step : tiles;
+            call.scratch = run.scratch(worker);
+            return run.plan.level->linear->linear(call);
+        }
+    });
+}
+
+}  // namespace llmpy
+
+using namespace llmpy;
+
+extern "C" {
+
+llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
+    auto* const plan = static_cast<llmpy_plan*>(allocate(sizeof(llmpy_plan)));
+    if (plan == nullptr) return nullptr;
+    plan->level = level_of(spec->level);
+    plan->spec = *spec;
+    const int64_t op_bytes = spec->n_ops * int64_t{sizeof(llmpy_op)};
+    int64_t bytes = op_bytes + spec->n_ropes * int64_t{sizeof(llmpy_rope)};
+    for (int32_t i = 0; i < spec->n_ropes; ++i) bytes += spec->ropes[i].n_pairs * int64_t{sizeof(double)};
+    if (!plan->operations.resize(bytes)) {
+        llmpy_plan_destroy(plan);
+        return nullptr;
+    }
+    unsigned char* out = plan->operations.data;
+    plan->spec.ops = reinterpret_cast<llmpy_op*>(out);
+    memcpy(out, spec->ops, static_cast<size_t>(op_bytes));
+    auto* const ropes = reinterpret_cast<llmpy_rope*>(out + op_bytes);
+    auto* numbers = reinterpret_cast<double*>(ropes + spec->n_ropes);
+    plan->spec.ropes = ropes;
+    for (int32_t i = 0; i < spec->n_ropes; ++i) {
+        ropes[i] = spec->ropes[i];
+        memcpy(numbers, ropes[i].frequencies, sizeof(double) * static_cast<size_t>(ropes[i].n_pairs));
+        ropes[i].frequencies = numbers;
+        numbers += ropes[i].n_pairs;
+    }
+    return plan;
+}
+
+void llmpy_plan_destroy(llmpy_plan* plan) {
+    if (plan == nullptr) return;
+    Block* const blocks[] = {&plan->operations, &plan->arena, &plan->rows, &plan->partials, &plan->scratch,
+                            &plan->mixture};
+    for (Block* block : blocks) block->resize(0);
+    release(plan, sizeof(llmpy_plan));
+}
+
+int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t wanted, int64_t positions, int32_t threads) {
+    const llmpy_plan_spec& spec = plan->spec;
+    int64_t partials = 0, mixture = 0, scratch = linear_scratch_bytes();
+    for (int32_t i = 0; i < spec.n_ops; ++i) {
+        const llmpy_op& op = spec.ops[i];
+        const int64_t rows = op.wanted != 0 ? wanted : tokens;
+        int64_t here = 0;
+        if (op.kind == LLMPY_ATTEND) {
+            here = attend_partial_bytes(op, rows, positions);
+            partials = here > partials ? here : partials;
+            here = attend_scratch_floats(attend_shape(op, spec.cache_type)) * int64_t{sizeof(float)};
+            scratch = here > scratch ? here : scratch;
+        } else if (op.kind == LLMPY_MIXTURE) {
+            here = mixture_bytes(op, rows);
+            mixture = here > mixture ? here : mixture;
+        }
+    }
+    plan->scratch_stride = align_up(scratch);
+    const int64_t rows = wanted * 2 * int64_t{sizeof(int32_t)} + (tokens + wanted) * int64_t{sizeof(Tile)};
+    const bool enough = plan->arena.resize(tokens * spec.all_bytes + wanted * spec.wanted_bytes) &&
+                        plan->rows.resize(rows) && plan->partials.resize(partials) && plan->mixture.resize(mixture) &&
+                        plan->scratch.resize(plan->scratch_stride * threads);
+    plan->tokens = enough ? tokens : 0;
+    plan->wanted = enough ? wanted : 0;
+    plan->positions = enough ? positions : 0;
+    plan->threads = enough ? threads : 0;
+    return enough ? LLMPY_OK : LLMPY_NO_MEMORY;
+}
+
+void llmpy_plan_bind(llmpy_plan* plan, const llmpy_batch* batch) {
+    plan->batch = *batch;
+}
+
+void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t threads) {
+    const llmpy_plan_spec& spec = plan->spec;
+    const llmpy_batch& batch = plan->batch;
+    auto* const positions = reinterpret_cast<int32_t*>(plan->rows.data);
+    int32_t* const sessions = positions + plan->wanted;
+    Tile* const tiles = reinterpret_cast<Tile*>(sessions + plan->wanted);
+    for (int32_t i = 0; i < wanted; ++i) {
+        positions[i] = batch.positions[batch.wanted[i]];
+        sessions[i] = batch.sessions[batch.wanted[i]];
+    }
+    unsigned char* const arena = plan->arena.data;
+    Run run = {*plan,
+               *plan->level->ops,
+               threads,
+               {tokens, arena, batch.positions, batch.sessions, nullptr, tiles, 0, 0},
+               {wanted, arena + spec.all_bytes * tokens, positions, sessions, batch.wanted, tiles + plan->tokens, 0, 0}};
+    if (threads > 1) take_turn();
+    make_rope_tables(run);
+    for (int32_t i = 0; i < spec.n_ops; ++i) {
+        const llmpy_op& op = spec.ops[i];
+        if (run.rows(op).n > 0) run_op(run, op);
+        if (op.kind == LLMPY_LINEAR) i += static_cast<int32_t>(op.n[3]) - 1;
+        if (threads > 1) share_turn();
+    }
+    if (threads > 1) end_turn();
+}
+}

@@ -1,0 +1,172 @@
+// plan_attend: cuts attention into pieces that threads can take, and makes the tables of rotary embeddings.
+
+#include <math.h>
+
+#include "plan_state.h"
+
+namespace llmpy {
+namespace {
+
+// Few rows leave threads idle: then the segments of a long context are shared out too.
+constexpr int32_t kSplitRows = 4;
+constexpr int64_t kWorthProducts = 200000;  // multiplications that are worth a second thread
+
+void make_tiles(Rows& rows, int32_t limit) {
+    if (rows.tile_limit == limit) return;
+    rows.tile_limit = limit;
+    rows.n_tiles = 0;
+    for (int32_t r = 0; r < rows.n; ++r) {
+        Tile* const last = rows.n_tiles > 0 ? &rows.tiles[rows.n_tiles - 1] : nullptr;
+        const bool same = last != nullptr && last->session == rows.sessions[r] && last->n_rows < limit &&
+                          rows.positions[r] > rows.positions[r - 1];
+        if (same) {
+            ++last->n_rows;
+        } else {
+            rows.tiles[rows.n_tiles++] = {r, 1, rows.sessions[r]};
+        }
+    }
+}
+
+// Everything about one attend operation of one run.
+struct Attention {
+    Run& run;
+    Rows& rows;
+    AttendShape shape;
+    const float* q;
+    float* y;
+    int32_t heads;         // key heads in a piece
+    int32_t head_pieces;   // in a tile
+    int32_t segments;      // of the longest context
+    int64_t partial_stride;
+
+    AttendCall call(const Tile& tile, int32_t piece, int32_t worker) const {
+        const llmpy_batch& batch = run.plan.batch;
+        AttendCall c = {};
+        c.shape = &shape;
+        c.pages = batch.pages + batch.first_page[tile.session];
+        c.positions = rows.positions + tile.first;
+        c.q = q + int64_t{tile.first} * shape.n_head * shape.d_key;
+        c.y = y + int64_t{tile.first} * shape.n_head * shape.d_value;
+        c.n_rows = tile.n_rows;
+        c.head_begin = piece * heads;
+        c.head_end = c.head_begin + heads < shape.n_kv ? c.head_begin + heads : shape.n_kv;
+        c.segment = -1;
+        c.scratch = reinterpret_cast<float*>(run.scratch(worker));
+        return c;
+    }
+    int32_t last_segment(const Tile& tile) const {
+        return rows.positions[tile.first + tile.n_rows - 1] / kSegmentTokens;
+    }
+    int32_t first_segment(const Tile& tile) const {
+        const int32_t position = rows.positions[tile.first];
+        return shape.window > 0 && position >= shape.window ? (position + 1 - shape.window) / kSegmentTokens : 0;
+    }
+    float* partial(const AttendCall& c, const Tile& tile, int32_t segment) const {
+        const int64_t group = shape.n_head / shape.n_kv;
+        const int64_t before = int64_t{tile.first} * shape.n_head + c.head_begin * group * tile.n_rows;
+        auto* const memory = reinterpret_cast<float*>(run.plan.partials.data);
+        return memory + segment * partial_stride + attend_state_floats(before, shape);
+    }
+};
+
+void attend_whole(const Attention& a, int32_t threads) {
+    const int32_t n_tiles = a.rows.n_tiles;
+    // A head's tiles follow each other, so that its keys stay in cache; the last tokens, which see most, come first.
+    parallel(threads, n_tiles * a.head_pieces, [&](int32_t i, int32_t worker) {
+        const Tile& tile = a.rows.tiles[n_tiles - 1 - i % n_tiles];
+        a.run.kernels.attend(a.call(tile, i / n_tiles, worker));
+    });
+}
+
+void attend_segments(const Attention& a, int32_t threads) {
+    const int32_t n = a.rows.n_tiles * a.head_pieces;
+    parallel(threads, n * a.segments, [&](int32_t i, int32_t worker) {
+        const Tile& tile = a.rows.tiles[i % n % a.rows.n_tiles];
+        const int32_t segment = i / n;
+        if (segment < a.first_segment(tile) || segment > a.last_segment(tile)) return;
+        AttendCall c = a.call(tile, i % n / a.rows.n_tiles, worker);
+        c.segment = segment;
+        c.partial = a.partial(c, tile, segment);
+        a.run.kernels.attend(c);
+    });
+    parallel(threads, n, [&](int32_t i, int32_t worker) {
+        const Tile& tile = a.rows.tiles[i % a.rows.n_tiles];
+        const AttendCall c = a.call(tile, i / a.rows.n_tiles, worker);
+        const int32_t first = a.first_segment(tile);
+        a.run.kernels.attend_join(c, a.partial(c, tile, first), a.partial_stride, a.last_segment(tile) - first + 1);
+    });
+}
+
+}  // namespace
+
+AttendShape attend_shape(const llmpy_op& op, int32_t cache_type) {
+    AttendShape s = {};
+    s.n_head = static_cast<int32_t>(op.n[0]);
+    s.n_kv = static_cast<int32_t>(op.n[1]);
+    s.d_key = static_cast<int32_t>(op.n[2]);
+    s.d_value = static_cast<int32_t>(op.n[3]);
+    s.keys = op.n[4];
+    s.values = op.n[5];
+    s.window = static_cast<int32_t>(op.n[6]);
+    s.scale = static_cast<float>(op.f);
+    s.type = static_cast<CacheType>(cache_type);
+    return s;
+}
+
+int64_t attend_partial_bytes(const llmpy_op& op, int64_t rows, int64_t positions) {
+    if (rows > kSplitRows) rows = kSplitRows;
+    const AttendShape shape = attend_shape(op, 0);
+    const int64_t segments = (positions + kSegmentTokens - 1) / kSegmentTokens;
+    return segments * attend_state_floats(rows * shape.n_head, shape) * int64_t{sizeof(float)};
+}
+
+void run_attend(Run& run, const llmpy_op& op) {
+    Rows& rows = run.rows(op);
+    Attention a = {run, rows, attend_shape(op, run.plan.spec.cache_type), run.at(rows, op.x), run.at(rows, op.y), 0, 0, 0, 0};
+    const AttendShape& shape = a.shape;
+    make_tiles(rows, attend_rows(shape));
+    int64_t tokens = 0;
+    int32_t longest = 1, newest = 0;
+    for (int32_t i = 0; i < rows.n_tiles; ++i) {
+        const Tile& tile = rows.tiles[i];
+        const int32_t position = rows.positions[tile.first + tile.n_rows - 1];
+        longest = tile.n_rows > longest ? tile.n_rows : longest;
+        newest = position > newest ? position : newest;
+        tokens += int64_t{tile.n_rows} * (position + 1);
+    }
+    const int64_t products = tokens * shape.n_head * (shape.d_key + shape.d_value);
+    const int32_t threads = products < kWorthProducts ? 1 : run.threads;
+    const int32_t most = attend_heads(shape, longest);
+    const int32_t share = (shape.n_kv * rows.n_tiles + threads - 1) / threads;
+    a.heads = most < share ? most : share;
+    a.heads = a.heads < shape.n_kv ? a.heads : shape.n_kv;
+    a.head_pieces = (shape.n_kv + a.heads - 1) / a.heads;
+    a.segments = newest / kSegmentTokens + 1;
+    a.partial_stride = attend_state_floats(int64_t{rows.n} * shape.n_head, shape);
+    if (threads > 1 && rows.n <= kSplitRows && a.segments > 1) {
+        attend_segments(a, threads);
+    } else {
+        attend_whole(a, threads);
+    }
+}
+
+void make_rope_tables(const Run& run) {
+    const llmpy_plan_spec& spec = run.plan.spec;
+    for (int32_t i = 0; i < spec.n_ropes; ++i) {
+        const llmpy_rope& rope = spec.ropes[i];
+        float* const table = run.at(run.all, rope.place);
+        constexpr int64_t cost = 32;  // of a sine and a cosine, in values of a plain operation
+        over_range(run, run.all.n, rope.n_pairs * cost, 1, [&](int64_t begin, int64_t end) {
+            for (int64_t r = begin; r < end; ++r) {
+                float* const row = table + 2 * r * rope.n_pairs;
+                for (int64_t j = 0; j < rope.n_pairs; ++j) {
+                    const double angle = run.all.positions[r] * rope.frequencies[j];
+                    row[j] = static_cast<float>(cos(angle) * rope.magnitude);
+                    row[rope.n_pairs + j] = static_cast<float>(sin(angle) * rope.magnitude);
+                }
+            }
+        });
+    }
+}
+
+}  // namespace llmpy

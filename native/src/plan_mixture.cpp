@@ -1,0 +1,218 @@
+// plan_mixture: y = sum over the best n_used experts e of p_e * down_e(silu(gate_e x) * up_e x)
+//
+// Each pair (token, expert) is a row of work; pairs are sorted by expert, so that an expert's weights are read once for all
+// its tokens, and taken in waves that bound the memory. A pair's row, and the order in which a token adds up its experts
+// (best first), do not depend on what else is in the batch. Means the same as `mixture` in backends/reference.py.
+
+#include <math.h>
+#include <string.h>
+
+#include "plan_state.h"
+
+namespace llmpy {
+namespace {
+
+constexpr int64_t kLeastWave = 16;
+
+struct Mixture {
+    int64_t n_embd, n_ff, n_expert, n_used;
+    WeightType gate_type, up_type, down_type;
+    int64_t rows, pairs, wave;
+
+    Mixture(const llmpy_op& op, int64_t n_rows)
+        : n_embd(op.n[0]),
+          n_ff(op.n[1]),
+          n_expert(op.n[2]),
+          n_used(op.n[3]),
+          gate_type(static_cast<WeightType>(op.n[4])),
+          up_type(static_cast<WeightType>(op.n[5])),
+          down_type(static_cast<WeightType>(op.n[6])),
+          rows(n_rows),
+          pairs(n_rows * n_used),
+          wave(pairs < kLeastWave ? pairs : n_rows > kLeastWave ? n_rows : kLeastWave) {}
+};
+
+// Pieces of one block of memory, each aligned; with no memory they only count.
+struct Pieces {
+    unsigned char* memory;
+    int64_t used = 0;
+
+    explicit Pieces(unsigned char* block) : memory(block) {}
+    template <class T>
+    T* take(int64_t n) {
+        T* const piece = memory == nullptr ? nullptr : reinterpret_cast<T*>(memory + used);
+        used += align_up(n * int64_t{sizeof(T)});
+        return piece;
+    }
+};
+
+struct Workspace {
+    int32_t* expert;   // [pairs] by token, best first
+    float* share;      // [pairs] its weight
+    int32_t* place;    // [pairs] where it lies in the sorted order
+    int32_t* row;      // [pairs] sorted: its token
+    int32_t* begin;    // [n_expert + 1] sorted: where an expert's pairs begin
+    LinearCall* calls; // [2 * n_expert]
+    float *x, *gate, *up, *out;                 // [wave, n_embd], twice [wave, n_ff], [pairs, n_embd]
+    unsigned char *prepared[2], *prepared_ff[2];  // by kind of input
+
+    Workspace(const Mixture& m, Pieces& pieces)
+        : expert(pieces.take<int32_t>(m.pairs)),
+          share(pieces.take<float>(m.pairs)),
+          place(pieces.take<int32_t>(m.pairs)),
+          row(pieces.take<int32_t>(m.pairs)),
+          begin(pieces.take<int32_t>(m.n_expert + 1)),
+          calls(pieces.take<LinearCall>(2 * m.n_expert)),
+          x(pieces.take<float>(m.wave * m.n_embd)),
+          gate(pieces.take<float>(m.wave * m.n_ff)),
+          up(pieces.take<float>(m.wave * m.n_ff)),
+          out(pieces.take<float>(m.pairs * m.n_embd)) {
+        for (int kind = 0; kind < 2; ++kind) {
+            const auto input = static_cast<InputKind>(kind);
+            prepared[kind] = pieces.take<unsigned char>(linear_input_bytes(input, m.wave, m.n_embd));
+            prepared_ff[kind] = pieces.take<unsigned char>(linear_input_bytes(input, m.wave, m.n_ff));
+        }
+    }
+};
+
+// The best experts of one token (ties: the lower number; NaN: last), and the softmax of their scores.
+void choose(const Mixture& m, const float* scores, int32_t* expert, float* share) {
+    for (int64_t i = 0; i < m.n_used; ++i) {
+        int32_t best = -1;
+        for (int32_t e = 0; e < m.n_expert; ++e) {
+            bool taken = false;
+            for (int64_t j = 0; j < i; ++j) taken = taken || expert[j] == e;
+            if (taken) continue;
+            const bool better = best < 0 || scores[e] > scores[best] || (scores[best] != scores[best] && scores[e] == scores[e]);
+            if (better) best = e;
+        }
+        expert[i] = best;
+    }
+    float total = 0.0f;
+    for (int64_t i = 0; i < m.n_used; ++i) {
+        share[i] = expf(scores[expert[i]] - scores[expert[0]]);
+        total += share[i];
+    }
+    for (int64_t i = 0; i < m.n_used; ++i) share[i] /= total;
+}
+
+void sort_by_expert(const Mixture& m, const Workspace& w) {
+    memset(w.begin, 0, sizeof(int32_t) * static_cast<size_t>(m.n_expert + 1));
+    for (int64_t i = 0; i < m.pairs; ++i) ++w.begin[w.expert[i] + 1];
+    for (int64_t e = 0; e < m.n_expert; ++e) w.begin[e + 1] += w.begin[e];
+    for (int64_t i = 0; i < m.pairs; ++i) {
+        const int32_t at = w.begin[w.expert[i]]++;
+        w.place[i] = at;
+        w.row[at] = static_cast<int32_t>(i / m.n_used);
+    }
+    for (int64_t e = m.n_expert; e > 0; --e) w.begin[e] = w.begin[e - 1];
+    w.begin[0] = 0;
+}
+
+// One matrix of each expert that has pairs in first .. last-1, as calls; returns how many.
+int32_t expert_calls(const Workspace& w, const Mixture& m, int64_t first, int64_t last, LinearCall call,
+                     LinearCall* calls) {
+    const int64_t stride = align_up(packed_bytes(call.type, call.outputs, call.inputs));
+    int32_t n = 0;
+    for (int64_t e = 0; e < m.n_expert; ++e) {
+        const int64_t begin = w.begin[e] > first ? w.begin[e] : first;
+        const int64_t end = w.begin[e + 1] < last ? w.begin[e + 1] : last;
+        if (begin >= end) continue;
+        calls[n] = call;
+        calls[n].packed = static_cast<const unsigned char*>(call.packed) + e * stride;
+        calls[n].token_begin = begin - first;
+        calls[n].token_end = end - first;
+        ++n;
+    }
+    return n;
+}
+
+LinearCall call_of(WeightType type, int64_t outputs, int64_t inputs, uint64_t packed, const LinearInput* input, float* y) {
+    LinearCall call = {};
+    call.type = type;
+    call.outputs = call.y_stride = outputs;
+    call.inputs = inputs;
+    call.packed = reinterpret_cast<const void*>(packed);
+    call.input = input;
+    call.y = y;
+    return call;
+}
+
+void prepare(const Run& run, const LinearInput& input, const float* x) {
+    over_range(run, input.tokens, input.inputs, 1, [&](int64_t begin, int64_t end) {
+        run.plan.level->linear->prepare(input, x, input.inputs, begin, end);
+    });
+}
+
+// Sorted pairs first .. last-1, at most a wave.
+void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Workspace& w, const float* x, int64_t first,
+              int64_t last) {
+    const int64_t n = last - first;
+    for (int64_t i = 0; i < n; ++i) {
+        memcpy(w.x + i * m.n_embd, x + w.row[first + i] * m.n_embd, sizeof(float) * static_cast<size_t>(m.n_embd));
+    }
+    LinearInput inputs[2], hidden[2];
+    for (int kind = 0; kind < 2; ++kind) {
+        const auto k = static_cast<InputKind>(kind);
+        inputs[kind] = {k, n, m.n_embd, w.prepared[kind]};
+        hidden[kind] = {k, n, m.n_ff, w.prepared_ff[kind]};
+        if (linear_input_kind(m.gate_type) == k || linear_input_kind(m.up_type) == k) prepare(run, inputs[kind], w.x);
+    }
+    const auto input_of = [](const LinearInput* of, WeightType type) {
+        return &of[static_cast<int>(linear_input_kind(type))];
+    };
+    LinearCall call = call_of(m.gate_type, m.n_ff, m.n_embd, op.w[0], input_of(inputs, m.gate_type), w.gate);
+    int32_t n_calls = expert_calls(w, m, first, last, call, w.calls);
+    call = call_of(m.up_type, m.n_ff, m.n_embd, op.w[1], input_of(inputs, m.up_type), w.up);
+    n_calls += expert_calls(w, m, first, last, call, w.calls + n_calls);
+    run_linears(run, w.calls, n_calls);
+    over_range(run, n * m.n_ff, 4, 16, [&](int64_t begin, int64_t end) {
+        run.kernels.silu_mul(w.gate + begin, w.up + begin, end - begin, w.gate + begin);
+    });
+    const LinearInput* const down = input_of(hidden, m.down_type);
+    prepare(run, *down, w.gate);
+    call = call_of(m.down_type, m.n_embd, m.n_ff, op.w[2], down, w.out + first * m.n_embd);
+    run_linears(run, w.calls, expert_calls(w, m, first, last, call, w.calls));
+}
+
+}  // namespace
+
+int64_t mixture_bytes(const llmpy_op& op, int64_t rows) {
+    if (rows == 0) return 0;
+    const Mixture m(op, rows);
+    Pieces pieces(nullptr);
+    const Workspace counted(m, pieces);
+    return pieces.used;
+}
+
+void run_mixture(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const Mixture m(op, rows.n);
+    Pieces pieces(run.plan.mixture.data);
+    const Workspace w(m, pieces);
+    const float* const x = run.at(rows, op.x);
+    const float* const scores = run.at(rows, op.x2);
+    float* const y = run.at(rows, op.y);
+    for (int64_t r = 0; r < m.rows; ++r) {
+        choose(m, scores + r * m.n_expert, w.expert + r * m.n_used, w.share + r * m.n_used);
+    }
+    sort_by_expert(m, w);
+    for (int64_t first = 0; first < m.pairs; first += m.wave) {
+        run_wave(run, op, m, w, x, first, first + m.wave < m.pairs ? first + m.wave : m.pairs);
+    }
+    over_range(run, m.rows, m.n_embd * m.n_used, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+            float* const sum = y + r * m.n_embd;
+            for (int64_t i = r * m.n_used; i < (r + 1) * m.n_used; ++i) {
+                const float* const part = w.out + w.place[i] * m.n_embd;
+                if (i == r * m.n_used) {
+                    run.kernels.scale(part, w.share[i], m.n_embd, sum);
+                } else {
+                    run.kernels.add_scaled(part, w.share[i], m.n_embd, sum);
+                }
+            }
+        }
+    });
+}
+
+}  // namespace llmpy

@@ -1,0 +1,108 @@
+// plan_state: what a plan holds, and what a run of it knows; shared by the files that make up plan.h.
+
+#ifndef LLMPY_PLAN_STATE_H
+#define LLMPY_PLAN_STATE_H
+
+#include "llmpy/linear.h"
+#include "llmpy/ops.h"
+#include "llmpy/plan.h"
+#include "llmpy/pool.h"
+
+namespace llmpy {
+
+constexpr int64_t kAlignment = 64;
+constexpr int64_t align_up(int64_t n) {
+    return (n + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// A piece of memory that a plan owns.
+struct Block {
+    unsigned char* data;
+    int64_t bytes;
+
+    bool resize(int64_t wanted);  // contents are lost; false, and empty, when there is no memory
+};
+
+// Neighbouring rows of one session.
+struct Tile {
+    int32_t first, n_rows, session;
+};
+
+// Rows of one kind, of the batch that is being run.
+struct Rows {
+    int32_t n;
+    unsigned char* arena;
+    const int32_t* positions;
+    const int32_t* sessions;
+    const int32_t* token_rows;  // which row of the batch each is; null: the same
+    Tile* tiles;
+    int32_t n_tiles;
+    int32_t tile_limit;  // that `tiles` were made for; 0: not made yet
+};
+
+}  // namespace llmpy
+
+struct llmpy_plan {
+    const llmpy::Level* level;
+    llmpy_plan_spec spec;  // its ops and ropes are in `operations`
+    llmpy_batch batch;
+    llmpy::Block operations, arena, rows, partials, scratch, mixture;
+    int64_t tokens, wanted, positions;  // reserved
+    int32_t threads;
+    int64_t scratch_stride;
+};
+
+namespace llmpy {
+
+struct Run {
+    const llmpy_plan& plan;
+    const OpKernels& kernels;
+    int32_t threads;
+    Rows all, wanted;
+
+    Rows& rows(const llmpy_op& op) { return op.wanted != 0 ? wanted : all; }
+    float* at(const Rows& of, int64_t place) const {
+        if (place == LLMPY_LOGITS_PLACE) return plan.batch.logits;
+        return place < 0 ? nullptr : reinterpret_cast<float*>(of.arena + place * of.n);
+    }
+    unsigned char* scratch(int32_t worker) const { return plan.scratch.data + worker * plan.scratch_stride; }
+    uint64_t page(const Rows& of, int32_t row) const {
+        const llmpy_batch& batch = plan.batch;
+        return batch.pages[batch.first_page[of.sessions[row]] + of.positions[row] / kPageTokens];
+    }
+};
+
+// Work too small to share: what two threads would save is less than what it costs to tell the other.
+constexpr int64_t kWorthSharing = 1 << 14;  // values of some plain operation: about two microseconds
+
+// body(begin, end) over 0..n, in parallel where n times `cost` (in values of a plain operation) is worth it. Ranges begin
+// at multiples of `grain`.
+template <class Body>
+void over_range(const Run& run, int64_t n, int64_t cost, int64_t grain, const Body& body) {
+    if (n == 0) return;
+    int64_t chunks = n * cost / (kWorthSharing / 2);
+    const int64_t most = 4 * int64_t{run.threads};
+    if (chunks > most) chunks = most;
+    if (run.threads == 1 || chunks < 2 || n <= grain) return body(int64_t{0}, n);
+    const int64_t step = (n / chunks + grain) / grain * grain;
+    parallel(run.threads, static_cast<int32_t>((n + step - 1) / step), [&](int32_t chunk, int32_t) {
+        const int64_t begin = chunk * step;
+        body(begin, begin + step < n ? begin + step : n);
+    });
+}
+
+// Runs all calls as one region; scratch is set here.
+void run_linears(const Run& run, LinearCall* calls, int32_t n);
+
+void run_attend(Run& run, const llmpy_op& op);
+void run_mixture(Run& run, const llmpy_op& op);
+void make_rope_tables(const Run& run);
+
+// Bytes of memory that an operation needs besides its buffers.
+AttendShape attend_shape(const llmpy_op& op, int32_t cache_type);
+int64_t attend_partial_bytes(const llmpy_op& op, int64_t rows, int64_t positions);
+int64_t mixture_bytes(const llmpy_op& op, int64_t rows);
+
+}  // namespace llmpy
+
+#endif

@@ -1,0 +1,178 @@
+#include "llmpy/pool.h"
+
+#include <atomic>
+
+#include "llmpy/os.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace llmpy {
+namespace {
+
+constexpr uint64_t kSpin = 150000;    // nanoseconds a worker waits awake: a step's serial parts, and a sampler, fit in
+constexpr uint64_t kSlice = 5000000;  // nanoseconds a plan may keep the workers while another waits
+// Rounds of 64 pauses, some microseconds, after which whoever waits offers its processor: on a busy machine the one it
+// waits for may be next in line there. Without that, waking a worker could stop the caller for as long as the worker spins.
+constexpr int kRoundsOfMyOwn = 4;
+
+// The open region in one word, so that a claim is one compare-and-swap and can never mix two regions:
+// threads that may take part, chunks in all, chunks taken.
+constexpr int kBits = 24;
+constexpr uint64_t kField = (uint64_t{1} << kBits) - 1;
+constexpr uint64_t ticket_of(int32_t threads, int32_t chunks) {
+    return static_cast<uint64_t>(threads) << (2 * kBits) | static_cast<uint64_t>(chunks) << kBits;
+}
+bool open_for(uint64_t ticket, int32_t worker) {
+    return (ticket & kField) < (ticket >> kBits & kField) && static_cast<uint64_t>(worker) < ticket >> (2 * kBits);
+}
+
+struct Pool {
+    alignas(64) std::atomic<uint64_t> ticket{0};
+    std::atomic<ChunkBody> body{nullptr};
+    std::atomic<void*> context{nullptr};
+    alignas(64) std::atomic<int32_t> done{0};
+    alignas(64) std::atomic<int32_t> sleepers{0};
+    int32_t n_workers = 0;
+    bool watches_forks = false;
+};
+Pool pool;
+
+struct Turns {
+    std::atomic<uint32_t> next{0};
+    std::atomic<uint32_t> serving{0};
+    uint64_t since = 0;
+};
+Turns turns;
+
+void pause() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+// Takes chunks until none is left; returns how many.
+int32_t work(int32_t worker) {
+    int32_t n = 0;
+    uint64_t ticket = pool.ticket.load(std::memory_order_acquire);
+    while (open_for(ticket, worker)) {
+        if (!pool.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                               std::memory_order_acquire)) {
+            continue;
+        }
+        // The region cannot end while this chunk is unfinished: its body and context are the ones to read.
+        const ChunkBody body = pool.body.load(std::memory_order_relaxed);
+        void* const context = pool.context.load(std::memory_order_relaxed);
+        body(context, static_cast<int32_t>(ticket & kField), worker);
+        ++n;
+        ticket = pool.ticket.load(std::memory_order_acquire);
+    }
+    return n;
+}
+
+void sleep_until_open(int32_t worker) {
+    lock(workers_monitor);
+    pool.sleepers.fetch_add(1, std::memory_order_seq_cst);
+    while (!open_for(pool.ticket.load(std::memory_order_seq_cst), worker)) wait(workers_monitor);
+    pool.sleepers.fetch_sub(1, std::memory_order_relaxed);
+    unlock(workers_monitor);
+}
+
+void worker_main(void* argument) {
+    const auto worker = static_cast<int32_t>(reinterpret_cast<intptr_t>(argument));
+    uint64_t idle_since = nanoseconds();
+    for (int round = 0;; ++round) {
+        const int32_t n = work(worker);
+        if (n > 0) {
+            pool.done.fetch_add(n, std::memory_order_release);
+            idle_since = nanoseconds();
+        }
+        for (int i = 0; i < 64 && !open_for(pool.ticket.load(std::memory_order_relaxed), worker); ++i) pause();
+        if (round % kRoundsOfMyOwn == 0) yield_processor();
+        if (nanoseconds() - idle_since > kSpin) {
+            sleep_until_open(worker);
+            idle_since = nanoseconds();
+        }
+    }
+}
+
+// A forked child has the calling thread only: it makes workers of its own when it needs them.
+void forget_workers() {
+    pool.ticket.store(0, std::memory_order_relaxed);
+    pool.sleepers.store(0, std::memory_order_relaxed);
+    pool.n_workers = 0;
+    turns.next.store(0, std::memory_order_relaxed);
+    turns.serving.store(0, std::memory_order_relaxed);
+    reset(workers_monitor);
+    reset(turns_monitor);
+}
+
+void want_workers(int32_t n) {
+    if (!pool.watches_forks) {
+        pool.watches_forks = true;
+        after_fork(forget_workers);
+    }
+    while (pool.n_workers < n && pool.n_workers < kMaxThreads - 1) {
+        if (!start_thread(worker_main, reinterpret_cast<void*>(static_cast<intptr_t>(pool.n_workers + 1)))) return;
+        ++pool.n_workers;
+    }
+}
+
+}  // namespace
+
+void run_region(int32_t n_threads, int32_t n_chunks, ChunkBody body, void* context) {
+    if (n_threads > kMaxThreads) n_threads = kMaxThreads;
+    if (n_threads <= 1 || n_chunks <= 1) {
+        for (int32_t i = 0; i < n_chunks; ++i) body(context, i, 0);
+        return;
+    }
+    if (pool.n_workers < n_threads - 1) want_workers(n_threads - 1);
+    pool.body.store(body, std::memory_order_relaxed);
+    pool.context.store(context, std::memory_order_relaxed);
+    pool.done.store(0, std::memory_order_relaxed);
+    pool.ticket.store(ticket_of(n_threads, n_chunks), std::memory_order_seq_cst);
+    if (pool.sleepers.load(std::memory_order_seq_cst) > 0) {
+        lock(workers_monitor);
+        wake_all(workers_monitor);
+        unlock(workers_monitor);
+    }
+    const int32_t others = n_chunks - work(0);
+    if (pool.done.load(std::memory_order_acquire) == others) return;
+    // A worker holds the last chunk. It may share this processor: then let it have that.
+    for (int round = 1;; ++round) {
+        for (int i = 0; i < 64; ++i) {
+            if (pool.done.load(std::memory_order_acquire) == others) return;
+            pause();
+        }
+        if (round % kRoundsOfMyOwn == 0) yield_processor();
+    }
+}
+
+void take_turn() {
+    lock(turns_monitor);
+    const uint32_t mine = turns.next.fetch_add(1, std::memory_order_relaxed);
+    while (turns.serving.load(std::memory_order_relaxed) != mine) wait(turns_monitor);
+    turns.since = 0;
+    unlock(turns_monitor);
+}
+
+void end_turn() {
+    lock(turns_monitor);
+    turns.serving.fetch_add(1, std::memory_order_relaxed);
+    wake_all(turns_monitor);
+    unlock(turns_monitor);
+}
+
+void share_turn() {
+    if (turns.next.load(std::memory_order_relaxed) - turns.serving.load(std::memory_order_relaxed) < 2) return;
+    const uint64_t now = nanoseconds();
+    if (turns.since == 0) turns.since = now;  // the other came just now
+    if (now - turns.since < kSlice) return;
+    end_turn();
+    take_turn();
+}
+
+}  // namespace llmpy

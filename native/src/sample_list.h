@@ -1,0 +1,317 @@
+// sample_list: the tokens that can still be chosen, and what the steps of a chain do with them.
+//
+// A list stays in id order from the first step to the draw. `scan` finds the maxima of its blocks,
+// `weigh` the integer softmax of a block, `find_cut` the place where a selection ends, and `keep`
+// makes the list smaller.
+#ifndef LLMPY_SAMPLE_LIST_H
+#define LLMPY_SAMPLE_LIST_H
+
+#include <math.h>
+#include <string.h>
+
+#include "llmpy/sample.h"
+
+namespace {
+
+constexpr int32_t kBlock = 64;        // logits per block of the scan
+constexpr int32_t kFew = 64;          // items that are cheaper to sort than to histogram
+constexpr int kFractionBits = 40;     // of a weight
+constexpr double kVanishing = -29.0;  // exp of it rounds to a weight of 0
+
+// One token under selection: `key` rises as the logit falls, then with the id; no two are equal.
+struct Item {
+    uint64_t key;
+    int64_t weight;
+};
+
+struct Workspace {
+    Item* items;          // [n_vocab]
+    int64_t* block_sums;  // [n_blocks]
+    float* logits;        // [n_vocab]
+    int32_t* ids;         // [n_vocab]
+    int32_t* counts;      // [n_vocab], all zero between uses
+    int32_t* touched;     // [n_vocab]
+    float* block_peaks;   // [n_blocks]
+};
+
+// The tokens that are left, in id order. Null `ids` means all of them: the id is the index.
+struct List {
+    const float* logits;
+    const int32_t* ids;
+    int32_t n;
+    float peak;  // set by `scan`, as are the workspace's block_peaks
+};
+
+struct History {
+    const int32_t* ids;
+    int64_t n;
+};
+
+int32_t blocks_of(int32_t n) {
+    return (n + kBlock - 1) / kBlock;
+}
+
+int32_t block_length(const List& list, int32_t block) {
+    const int32_t left = list.n - block * kBlock;
+    return left < kBlock ? left : kBlock;
+}
+
+int32_t id_at(const List& list, int32_t index) {
+    return list.ids ? list.ids[index] : index;
+}
+
+uint64_t key_of(float logit, int32_t id) {
+    const float positive_zero = logit + 0.0f;  // -0 and +0 are one value, so they need one key
+    uint32_t bits;
+    memcpy(&bits, &positive_zero, sizeof bits);
+    const uint32_t rising = (bits >> 31) ? ~bits : bits | 0x80000000u;
+    return ((uint64_t)(~rising) << 32) | (uint32_t)id;
+}
+
+float logit_of(uint64_t key) {
+    const uint32_t rising = ~(uint32_t)(key >> 32);
+    const uint32_t bits = (rising >> 31) ? rising & 0x7fffffffu : ~rising;
+    float logit;
+    memcpy(&logit, &bits, sizeof logit);
+    return logit;
+}
+
+typedef float F32x4 __attribute__((vector_size(16)));
+typedef int32_t I32x4 __attribute__((vector_size(16)));
+typedef double F64x2 __attribute__((vector_size(16)));
+typedef uint64_t U64x2 __attribute__((vector_size(16)));
+
+inline F32x4 load(const float* x) {
+    F32x4 v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+inline F32x4 larger(F32x4 a, F32x4 b) {
+    return a > b ? a : b;
+}
+
+// The largest of one block; `unordered` becomes nonzero when it holds a NaN.
+// Vectors written out, because strict floating point forbids the compiler to find them in a plain
+// maximum.
+inline float block_peak(const float* x, I32x4* unordered) {
+    F32x4 a = load(x);
+    F32x4 b = load(x + 4);
+    I32x4 bad = (a != a) | (b != b);
+    for (int i = 8; i < kBlock; i += 8) {
+        const F32x4 c = load(x + i);
+        const F32x4 d = load(x + i + 4);
+        a = larger(c, a);
+        b = larger(d, b);
+        bad |= (c != c) | (d != d);
+    }
+    *unordered |= bad;
+    a = larger(a, b);
+    const float low = a[0] > a[1] ? a[0] : a[1];
+    const float high = a[2] > a[3] ? a[2] : a[3];
+    return low > high ? low : high;
+}
+
+// Fills block_peaks and list->peak; refuses what no softmax has: NaN, +inf, nothing but -inf.
+int32_t scan(List* list, const Workspace& work) {
+    const int32_t n_whole = list->n / kBlock;
+    I32x4 unordered_lanes = {0, 0, 0, 0};
+    float peak = -INFINITY;
+    for (int32_t b = 0; b < n_whole; b++) {
+        const float top = block_peak(list->logits + b * kBlock, &unordered_lanes);
+        work.block_peaks[b] = top;
+        peak = top > peak ? top : peak;
+    }
+    int32_t unordered =
+        unordered_lanes[0] | unordered_lanes[1] | unordered_lanes[2] | unordered_lanes[3];
+    if (n_whole * kBlock < list->n) {
+        float top = -INFINITY;
+        for (int32_t i = n_whole * kBlock; i < list->n; i++) {
+            top = list->logits[i] > top ? list->logits[i] : top;
+            unordered |= list->logits[i] != list->logits[i];
+        }
+        work.block_peaks[n_whole] = top;
+        peak = top > peak ? top : peak;
+    }
+    list->peak = peak;
+    if (unordered || peak == INFINITY) {
+        return LLMPY_SAMPLE_NOT_A_NUMBER;
+    }
+    return peak == -INFINITY ? LLMPY_SAMPLE_NOTHING_LEFT : 0;
+}
+
+// w[i] = exp(x[i] - peak) as an integer with 40 fraction bits, for one block; `_exponential` in
+// sampling/weights.py. Range reduction by ln 2 in two parts, then the Taylor series: each operation
+// is one IEEE operation, so NumPy gets the same bits.
+void weigh_block(const float* x, float peak, int64_t* w) {
+    constexpr double kRound = 0x1.8p52;  // adding it leaves the nearest integer in the low bits
+    constexpr double kInteger = 0x1p52;
+    const F64x2 floor = {kVanishing, kVanishing};
+    for (int i = 0; i < kBlock; i += 2) {
+        F64x2 d = {(double)x[i] - (double)peak, (double)x[i + 1] - (double)peak};
+        d = d > floor ? d : floor;
+        const F64x2 shifted = d * 0x1.71547652b82fep+0 + kRound;
+        const F64x2 k = shifted - kRound;
+        const F64x2 r = (d - k * 0x1.62e42feep-1) - k * 0x1.a39ef35793c76p-33;
+        F64x2 p = r * (1.0 / 39916800.0) + 1.0 / 3628800.0;
+        p = p * r + 1.0 / 362880.0;
+        p = p * r + 1.0 / 40320.0;
+        p = p * r + 1.0 / 5040.0;
+        p = p * r + 1.0 / 720.0;
+        p = p * r + 1.0 / 120.0;
+        p = p * r + 1.0 / 24.0;
+        p = p * r + 1.0 / 6.0;
+        p = p * r + 0.5;
+        p = p * r + 1.0;
+        p = p * r + 1.0;
+        // 2^(k + 40): the exponent field is built from the low bits, all above them are shifted
+        // out.
+        const F64x2 fixed = p * (F64x2)(((U64x2)shifted + (1023 + kFractionBits)) << 52) + kInteger;
+        const U64x2 weight = (U64x2)fixed & 0xfffffffffffffu;
+        memcpy(w + i, &weight, sizeof weight);
+    }
+}
+
+// The weights of one block of the list, zeros after its end; returns their sum.
+int64_t weigh(const List& list, int32_t block, int64_t* w) {
+    const int32_t n = block_length(list, block);
+    const float* x = list.logits + block * kBlock;
+    float padded[kBlock];
+    if (n < kBlock) {
+        for (int32_t i = 0; i < kBlock; i++) {
+            padded[i] = i < n ? x[i] : -INFINITY;
+        }
+        x = padded;
+    }
+    weigh_block(x, list.peak, w);
+    int64_t sum = 0;
+    for (int32_t i = 0; i < kBlock; i++) {
+        sum += w[i];
+    }
+    return sum;
+}
+
+void sort_few(Item* items, int32_t n) {
+    for (int32_t i = 1; i < n; i++) {
+        const Item item = items[i];
+        int32_t j = i;
+        for (; j > 0 && items[j - 1].key > item.key; j--) {
+            items[j] = items[j - 1];
+        }
+        items[j] = item;
+    }
+}
+
+// The key at which the weights, added in the order of the keys, first reach `target`; their sum
+// does. A radix selection, 11 bits at a time: at most six passes, whatever the numbers. Overwrites
+// `items`.
+uint64_t find_cut(Item* items, int32_t n, int64_t target) {
+    for (int shift = 53; n > kFew; shift = shift > 11 ? shift - 11 : 0) {
+        int64_t sums[2048];
+        memset(sums, 0, sizeof sums);
+        for (int32_t i = 0; i < n; i++) {
+            sums[(items[i].key >> shift) & 2047] += items[i].weight;
+        }
+        uint64_t digit = 0;
+        while (digit < 2047 && sums[digit] < target) {
+            target -= sums[digit++];
+        }
+        int32_t kept = 0;
+        for (int32_t i = 0; i < n; i++) {
+            const Item item = items[i];
+            items[kept] = item;
+            kept += ((item.key >> shift) & 2047) == digit;
+        }
+        n = kept;
+    }
+    sort_few(items, n);
+    int32_t i = 0;
+    for (; i < n - 1 && items[i].weight < target; i++) {
+        target -= items[i].weight;
+    }
+    return items[i].key;
+}
+
+// Keeps the tokens above `threshold`, and of those equal to it the ones with an id up to `last_id`.
+// Needs a scan.
+void keep(List* list, float threshold, int32_t last_id, const Workspace& work) {
+    int32_t kept = 0;
+    for (int32_t b = 0; b < blocks_of(list->n); b++) {
+        if (work.block_peaks[b] < threshold) {
+            continue;
+        }
+        const int32_t start = b * kBlock;
+        const int32_t end = start + block_length(*list, b);
+        for (int32_t i = start; i < end; i++) {
+            const float logit = list->logits[i];
+            const int32_t id = id_at(*list, i);
+            work.logits[kept] = logit;
+            work.ids[kept] = id;
+            kept += (logit > threshold) | ((logit == threshold) & (id <= last_id));
+        }
+    }
+    list->logits = work.logits;
+    list->ids = work.ids;
+    list->n = kept;
+}
+
+// Sums the weights of each block into block_sums; returns their total. Needs a scan.
+int64_t weigh_all(const List& list, const Workspace& work) {
+    const float bound = (float)((double)list.peak + kVanishing);
+    int64_t w[kBlock];
+    int64_t total = 0;
+    for (int32_t b = 0; b < blocks_of(list.n); b++) {
+        work.block_sums[b] = work.block_peaks[b] < bound ? 0 : weigh(list, b, w);
+        total += work.block_sums[b];
+    }
+    return total;
+}
+
+// The list's logits, in the workspace so that they may be changed.
+float* writable(List* list, const Workspace& work) {
+    if (list->logits != work.logits) {
+        memcpy(work.logits, list->logits, (size_t)list->n * sizeof(float));
+        list->logits = work.logits;
+    }
+    return work.logits;
+}
+
+// Where an id stands in the list, -1 when it was removed.
+int32_t position(const List& list, int32_t id) {
+    if (!list.ids) {
+        return id;
+    }
+    int32_t low = 0;
+    int32_t high = list.n;
+    while (low < high) {
+        const int32_t middle = low + (high - low) / 2;
+        if (list.ids[middle] < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < list.n && list.ids[low] == id ? low : -1;
+}
+
+int64_t workspace_bytes(int64_t n) {
+    const int64_t n_blocks = blocks_of((int32_t)n);
+    return n * (int64_t)(sizeof(Item) + 4 * sizeof(int32_t)) +
+           n_blocks * (int64_t)(sizeof(int64_t) + sizeof(float));
+}
+
+Workspace lay_out(void* memory, int32_t n) {
+    Workspace work;
+    work.items = (Item*)memory;
+    work.block_sums = (int64_t*)(work.items + n);
+    work.logits = (float*)(work.block_sums + blocks_of(n));
+    work.ids = (int32_t*)(work.logits + n);
+    work.counts = work.ids + n;
+    work.touched = work.counts + n;
+    work.block_peaks = (float*)(work.touched + n);
+    return work;
+}
+
+}  // namespace
+
+#endif

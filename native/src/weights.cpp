@@ -1,0 +1,46 @@
+// weights: memory for weights and pages, and the packing of weights; the last part of plan.h.
+
+#include "llmpy/linear.h"
+#include "llmpy/ops.h"
+#include "llmpy/os.h"
+#include "llmpy/plan.h"
+#include "llmpy/pool.h"
+
+using namespace llmpy;
+
+extern "C" {
+
+void* llmpy_allocate(int64_t bytes) {
+    return bytes > 0 ? allocate(static_cast<size_t>(bytes)) : nullptr;
+}
+
+void llmpy_release(void* memory, int64_t bytes) {
+    release(memory, static_cast<size_t>(bytes));
+}
+
+int64_t llmpy_packed_bytes(int32_t type, int64_t outputs, int64_t inputs) {
+    const auto weight_type = static_cast<WeightType>(type);
+    return linear_supports(weight_type, inputs) ? packed_bytes(weight_type, outputs, inputs) : -1;
+}
+
+void llmpy_pack(int32_t level, int32_t type, int64_t outputs, int64_t inputs, const void* rows, void* packed,
+                int32_t threads) {
+    const LinearKernels& kernels = *level_of(level)->linear;
+    const int64_t tiles = tile_count(outputs), step = tiles / (8 * int64_t{threads}) + 1;
+    if (threads > 1) take_turn();
+    parallel(threads, static_cast<int32_t>((tiles + step - 1) / step), [&](int32_t chunk, int32_t) {
+        const int64_t begin = chunk * step;
+        kernels.pack(static_cast<WeightType>(type), outputs, inputs, rows, packed, begin,
+                     begin + step < tiles ? begin + step : tiles);
+    });
+    if (threads > 1) end_turn();
+}
+
+int32_t llmpy_input_kind(int32_t type) {
+    return static_cast<int32_t>(linear_input_kind(static_cast<WeightType>(type)));
+}
+
+int64_t llmpy_input_bytes(int32_t kind, int64_t inputs) {
+    return linear_input_bytes(static_cast<InputKind>(kind), 1, inputs);
+}
+}

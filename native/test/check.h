@@ -1,0 +1,40 @@
+// check: the smallest thing that a native test needs.
+
+#ifndef LLMPY_CHECK_H
+#define LLMPY_CHECK_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+namespace llmpy {
+
+inline int n_failures = 0;
+
+// Says where and what, and goes on: one run shows all that is wrong.
+#define CHECK(condition, ...)                                      \
+    do {                                                           \
+        if (!(condition)) {                                        \
+            ++llmpy::n_failures;                                   \
+            printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+            printf(__VA_ARGS__);                                   \
+            printf("\n");                                          \
+        }                                                          \
+    } while (0)
+
+// The same numbers on every machine: an xorshift generator.
+struct Random {
+    uint64_t state = 88172645463325252u;
+
+    uint64_t bits() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        return state;
+    }
+    // From -1 to 1.
+    float value() { return static_cast<float>(static_cast<int32_t>(bits() >> 40)) * 0x1p-23f - 1.0f; }
+};
+
+}  // namespace llmpy
+
+#endif

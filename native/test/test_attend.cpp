@@ -1,0 +1,190 @@
+// Attention at every level that runs here: against plain loops in double, the same bits however it is cut up, and no trace
+// of what the unwritten part of a page holds.
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <initializer_list>
+
+#include "check.h"
+#include "llmpy/ops.h"
+#include "llmpy/os.h"
+
+using namespace llmpy;
+
+namespace {
+
+Random dice;
+
+float* new_values(int64_t n) {
+    auto* const values = static_cast<float*>(malloc(sizeof(float) * static_cast<size_t>(n)));
+    for (int64_t i = 0; i < n; ++i) values[i] = dice.value();
+    return values;
+}
+
+// A context of `n` tokens in pages, whose rest is full of NaN, and its queries.
+struct Case {
+    const Level& level;
+    AttendShape shape;
+    int32_t n;
+    float *q, *k, *v, *y, *scratch;
+    int32_t* positions;
+    uint64_t* pages;
+    int32_t n_pages;
+    size_t page_bytes;
+
+    Case(const Level& l, const AttendShape& s, int32_t n_tokens) : level(l), shape(s), n(n_tokens) {
+        q = new_values(int64_t{n} * shape.n_head * shape.d_key);
+        k = new_values(int64_t{n} * shape.n_kv * shape.d_key);
+        v = new_values(int64_t{n} * shape.n_kv * shape.d_value);
+        y = new_values(int64_t{n} * shape.n_head * shape.d_value);
+        scratch = new_values(attend_scratch_floats(shape));
+        positions = static_cast<int32_t*>(malloc(sizeof(int32_t) * static_cast<size_t>(n)));
+        n_pages = (n + kPageTokens - 1) / kPageTokens;
+        pages = static_cast<uint64_t*>(malloc(sizeof(uint64_t) * static_cast<size_t>(n_pages)));
+        const int64_t size = shape.type == CacheType::f16 ? 2 : 4;
+        const int64_t key_bytes = int64_t{kPageTokens} * shape.d_key * size;
+        const int64_t value_bytes = int64_t{kPageTokens} * shape.d_value * size;
+        shape.keys = 0;
+        shape.values = key_bytes * shape.n_kv;
+        page_bytes = static_cast<size_t>((key_bytes + value_bytes) * shape.n_kv);
+        for (int32_t i = 0; i < n_pages; ++i) {
+            void* const page = malloc(page_bytes);
+            memset(page, 0xff, page_bytes);  // NaN, in both types
+            pages[i] = reinterpret_cast<uint64_t>(page);
+        }
+        for (int32_t t = 0; t < n; ++t) {
+            positions[t] = t;
+            auto* const page = reinterpret_cast<unsigned char*>(pages[t / kPageTokens]);
+            for (int32_t h = 0; h < shape.n_kv; ++h) {
+                const int64_t at = int64_t{t} * shape.n_kv + h;
+                level.ops->store_key(k + at * shape.d_key, shape.d_key, shape.type, page + h * key_bytes,
+                                     t % kPageTokens);
+                level.ops->store_value(v + at * shape.d_value, shape.d_value, shape.type,
+                                       page + shape.values + h * value_bytes, t % kPageTokens);
+            }
+        }
+    }
+    ~Case() {
+        for (int32_t i = 0; i < n_pages; ++i) free(reinterpret_cast<void*>(pages[i]));
+        for (void* p : {static_cast<void*>(q), static_cast<void*>(k), static_cast<void*>(v), static_cast<void*>(y),
+                        static_cast<void*>(scratch), static_cast<void*>(positions), static_cast<void*>(pages)}) {
+            free(p);
+        }
+    }
+    Case(const Case&) = delete;
+    Case& operator=(const Case&) = delete;
+
+    AttendCall call(int32_t row, int32_t rows, int32_t head_begin, int32_t head_end) const {
+        AttendCall c = {};
+        c.shape = &shape;
+        c.pages = pages;
+        c.positions = positions + row;
+        c.q = q + int64_t{row} * shape.n_head * shape.d_key;
+        c.y = y + int64_t{row} * shape.n_head * shape.d_value;
+        c.n_rows = rows;
+        c.head_begin = head_begin;
+        c.head_end = head_end;
+        c.segment = -1;
+        c.scratch = scratch;
+        return c;
+    }
+    // In tiles of `rows` rows, `heads` key heads at a time.
+    void run(int32_t rows, int32_t heads) const {
+        for (int32_t t = 0; t < n; t += rows) {
+            const int32_t here = rows < n - t ? rows : n - t;
+            for (int32_t h = 0; h < shape.n_kv; h += heads) {
+                level.ops->attend(call(t, here, h, h + heads < shape.n_kv ? h + heads : shape.n_kv));
+            }
+        }
+    }
+    // The last row by itself, segment by segment.
+    void run_segments() const {
+        const int32_t row = n - 1, last = row / kSegmentTokens;
+        const int32_t first = shape.window > 0 && row >= shape.window ? (row + 1 - shape.window) / kSegmentTokens : 0;
+        const int64_t stride = attend_state_floats(shape.n_head, shape);
+        float* const partials = new_values(stride * (last - first + 1));
+        for (int32_t segment = last; segment >= first; --segment) {
+            AttendCall c = call(row, 1, 0, shape.n_kv);
+            c.segment = segment;
+            c.partial = partials + (segment - first) * stride;
+            level.ops->attend(c);
+        }
+        level.ops->attend_join(call(row, 1, 0, shape.n_kv), partials, stride, last - first + 1);
+        free(partials);
+    }
+    double expected(int32_t t, int32_t head, int32_t i) const {
+        const int32_t h = head / (shape.n_head / shape.n_kv);
+        const int32_t first = shape.window > 0 && t >= shape.window ? t + 1 - shape.window : 0;
+        double most = -INFINITY, total = 0.0, sum = 0.0;
+        for (int pass = 0; pass < 2; ++pass) {
+            for (int32_t j = first; j <= t; ++j) {
+                double score = 0.0;
+                for (int32_t d = 0; d < shape.d_key; ++d) {
+                    score += double{q[(int64_t{t} * shape.n_head + head) * shape.d_key + d]} *
+                             k[(int64_t{j} * shape.n_kv + h) * shape.d_key + d];
+                }
+                score *= shape.scale;
+                if (pass == 0) {
+                    most = score > most ? score : most;
+                } else {
+                    total += exp(score - most);
+                    sum += exp(score - most) * v[(int64_t{j} * shape.n_kv + h) * shape.d_value + i];
+                }
+            }
+        }
+        return sum / total;
+    }
+};
+
+void test(const Level& level, const AttendShape& shape, int32_t n) {
+    const Case c(level, shape, n);
+    const int64_t width = int64_t{shape.n_head} * shape.d_value;
+    const size_t bytes = sizeof(float) * static_cast<size_t>(n * width);
+    c.run(attend_rows(shape), attend_heads(shape, attend_rows(shape)));
+    const double tolerance = shape.type == CacheType::f16 ? 2e-3 : 3e-6;
+    for (int i = 0; i < 40; ++i) {
+        const auto t = i == 0 ? n - 1 : static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(n));
+        const auto head = static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(shape.n_head));
+        const auto d = static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(shape.d_value));
+        const double found = c.y[(int64_t{t} * shape.n_head + head) * shape.d_value + d], right = c.expected(t, head, d);
+        CHECK(fabs(found - right) < tolerance, "%s d %d/%d heads %d/%d window %d n %d row %d: %g, not %g", level.name,
+              shape.d_key, shape.d_value, shape.n_head, shape.n_kv, shape.window, n, t, found, right);
+    }
+    auto* const whole = static_cast<float*>(malloc(bytes));
+    memcpy(whole, c.y, bytes);
+    for (const int32_t rows : {1, attend_rows(shape) < 3 ? 1 : 3}) {
+        memset(c.y, 0, bytes);
+        c.run(rows, rows == 1 ? attend_heads(shape, 1) : 1);
+        CHECK(memcmp(whole, c.y, bytes) == 0, "%s d %d/%d heads %d/%d window %d n %d: %d rows at a time", level.name,
+              shape.d_key, shape.d_value, shape.n_head, shape.n_kv, shape.window, n, rows);
+    }
+    memset(c.y, 0, bytes);
+    c.run_segments();
+    const size_t last = sizeof(float) * static_cast<size_t>((n - 1) * width);
+    CHECK(memcmp(whole + (n - 1) * width, c.y + (n - 1) * width, bytes - last) == 0, "%s window %d n %d: segments",
+          level.name, shape.window, n);
+    free(whole);
+}
+
+}  // namespace
+
+int main() {
+    for (int32_t i = 0; level_of(i) != nullptr; ++i) {
+        if (!level_runs_here(i)) continue;
+        for (const CacheType type : {CacheType::f32, CacheType::f16}) {
+            for (const int32_t d : {1, 8, 15, 16, 17, 33, 64, 80}) {
+                test(*level_of(i), {4, 2, d, 81 - d, 0, 0, 0, 0.3f, type}, 70);
+            }
+            for (const int32_t heads : {1, 2, 3, 5, 71}) {
+                test(*level_of(i), {heads, 1, 4, 20, 0, 0, 0, 0.5f, type}, 66);
+                test(*level_of(i), {2 * heads, 2, 4, 4, 0, 0, 5, 0.5f, type}, 66);
+            }
+            for (const int32_t window : {0, 1, 64, 100, 600}) {
+                test(*level_of(i), {2, 1, 4, 4, 0, 0, window, 1.0f, type}, 1200);
+            }
+        }
+    }
+    return n_failures == 0 ? 0 : 1;
+}

@@ -1,0 +1,349 @@
+// Tests of linear: every type at every level that this processor has, on awkward shapes. Exit status 1 if one fails.
+//
+// The definition here is a plain loop in double precision over the weights as dequantize_row gives them and the
+// activations as prepare rounded them, so that only the kernels' own error remains.
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../src/linear_layout.h"
+#include "check.h"
+#include "llmpy/blocks.h"
+#include "llmpy/linear.h"
+
+using namespace llmpy;
+
+namespace {
+
+const struct {
+    WeightType type;
+    const char* name;
+} types[] = {{type_f32, "F32"},   {type_f16, "F16"},   {type_bf16, "BF16"}, {type_q4_0, "Q4_0"},
+             {type_q4_1, "Q4_1"}, {type_q5_0, "Q5_0"}, {type_q5_1, "Q5_1"}, {type_q8_0, "Q8_0"},
+             {type_q4_k, "Q4_K"}, {type_q5_k, "Q5_K"}, {type_q6_k, "Q6_K"}};
+
+int failures = 0;
+const char* level_name = "";
+const char* type_name = "";
+
+void check(bool good, const char* what, int64_t n, int64_t k, int64_t m) {
+    if (good) return;
+    if (++failures <= 40)
+        printf("FAIL %s %s: %s (outputs %ld inputs %ld tokens %ld)\n", level_name, type_name, what,
+               static_cast<long>(n), static_cast<long>(k), static_cast<long>(m));
+}
+
+Random random_state;
+uint32_t random_bits() { return static_cast<uint32_t>(random_state.bits() >> 16); }
+float random_float() {  // roughly Gaussian
+    float sum = 0;
+    for (int i = 0; i < 4; ++i) sum += static_cast<float>(random_bits() & 0xffff) / 65536.0f - 0.5f;
+    return sum * 1.7f;
+}
+
+// Memory of exactly the size asked for, so that the address sanitizer sees any step outside.
+template <class T>
+struct Buffer {
+    T* data;
+    int64_t count;
+    explicit Buffer(int64_t n) : count(n) {
+        void* p = nullptr;
+        if (posix_memalign(&p, 64, static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)) != 0) abort();
+        data = static_cast<T*>(p);
+        memset(data, 0x5a, static_cast<size_t>(n) * sizeof(T));
+    }
+    ~Buffer() { free(data); }
+    Buffer(const Buffer&) = delete;
+};
+
+// Random bytes, with scales made sane: 16-bit floats of size 2^-8 to 2^-5 where the block has them.
+void fill_rows(WeightType type, uint8_t* rows, int64_t bytes) {
+    for (int64_t i = 0; i < bytes; ++i) rows[i] = static_cast<uint8_t>(random_bits());
+    const int64_t size = block_bytes(type);
+    for (int64_t at = 0; at + size <= bytes; at += size) {
+        const uint16_t other = static_cast<uint16_t>(0x1c00u + (random_bits() & 0x0bffu));
+        const uint16_t half = static_cast<uint16_t>(other + (random_bits() & 1u) * 0x8000u);
+        const float value = random_float();
+        uint32_t bits;
+        memcpy(&bits, &value, 4);
+        const uint16_t upper = static_cast<uint16_t>(bits >> 16);
+        switch (type) {
+            case type_f32:
+                memcpy(rows + at, &value, 4);
+                break;
+            case type_bf16:
+                memcpy(rows + at, &upper, 2);
+                break;
+            case type_q6_k:
+                memcpy(rows + at + 208, &half, 2);
+                break;
+            case type_q4_1:
+            case type_q5_1:
+            case type_q4_k:
+            case type_q5_k:
+                memcpy(rows + at + 2, &other, 2);
+                memcpy(rows + at, &half, 2);
+                break;
+            default:
+                memcpy(rows + at, &half, 2);
+        }
+    }
+}
+
+struct Case {
+    const LinearKernels* kernels;
+    WeightType type;
+    int64_t n, k, m;
+    Buffer<uint8_t> rows, packed, input_data, scratch;
+    Buffer<float> x, weights;
+    LinearInput input;
+
+    Case(const LinearKernels* kernels_, WeightType type_, int64_t n_, int64_t k_, int64_t m_)
+        : kernels(kernels_),
+          type(type_),
+          n(n_),
+          k(k_),
+          m(m_),
+          rows(n_ * row_bytes(type_, k_)),
+          packed(packed_bytes(type_, n_, k_)),
+          input_data(linear_input_bytes(linear_input_kind(type_), m_, k_)),
+          scratch(linear_scratch_bytes()),
+          x(m_ * (k_ + 3)),
+          weights(n_ * k_) {
+        fill_rows(type, rows.data, rows.count);
+        for (int64_t i = 0; i < x.count; ++i) x.data[i] = random_float();
+        input = {linear_input_kind(type), m, k, input_data.data};
+    }
+    void pack() {  // in two pieces, the second one first
+        const int64_t tiles = tile_count(n), middle = tiles / 2;
+        kernels->pack(type, n, k, rows.data, packed.data, middle, tiles);
+        kernels->pack(type, n, k, rows.data, packed.data, 0, middle);
+    }
+    void prepare() {
+        kernels->prepare(input, x.data, k + 3, m / 3, m);
+        kernels->prepare(input, x.data, k + 3, 0, m / 3);
+    }
+    void dequantize() {
+        for (int64_t o = 0; o < n; ++o) {
+            dequantize_row(type, rows.data + o * row_bytes(type, k), k, weights.data + o * k);
+        }
+    }
+    LinearCall call(float* y, int64_t stride) const {
+        LinearCall c = {};
+        c.type = type;
+        c.outputs = n;
+        c.inputs = k;
+        c.packed = packed.data;
+        c.input = &input;
+        c.token_end = m;
+        c.tile_end = tile_count(n);
+        c.y = y;
+        c.y_stride = stride;
+        c.scratch = scratch.data;
+        return c;
+    }
+    // Activation i of token t as the kernel sees it.
+    double activation(int64_t t, int64_t i) const {
+        const int64_t group = i / group_width, groups = group_count(k);
+        const uint8_t* data = input_data.data;
+        if (input.kind == InputKind::floats) {
+            return reinterpret_cast<const float*>(data)[(group * m + t) * group_width + i % group_width];
+        }
+        const Int8Side* sides = reinterpret_cast<const Int8Side*>(data + groups * m * group_width);
+        const int8_t q = static_cast<int8_t>(data[(group * m + t) * group_width + i % group_width]);
+        return static_cast<double>(q) * static_cast<double>(sides[group * m + t].scale);
+    }
+};
+
+bool same_bits(const float* a, const float* b, int64_t count) {
+    return memcmp(a, b, static_cast<size_t>(count) * sizeof *a) == 0;
+}
+
+void test_unpacking(Case& c) {
+    Buffer<float> row(c.k);
+    bool same = true;
+    for (int64_t o = 0; o < c.n; ++o) {
+        c.kernels->unpack(c.type, c.n, c.k, c.packed.data, o, row.data);
+        for (int64_t i = 0; i < c.k; ++i) same = same && row.data[i] == c.weights.data[o * c.k + i];
+    }
+    check(same, "packed weights are not the file's", c.n, c.k, c.m);
+}
+
+void test_rounding(Case& c) {
+    bool near = true;
+    for (int64_t t = 0; t < c.m; ++t) {
+        for (int64_t first = 0; first < c.k; first += group_width) {
+            const int64_t end = first + group_width < c.k ? first + group_width : c.k;
+            float largest = 0;
+            for (int64_t i = first; i < end; ++i) largest = fmaxf(largest, fabsf(c.x.data[t * (c.k + 3) + i]));
+            const double step = c.input.kind == InputKind::floats ? 0 : static_cast<double>(largest) / 127;
+            for (int64_t i = first; i < end; ++i) {
+                const double error = c.activation(t, i) - static_cast<double>(c.x.data[t * (c.k + 3) + i]);
+                near = near && fabs(error) <= 0.5001 * step;
+            }
+        }
+    }
+    check(near, "activations are not the nearest", c.n, c.k, c.m);
+}
+
+void test_value(Case& c, const float* y, int64_t stride) {
+    double worst = 0;
+    for (int64_t t = 0; t < c.m; ++t) {
+        for (int64_t o = 0; o < c.n; ++o) {
+            double sum = 0, size = 0;
+            for (int64_t i = 0; i < c.k; ++i) {
+                const double product = c.activation(t, i) * static_cast<double>(c.weights.data[o * c.k + i]);
+                sum += product;
+                size += fabs(product);
+            }
+            const double error = fabs(static_cast<double>(y[t * stride + o]) - sum);
+            if (!(error <= 1e-5 * size / sqrt(static_cast<double>(c.k)) + 1e-6 * size))
+                worst = fmax(worst, error / size);
+        }
+    }
+    check(worst == 0, "wrong product", c.n, c.k, c.m);
+}
+
+// One token at a time, tiles one at a time, ranges in the middle: all give the bits of the whole.
+void test_pieces(Case& c, const float* whole, int64_t stride) {
+    Buffer<float> y(c.m * stride);
+    for (int64_t i = 0; i < y.count; ++i) y.data[i] = i % stride < c.n ? -7.0f : whole[i];
+    for (int64_t tile = 0; tile < tile_count(c.n); tile += 1 + tile % 3) {
+        for (int64_t t = 0; t < c.m;) {
+            const int64_t step = 1 + static_cast<int64_t>(random_bits() % 9);
+            LinearCall call = c.call(y.data, stride);
+            call.tile_begin = tile;
+            call.tile_end = tile + 1 + tile % 3 < tile_count(c.n) ? tile + 1 + tile % 3 : tile_count(c.n);
+            call.token_begin = t;
+            call.token_end = t + step < c.m ? t + step : c.m;
+            c.kernels->linear(call);
+            t = call.token_end;
+        }
+    }
+    check(same_bits(y.data, whole, y.count), "pieces differ from the whole", c.n, c.k, c.m);
+}
+
+// Each token alone in an input of its own gives the bits that it gives among others.
+void test_alone(Case& c, const float* whole, int64_t stride) {
+    Buffer<uint8_t> data(linear_input_bytes(c.input.kind, 1, c.k));
+    Buffer<float> y(c.n);
+    const LinearInput input = {c.input.kind, 1, c.k, data.data};
+    bool same = true;
+    for (int64_t t = 0; t < c.m; t += 5) {
+        c.kernels->prepare(input, c.x.data + t * (c.k + 3), 0, 0, 1);
+        LinearCall call = c.call(y.data, c.n);
+        call.input = &input;
+        call.token_end = 1;
+        c.kernels->linear(call);
+        same = same && same_bits(y.data, whole + t * stride, c.n);
+    }
+    check(same, "a token alone differs from itself among others", c.n, c.k, c.m);
+}
+
+void test_epilogue(Case& c, const float* whole, int64_t stride) {
+    Buffer<float> bias(c.n), y(c.m * stride);
+    for (int64_t o = 0; o < c.n; ++o) bias.data[o] = random_float();
+    for (int64_t i = 0; i < y.count; ++i) y.data[i] = static_cast<float>(i % 7);
+    LinearCall call = c.call(y.data, stride);
+    call.bias = bias.data;
+    call.accumulate = true;
+    c.kernels->linear(call);
+    bool same = true;
+    for (int64_t t = 0; t < c.m; ++t) {
+        for (int64_t o = 0; o < stride; ++o) {
+            const int64_t i = t * stride + o;
+            const float before = static_cast<float>(i % 7);
+            same = same && y.data[i] == (o < c.n ? whole[i] + bias.data[o] + before : before);
+        }
+    }
+    check(same, "bias and accumulation", c.n, c.k, c.m);
+}
+
+void test_shape(const LinearKernels* kernels, WeightType type, int64_t n, int64_t k, int64_t m) {
+    Case c(kernels, type, n, k, m);
+    c.pack();
+    c.prepare();
+    c.dequantize();
+    const int64_t stride = n + 5;
+    Buffer<float> y(m * stride);
+    c.kernels->linear(c.call(y.data, stride));
+    test_unpacking(c);
+    test_rounding(c);
+    test_value(c, y.data, stride);
+    test_pieces(c, y.data, stride);
+    test_alone(c, y.data, stride);
+    test_epilogue(c, y.data, stride);
+}
+
+// Any bytes as weights, any floats as activations: defined results, and NaN only in the token that has one.
+void test_hostile(const LinearKernels* kernels, WeightType type) {
+    const int64_t n = 33, k = 512, m = 9, stride = n;
+    Case c(kernels, type, n, k, m);
+    for (int64_t i = 0; i < c.rows.count; ++i) c.rows.data[i] = static_cast<uint8_t>(random_bits());
+    c.x.data[2 * (k + 3) + 7] = NAN;
+    c.x.data[4 * (k + 3) + 300] = INFINITY;
+    c.x.data[5 * (k + 3) + 511] = -INFINITY;
+    for (int64_t i = 0; i < k; ++i) {
+        c.x.data[6 * (k + 3) + i] = (i % 2 ? 1.0f : -1.0f) * 3e38f;
+        c.x.data[7 * (k + 3) + i] = 1e-40f;
+        c.x.data[8 * (k + 3) + i] = 0.0f;
+    }
+    c.pack();
+    c.prepare();
+    Buffer<float> y(m * stride);
+    c.kernels->linear(c.call(y.data, stride));
+    // With sane weights, NaN stays where it came from.
+    fill_rows(type, c.rows.data, c.rows.count);
+    c.pack();
+    c.kernels->linear(c.call(y.data, stride));
+    bool right = true;
+    for (int64_t t = 0; t < m; ++t) {
+        for (int64_t o = 0; o < n; ++o) {
+            const float value = y.data[t * stride + o];
+            const bool bad = t == 2 || t == 4 || t == 5;
+            if (type == type_f16) continue;  // random halves: some are infinite
+            if (bad) right = right && !isfinite(value);
+            if (!bad && t != 6) right = right && isfinite(value);
+            if (t == 8) right = right && value == 0.0f;
+        }
+    }
+    check(right, "NaN and infinity", n, k, m);
+}
+
+void test_level(const LinearKernels* kernels, const char* name) {
+    level_name = name;
+    for (const auto& t : types) {
+        type_name = t.name;
+        const int64_t width = block_width(t.type);
+        const int64_t inputs[] = {1, 5, 32, 96, 256, 288, 512, 1024};
+        const int64_t outputs[] = {1, 7, 16, 17, 31, 33, 40, 100};
+        const int64_t tokens[] = {0, 1, 2, 3, 4, 5, 6, 7, 11, 13, 25, 40};
+        int pick = 0;
+        for (const int64_t k : inputs) {
+            if (k % width != 0) continue;
+            for (const int64_t n : outputs) {
+                for (int i = 0; i < 4; ++i) test_shape(kernels, t.type, n, k, tokens[pick++ % 12]);
+            }
+        }
+        test_shape(kernels, t.type, 65, width < 32 ? 300 : 512, 521);
+        test_hostile(kernels, t.type);
+    }
+    printf("%s: %s\n", name, failures ? "FAILED" : "passed");
+}
+
+}  // namespace
+
+int main() {
+#if defined(__aarch64__)
+    test_level(&linear_neon, "neon");
+#elif defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) test_level(&linear_avx2, "avx2");
+    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl")) {
+        test_level(&linear_avx512, "avx512");
+    }
+#endif
+    test_level(&linear_portable, "portable");
+    return failures ? 1 : 0;
+}

@@ -1,0 +1,128 @@
+// The thread pool: every chunk once, whoever runs it; turns; forks.
+
+#include <string.h>
+
+#include <atomic>
+#include <initializer_list>
+
+#include "check.h"
+#include "llmpy/os.h"
+#include "llmpy/pool.h"
+
+#if !defined(_WIN32)
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+using namespace llmpy;
+
+namespace {
+
+constexpr int32_t kChunks = 1000;
+
+void every_chunk_runs_once(int32_t threads, int32_t chunks) {
+    static std::atomic<int32_t> runs[kChunks];
+    for (auto& n : runs) n.store(0);
+    std::atomic<bool> known_worker{true};
+    parallel(threads, chunks, [&](int32_t chunk, int32_t worker) {
+        runs[chunk].fetch_add(1);
+        if (worker < 0 || worker >= threads) known_worker.store(false);
+    });
+    int32_t wrong = 0;
+    for (int32_t i = 0; i < kChunks; ++i) wrong += runs[i].load() != (i < chunks ? 1 : 0);
+    CHECK(wrong == 0, "%d of %d chunks on %d threads", wrong, chunks, threads);
+    CHECK(known_worker.load(), "on %d threads", threads);
+}
+
+void results_are_seen_by_the_caller() {
+    static int64_t results[64];
+    int32_t wrong = 0;
+    for (int32_t round = 0; round < 20000; ++round) {
+        parallel(3, 8, [&](int32_t chunk, int32_t) { results[8 * chunk] = round + chunk; });
+        for (int32_t i = 0; i < 8; ++i) wrong += results[8 * i] != round + i;
+    }
+    CHECK(wrong == 0, "%d", wrong);
+}
+
+void sleeping_workers_wake() {
+    for (int32_t i = 0; i < 20; ++i) {
+        const uint64_t begin = nanoseconds();
+        while (nanoseconds() - begin < 1000000) yield_processor();  // longer than a worker stays awake
+        every_chunk_runs_once(2, 10);
+    }
+}
+
+// Two threads that each run regions, as two models would.
+struct Caller {
+    std::atomic<int32_t> done{0};
+    int32_t wrong = 0;
+};
+
+void call_regions(void* context) {
+    auto* const caller = static_cast<Caller*>(context);
+    for (int32_t i = 0; i < 300; ++i) {
+        take_turn();
+        for (int32_t region = 0; region < 20; ++region) {
+            std::atomic<int32_t> sum{0};
+            parallel(2, 16, [&](int32_t chunk, int32_t) { sum.fetch_add(chunk); });
+            caller->wrong += sum.load() != 120;
+            share_turn();
+        }
+        end_turn();
+    }
+    caller->done.store(1);
+}
+
+void callers_take_turns() {
+    static Caller callers[2];
+    CHECK(start_thread(call_regions, &callers[0]), "no thread to be had");
+    call_regions(&callers[1]);
+    while (callers[0].done.load() == 0) yield_processor();
+    CHECK(callers[0].wrong == 0 && callers[1].wrong == 0, "%d and %d", callers[0].wrong, callers[1].wrong);
+}
+
+#if !defined(_WIN32) && !defined(__SANITIZE_THREAD__)
+void a_forked_child_makes_its_own_workers() {
+    every_chunk_runs_once(2, 100);
+    const pid_t child = fork();
+    if (child == 0) {
+        take_turn();
+        every_chunk_runs_once(2, 100);
+        end_turn();
+        _exit(n_failures);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+}
+#endif
+
+void memory_is_zeroed_and_aligned() {
+    const int64_t sizes[] = {1, 64, 4096, (2 << 20) - 1, 2 << 20, (5 << 20) + 123};
+    for (const int64_t bytes : sizes) {
+        auto* const memory = static_cast<unsigned char*>(allocate(static_cast<size_t>(bytes)));
+        CHECK(memory != nullptr && reinterpret_cast<uintptr_t>(memory) % 64 == 0, "%lld bytes", (long long)bytes);
+        if (memory == nullptr) continue;
+        int64_t wrong = 0;
+        for (int64_t i = 0; i < bytes; ++i) wrong += memory[i] != 0;
+        CHECK(wrong == 0, "%lld bytes of %lld", (long long)wrong, (long long)bytes);
+        memset(memory, 1, static_cast<size_t>(bytes));
+        release(memory, static_cast<size_t>(bytes));
+    }
+    CHECK(allocate(~size_t{0} - 5) == nullptr, "more memory than there can be");
+}
+
+}  // namespace
+
+int main() {
+    for (const int32_t threads : {1, 2, 3, 7}) {
+        for (const int32_t chunks : {0, 1, 2, 3, 64, kChunks}) every_chunk_runs_once(threads, chunks);
+    }
+    results_are_seen_by_the_caller();
+    sleeping_workers_wake();
+    callers_take_turns();
+#if !defined(_WIN32) && !defined(__SANITIZE_THREAD__)
+    a_forked_child_makes_its_own_workers();
+#endif
+    memory_is_zeroed_and_aligned();
+    return n_failures == 0 ? 0 : 1;
+}

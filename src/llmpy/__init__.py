@@ -1,0 +1,112 @@
+"""Run large language models on your own machine: load a model, make a session, infer.
+
+model = llmpy.load("model.gguf")
+session = model.session()
+session.infer("Once upon a time", lambda piece: print(piece.text, end=""))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmpy.backends.cpus import available_cpus
+    from llmpy.bandwidth import read_bandwidth
+    from llmpy.errors import (
+        BackendError,
+        ContextFull,
+        GraphError,
+        LlmpyError,
+        ModelFileError,
+        OutOfMemory,
+        SamplerError,
+        SessionClosed,
+        TokenizerError,
+        UnsupportedModelError,
+    )
+    from llmpy.format import open_gguf
+    from llmpy.model import LoadEvent, Model, load, load_tokenizer
+    from llmpy.sampling import (
+        Chain,
+        Rng,
+        Sampler,
+        chain,
+        default_chain,
+        frequency,
+        greedy,
+        logit_bias,
+        min_p,
+        presence,
+        repetition,
+        temperature,
+        top_k,
+        top_p,
+    )
+    from llmpy.session import STOP, Logprobs, Piece, Session, Stats
+
+__all__ = [
+    "STOP",
+    "BackendError",
+    "Chain",
+    "ContextFull",
+    "GraphError",
+    "LlmpyError",
+    "LoadEvent",
+    "Logprobs",
+    "Model",
+    "ModelFileError",
+    "OutOfMemory",
+    "Piece",
+    "Rng",
+    "Sampler",
+    "SamplerError",
+    "Session",
+    "SessionClosed",
+    "Stats",
+    "TokenizerError",
+    "UnsupportedModelError",
+    "available_cpus",
+    "chain",
+    "default_chain",
+    "frequency",
+    "greedy",
+    "load",
+    "load_tokenizer",
+    "logit_bias",
+    "min_p",
+    "open_gguf",
+    "presence",
+    "read_bandwidth",
+    "repetition",
+    "temperature",
+    "top_k",
+    "top_p",
+]
+
+_HOMES = {
+    "llmpy.backends.cpus": "available_cpus",
+    "llmpy.bandwidth": "read_bandwidth",
+    "llmpy.errors": (
+        "BackendError ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
+        "SamplerError SessionClosed TokenizerError UnsupportedModelError"
+    ),
+    "llmpy.format": "open_gguf",
+    "llmpy.model": "LoadEvent Model load load_tokenizer",
+    "llmpy.sampling": (
+        "Chain Rng Sampler chain default_chain frequency greedy logit_bias min_p presence "
+        "repetition temperature top_k top_p"
+    ),
+    "llmpy.session": "STOP Logprobs Piece Session Stats",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Each name is imported when it is first used, so that `llmpy --help` waits for none."""
+    for module, names in _HOMES.items():
+        if name in names.split():
+            value = globals()[name] = getattr(import_module(module), name)
+            return value
+    raise AttributeError(f"module 'llmpy' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

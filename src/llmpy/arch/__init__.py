@@ -1,0 +1,1 @@
+"""The architectures: one short file each, found by being in this folder."""

@@ -1,0 +1,105 @@
+"""The contract of a backend: what it is given, what it gives back.
+
+A backend turns tensors into buffers of its own (`upload`) and a graph over them into a plan
+(`compile`). A plan runs one batch at a time; sessions own their memory, pages that it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.dtypes import DType
+from llmpy.graph import Graph
+
+__all__ = ["PAGE_TOKENS", "Backend", "Batch", "Page", "Plan", "State"]
+
+PAGE_TOKENS = 64  # tokens a page holds, for every cache of the graph
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step for any number of sessions; rows of the four arrays belong together.
+
+    `tokens`, `positions` (in its session) and `sessions` (index into the states given to `run`)
+    are int32 [T]; `wanted` int32 [W] are the rows, ascending, whose logits are asked for. Within a
+    session positions ascend one by one, and all before the first are in its pages already.
+    """
+
+    tokens: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    sessions: NDArray[np.int32]
+    wanted: NDArray[np.int32]
+
+
+class Page:
+    """Memory for `PAGE_TOKENS` tokens of one session, in the layout of the plan that made it.
+
+    `refs` counts the sessions that hold it; a page held more than once is copied before it is
+    written. `address` is where its bytes lie, 0 where a backend has no use for that.
+    """
+
+    __slots__ = ("address", "memory", "refs")
+
+    def __init__(self, memory: Any, address: int = 0) -> None:
+        self.memory = memory
+        self.address = address
+        self.refs = 1
+
+
+class State(Protocol):
+    """What a plan needs of a session: its pages in order, and their addresses in one array."""
+
+    pages: list[Page]
+    addresses: NDArray[np.uint64]
+
+
+class Plan(Protocol):
+    """A graph made ready to run. Not thread-safe: one `run` at a time."""
+
+    n_vocab: int
+    page_bytes: int
+
+    def new_page(self) -> Page:
+        """A page of zeros; raises OutOfMemory."""
+
+    def copy_page(self, page: Page) -> Page:
+        """A page of its own with the same contents."""
+
+    def run(self, batch: Batch, states: Sequence[State]) -> NDArray[np.float32]:
+        """Read the batch: keys and values go to the pages, logits [W, n_vocab] come back.
+
+        The array is the plan's own and lasts until the next call.
+        """
+
+    def close(self) -> None:
+        """Free all native memory at once."""
+
+
+class Backend(Protocol):
+    """Where a model runs."""
+
+    name: str
+
+    def upload(
+        self,
+        name: str,
+        dtype: DType,
+        shape: tuple[int, ...],
+        data: NDArray[np.uint8],
+        uses: frozenset[str],
+    ) -> Any:
+        """Take over a tensor: `data` are its bytes as the file has them, little-endian;
+
+        `uses` are the operations that will read it. Bytes needed later must be copied unless the
+        use is "embed", whose rows may stay in the file.
+        """
+
+    def compile(
+        self, graph: Graph, buffers: Mapping[str, Any], *, n_ctx: int, kv_dtype: str
+    ) -> Plan:
+        """Make a plan; `buffers` has what `upload` gave, by tensor name; `kv_dtype` f16 or f32."""

@@ -1,0 +1,137 @@
+"""The CPU backend: weights packed for native kernels, a graph lowered to a native plan.
+
+Kernels for several instruction sets are in one library; the best that runs here is taken, or the
+one that the environment variable LLMPY_CPU names.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy import quant
+from llmpy.backends.cpu_lowering import lower
+from llmpy.backends.cpu_native import Memory, functions, level_names, level_number
+from llmpy.backends.cpu_plan import CpuPlan
+from llmpy.backends.cpu_program import Tensor
+from llmpy.backends.cpus import available_cpus
+from llmpy.dtypes import BY_NAME, DType
+from llmpy.errors import BackendError
+from llmpy.graph import Graph
+
+__all__ = ["CpuBackend"]
+
+_PACKED = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
+_LARGEST_F16 = 65504.0
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A tensor's type, shape (last dimension: a row), and its bytes in one piece."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    data: NDArray[np.uint8]
+
+
+class CpuBackend:
+    """Native kernels on all processors that this process may use, or on `n_threads` of them.
+
+    Batches may have up to `max_tokens` tokens. `level` chooses an instruction set by name.
+    """
+
+    name = "cpu"
+
+    def __init__(
+        self, *, n_threads: int | None = None, max_tokens: int = 512, level: str | None = None
+    ) -> None:
+        self._level = level_number(level)
+        self.level = level_names()[self._level]
+        self.n_threads = min(n_threads or available_cpus(), available_cpus(), 256)
+        self.max_tokens = max_tokens
+        self._warned: set[str] = set()
+
+    def upload(
+        self,
+        name: str,
+        dtype: DType,
+        shape: tuple[int, ...],
+        data: NDArray[np.uint8],
+        uses: frozenset[str],
+    ) -> Tensor:
+        """Pack what products read, keep the rows of embeddings as they are, the rest as float32.
+
+        A type that has no kernel becomes F16, or F32 where that would overflow, with a warning.
+        Raises BackendError for a type that nobody here can read.
+        """
+        if dtype.name not in quant.readable:
+            raise BackendError(f"tensor {name!r}: llmpy cannot read the type {dtype} yet")
+        raw = _Raw(dtype, shape, np.ascontiguousarray(data).reshape(-1).view(np.uint8))
+        expected = dtype.row_bytes(shape[-1]) * math.prod(shape[:-1])
+        if raw.data.size != expected:
+            raise BackendError(f"tensor {name!r}: expected {expected} bytes, found {data.size}")
+        packed = rows = values = None
+        matrix = len(shape) > 1 and uses & {"linear", "mixture"}
+        if (matrix or "embed" in uses) and dtype.name not in _PACKED:
+            raw = self._converted(raw)
+        if matrix:
+            packed = self._pack(name, raw)
+        if "embed" in uses:
+            rows = raw.data
+        if uses - {"embed"} and not matrix:
+            values = quant.dequantize(raw.dtype, raw.data, shape)
+        return Tensor(name, raw.dtype, shape, packed, rows, values)
+
+    def compile(
+        self, graph: Graph, buffers: Mapping[str, Tensor], *, n_ctx: int, kv_dtype: str
+    ) -> CpuPlan:
+        """Lower the graph; the plan keeps the tensors it reads."""
+        program = lower(graph, buffers, kv_dtype)
+        return CpuPlan(
+            program,
+            level=self._level,
+            n_threads=self.n_threads,
+            max_tokens=self.max_tokens,
+            n_ctx=n_ctx,
+        )
+
+    def _converted(self, raw: _Raw) -> _Raw:
+        values = quant.dequantize(raw.dtype, raw.data, raw.shape)
+        with np.errstate(invalid="ignore"):
+            fits = bool(np.nanmax(np.abs(values), initial=0) <= _LARGEST_F16)
+        dtype = BY_NAME["F16" if fits else "F32"]
+        if raw.dtype.name not in self._warned:
+            self._warned.add(raw.dtype.name)
+            warnings.warn(
+                f"no kernel for the type {raw.dtype}: its tensors become {dtype}, which takes "
+                f"{8 * dtype.size} bits a weight",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        data = values.astype(np.float16 if fits else np.float32)
+        return _Raw(dtype, raw.shape, data.reshape(-1).view(np.uint8))
+
+    def _pack(self, name: str, raw: _Raw) -> Memory:
+        """All matrices of the tensor, each at a multiple of 64 bytes."""
+        *experts, n_out, n_in = raw.shape
+        native, n = functions(), math.prod(experts)
+        size = native.llmpy_packed_bytes(raw.dtype.id, n_out, n_in)
+        stride = -(-size // 64) * 64
+        memory = Memory(stride * n, f"tensor {name!r}")
+        source, step = raw.data.ctypes.data, raw.data.size // max(1, n)
+        for i in range(n):
+            native.llmpy_pack(
+                self._level,
+                raw.dtype.id,
+                n_out,
+                n_in,
+                source + i * step,
+                memory.address + i * stride,
+                self.n_threads if size > 1 << 18 else 1,
+            )
+        return memory

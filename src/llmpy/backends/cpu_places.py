@@ -1,0 +1,71 @@
+"""Places of values in the arena, in bytes a row: shared by values that never live at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmpy.backends.cpu_native import NO_PLACE
+
+__all__ = ["Places"]
+
+_ALIGNMENT = 64  # of a place: rows times a multiple of it is one too
+
+
+class Places:
+    """Hands out places first-fit, in two arenas: rows "all" and rows "wanted"."""
+
+    def __init__(self, sizes: Sequence[int], spaces: Sequence[str]) -> None:
+        self._sizes = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
+        self._spaces = spaces
+        self._place: dict[int, int] = {}
+        self._fixed: set[int] = set()
+        self._used: dict[str, list[tuple[int, int]]] = {"all": [], "wanted": []}  # begin, end
+        self._ends = {"all": 0, "wanted": 0}
+
+    def fix(self, value: int, place: int) -> None:
+        """This value lies elsewhere."""
+        self._place[value] = place
+        self._fixed.add(value)
+
+    def keep(self, space: str, size: int) -> int:
+        """A place that is never given back."""
+        return self._find(space, -(-size // _ALIGNMENT) * _ALIGNMENT)
+
+    def begin(self, value: int) -> None:
+        """The value is written now."""
+        if value not in self._fixed:
+            self._place[value] = self._find(self._spaces[value], self._sizes[value])
+
+    def end(self, value: int) -> None:
+        """The value is not needed any more."""
+        if value not in self._fixed:
+            at = self._place[value]
+            self._used[self._spaces[value]].remove((at, at + self._sizes[value]))
+
+    def can_take(self, old: int, new: int) -> bool:
+        """Whether `new` fits exactly where `old` lies."""
+        free = old not in self._fixed and new not in self._fixed
+        same = self._sizes[old] == self._sizes[new] and self._spaces[old] == self._spaces[new]
+        return free and same
+
+    def take(self, old: int, new: int) -> None:
+        """`new` is written over `old`, which ends."""
+        self._place[new] = self._place[old]
+
+    def of(self, value: int) -> int:
+        """Where a value lies; no value lies nowhere."""
+        return NO_PLACE if value == NO_PLACE else self._place[value]
+
+    def size(self, space: str) -> int:
+        """Bytes a row that an arena needs."""
+        return self._ends[space]
+
+    def _find(self, space: str, size: int) -> int:
+        used, at = self._used[space], 0
+        for begin, end in sorted(used):
+            if at + size <= begin:
+                break
+            at = max(at, end)
+        used.append((at, at + size))
+        self._ends[space] = max(self._ends[space], at + size)
+        return at

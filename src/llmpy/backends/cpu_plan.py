@@ -1,0 +1,206 @@
+"""A graph made ready for native code: a batch is checked, copied where native code looks, and run.
+
+Everything around the one foreign call of a step is kept to a few microseconds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.base import PAGE_TOKENS, Batch, Page, State
+from llmpy.backends.cpu_native import BatchAddresses, Memory, PlanSpec, RopeSpec, functions
+from llmpy.backends.cpu_program import Program
+from llmpy.errors import BackendError, OutOfMemory
+
+__all__ = ["CpuPlan"]
+
+
+class CpuPlan:
+    """Runs batches of up to `max_tokens` tokens. One `run` at a time.
+
+    Memory for activations grows with the largest batch that was run so far.
+    """
+
+    def __init__(
+        self, program: Program, *, level: int, n_threads: int, max_tokens: int, n_ctx: int
+    ) -> None:
+        self.n_vocab = program.n_vocab
+        self.page_bytes = program.page_bytes
+        self.max_tokens = max_tokens
+        self.n_ctx = n_ctx
+        self._program: Program | None = program
+        self._n_rows = program.n_rows
+        self._n_threads = n_threads
+        self._native = functions()
+        self._run = self._native.llmpy_plan_run
+        self._handle = _create(program, level)
+        self._room = (0, 0, 0)  # tokens, wanted rows, positions that native memory is there for
+        rows = np.zeros((4, max_tokens), np.int32)
+        self._tokens, self._positions, self._sessions, self._wanted = rows
+        self._first_page = np.zeros(1, np.int32)
+        self._pages = np.zeros(1, np.uint64)
+        self._logits = np.zeros((0, self.n_vocab), np.float32)
+
+    def new_page(self) -> Page:
+        """A page of zeros; raises OutOfMemory."""
+        memory = Memory(self.page_bytes, "a page of keys and values")
+        return Page(memory, memory.address)
+
+    def copy_page(self, page: Page) -> Page:
+        """A page of its own with the same contents."""
+        copy = self.new_page()
+        ctypes.memmove(copy.address, page.address, self.page_bytes)
+        return copy
+
+    def run(self, batch: Batch, states: Sequence[State]) -> NDArray[np.float32]:
+        """Keys and values of the batch to the pages; logits [W, n_vocab], valid until the next run.
+
+        Raises ValueError for a batch that does not fit the model, the pages or itself.
+        """
+        if self._handle is None:
+            raise BackendError("this plan is closed")
+        n, n_wanted = len(batch.tokens), len(batch.wanted)
+        if n == 1 and n_wanted <= 1:
+            end = self._stage_one(batch, states)
+        elif n == 0:
+            return self._logits[:0]
+        else:
+            end = self._stage(batch, states)
+        room = self._room
+        if n > room[0] or n_wanted > room[1] or end > room[2]:
+            self._reserve(n, n_wanted, end)
+        self._run(self._handle, n, n_wanted, self._n_threads)
+        return self._logits[:n_wanted]
+
+    def close(self) -> None:
+        """Free the native memory, and let go of the weights."""
+        handle, self._handle = self._handle, None
+        self._program = None
+        if handle is not None:
+            self._native.llmpy_plan_destroy(handle)
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None:
+            self.close()
+
+    def _stage_one(self, batch: Batch, states: Sequence[State]) -> int:
+        """Check and copy one token, as generation has them; returns the end of its context."""
+        token, position = batch.tokens.item(0), batch.positions.item(0)
+        session = batch.sessions.item(0)
+        _check("token", token, self._n_rows)
+        _check("session", session, len(states))
+        _check("position", position, self.n_ctx)
+        if len(batch.wanted):
+            _check("wanted row", batch.wanted.item(0), 1)
+        state = states[session]
+        n_pages = position // PAGE_TOKENS + 1
+        _check("page of the position", n_pages - 1, len(state.pages))
+        if n_pages > len(self._pages):
+            self._pages = np.zeros(2 * n_pages, np.uint64)
+            self._room = (0, 0, 0)
+        self._pages[:n_pages] = state.addresses[:n_pages]
+        self._tokens[0] = token
+        self._positions[0] = position
+        self._sessions[0] = self._first_page[0] = self._wanted[0] = 0
+        return position + 1
+
+    def _stage(self, batch: Batch, states: Sequence[State]) -> int:
+        """Check and copy a batch of any size; returns the end of its longest context."""
+        n, n_wanted, n_states = len(batch.tokens), len(batch.wanted), len(states)
+        if n > self.max_tokens:
+            raise ValueError(f"batch: expected at most {self.max_tokens} tokens, found {n}")
+        if len(batch.positions) != n or len(batch.sessions) != n:
+            raise ValueError("batch: tokens, positions and sessions differ in length")
+        _check_range("token", batch.tokens, self._n_rows)
+        _check_range("session", batch.sessions, n_states)
+        _check_range("position", batch.positions, self.n_ctx)
+        _check_range("wanted row", batch.wanted, n)
+        if n_wanted > 1 and not (np.diff(batch.wanted) > 0).all():
+            raise ValueError("batch: wanted rows must ascend")
+        order = np.argsort(batch.sessions, kind="stable")
+        sessions, positions = batch.sessions[order], batch.positions[order]
+        if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
+            raise ValueError("batch: positions of a session must ascend one by one")
+        ends = np.zeros(n_states, np.int64)
+        np.maximum.at(ends, sessions, positions + 1)
+        counts = -(-ends // PAGE_TOKENS)
+        for state, count in zip(states, counts.tolist(), strict=True):
+            _check("page of the position", count - 1, len(state.pages), least=-1)
+        total = int(counts.sum())
+        if total > len(self._pages) or n_states > len(self._first_page):
+            self._pages = np.zeros(max(2 * total, len(self._pages)), np.uint64)
+            self._first_page = np.zeros(max(2 * n_states, len(self._first_page)), np.int32)
+            self._room = (0, 0, 0)
+        at = 0
+        for i, (state, count) in enumerate(zip(states, counts.tolist(), strict=True)):
+            self._first_page[i] = at
+            self._pages[at : at + count] = state.addresses[:count]
+            at += count
+        self._tokens[:n] = batch.tokens
+        self._positions[:n] = batch.positions
+        self._sessions[:n] = batch.sessions
+        self._wanted[:n_wanted] = batch.wanted
+        return int(ends.max())
+
+    def _reserve(self, n: int, n_wanted: int, end: int) -> None:
+        """Make room for such batches, twice as much as asked for so that this is rare."""
+        had = self._room
+        tokens = min(self.max_tokens, max(_power_of_two(n), had[0]))
+        wanted = min(self.max_tokens, max(_power_of_two(n_wanted), had[1]))
+        positions = max(_power_of_two(end), 1024, had[2])
+        if len(self._logits) < wanted:
+            self._logits = np.empty((wanted, self.n_vocab), np.float32)
+        status = self._native.llmpy_plan_reserve(
+            self._handle, tokens, wanted, positions, self._n_threads
+        )
+        self._room = (0, 0, 0) if status else (tokens, wanted, positions)
+        if status:
+            raise OutOfMemory(f"memory for batches of {tokens} tokens is not to be had")
+        arrays = (
+            self._tokens, self._positions, self._sessions, self._wanted,
+            self._first_page, self._pages, self._logits,
+        )  # fmt: skip
+        addresses = BatchAddresses(*(array.ctypes.data for array in arrays))
+        self._native.llmpy_plan_bind(self._handle, ctypes.byref(addresses))
+
+
+def _create(program: Program, level: int) -> int | None:
+    ropes = (RopeSpec * len(program.ropes))(
+        *(
+            RopeSpec(len(r.frequencies), r.frequencies.ctypes.data, r.magnitude, r.place)
+            for r in program.ropes
+        )
+    )
+    spec = PlanSpec(
+        level,
+        program.cache_type,
+        len(program.ops),
+        len(ropes),
+        program.ops.ctypes.data,
+        ropes,
+        program.all_bytes,
+        program.wanted_bytes,
+    )
+    handle: int | None = functions().llmpy_plan_create(ctypes.byref(spec))
+    if handle is None:
+        raise OutOfMemory("memory for the plan of the model is not to be had")
+    return handle
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(0, n - 1).bit_length()
+
+
+def _check(name: str, found: int, end: int, least: int = 0) -> None:
+    if not least <= found < end:
+        raise ValueError(f"batch: {name}: expected {least} to {end - 1}, found {found}")
+
+
+def _check_range(name: str, found: NDArray[np.int32], end: int) -> None:
+    if len(found):
+        _check(name, int(found.min()), end)
+        _check(name, int(found.max()), end)

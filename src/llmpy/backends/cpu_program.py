@@ -1,0 +1,64 @@
+"""What lowering makes: tensors in the form that kernels want, operations, tables, sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.cpu_native import NO_PLACE, Kind, Memory
+from llmpy.dtypes import DType
+
+__all__ = ["Op", "Program", "RopeTable", "Tensor"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as the operations want it: packed for products, rows to embed, or plain float32."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    packed: Memory | None = None
+    rows: NDArray[np.uint8] | None = None
+    values: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RopeTable:
+    """Frequencies of one rotary embedding, and where its cosines and sines go."""
+
+    frequencies: NDArray[np.float64]
+    magnitude: float
+    place: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """What native code needs: operations, tables, sizes of a row; `tensors` must outlive it."""
+
+    ops: NDArray[np.void]
+    ropes: list[RopeTable]
+    all_bytes: int
+    wanted_bytes: int
+    cache_type: int
+    page_bytes: int
+    n_vocab: int
+    n_rows: int  # of the smallest table that is embedded from
+    tensors: list[Tensor]
+
+
+@dataclass
+class Op:
+    """One native operation before its values have places; `reads` are kept alive until it ran."""
+
+    kind: Kind
+    rows: str
+    x: int = NO_PLACE
+    x2: int = NO_PLACE
+    y: int = NO_PLACE
+    n: tuple[int, ...] = ()
+    f: float = 0.0
+    w: tuple[int, ...] = ()
+    in_place: tuple[int, ...] = ()  # values whose place y may take over, if this is their end

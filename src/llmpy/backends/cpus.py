@@ -1,0 +1,51 @@
+"""How many processors this process may use: affinity and control groups may leave but a few."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+__all__ = ["available_cpus"]
+
+
+def available_cpus() -> int:
+    """Threads that can run at once without taking turns; at least 1."""
+    try:
+        n = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        n = os.cpu_count() or 1
+    quota = _quota(Path("/"))
+    return max(1, n if quota is None else min(n, math.ceil(quota)))
+
+
+def _quota(root: Path) -> float | None:
+    """Processors that Linux control groups allow, version 2 or 1: the least on the way up."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    found = []
+    for line in lines:  # "0::/path" or "4:cpu,cpuacct:/path"
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / controllers
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            found.append(_quota_of_group(folder))
+            if folder == top:
+                break
+    return min((quota for quota in found if quota is not None), default=None)
+
+
+def _quota_of_group(folder: Path) -> float | None:
+    try:
+        if (folder / "cpu.max").exists():
+            most, period = (folder / "cpu.max").read_text().split()
+        else:
+            most = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return int(most) / int(period) if int(most) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # "max" is no number either
+        return None

@@ -1,0 +1,28 @@
+"""How fast this machine reads memory now: the limit of generating one token at a time."""
+
+from __future__ import annotations
+
+import ctypes
+
+from llmpy.errors import BackendError
+from llmpy.native import library
+
+__all__ = ["read_bandwidth"]
+
+
+def read_bandwidth(n_threads: int, n_bytes: int = 512 << 20, passes: int = 3) -> float:
+    """Bytes a second that `n_threads` threads read together, the best of `passes`.
+
+    `n_bytes` should be far more than the caches hold. Shared machines change within minutes, so
+    measure this in turns with what is compared to it. Raises BackendError without the compiled part
+    or the memory.
+    """
+    call = library().llmpy_read_bandwidth
+    call.argtypes = (ctypes.c_int64, ctypes.c_int32, ctypes.c_int32)
+    call.restype = ctypes.c_double
+    rate: float = call(n_bytes, n_threads, passes)
+    if not rate:
+        raise BackendError(
+            f"read_bandwidth: {n_bytes} bytes or {n_threads} threads are not to be had"
+        )
+    return rate

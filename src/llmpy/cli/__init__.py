@@ -1,0 +1,82 @@
+"""The command line: one module a command, built on the public names of llmpy alone.
+
+Results go to stdout, progress and stats to stderr. Errors are one line and exit code 2 (wrong
+usage) or 1 (failure); Ctrl-C ends with 130.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import warnings
+
+import click
+
+__all__ = ["main"]
+
+COMMANDS = ("bench", "infer", "info", "tokens")
+
+
+class Commands(click.Group):
+    """Finds a command in the module of its name, so that one command imports only its own needs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """All commands, sorted."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = __import__(f"llmpy.cli.{cmd_name}", fromlist=["command"])
+        command: click.Command = module.command
+        return command
+
+
+@click.group(
+    cls=Commands,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="llmpy", prog_name="llmpy")
+def group() -> None:
+    """Run large language models on this machine."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `llmpy` command; exits the process."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a character shows "?"
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            code = group(arguments, prog_name="llmpy", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+        _fail(error.format_message() + where, 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 1)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (MemoryError, OSError, RuntimeError, ValueError) as error:
+        _fail(str(error) or type(error).__name__, 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"llmpy: {_one_line(message)}", err=True)
+    sys.exit(code)
+
+
+def _warn(message: Warning | str, *_where: object, **_more: object) -> None:
+    click.echo(f"llmpy: warning: {_one_line(str(message))}", err=True)
+
+
+def _one_line(message: str) -> str:
+    """Without line breaks, and without characters from a file that a terminal would obey."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(message.split()))

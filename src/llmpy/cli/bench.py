@@ -1,0 +1,125 @@
+"""`llmpy bench`: how fast a model reads and generates here, beside what the memory allows."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmpy.cli.options import load, load_options
+
+if TYPE_CHECKING:
+    import llmpy
+
+
+@click.command(name="bench")
+@load_options
+@click.option(
+    "-p",
+    "--n-prompt",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="Tokens to read.",
+)
+@click.option(
+    "-n", "--n-generate", type=click.IntRange(1), default=64, show_default=True, help="And to say."
+)
+@click.option(
+    "-r", "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Take the median."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    path: Path,
+    n_ctx: int | None,
+    n_threads: int | None,
+    backend: str,
+    n_prompt: int,
+    n_generate: int,
+    rounds: int,
+    as_json: bool,
+) -> None:
+    """Measure prefill (reading a prompt) and decode (generating), in tokens a second.
+
+    Decode reads all weights for each token: GB/s stands beside the speed at which this machine can
+    read memory, measured in turns within the same run.
+    """
+    import llmpy
+
+    needed = n_prompt + n_generate + 1
+    model = load(path, n_ctx or needed, n_threads, backend)
+    if needed > model.n_ctx:
+        raise click.UsageError(f"{needed} tokens are more than the context holds ({model.n_ctx})")
+    threads = n_threads or llmpy.available_cpus()
+    results: dict[str, list[float]] = {"prefill": [], "decode": [], "machine": []}
+    for _ in range(rounds):
+        if backend != "reference":
+            with suppress(llmpy.BackendError):  # nothing compiled: "auto" has warned of it
+                results["machine"].append(llmpy.read_bandwidth(threads) / 1e9)
+        prefill, decode = one_round(model, n_prompt, n_generate)
+        results["prefill"].append(prefill)
+        results["decode"].append(decode)
+    gigabytes = bytes_per_token(model) / 1e9
+    summary: dict[str, Any] = {
+        "model": str(path),
+        "n_threads": threads,
+        "n_prompt": n_prompt,
+        "n_generate": n_generate,
+        "prefill_tokens_per_second": statistics.median(results["prefill"]),
+        "decode_tokens_per_second": statistics.median(results["decode"]),
+        "decode_gigabytes_per_second": statistics.median(results["decode"]) * gigabytes,
+        "machine_gigabytes_per_second": statistics.median(results["machine"] or [0.0]) or None,
+        "rounds": results,
+    }
+    click.echo(json.dumps(summary) if as_json else in_words(summary))
+
+
+def one_round(model: llmpy.Model, n_prompt: int, n_generate: int) -> tuple[float, float]:
+    """Tokens a second of one prefill and one decode, in a session of its own."""
+    import llmpy
+
+    with model.session(sampler=llmpy.greedy()) as session:
+        begin = time.perf_counter()
+        session.feed([i % model.n_vocab for i in range(n_prompt + 1)])  # the last stays unread
+        middle = time.perf_counter()
+        for _ in range(n_generate):
+            session.next_token()
+        end = time.perf_counter()
+    return n_prompt / (middle - begin), n_generate / (end - middle)
+
+
+def bytes_per_token(model: llmpy.Model) -> float:
+    """Bytes of weights that one token reads: all but the embedding, and of experts those used."""
+    part = {
+        name: node.attrs["n_used"] / model.tensors[name].shape[0]
+        for node in model.graph.nodes
+        if node.op == "mixture"
+        for name in node.weights
+    }
+    total: float = sum(
+        model.tensors[name].size * part.get(name, 1.0)
+        for name, uses in model.graph.used.items()
+        if uses != {"embed"}
+    )
+    return total
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The table for people."""
+    lines = [
+        f"threads: {summary['n_threads']}",
+        f"prefill: {summary['prefill_tokens_per_second']:.1f} tokens/s "
+        f"({summary['n_prompt']} tokens)",
+        f"decode: {summary['decode_tokens_per_second']:.1f} tokens/s "
+        f"({summary['n_generate']} tokens), {summary['decode_gigabytes_per_second']:.1f} GB/s",
+    ]
+    machine = summary["machine_gigabytes_per_second"]
+    if machine:
+        share = summary["decode_gigabytes_per_second"] / machine
+        lines.append(f"memory: {machine:.1f} GB/s read by this machine; decode reached {share:.0%}")
+    return "\n".join(lines)

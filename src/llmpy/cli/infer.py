@@ -1,0 +1,143 @@
+"""`llmpy infer`: a prompt in, text out as it comes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from llmpy.cli.options import load, load_options, utf8
+
+if TYPE_CHECKING:
+    import llmpy
+
+MARK = "{{PROMPT}}"
+
+
+@click.command(name="infer")
+@load_options
+@click.option("-p", "--prompt", help="The prompt; '-' reads it from stdin.")
+@click.option(
+    "-f",
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Take the prompt from this file, with {MARK} in it replaced by -p.",
+)
+@click.option("-n", "--max-tokens", type=click.IntRange(0), help="Generate at most so many tokens.")
+@click.option("--temperature", type=float, help="Randomness; 0 takes the likeliest token.")
+@click.option("--top-k", type=int, help="Draw from the k likeliest tokens; 0: from all.")
+@click.option("--top-p", type=float, help="Draw from the likeliest that make up this probability.")
+@click.option("--min-p", type=float, help="Leave out what is below this part of the likeliest.")
+@click.option("--repeat-penalty", type=float, help="Penalty on recent tokens; 1: none.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same text.")
+@click.option("--stop", multiple=True, help="End before this text (may be given several times).")
+@click.option("--hide-prompt", is_flag=True, help="Print only what is generated.")
+@click.option("--special", is_flag=True, help="Take control tokens written in the prompt as such.")
+@click.option("--stats", is_flag=True, help="Print counts and rates on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
+def command(
+    path: Path,
+    n_ctx: int | None,
+    n_threads: int | None,
+    backend: str,
+    prompt: str | None,
+    file: Path | None,
+    max_tokens: int | None,
+    seed: int | None,
+    stop: tuple[str, ...],
+    hide_prompt: bool,
+    special: bool,
+    stats: bool,
+    as_json: bool,
+    **sampling: float | None,
+) -> int:
+    """Continue a prompt, printing the text as it is generated."""
+    import llmpy
+
+    if "" in stop:
+        raise click.UsageError("--stop: expected a text, found an empty one")
+    text = _prompt(prompt, file)
+    given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
+    try:
+        llmpy.default_chain(**given)
+    except llmpy.SamplerError as error:
+        raise click.UsageError(str(error)) from error
+    model = load(path, n_ctx, n_threads, backend)
+    sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
+    session = model.session(sampler=sampler, seed=seed)
+    printer = Printer(session, hide_prompt, quiet=as_json)
+    options = {"max_tokens": max_tokens, "stop": stop, "special": special}
+    code = printer.run(text, options)
+    if as_json:
+        click.echo(json.dumps(printer.summary()))
+    if stats and printer.stats is not None:
+        click.echo(str(printer.stats), err=True)
+    return code
+
+
+class Printer:
+    """Runs one inference and collects what there is to say about it."""
+
+    def __init__(self, session: llmpy.Session, hide_prompt: bool, quiet: bool) -> None:
+        self.session = session
+        self.hide_prompt = hide_prompt
+        self.quiet = quiet
+        self.text = ""
+        self.tokens: list[int] = []
+        self.stats: llmpy.Stats | None = None
+
+    def run(self, prompt: str, options: dict[str, Any]) -> int:
+        """Print as it comes; Ctrl-C keeps what there is. Returns the exit code."""
+        try:
+            self.stats = self.session.infer(prompt, self.show, **options)
+        except KeyboardInterrupt:
+            if not self.quiet:
+                click.echo()
+            click.echo("llmpy: interrupted", err=True)
+            return 130
+        if not self.quiet:
+            click.echo()
+        return 0
+
+    def show(self, piece: llmpy.Piece) -> None:
+        """Print one piece."""
+        if piece.kind == "prompt" and self.hide_prompt:
+            return
+        self.text += piece.text
+        if piece.kind != "prompt" and piece.token is not None:
+            self.tokens.append(piece.token)
+        if not self.quiet and piece.text:
+            sys.stdout.write(piece.text)
+            sys.stdout.flush()
+
+    def summary(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        stats = self.stats
+        return {
+            "text": self.text,
+            "tokens": self.tokens,
+            "finish_reason": stats.finish_reason if stats else "interrupted",
+            "timings": stats
+            and {
+                "n_prompt": stats.n_prompt,
+                "prompt_seconds": stats.prompt_seconds,
+                "n_generated": stats.n_generated,
+                "generate_seconds": stats.generate_seconds,
+            },
+        }
+
+
+def _prompt(prompt: str | None, file: Path | None) -> str:
+    if prompt is None and file is None:
+        raise click.UsageError("a prompt is needed: give -p TEXT, -p - for stdin, or -f FILE")
+    if prompt == "-":
+        prompt = utf8(sys.stdin.buffer.read(), "stdin")
+    if file is None:
+        return prompt or ""
+    text = utf8(file.read_bytes(), str(file))
+    if prompt is not None and MARK not in text:
+        raise click.UsageError(f"{file} has no {MARK} where the prompt of -p could go")
+    return text.replace(MARK, prompt or "")

@@ -1,0 +1,107 @@
+"""Everything that can go wrong, as one tree.
+
+LlmpyError
+├── ModelFileError        a model file is damaged, hostile, or not a model  (also ValueError)
+│   └── UnsupportedModelError   a sound file that asks for what llmpy lacks
+├── TokenizerError        a vocabulary that cannot be used, an id out of range (also ValueError)
+├── GraphError            an architecture's wiring does not fit its tensors     (also ValueError)
+├── BackendError          the chosen backend cannot run here                (also RuntimeError)
+├── OutOfMemory           the model or its memory does not fit, with numbers    (also MemoryError)
+├── ContextFull           more tokens than the session's context holds      (also ValueError)
+├── SessionClosed         a session or its model was closed before this call    (also RuntimeError)
+└── SamplerError          a sampler got or gave what it must not            (also ValueError)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = [
+    "BackendError",
+    "ContextFull",
+    "GraphError",
+    "LlmpyError",
+    "ModelFileError",
+    "OutOfMemory",
+    "SamplerError",
+    "SessionClosed",
+    "TokenizerError",
+    "UnsupportedModelError",
+]
+
+
+class LlmpyError(Exception):
+    """Base of all errors that llmpy raises on purpose."""
+
+
+class ModelFileError(LlmpyError, ValueError):
+    """A model file cannot be used.
+
+    `field` names the place in the format's own words ("tensor 'blk.0.attn_q.weight' dimension 1"),
+    `offset` is its byte position in the file (None when the error is not about one place),
+    `expected` and `found` say what was wrong, `hint` what to do.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        field: str,
+        expected: str,
+        found: str,
+        *,
+        offset: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.path = None if path is None else str(path)
+        self.field = field
+        self.offset = offset
+        self.expected = expected
+        self.found = found
+        self.hint = hint
+        where = "" if offset is None else f" at byte {offset}"
+        text = f"{field}{where}: expected {expected}, found {found}"
+        if self.path is not None:
+            text = f"{self.path}: {text}"
+        if hint:
+            text += f". {hint}"
+        super().__init__(text)
+
+
+class UnsupportedModelError(ModelFileError):
+    """A sound file that asks for an architecture, tokenizer or type that llmpy does not have."""
+
+
+class TokenizerError(LlmpyError, ValueError):
+    """A vocabulary cannot be used, or a token id lies outside it."""
+
+
+class GraphError(LlmpyError, ValueError):
+    """The wiring of an architecture does not fit the shapes of its tensors."""
+
+
+class BackendError(LlmpyError, RuntimeError):
+    """The chosen backend cannot run on this machine, or cannot run this model."""
+
+
+class OutOfMemory(LlmpyError, MemoryError):
+    """The model, or the memory of its sessions, does not fit; the message has the numbers."""
+
+
+class ContextFull(LlmpyError, ValueError):
+    """A session was asked to hold more tokens than its context."""
+
+    def __init__(self, n_ctx: int, needed: int) -> None:
+        self.n_ctx = n_ctx
+        self.needed = needed
+        super().__init__(
+            f"the context holds {n_ctx} tokens and {needed} are needed; "
+            f"load the model with a larger n_ctx, or rewind or close the session"
+        )
+
+
+class SessionClosed(LlmpyError, RuntimeError):
+    """A session, or its model, was closed before this call."""
+
+
+class SamplerError(LlmpyError, ValueError):
+    """A sampler's parameter is out of range, or a custom sampler returned something unusable."""

@@ -1,0 +1,87 @@
+"""How much memory this machine can still give, so that a model can be refused with numbers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["available_memory", "readable_bytes"]
+
+
+def available_memory() -> int | None:
+    """Bytes that can be taken without swapping: the least of system and control group.
+
+    None where the system does not tell.
+    """
+    if sys.platform == "win32":
+        return _windows()
+    limits = [n for n in (_meminfo(), _control_group(), _unused_pages()) if n is not None]
+    return min(limits, default=None)
+
+
+def readable_bytes(n: float) -> str:
+    """A size for people: 1234567 -> "1.2 MB"."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if n < 1000 or unit == "TB":
+            return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.1f} {unit}"
+        n /= 1000
+    raise AssertionError
+
+
+def _meminfo() -> int | None:
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    for line in text.splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _control_group() -> int | None:
+    """Linux control groups, version 2 and 1: limit less what is used and not mere file cache."""
+    for limit, used, stat, cache in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    ):
+        root = Path("/sys/fs/cgroup")
+        try:
+            most = (root / limit).read_text().strip()
+            taken = int((root / used).read_text())
+            fields = dict(line.split() for line in (root / stat).read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if most != "max":
+            return max(0, int(most) - taken + int(fields.get(cache, 0)))
+    return None
+
+
+def _unused_pages() -> int | None:
+    """macOS and others: physical memory as the upper bound."""
+    if sys.platform == "linux":
+        return None
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _windows() -> int | None:
+    class Status(ctypes.Structure):
+        _fields_ = (
+            ("length", ctypes.c_uint32),
+            ("load", ctypes.c_uint32),
+            *((name, ctypes.c_uint64) for name in ("total", "available", "a", "b", "c", "d", "e")),
+        )
+
+    status = Status(length=ctypes.sizeof(Status))
+    call = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx  # noqa: B009
+    return int(status.available) if call(ctypes.byref(status)) else None

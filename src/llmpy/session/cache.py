@@ -1,0 +1,105 @@
+"""The memory of a session: pages of keys and values, shared where sessions share a past.
+
+A page is copied only when it is written while another session holds it too. Pages let go are kept
+by the pool of their model for the next session.
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.base import PAGE_TOKENS, Page, Plan
+
+__all__ = ["PagePool", "PagedState"]
+
+KEPT_BYTES = 64 << 20  # of free pages; more goes back to the system at once
+
+
+class PagePool:
+    """The pages of one model. Its lock guards the reference counts."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._free: list[Page] = []
+        self._kept = max(1, KEPT_BYTES // max(1, plan.page_bytes))
+        self.lock = threading.RLock()  # a session may be collected inside
+        self.in_use = 0
+
+    def take(self) -> Page:
+        """A page that nobody else holds; its old contents are never read."""
+        with self.lock:
+            page = self._free.pop() if self._free else None
+        if page is None:
+            page = self._plan.new_page()
+        page.refs = 1
+        with self.lock:
+            self.in_use += 1
+        return page
+
+    def own(self, page: Page) -> Page:
+        """`page` if only the caller holds it, else a copy, for writing."""
+        if page.refs == 1:
+            return page
+        copy = self._plan.copy_page(page)
+        with self.lock:
+            self.in_use += 1
+        self.give(page)
+        return copy
+
+    def share(self, page: Page) -> Page:
+        """One more holder."""
+        with self.lock:
+            page.refs += 1
+        return page
+
+    def give(self, page: Page) -> None:
+        """One holder less; the last one returns it to the pool."""
+        with self.lock:
+            page.refs -= 1
+            if page.refs == 0:
+                self.in_use -= 1
+                if len(self._free) < self._kept:
+                    self._free.append(page)
+
+    def clear(self) -> None:
+        """Let go of the free pages."""
+        with self.lock:
+            self._free.clear()
+            self._kept = 0
+
+
+class PagedState:
+    """A session's pages in order, and their addresses in one array for native code."""
+
+    def __init__(self, pool: PagePool, n_ctx: int) -> None:
+        self._pool = pool
+        self.pages: list[Page] = []
+        self.addresses: NDArray[np.uint64] = np.zeros(-(-n_ctx // PAGE_TOKENS), np.uint64)
+
+    def prepare(self, start: int, end: int) -> None:
+        """Make positions `start` to `end` (exclusive) writable: own pages, and enough of them."""
+        for i in range(start // PAGE_TOKENS, -(-end // PAGE_TOKENS)):
+            if i < len(self.pages):
+                page = self.pages[i] = self._pool.own(self.pages[i])
+            else:
+                page = self._pool.take()
+                self.pages.append(page)
+            self.addresses[i] = page.address
+
+    def keep(self, n_tokens: int) -> None:
+        """Let go of all pages behind the first `n_tokens`."""
+        n = -(-n_tokens // PAGE_TOKENS)
+        while len(self.pages) > n:
+            self._pool.give(self.pages.pop())
+            self.addresses[len(self.pages)] = 0
+
+    def fork(self) -> PagedState:
+        """The same past for another session: pages are shared until one of them writes."""
+        other = PagedState.__new__(PagedState)
+        other._pool = self._pool
+        other.pages = [self._pool.share(page) for page in self.pages]
+        other.addresses = self.addresses.copy()
+        return other

@@ -1,0 +1,83 @@
+"""What a session says while it infers: pieces of text as they come, and the sums at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["STOP", "FinishReason", "Logprobs", "Piece", "Stats", "Stop"]
+
+FinishReason = Literal["end", "stop", "length", "context", "callback"]
+
+
+class Stop:
+    """The type of `STOP`, which a callback returns to stop inference."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "llmpy.STOP"
+
+
+STOP = Stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Logprobs:
+    """Natural logarithms of probabilities under the model itself, before any sampler.
+
+    `chosen` is that of the token taken; `top` are the likeliest (id, logprob), best first.
+    """
+
+    chosen: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One event of a stream.
+
+    `text` is what can be shown now: it may be empty while a character or a possible stop string is
+    incomplete, and belong to several tokens once it is complete. `token` is the id this event is
+    about. `kind` is "prompt", "generated", or "end": the last event, with the text still held back,
+    the end-of-text token if there was one, and `finish_reason`: "end" (the model ended its text),
+    "stop" (a stop string came), "length" (`max_tokens` reached), "context" (the context is full).
+    """
+
+    text: str
+    token: int | None
+    kind: Literal["prompt", "generated", "end"]
+    logprobs: Logprobs | None = None
+    finish_reason: FinishReason | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sums of one inference: tokens, seconds, and why it ended."""
+
+    n_prompt: int
+    prompt_seconds: float
+    n_generated: int
+    generate_seconds: float
+    finish_reason: FinishReason
+
+    @property
+    def prompt_rate(self) -> float:
+        """Prompt tokens a second."""
+        return self.n_prompt / self.prompt_seconds if self.prompt_seconds > 0 else 0.0
+
+    @property
+    def generate_rate(self) -> float:
+        """Generated tokens a second."""
+        return self.n_generated / self.generate_seconds if self.generate_seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"prompt: {self.n_prompt} tokens in {self.prompt_seconds:.3f} s "
+            f"({self.prompt_rate:.1f}/s); generated: {self.n_generated} tokens in "
+            f"{self.generate_seconds:.3f} s ({self.generate_rate:.1f}/s); "
+            f"finished by {self.finish_reason}"
+        )

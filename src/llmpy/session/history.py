@@ -1,0 +1,61 @@
+"""What was said, as one growing array of token ids that native code can read in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["History"]
+
+
+class History:
+    """Token ids in order: int32, contiguous."""
+
+    __slots__ = ("_address", "_ids", "_length")
+
+    def __init__(self) -> None:
+        self._reserve(256)
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, ids: Sequence[int]) -> None:
+        """Say more."""
+        end = self._length + len(ids)
+        if end > len(self._ids):
+            old = self._ids
+            self._reserve(max(end, 2 * len(old)))
+            self._ids[: self._length] = old[: self._length]
+        self._ids[self._length : end] = ids
+        self._length = end
+
+    def cut(self, n: int) -> None:
+        """Keep the first `n`."""
+        self._length = min(n, self._length)
+
+    def part(self, start: int, end: int) -> NDArray[np.int32]:
+        """Ids `start` to `end`, a view that lasts until the next `append`."""
+        return self._ids[start:end]
+
+    def last(self, n: int) -> tuple[int, int]:
+        """Address and number of the last `n` ids (all of them for -1, or if there are fewer)."""
+        n = self._length if n < 0 else min(n, self._length)
+        return self._address + 4 * (self._length - n), n
+
+    def tolist(self) -> list[int]:
+        """A copy for people."""
+        ids: list[int] = self._ids[: self._length].tolist()
+        return ids
+
+    def copy(self) -> History:
+        """The same past, to go on separately."""
+        other = History()
+        other.append(self.tolist())
+        return other
+
+    def _reserve(self, n: int) -> None:
+        self._ids: NDArray[np.int32] = np.zeros(n, np.int32)
+        self._address = self._ids.ctypes.data

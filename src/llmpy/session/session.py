@@ -1,0 +1,345 @@
+"""A conversation with a model: everything said by either side, and how much of it has been read.
+
+`tokens` is all that was said, `seen` how many of them the model has read; a step reads
+`tokens[seen:]`. Prompts, generation and going back are that one call.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy import native
+from llmpy.backends.base import Batch
+from llmpy.errors import ContextFull, SessionClosed
+from llmpy.session.cache import PagedState
+from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
+from llmpy.session.history import History
+from llmpy.session.stop import StopStrings
+
+if TYPE_CHECKING:
+    from llmpy.model import Model
+    from llmpy.sampling import Chain, NativeChain, Rng
+    from llmpy.tokenizer import Decoder
+
+__all__ = ["Session"]
+
+Callback = Callable[[Piece], Any]
+
+
+class Session:
+    """Made by `Model.session`. Holds what was said, its memory, a sampler and a random stream.
+
+    One thread may use it at a time; several sessions of one model may be used from several threads.
+    """
+
+    def __init__(self, model: Model, chain: Chain, rng: Rng) -> None:
+        self._model = model
+        self._chain = chain
+        self._rng = rng
+        self._history = History()
+        self._seen = 0
+        self._said_by_user = 0  # tokens up to here were fed, for the clock
+        self._clock = {"prompt": 0.0, "generate": 0.0}
+        self._state: PagedState | None = PagedState(model._pool, model.n_ctx)
+        self._decoder = self._new_decoder()
+        self._native = self._compile()
+
+    # What was said
+
+    @property
+    def tokens(self) -> list[int]:
+        """Everything said by either side, as token ids (a copy)."""
+        return self._history.tolist()
+
+    @property
+    def seen(self) -> int:
+        """How many of the tokens the model has read."""
+        return self._seen
+
+    @property
+    def n_ctx(self) -> int:
+        """How many tokens the session can hold."""
+        return self._model.n_ctx
+
+    @property
+    def text(self) -> str:
+        """Everything said, as text, without control tokens."""
+        return self._model.tokenizer.decode(self.tokens)
+
+    def __len__(self) -> int:
+        return len(self._history)
+
+    # The three loops, from the outside in
+
+    def infer(
+        self, prompt: str | Sequence[int] = "", callback: Callback | None = None, **options: Any
+    ) -> Stats:
+        """Read the prompt, generate, and give each piece to the callback, which may return STOP.
+
+        `options` are those of `stream`. Returns the counts and times of this inference.
+        """
+        before = dict(self._clock)
+        counts = {"prompt": 0, "generated": 0}
+        reason: FinishReason = "callback"
+        stream = self.stream(prompt, **options)
+        try:
+            for piece in stream:
+                if piece.kind != "end":
+                    counts[piece.kind] += 1
+                elif piece.finish_reason is not None:
+                    reason = piece.finish_reason
+                    counts["generated"] += piece.token is not None
+                if callback is not None and callback(piece) is STOP:
+                    break
+        finally:
+            stream.close()
+        times = {name: self._clock[name] - before[name] for name in before}
+        return Stats(
+            counts["prompt"], times["prompt"], counts["generated"], times["generate"], reason
+        )
+
+    def stream(
+        self,
+        prompt: str | Sequence[int] = "",
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        special: bool = False,
+    ) -> Generator[Piece]:
+        """Read the prompt, then generate: pieces of the prompt, generated pieces, one "end".
+
+        `max_tokens`: how many to generate at most (None: until the text ends or the context is
+        full). `stop`: strings that end the text; they are not shown. `logprobs`: how many of the
+        likeliest tokens to report with each (0: the chosen one only). `special`: whether control
+        tokens written in the prompt are taken as such. Leaving the loop early is safe: `tokens`
+        then ends with the last piece seen. Raises ContextFull if the prompt does not fit.
+        """
+        if max_tokens is not None and max_tokens < 0:
+            raise ValueError(f"max_tokens: expected 0 or more, found {max_tokens}")
+        if logprobs is not None and logprobs < 0:
+            raise ValueError(f"logprobs: expected 0 or more, found {logprobs}")
+        ids = self._encode(prompt, special)
+        self._check_room(len(ids))
+        return self._stream(ids, max_tokens, StopStrings(stop), logprobs)
+
+    def feed(self, prompt: str | Sequence[int], *, special: bool = False) -> int:
+        """Say a part of the prompt now, to be read while the rest is being typed.
+
+        Returns the number of tokens added. Raises ContextFull, and adds none, if they do not fit.
+        The last token stays unread until the next one is asked for.
+        """
+        ids = self._encode(prompt, special)
+        self._check_room(len(ids))
+        for chunk in self._chunks(ids):
+            self._say(chunk)
+            for token in chunk:
+                self._decoder(token)
+        return len(ids)
+
+    def next_token(self) -> int:
+        """Read what is unread, sample one token, say it and return its id.
+
+        An end-of-text token is returned like any other (`model.tokenizer.end_ids` lists them).
+        Raises ContextFull when the session holds `n_ctx` tokens.
+        """
+        token = self._next(None)[0]
+        self._decoder(token)
+        return token
+
+    # Going back, branching, ending
+
+    def rewind(self, n_tokens: int) -> None:
+        """Forget everything after the first `n_tokens` tokens."""
+        if not 0 <= n_tokens <= len(self):
+            raise ValueError(f"rewind: expected 0 to {len(self)} tokens, found {n_tokens}")
+        with self._model._lock:
+            self._open_state().keep(n_tokens)
+            self._history.cut(n_tokens)
+            self._seen = min(self._seen, n_tokens)
+            self._said_by_user = min(self._said_by_user, n_tokens)
+        self._decoder = self._new_decoder()
+
+    def fork(self) -> Session:
+        """A second session with the same past, whose memory is shared until one of them goes on."""
+        with self._model._lock:
+            state = self._open_state().fork()
+        other = copy.copy(self)
+        other._state = state
+        other._history = self._history.copy()
+        other._clock = dict(self._clock)
+        other._rng = copy.copy(self._rng)
+        other._decoder = other._new_decoder()
+        other._native = other._compile()
+        return other
+
+    def close(self) -> None:
+        """Let go of the session's memory; further use raises SessionClosed."""
+        state, self._state = self._state, None
+        if state is not None:
+            state.keep(0)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_state", None) is not None:
+            self.close()
+
+    # Inside
+
+    def _open_state(self) -> PagedState:
+        if self._state is None:
+            raise SessionClosed("this session is closed; make another with model.session()")
+        self._model._check_open()
+        return self._state
+
+    def _compile(self) -> NativeChain | None:
+        """The chain for native code, if every step of it is built in and there is such code."""
+        return self._chain.compile(self._model.n_vocab) if native.available() else None
+
+    def _new_decoder(self) -> Decoder:
+        """A decoder that has heard everything said so far: its next text continues it."""
+        decoder = self._model.tokenizer.decoder()
+        for token in self.tokens:
+            decoder(token)
+        return decoder
+
+    def _encode(self, prompt: str | Sequence[int], special: bool) -> list[int]:
+        self._open_state()
+        tokenizer = self._model.tokenizer
+        first = len(self) == 0
+        if isinstance(prompt, str):
+            start = first or tokenizer.is_control(self._history.part(len(self) - 1, len(self))[0])
+            bos = first and tokenizer.add_bos
+            ids = tokenizer.encode(prompt, special=special, bos=bos, start=start)
+        else:
+            ids = [int(token) for token in prompt]
+            for token in ids:
+                if not 0 <= token < self._model.n_vocab:
+                    raise ValueError(
+                        f"token id: expected 0 to {self._model.n_vocab - 1}, found {token}"
+                    )
+        if first and not ids:
+            if tokenizer.bos is None:
+                raise ValueError(
+                    "an empty prompt, and this model has no token to begin a text with"
+                )
+            ids = [tokenizer.bos]
+        return ids
+
+    def _check_room(self, n: int) -> None:
+        if len(self) + n > self.n_ctx:
+            raise ContextFull(self.n_ctx, len(self) + n)
+
+    def _chunks(self, ids: list[int]) -> Iterator[list[int]]:
+        size = self._model.n_batch
+        return (ids[i : i + size] for i in range(0, len(ids), size))
+
+    def _say(self, ids: Sequence[int]) -> None:
+        """Append to what was said, and read all of it but the last token."""
+        with self._model._lock:
+            self._history.append(ids)
+            end = self._said_by_user = len(self)
+            if end - self._seen > 1:
+                self._read(end - 1, wanted=False)
+
+    def _read(self, end: int, *, wanted: bool) -> NDArray[np.float32] | None:
+        """Let the model read tokens[seen:end]; the logits of the last one, if wanted."""
+        model, state = self._model, self._open_state()
+        logits = None
+        clock = "prompt" if self._seen < self._said_by_user else "generate"
+        begin = time.perf_counter()
+        while self._seen < end:
+            stop = min(end, self._seen + model.n_batch)
+            n = stop - self._seen
+            state.prepare(self._seen, stop)
+            batch = Batch(
+                self._history.part(self._seen, stop),
+                model._positions[self._seen : stop],
+                model._zeros[:n],
+                model._positions[n - 1 : n] if wanted and stop == end else model._zeros[:0],
+            )
+            logits = model._plan.run(batch, [state])
+            self._seen = stop
+        self._clock[clock] += time.perf_counter() - begin
+        return logits if wanted else None
+
+    def _next(self, logprobs: int | None) -> tuple[int, Logprobs | None]:
+        """One token, sampled and said but not yet read."""
+        self._open_state()
+        self._check_room(1)
+        if len(self) == 0:
+            self._say(self._encode("", False))
+        found = None
+        with self._model._lock:
+            if self._seen == len(self):  # all was read, but its logits are gone: read again
+                self._seen -= 1
+            logits = self._read(len(self), wanted=True)
+            assert logits is not None
+            begin = time.perf_counter()
+            row = logits[0, : self._model.n_vocab]
+            if logprobs is None:
+                token = self._sample(row)
+            else:
+                token, chosen, top = self._chain.sample_with_logprobs(
+                    row, self, self._rng, logprobs
+                )
+                found = Logprobs(chosen, tuple(top))
+            self._history.append((token,))
+            self._clock["generate"] += time.perf_counter() - begin
+        return token, found
+
+    def _sample(self, row: NDArray[np.float32]) -> int:
+        chain = self._native
+        if chain is None:
+            return self._chain.sample(row, self, self._rng)
+        address, n = self._history.last(chain.n_history)
+        return chain.sample(row.ctypes.data, row.size, address, n, self._rng)
+
+    def _stream(
+        self, ids: list[int], max_tokens: int | None, stops: StopStrings, logprobs: int | None
+    ) -> Generator[Piece]:
+        yield from self._stream_prompt(ids)
+        end_ids, n, end = self._model.tokenizer.end_ids, 0, None
+        reason: FinishReason | None = None
+        while reason is None:
+            if max_tokens is not None and n >= max_tokens:
+                reason = "length"
+            elif len(self) >= self.n_ctx:
+                reason = "context"
+            else:
+                token, found = self._next(logprobs)
+                n += 1
+                text = self._decoder(token)
+                if token in end_ids:
+                    reason, end = "end", token
+                else:
+                    yield Piece(stops.add(text), token, "generated", found)
+                    if stops.found:
+                        reason = "stop"
+        rest = stops.rest()
+        if reason != "stop":
+            rest += self._decoder.flush()
+        yield Piece(rest, end, "end", finish_reason=reason)
+
+    def _stream_prompt(self, ids: list[int]) -> Iterator[Piece]:
+        start, said = len(self), 0
+        try:
+            for chunk in self._chunks(ids):
+                self._say(chunk)
+                for token in chunk:
+                    said += 1
+                    yield Piece(self._decoder(token), token, "prompt")
+        finally:
+            if self._state is not None and start + said < len(self):
+                self.rewind(start + said)

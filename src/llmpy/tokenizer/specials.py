@@ -1,0 +1,49 @@
+"""Cutting a text at tokens that are matched as they stand, before any merging.
+
+User-defined tokens are always matched, control and unknown tokens only when the caller asks. The
+leftmost match wins, and of those the longest; finding them takes time linear in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tokenizers import AddedToken, Tokenizer, models
+
+from llmpy.tokenizer.vocabulary import is_text
+
+__all__ = ["Splitter"]
+
+
+class Splitter:
+    """Finds tokens in texts: `tokens` are (text, id) pairs, `strips` ids that take the space after.
+
+    The search is the added-token automaton of `tokenizers` over an empty model. Of equal texts the
+    first counts; tokens that are empty or hold bytes that no text can hold never match.
+    """
+
+    def __init__(self, tokens: Sequence[tuple[str, int]], strips: frozenset[int]) -> None:
+        ids: dict[str, int] = {}
+        for text, token in tokens:
+            if text and is_text(text):
+                ids.setdefault(text, token)
+        between = "-"
+        while between in ids:
+            between += "-"
+        self._ids = [-1, *ids.values()]
+        self._finder = Tokenizer(models.WordLevel({between: 0}, unk_token=between))
+        self._finder.add_tokens(
+            [
+                AddedToken(text, rstrip=token in strips, normalized=False, special=False)
+                for text, token in ids.items()
+            ]
+        )
+
+    def __bool__(self) -> bool:
+        return len(self._ids) > 1
+
+    def split(self, text: str) -> Iterator[str | int]:
+        """The text in order: a token's id for each match, the text between as it is."""
+        found = self._finder.encode(text, add_special_tokens=False)
+        for place, (start, end) in zip(found.ids, found.offsets, strict=True):
+            yield self._ids[place] if place else text[start:end]

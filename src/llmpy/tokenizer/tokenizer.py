@@ -1,0 +1,238 @@
+"""The tokenizer: text -> ids and ids -> text, whole or one id at a time.
+
+Special tokens are never read out of a text unless the caller asks. Decoding undoes encoding for
+every text that the vocabulary can express; a character without any token becomes the unknown
+token, or an error, and without byte tokens sentencepiece's U+2581 becomes a space.
+"""
+
+from __future__ import annotations
+
+import codecs
+import operator
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, SupportsIndex
+
+from llmpy.errors import TokenizerError
+from llmpy.tokenizer.alphabet import from_characters
+from llmpy.tokenizer.engine import SPACE, build_engine
+from llmpy.tokenizer.specials import Splitter
+from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, read_vocabulary
+
+__all__ = ["Decoder", "Tokenizer", "build_tokenizer"]
+
+
+def build_tokenizer(metadata: Mapping[str, Any], path: Path | None = None) -> Tokenizer:
+    """The tokenizer that a model file's metadata describes; `path` is for error messages.
+
+    Raises ModelFileError (its field is the metadata key) for a vocabulary that is missing or
+    contradicts itself, UnsupportedModelError for a `tokenizer.ggml.model` or `.pre` not known.
+    """
+    return Tokenizer(read_vocabulary(metadata, path))
+
+
+class Tokenizer:
+    """Text to token ids and back. Immutable; any number of threads may use it.
+
+    `bos`, `eos`, `unk`: ids, or None. `add_bos`, `add_eos`: whether the file wants a text to begin
+    and end with them. `end_ids`: every token that ends a reply. `n_vocab`: ids are below it.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.n_vocab = len(vocabulary.tokens)
+        self.bos = vocabulary.bos
+        self.eos = vocabulary.eos
+        self.unk = vocabulary.unk
+        self.add_bos = vocabulary.add_bos
+        self.add_eos = vocabulary.add_eos
+        self.end_ids = vocabulary.end_ids
+        self._vocabulary = vocabulary
+        self._engine = build_engine(vocabulary)
+        self._always = self._splitter(Kind.USER_DEFINED)
+        self._special: Splitter | None = None
+        self._ids: dict[str, int] | None = None
+        self._pieces: dict[int, bytes] = {}
+        # What decoders add per id, special=False and True; bytes where they are no whole characters
+        self._known: tuple[dict[int, str | bytes], dict[int, str | bytes]] = ({}, {})
+
+    def __repr__(self) -> str:
+        family = self._vocabulary.pre or self._vocabulary.model
+        return f"<Tokenizer {family}, {self.n_vocab} tokens>"
+
+    def encode(
+        self,
+        text: str,
+        *,
+        special: bool = False,
+        bos: bool | None = False,
+        eos: bool | None = False,
+        start: bool = True,
+    ) -> list[int]:
+        """Ids of `text`. Only with `special` do control tokens in it count as such.
+
+        `bos` and `eos` put these tokens around it: yes, no, or None for what the file wants.
+        `start`: the text begins here, or comes after a control token; it does not go on.
+        Sentencepiece vocabularies with a space prefix get one space before the text and before the
+        text after each control token, none after a user-defined token.
+        Raises TokenizerError for lone surrogates, for a bos or eos that the model does not have,
+        and for characters that the vocabulary cannot express.
+        """
+        ids: list[int] = []
+        if self.add_bos if bos is None else bos:
+            ids.append(self._present(self.bos, "begin-of-text"))
+        try:
+            self._encode(text, special, start, ids)
+        except UnicodeEncodeError as error:
+            raise TokenizerError(
+                f"the text holds a lone surrogate (U+{ord(text[error.start]):04X} at character "
+                f"{error.start}), which is no character; decode it with errors='replace' first"
+            ) from None
+        if self.add_eos if eos is None else eos:
+            ids.append(self._present(self.eos, "end-of-text"))
+        return ids
+
+    def _encode(self, text: str, special: bool, start: bool, ids: list[int]) -> None:
+        text.encode()  # tokenizers would say the same, but of a part of the text
+        splitter = self._special_splitter() if special else self._always
+        prefix = self._vocabulary.space_prefix and start
+        kinds = self._vocabulary.kinds
+        for part in splitter.split(text) if splitter else ((text,) if text else ()):
+            if isinstance(part, int):
+                ids.append(part)
+                prefix = self._vocabulary.space_prefix and kinds[part] == Kind.CONTROL
+            else:
+                ids += self._engine.encode(" " + part if prefix else part)
+                prefix = False
+
+    def decode(self, ids: Iterable[SupportsIndex], *, special: bool = False) -> str:
+        """The text of `ids`; control and unknown tokens only with `special`.
+
+        Bytes that are no UTF-8 become U+FFFD. Raises TokenizerError for an id out of range.
+        """
+        decoder = self.decoder(special=special)
+        return "".join([decoder(token) for token in ids]) + decoder.flush()
+
+    def decoder(self, *, special: bool = False, start: bool = True) -> Decoder:
+        """A decoder that takes one id at a time; `start`: nothing comes before its first id."""
+        return Decoder(self, self._known[special], special, start)
+
+    def piece(self, token: SupportsIndex) -> bytes:
+        """The bytes that a token adds to a text; of control tokens, those of its name."""
+        try:
+            return self._pieces[token]  # type: ignore[index]
+        except KeyError:
+            place = self._checked(token)
+        raw = self._pieces[place] = self._bytes(place)
+        return raw
+
+    def token(self, token: SupportsIndex) -> str:
+        """The token as the vocabulary writes it."""
+        return self._vocabulary.tokens[self._checked(token)]
+
+    def id(self, token: str) -> int | None:
+        """The id of a token by its writing in the vocabulary; of equal ones the first."""
+        if self._ids is None:
+            tokens = self._vocabulary.tokens
+            self._ids = dict(zip(reversed(tokens), range(len(tokens) - 1, -1, -1), strict=True))
+        return self._ids.get(token)
+
+    def kind(self, token: SupportsIndex) -> Kind:
+        """What a token is."""
+        return Kind(self._vocabulary.kinds[self._checked(token)])
+
+    def is_control(self, token: SupportsIndex) -> bool:
+        """Whether a token is one that only programs write, never users."""
+        return self.kind(token) == Kind.CONTROL
+
+    def _checked(self, token: SupportsIndex) -> int:
+        place = operator.index(token)
+        if not 0 <= place < self.n_vocab:
+            raise TokenizerError(f"token {place} is none of 0 to {self.n_vocab - 1}")
+        return place
+
+    def _present(self, token: int | None, name: str) -> int:
+        if token is None:
+            raise TokenizerError(f"this model has no {name} token; its file names none")
+        return token
+
+    def _splitter(self, *kinds: Kind) -> Splitter:
+        vocabulary = self._vocabulary
+        ids = sorted(i for kind in kinds for i in vocabulary.of_kind(kind))
+        return Splitter([(vocabulary.tokens[i], i) for i in ids], vocabulary.strips)
+
+    def _special_splitter(self) -> Splitter:
+        if self._special is None:
+            self._special = self._splitter(Kind.CONTROL, Kind.UNKNOWN, Kind.USER_DEFINED)
+        return self._special
+
+    def _bytes(self, place: int) -> bytes:
+        token = self._vocabulary.tokens[place]
+        kind = self._vocabulary.kinds[place]
+        if kind == Kind.BYTE and (byte := BYTE_TOKEN.fullmatch(token)):
+            return bytes([int(byte[1], 16)])
+        if kind in (Kind.CONTROL, Kind.UNKNOWN, Kind.USER_DEFINED):
+            return token.encode("utf-8", "surrogateescape")
+        if self._vocabulary.model == "gpt2":
+            return from_characters(token)
+        return token.replace(SPACE, " ").encode("utf-8", "surrogateescape")
+
+
+class Decoder:
+    """Ids to text, one at a time: each call returns the text that has become certain.
+
+    Bytes of an unfinished character wait for the next id; `flush` returns U+FFFD for what never
+    came. All returned texts together equal `Tokenizer.decode` of all ids.
+    """
+
+    __slots__ = ("_held", "_known", "_prefix", "_special", "_strip", "_tokenizer")
+
+    def __init__(
+        self, tokenizer: Tokenizer, known: dict[int, str | bytes], special: bool, start: bool
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._known = known
+        self._special = special
+        self._prefix = tokenizer._vocabulary.space_prefix
+        self._strip = self._prefix and start  # whether a space prefix would come now
+        self._held = b""
+
+    def __call__(self, token: SupportsIndex) -> str:
+        """The text that is certain after this token; TokenizerError for an id out of range."""
+        text = self._known.get(token)  # type: ignore[call-overload]
+        if text is None or self._strip:
+            return self._careful(token)
+        if text.__class__ is str and not self._held:
+            return text
+        return self._joined(text.encode() if text.__class__ is str else text)
+
+    def _joined(self, raw: bytes) -> str:
+        data = self._held + raw
+        text, used = codecs.utf_8_decode(data, "replace", False)
+        self._held = data[used:]
+        return text
+
+    def _careful(self, token: SupportsIndex) -> str:
+        """A token that is new, or stands where a space prefix may be."""
+        tokenizer = self._tokenizer
+        raw = tokenizer.piece(token)
+        place = operator.index(token)
+        kind = tokenizer.kind(place)
+        if not self._special and kind in (Kind.CONTROL, Kind.UNKNOWN):
+            raw = b""
+        if self._prefix and kind == Kind.CONTROL:
+            self._strip = True  # never in `known`, so that each of them comes by here
+            return self._joined(raw)
+        try:
+            self._known[place] = raw.decode()
+        except UnicodeDecodeError:
+            self._known[place] = raw
+        if self._strip and kind != Kind.USER_DEFINED and raw[:1] == b" ":
+            raw = raw[1:]
+        self._strip = False
+        return self._joined(raw)
+
+    def flush(self) -> str:
+        """What is left: U+FFFD for an unfinished character, else nothing."""
+        text = self._held.decode(errors="replace")
+        self._held = b""
+        return text

@@ -1,0 +1,92 @@
+"""Running a tiny model by hand: batches over pages, as sessions make them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy import native
+from llmpy.arch.base import build
+from llmpy.backends.base import Batch
+from llmpy.backends.reference import ReferenceBackend
+from llmpy.format import open_gguf
+from llmpy.graph import Graph
+from llmpy.session.cache import PagedState, PagePool
+
+MAX_TOKENS = 256  # in one batch
+N_CTX = 512
+
+Logits = NDArray[np.float32]
+
+
+def make_backend(name: str, n_threads: int = 2) -> Any:
+    if name == "reference":
+        return ReferenceBackend()
+    if not native.available():
+        import pytest
+
+        pytest.skip(f"the compiled library is not installed: {native.library_path()}")
+    from llmpy.backends.cpu import CpuBackend
+
+    return CpuBackend(n_threads=n_threads, max_tokens=MAX_TOKENS)
+
+
+@dataclass
+class Runner:
+    """A plan and its pages."""
+
+    graph: Graph
+    plan: Any
+    pool: PagePool
+
+    def state(self) -> PagedState:
+        return PagedState(self.pool, N_CTX)
+
+    def step(self, parts: Sequence[tuple[PagedState, int, Sequence[int]]], wanted: Any) -> Logits:
+        """One batch of (state, position of the first token, tokens), one part after another."""
+        for state, start, tokens in parts:
+            state.prepare(start, start + len(tokens))
+        positions = [np.arange(start, start + len(tokens)) for _, start, tokens in parts]
+        owners = [np.full(len(tokens), i) for i, (_, _, tokens) in enumerate(parts)]
+        return self.run(
+            [state for state, _, _ in parts],
+            np.concatenate([tokens for _, _, tokens in parts]),
+            np.concatenate(positions),
+            np.concatenate(owners),
+            wanted,
+        )
+
+    def run(self, states: list[PagedState], *arrays: Any) -> Logits:
+        """One batch of `Batch`'s four arrays; the logits are copied out of the plan's memory."""
+        batch = Batch(*(np.ascontiguousarray(a, dtype=np.int32) for a in arrays))
+        return np.array(self.plan.run(batch, states))
+
+    def read(self, tokens: Sequence[int], chunks: Iterable[int]) -> Logits:
+        """The logits of all tokens, read by a new session in pieces of these lengths."""
+        state, start, rows = self.state(), 0, []
+        for n in chunks:
+            rows.append(self.step([(state, start, tokens[start : start + n])], np.arange(n)))
+            start += n
+        assert start == len(tokens)
+        state.keep(0)
+        return np.concatenate(rows)
+
+    def whole(self, tokens: Sequence[int]) -> Logits:
+        return self.read(tokens, [len(tokens)])
+
+
+def load(path: Path, backend: Any, kv_dtype: str = "f32") -> Runner:
+    with open_gguf(path) as file:
+        graph = build(file, {name: info.shape for name, info in file.tensors.items()})[1]
+        buffers = {
+            name: backend.upload(name, t.dtype, t.shape, file.data(name), frozenset(uses))
+            for name, uses in graph.used.items()
+            for t in [file.tensors[name]]
+        }
+        plan = backend.compile(graph, buffers, n_ctx=N_CTX, kv_dtype=kv_dtype)
+    return Runner(graph, plan, PagePool(plan))

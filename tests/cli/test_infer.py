@@ -1,0 +1,123 @@
+"""`llmpy infer`: what goes in, what comes out on which stream, and where it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llmpy import native
+
+PROMPT = "Once upon a time"
+STORY = "Once upon a time, there was a little girl named Lily."
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_the_empty_prompt_tells_the_published_story(run, stories: Path, backend: str) -> None:
+    if backend == "cpu" and not native.available():
+        pytest.skip(f"no compiled library at {native.library_path()}")
+    expected = (stories.parent / "expected-greedy-200.txt").read_text(encoding="utf-8")
+    done = run(
+        "infer", "-m", stories, "--backend", backend, "-p", "", "-n", 200, "--temperature", 0
+    )
+    assert (done.code, done.out) == (0, expected + "\n")
+
+
+def test_nothing_is_said_on_stderr_that_was_not_asked_for(infer) -> None:
+    assert infer("-p", PROMPT, "-n", 3).err == ""
+
+
+def test_the_prompt_comes_before_what_is_generated(infer) -> None:
+    assert infer("-p", PROMPT, "-n", 11).out.startswith(STORY[:-5])
+
+
+def test_hide_prompt_leaves_what_is_generated(infer) -> None:
+    shown = infer("-p", PROMPT, "-n", 11).out
+    assert infer("-p", PROMPT, "-n", 11, "--hide-prompt").out == shown.removeprefix(PROMPT)
+
+
+def test_a_dash_takes_the_prompt_from_stdin(infer) -> None:
+    shown = infer("-p", PROMPT, "-n", 5).out
+    assert infer("-p", "-", "-n", 5, stdin=PROMPT.encode()).out == shown
+
+
+def test_a_file_gives_the_prompt(infer, tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text(PROMPT, encoding="utf-8")
+    assert infer("-f", file, "-n", 5).out == infer("-p", PROMPT, "-n", 5).out
+
+
+def test_the_prompt_goes_where_the_file_has_its_mark(infer, tmp_path: Path) -> None:
+    file = tmp_path / "template.txt"
+    file.write_text("Once {{PROMPT}} a time", encoding="utf-8")
+    assert infer("-f", file, "-p", "upon", "-n", 5).out == infer("-p", PROMPT, "-n", 5).out
+
+
+def test_a_prompt_for_a_file_without_mark_is_wrong_usage(infer, tmp_path: Path) -> None:
+    file = tmp_path / "template.txt"
+    file.write_text("Once upon", encoding="utf-8")
+    done = infer("-f", file, "-p", "a time")
+    assert done.code == 2
+    assert "{{PROMPT}}" in done.err
+
+
+def test_stop_ends_before_its_text(infer) -> None:
+    assert infer("-p", PROMPT, "--stop", " girl").out == "Once upon a time, there was a little\n"
+
+
+def test_the_first_of_several_stops_ends_it(infer) -> None:
+    done = infer("-p", PROMPT, "--stop", "Lily", "--stop", "little", "--stop", "?")
+    assert done.out == "Once upon a time, there was a \n"
+
+
+def test_the_same_seed_gives_the_same_text(run, stories: Path) -> None:
+    def told(seed: int) -> str:
+        options = ("--backend", "reference", "-p", PROMPT, "-n", 30, "--seed", seed)
+        return str(run("infer", "-m", stories, *options).out)
+
+    assert told(5) == told(5) != told(6)
+
+
+def test_stats_go_to_stderr(infer) -> None:
+    done = infer("-p", PROMPT, "-n", 5, "--stats")
+    assert done.out == infer("-p", PROMPT, "-n", 5).out
+    assert "prompt: 5 tokens" in done.err
+    assert "generated: 5 tokens" in done.err
+
+
+def test_json_is_one_object_with_everything(infer) -> None:
+    done = infer("-p", PROMPT, "-n", 5, "--json")
+    found = json.loads(done.out)
+    assert found.keys() == {"text", "tokens", "finish_reason", "timings"}
+    assert found["text"] + "\n" == infer("-p", PROMPT, "-n", 5).out
+    assert len(found["tokens"]) == found["timings"]["n_generated"] == 5
+    assert found["finish_reason"] == "length"
+    assert found["timings"]["prompt_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(("-n", 0), "length"), (("--stop", "girl"), "stop"), (("-c", 20), "context")],
+)
+def test_json_says_why_it_ended(infer, options: tuple[object, ...], reason: str) -> None:
+    assert json.loads(infer("-p", PROMPT, "--json", *options).out)["finish_reason"] == reason
+
+
+def test_control_tokens_in_the_prompt_count_only_where_asked_for(infer) -> None:
+    def prompt_tokens(*options: str) -> int:
+        found = json.loads(infer("-p", "a</s>b", "-n", 0, "--json", *options).out)
+        return int(found["timings"]["n_prompt"])
+
+    assert prompt_tokens("--special") < prompt_tokens()
+
+
+def test_a_terminal_without_a_character_is_no_failure(infer, monkeypatch) -> None:
+    import io
+    import sys
+
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert infer("-p", "é", "-n", 0).code == 0
+    sys.stdout.flush()
+    assert raw.getvalue().strip() == b"?"

@@ -1,0 +1,90 @@
+"""`llmpy info` and `llmpy tokens`: what a model file holds, and what a text becomes in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import llmpy
+
+
+def test_info_prints_the_metadata(run, stories: Path) -> None:
+    done = run("info", "-m", stories)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert f"file: {stories} (1.2 MB, GGUF 3, little-endian)" in lines
+    assert "tensors: 48 (48 F32)" in lines
+    assert 'general.architecture: "llama"' in lines
+    assert "llama.block_count: 5" in lines
+
+
+def test_info_cuts_long_arrays_short(run, stories: Path) -> None:
+    line = next(x for x in run("info", "-m", stories).out.splitlines() if ".ggml.tokens" in x)
+    assert "512 values" in line
+    assert len(line) < 120
+
+
+def test_info_lists_tensors(run, stories: Path) -> None:
+    rows = [line.split() for line in run("info", "-t", "-m", stories).out.splitlines()]
+    assert ["F32", "512", "x", "64", "131072", "token_embd.weight"] in rows
+
+
+def test_info_lists_tokens(run, stories: Path) -> None:
+    rows = run("info", "-k", "-m", stories).out.splitlines()
+    assert '      1  "<s>"' in rows
+    assert len(rows) == len(run("info", "-m", stories).out.splitlines()) + 512
+
+
+def test_info_as_json(run, stories: Path) -> None:
+    found = json.loads(run("info", "--json", "-t", "-k", "-m", stories).out)
+    assert found["parameters"] == 292_800
+    assert found["metadata"]["llama.embedding_length"] == 64
+    assert found["metadata"]["tokenizer.ggml.tokens"] == {"length": 512}
+    assert len(found["tensors"]) == 48
+    assert found["tensors"][0].keys() == {"name", "type", "shape", "bytes"}
+    assert len(found["tokens"]) == 512
+
+
+def test_info_as_json_leaves_out_what_was_not_asked_for(run, stories: Path) -> None:
+    found = json.loads(run("info", "--json", "-m", stories).out)
+    assert found.keys() == {"path", "format", "bytes", "parameters", "metadata"}
+
+
+def test_tokens_are_the_ids_and_pieces_of_a_text(run, stories: Path) -> None:
+    rows = [
+        line.split(maxsplit=1)
+        for line in run("tokens", "-m", stories, "Once upon").out.splitlines()
+    ]
+    assert [int(i) for i, _ in rows] == llmpy.load_tokenizer(stories).encode("Once upon")
+    assert "".join(json.loads(piece) for _, piece in rows) == " Once upon"
+
+
+def test_tokens_that_are_parts_of_a_character_are_shown_as_bytes(run, stories: Path) -> None:
+    rows = [
+        line.split(maxsplit=1)[1] for line in run("tokens", "-m", stories, "馬").out.splitlines()
+    ]
+    assert rows[-3:] == ["<E9>", "<A6>", "<AC>"]
+
+
+@pytest.mark.parametrize("stdin", ["Once upon", ""])
+def test_tokens_of_stdin(run, stories: Path, stdin: str) -> None:
+    done = run("tokens", "-m", stories, "-", stdin=stdin.encode())
+    assert done.out == run("tokens", "-m", stories, stdin).out
+
+
+def test_tokens_as_json(run, stories: Path) -> None:
+    found = json.loads(run("tokens", "--json", "-m", stories, "Once").out)
+    ids = llmpy.load_tokenizer(stories).encode("Once")
+    assert [row["id"] for row in found] == ids
+    assert "".join(row["piece"] for row in found) == " Once"
+
+
+def test_control_tokens_in_a_text_count_only_where_asked_for(run, stories: Path) -> None:
+    def ids(*options: str) -> list[int]:
+        found = json.loads(run("tokens", "--json", "-m", stories, *options, "<s>a").out)
+        return [row["id"] for row in found]
+
+    assert ids("--special")[0] == 1
+    assert 1 not in ids()

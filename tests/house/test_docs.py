@@ -1,0 +1,82 @@
+"""The documentation is true: pages made from the code are up to date, and the map is complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.house import rooms
+from tools import generate_docs
+
+DOCS = rooms.ROOT / "docs"
+ABBREVIATION = re.compile(r"\b(?:[A-Z]{2,}\w*|[Nn]_[a-z]+|[A-Z]+[a-z]+[A-Z]\w*)\b")
+PLACEHOLDERS = {"MODEL", "TEXT", "OPTIONS", "FILE", "PROMPT", "NAME", "PATH", "N"}
+NAMES = {"README", "CONTRIBUTING", "CHANGELOG", "TinyLlama", "SmolLM", "NVIDIA", "JavaScript"}
+PAGES = [p for p in rooms.project_files() if p.suffix == ".md"]
+OWN_WORDS = [p for p in PAGES if p.parent.name != "bench" and p.name != "LOG.md"]
+
+
+def mapped() -> dict[str, str]:
+    """The files that docs/map.md names, each with its phrase."""
+    found, folder = {}, ""
+    page = (DOCS / "map.md").read_text(encoding="utf-8")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.M | re.S)
+    for block in (text for kind, text in fenced if not kind):
+        for line in block.splitlines():
+            if line and not line.startswith(" "):
+                folder = line.split()[0]
+                assert folder.endswith("/"), f"a folder ends with '/': {line}"
+            elif line.strip():
+                name, _, phrase = line.strip().partition("  ")
+                assert folder + name not in found, f"{folder}{name} is there twice"
+                found[folder + name] = phrase.strip()
+    return found
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    assert generate_docs.stale() == [], "run python tools/generate_docs.py"
+
+
+def test_the_map_names_every_file_of_the_package_and_the_native_code() -> None:
+    files = {
+        rooms.name(p) for p in rooms.project_files() if rooms.name(p).startswith(("src/", "native"))
+    }
+    assert files - mapped().keys() == set()
+
+
+def test_everything_on_the_map_exists_and_has_a_phrase() -> None:
+    for path, phrase in mapped().items():
+        assert (rooms.ROOT / path).exists(), path
+        assert phrase, path
+
+
+@pytest.mark.parametrize("path", PAGES, ids=rooms.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not target.startswith(("http:", "https:")):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", OWN_WORDS, ids=rooms.name)
+def test_abbreviations_are_in_the_glossary(path: Path) -> None:
+    explained = set(re.findall(r"`([^`]+)`", glossary_terms()))
+    text = re.sub(
+        r"```.*?```|`[^`]*`|<!--.*?-->|\]\([^)]*\)", " ", path.read_text("utf-8"), flags=re.S
+    )
+    found = {word.removesuffix("s") for word in ABBREVIATION.findall(text)}
+    assert found - explained - PLACEHOLDERS - NAMES == set()
+
+
+def glossary_terms() -> str:
+    """The first column of the glossary's tables."""
+    rows = (DOCS / "glossary.md").read_text(encoding="utf-8").splitlines()
+    return "\n".join(row.split("|")[1] for row in rows if row.startswith("| `"))
+
+
+def test_the_glossary_is_in_alphabetical_order() -> None:
+    terms = re.findall(r"^ `([^`]+)`", glossary_terms(), re.M)
+    assert len(terms) > 30
+    assert terms == sorted(terms, key=str.lower)

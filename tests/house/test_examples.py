@@ -1,0 +1,73 @@
+"""The examples run, and the README's commands and lines of Python do what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.house import rooms
+
+STORIES = "weights/stories260K/stories260K.gguf"
+EXAMPLES = sorted((rooms.ROOT / "examples").glob("*.py"))
+README = (rooms.ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
+COMMANDS = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines() if line]
+PYTHON = [code for kind, code in BLOCKS if kind == "python"]
+INSTALLS = ("python -m pip install ", "python -m pytest", "git ")
+
+
+def run(arguments: list[str] | str) -> str:
+    """Standard output of a command run from the project's root."""
+    done = subprocess.run(
+        arguments,
+        cwd=rooms.ROOT,
+        shell=isinstance(arguments, str),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=rooms.name)
+def test_an_example_runs(path: Path, shared_data: Callable[[str], Path]) -> None:
+    assert run([sys.executable, str(path), str(shared_data(STORIES))]).strip()
+
+
+def test_the_readme_begins_with_exactly_two_commands() -> None:
+    top = README.split("\n## ")[0]
+    commands = [
+        line for code in re.findall(r"```sh\n(.*?)```", top, re.S) for line in code.split("\n")
+    ]
+    install, test = [line for line in commands if line]
+    assert install.startswith("python -m pip install .")
+    assert "llmpy infer -m MODEL.gguf" in install
+    assert test.endswith("python -m pytest")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_runs(command: str, shared_data: Callable[[str], Path]) -> None:
+    model, python = str(shared_data(STORIES)), f'"{sys.executable}"'
+    parts = [p for p in command.split(" && ") if not p.startswith(INSTALLS)]
+    for part in parts:
+        line = re.sub(r"\bllmpy (?=[a-z-])", lambda _: f"{python} -m llmpy ", part)
+        line = re.sub(r"^python ", lambda _: f"{python} ", line)
+        assert run(line.replace("MODEL.gguf", f'"{model}"')).strip()
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_the_readmes_python_runs(code: str, shared_data: Callable[[str], Path]) -> None:
+    assert "MODEL.gguf" in code
+    assert run(
+        [sys.executable, "-c", code.replace('"MODEL.gguf"', repr(str(shared_data(STORIES))))]
+    )

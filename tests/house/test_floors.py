@@ -1,0 +1,78 @@
+"""Imports point only downward: each room names the rooms below that it may use."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.house import rooms
+
+GROUND = {"dtypes", "errors", "native", "memory"}
+FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
+MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends", "bandwidth"}
+MAY_USE = {
+    "errors": set(),
+    "dtypes": {"errors"},
+    "memory": {"errors"},
+    "native": {"errors"},
+    "bandwidth": {"errors", "native"},
+    **dict.fromkeys(FLOOR_1, GROUND),
+    "graph": {"dtypes", "errors"},
+    "arch": {"graph", "dtypes", "errors"},
+    "backends": {"graph", "quant"} | GROUND,
+    "session": MIDDLE | {"model"},
+    "model": MIDDLE | {"session"},
+    "__init__": MIDDLE | {"model", "session"},
+    "cli": {""},  # the public names of llmpy alone
+    "__main__": {"cli"},
+}
+MODULES = rooms.python_files("src")
+INSTALLED_WITH_IT = {"numpy", "tokenizers", "click"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(rooms.PACKAGE).parts[0].removesuffix(".py")
+
+
+def used_rooms(path: Path) -> set[str]:
+    """The rooms that a file imports from; "" is the package itself."""
+    names = {n for n in rooms.imports(path) if n.split(".")[0] == "llmpy"}
+    return {n.split(".")[1] if "." in n else "" for n in names}
+
+
+def test_each_room_has_its_floor() -> None:
+    assert {room(path) for path in MODULES} <= MAY_USE.keys(), "give a new room a line in MAY_USE"
+
+
+def test_imports_point_downward() -> None:
+    upward = {}
+    for path in MODULES:
+        if wrong := used_rooms(path) - {room(path)} - MAY_USE.get(room(path), set()):
+            upward[rooms.name(path)] = wrong
+    assert upward == {}
+
+
+def test_architectures_share_parts_and_never_import_each_other() -> None:
+    for path in (rooms.PACKAGE / "arch").glob("*.py"):
+        used = {n for n in rooms.imports(path) if n.startswith("llmpy.arch")}
+        assert used <= {"llmpy.arch.base", "llmpy.arch.blocks"}, rooms.name(path)
+
+
+def test_only_the_command_line_uses_click() -> None:
+    users = {room(path) for path in MODULES if "click" in rooms.imports(path)}
+    assert users == {"cli"}
+
+
+def test_nothing_is_imported_that_is_not_installed_with_the_package() -> None:
+    for path in MODULES:
+        outside = {n.split(".")[0] for n in rooms.imports(path)} - {"llmpy"}
+        assert outside - sys.stdlib_module_names <= INSTALLED_WITH_IT, rooms.name(path)
+
+
+def test_torch_is_imported_only_where_its_numbers_become_goldens() -> None:
+    users = {
+        rooms.name(p)
+        for p in rooms.python_files()
+        if "torch" in {n.split(".")[0] for n in rooms.imports(p)}
+    }
+    assert users <= {"tools/make_goldens.py"}

@@ -1,0 +1,26 @@
+"""What importing the package costs, in modules: what is not needed is not loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules that a fresh Python has loaded after a statement."""
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_llmpy_loads_no_command_line_and_no_framework() -> None:
+    assert loaded_by("import llmpy; llmpy.load").isdisjoint({"click", "rich", "torch", "jinja2"})
+
+
+@pytest.mark.parametrize("command", ["bench", "infer", "info", "tokens"])
+def test_a_command_loads_nothing_heavy_before_it_runs(command: str) -> None:
+    loaded = loaded_by(f"import llmpy.cli.{command}")
+    assert "click" in loaded
+    assert loaded.isdisjoint({"numpy", "tokenizers"})

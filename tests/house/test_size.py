@@ -1,0 +1,64 @@
+"""Files, functions and module docstrings stay short; only tables of data may be long."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.house import rooms
+
+LINES_OF_A_FILE = 350
+LINES_OF_A_FUNCTION = 50  # without its docstring
+LINES_OF_AN_EXAMPLE = 30
+LINES_OF_A_DECISION = 40
+LINES_OF_A_DOCSTRING = 6  # of a module of the package
+TABLES = {"tests/format/mutants.py"}  # files of data, by path from the root
+DRAWN = {"src/llmpy/errors.py"}  # docstrings with a picture
+
+
+def length(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_a_file_is_short() -> None:
+    sources = [p for p in rooms.project_files() if p.suffix in {".py", ".h", ".cpp", ".inl"}]
+    long = {rooms.name(p): length(p) for p in sources if length(p) > LINES_OF_A_FILE}
+    assert {p: n for p, n in long.items() if p not in TABLES} == {}
+
+
+def test_functions_are_short() -> None:
+    long = {}
+    for path in rooms.python_files():
+        for node in ast.walk(rooms.tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                said = node.body[0] if ast.get_docstring(node) else None
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                lines -= (said.end_lineno or 0) - said.lineno + 1 if said else 0
+                if lines > LINES_OF_A_FUNCTION:
+                    long[f"{rooms.name(path)}: {node.name}"] = lines
+    assert long == {}
+
+
+def test_a_module_says_first_what_it_is() -> None:
+    silent, long = [], {}
+    for path in rooms.python_files():
+        said = ast.get_docstring(rooms.tree(path))
+        if said is None and rooms.tree(path).body:
+            silent.append(rooms.name(path))
+        elif said and path.is_relative_to(rooms.PACKAGE):
+            long[rooms.name(path)] = len(said.splitlines())
+    long = {p: n for p, n in long.items() if n > LINES_OF_A_DOCSTRING}
+    assert silent == []
+    assert long.keys() <= DRAWN, long
+
+
+@pytest.mark.parametrize(
+    ("folder", "pattern", "most"),
+    [("examples", "*.py", LINES_OF_AN_EXAMPLE), ("docs/decisions", "*.md", LINES_OF_A_DECISION)],
+)
+def test_examples_and_decisions_are_short(folder: str, pattern: str, most: int) -> None:
+    paths = list((rooms.ROOT / folder).glob(pattern))
+    assert paths
+    assert {rooms.name(p): length(p) for p in paths if length(p) > most} == {}

@@ -1,0 +1,147 @@
+"""One operation, or a few, as a model of its own: the rows of an embedding are what goes in."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from llmpy import native, quant
+from llmpy.backends.base import Batch
+from llmpy.backends.reference import ReferenceBackend
+from llmpy.dtypes import BY_NAME
+from llmpy.graph import Graph, Value, Weights
+from llmpy.graph.check import finish
+from llmpy.session.cache import PagedState, PagePool
+
+Array = NDArray[np.float32]
+Trace = Callable[[Value, Weights], Value]
+N_CTX = 2048
+MAX_TOKENS = 512
+ARM = platform.machine().lower() in ("aarch64", "arm64")
+LEVELS = ["portable", "neon"] if ARM else ["portable", "avx2", "avx512"]
+
+
+def cpu_backend(level: str | None = None, n_threads: int = 1) -> Any:
+    """The compiled backend; skips where it, the instructions or processors are missing."""
+    if not native.available():
+        pytest.skip(f"the compiled library is not installed: {native.library_path()}")
+    from llmpy.backends.cpu import CpuBackend
+    from llmpy.backends.cpu_native import level_names
+    from llmpy.backends.cpus import available_cpus
+    from llmpy.errors import BackendError
+
+    if available_cpus() < n_threads:
+        pytest.skip(f"{n_threads} processors are needed")
+    if level is not None and level not in level_names():
+        pytest.skip(f"no kernels for {level} on this kind of processor")
+    try:
+        return CpuBackend(n_threads=n_threads, max_tokens=MAX_TOKENS, level=level)
+    except BackendError as error:
+        pytest.skip(str(error))
+
+
+def backend(name: str) -> Any:
+    """ "reference", or the compiled one at the named level."""
+    return ReferenceBackend() if name == "reference" else cpu_backend(name)
+
+
+def random(seed: int, *shape: int) -> Array:
+    return np.random.Generator(np.random.PCG64(seed)).standard_normal(shape, np.float32)
+
+
+def stored(dtype: str, values: Array) -> NDArray[np.uint8]:
+    """Bytes of a tensor; those of K blocks are random, with factors of a usual size."""
+    if dtype in quant.writable:
+        return quant.quantize(dtype, values)
+    kind = BY_NAME[dtype]
+    n_blocks = values.size // kind.block
+    words = np.random.Generator(np.random.PCG64(values.size)).bytes(n_blocks * kind.size)
+    blocks = np.frombuffer(words, np.uint8).reshape(n_blocks, kind.size).copy()
+    factors = {
+        "Q4_K": {0: 3e-4, 2: 2e-3},
+        "Q5_K": {0: 2e-4, 2: 2e-3},
+        "Q6_K": {208: 1e-4},
+        "Q2_K": {80: 3e-3, 82: 3e-3},
+        "Q3_K": {108: 3e-4},
+    }[dtype]
+    for place, factor in factors.items():
+        blocks[:, place : place + 2] = np.array([factor], np.float16).view(np.uint8)
+    return blocks.reshape(-1)
+
+
+class Model:
+    """A traced graph over given weights ({name: (type, values)}), compiled by a backend.
+
+    The table "x" is what tokens embed; `trace` gets its rows and gives the output.
+    """
+
+    def __init__(
+        self,
+        engine: Any,
+        x: Array,
+        trace: Trace,
+        weights: Mapping[str, tuple[str, Array]] | None = None,
+        kv_dtype: str = "f32",
+        x_dtype: str = "F32",
+    ) -> None:
+        tensors = {"x.weight": (x_dtype, x), **(weights or {})}
+        shapes = {name: values.shape for name, (_, values) in tensors.items()}
+        graph = Graph(shapes)
+        top = Weights(shapes)
+        finished = finish(graph, trace(graph.tokens().embed(top.x), top), harmless=["*"])
+        buffers = {
+            name: engine.upload(
+                name,
+                BY_NAME[dtype],
+                values.shape,
+                stored(dtype, values),
+                frozenset(graph.used[name]),
+            )
+            for name, (dtype, values) in tensors.items()
+            if name in graph.used
+        }
+        self.plan = engine.compile(finished, buffers, n_ctx=N_CTX, kv_dtype=kv_dtype)
+        self.pool = PagePool(self.plan)
+        self.n_rows = len(x)
+
+    def state(self) -> PagedState:
+        return PagedState(self.pool, N_CTX)
+
+    def step(
+        self, parts: Sequence[tuple[PagedState, int, Sequence[int]]], wanted: Any = None
+    ) -> Array:
+        """One batch of (state, first position, tokens); by default all logits are wanted."""
+        for state, start, tokens in parts:
+            state.prepare(start, start + len(tokens))
+        n = sum(len(tokens) for _, _, tokens in parts)
+        arrays = (
+            np.concatenate([np.asarray(tokens) for _, _, tokens in parts]),
+            np.concatenate([start + np.arange(len(tokens)) for _, start, tokens in parts]),
+            np.concatenate([np.full(len(tokens), i) for i, (_, _, tokens) in enumerate(parts)]),
+            np.arange(n) if wanted is None else np.asarray(wanted),
+        )
+        batch = Batch(*(np.ascontiguousarray(a, dtype=np.int32) for a in arrays))
+        return np.array(self.plan.run(batch, [state for state, _, _ in parts]))
+
+    def read(self, tokens: Sequence[int], chunk: int = MAX_TOKENS) -> Array:
+        """The logits of all tokens of a new session, read in pieces."""
+        state = self.state()
+        rows = [
+            self.step([(state, at, tokens[at : at + chunk])]) for at in range(0, len(tokens), chunk)
+        ]
+        state.keep(0)
+        return np.concatenate(rows)
+
+    def rows(self) -> Array:
+        """The output for every row of the table, each a token of one session."""
+        return self.read(range(self.n_rows))
+
+
+def flat(x: Value) -> Value:
+    """[T, heads, d] as [T, heads * d]: a token that sees only itself gives back its own value."""
+    return x.attend(x.cached(), x.cached(), window=1)

@@ -1,0 +1,85 @@
+"""Pages of keys and values: what they held before never shows, copies are copies."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from llmpy.backends.base import PAGE_TOKENS
+from llmpy.session.cache import PagedState
+from tests.ops.harness import Array, Model, cpu_backend, random
+from tests.ops.test_operations import attention
+
+
+def model(kv_dtype: str = "f16", window: int = 0) -> Model:
+    weights = {f"{p}.weight": ("F32", random(i, 32, 32)) for i, p in enumerate("qkv")}
+    trace = attention(2, 2, window, 0.2)
+    return Model(cpu_backend(), random(1, 200, 32), trace, weights, kv_dtype)
+
+
+def contents(state: PagedState, page_bytes: int) -> list[bytes]:
+    return [ctypes.string_at(page.address, page_bytes) for page in state.pages]
+
+
+def fill(model: Model, state: PagedState, n: int, value: int) -> None:
+    state.prepare(0, n)
+    for page in state.pages:
+        ctypes.memset(page.address, value, model.plan.page_bytes)
+
+
+@pytest.mark.parametrize("kv_dtype", ["f16", "f32"])
+@pytest.mark.parametrize("window", [0, 70])
+@pytest.mark.parametrize("chunk", [1, 9, 200])
+def test_what_a_page_held_before_never_shows(kv_dtype: str, window: int, chunk: int) -> None:
+    ours = model(kv_dtype, window)
+    clean = ours.read(range(200), chunk)
+    state = ours.state()
+    fill(ours, state, 200, 0xFF)  # NaN in either type
+    rows: list[Array] = [
+        ours.step([(state, at, range(at, min(at + chunk, 200)))]) for at in range(0, 200, chunk)
+    ]
+    np.testing.assert_array_equal(np.concatenate(rows), clean)
+
+
+def test_a_new_page_is_zeros() -> None:
+    ours = model()
+    page = ours.plan.new_page()
+    assert ctypes.string_at(page.address, ours.plan.page_bytes) == bytes(ours.plan.page_bytes)
+    assert page.address % 64 == 0
+
+
+def test_a_page_has_room_for_all_keys_and_values() -> None:
+    assert model("f16").plan.page_bytes == PAGE_TOKENS * (32 + 32) * 2
+    assert model("f32").plan.page_bytes == PAGE_TOKENS * (32 + 32) * 4
+
+
+def test_a_copied_page_is_independent() -> None:
+    ours = model()
+    state = ours.state()
+    ours.step([(state, 0, range(10))])
+    before = contents(state, ours.plan.page_bytes)
+    other = state.fork()
+    ours.step([(other, 10, [3])])
+    assert contents(state, ours.plan.page_bytes) == before
+    assert contents(other, ours.plan.page_bytes) != before
+
+
+def test_half_precision_is_rounded_once() -> None:
+    """A token that sees only itself gives back its value."""
+    exact, rounded = (model(kv_dtype, window=1).read(range(100)) for kv_dtype in ("f32", "f16"))
+    np.testing.assert_array_equal(rounded, exact.astype(np.float16).astype(np.float32))
+
+
+def test_a_cache_may_be_keys_and_values_at_once() -> None:
+    x = random(1, 70, 24)
+    ours = Model(
+        cpu_backend(), x, lambda x, _: (lambda h: h.attend(h.cached(), h.cached()))(x.heads(3))
+    )
+    one = Model(
+        cpu_backend(),
+        x,
+        lambda x, _: (lambda h, c: h.attend(c, c))(x.heads(3), x.heads(3).cached()),
+    )
+    np.testing.assert_array_equal(ours.rows(), one.rows())
