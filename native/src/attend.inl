@@ -1,15 +1,9 @@
-// attend.inl: see attend.h; compiled once per level. Includes ops.inl's loads and stores of cached values.
+// attend.inl: see attend.h; compiled once per level.
+
+#include "attend_products.inl"
 
 namespace llmpy {
 namespace {
-
-// Products of some queries with some vectors at a time: as many accumulators as the registers hold.
-template <int queries>
-constexpr int vectors_at_once() {
-    constexpr int n = kAccumulators / queries;
-    return n < 1 ? 1 : n > 4 ? 4 : n;
-}
-constexpr int kPageVectors = kPageTokens / 16;
 
 // What has been summed for some queries: sums [queries], maxima [queries], weighted values [queries, padded].
 // A maximum of -inf means that no token was seen yet.
@@ -21,90 +15,31 @@ struct State {
     State(float* memory, int64_t queries) : most(memory), total(memory + queries), values(memory + 2 * queries) {}
 };
 
-// scores[r][j] = q[r] . key j, for the 64 keys [d, 64] of one head in a page
-template <int queries, class T>
-void score_page(const float* q, const T* keys, int64_t d, float* scores) {
-    constexpr int vectors = vectors_at_once<queries>();
-    for (int at = 0; at < kPageVectors; at += vectors) {
-        F32x16 sum[queries][vectors];
-        unroll<queries>([&](auto r) LLMPY_LAMBDA {
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = set1(0.0f); });
-        });
-        const T* key = keys + 16 * at;
-        for (int64_t i = 0; i < d; ++i, key += kPageTokens) {
-            F32x16 k[vectors];
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA { k[v.value] = load_cache(key + 16 * v.value); });
-            unroll<queries>([&](auto r) LLMPY_LAMBDA {
-                const F32x16 x = set1(q[r.value * d + i]);
-                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                    sum[r.value][v.value] = fma(x, k[v.value], sum[r.value][v.value]);
-                });
-            });
-        }
-        unroll<queries>([&](auto r) LLMPY_LAMBDA {
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                store(scores + r.value * kPageTokens + 16 * (at + v.value), sum[r.value][v.value]);
-            });
-        });
-    }
-}
-
-// values[r] += p[r][j] * value j, for tokens first <= j < last of one head's values [64, d] in a page, `width` of the
-// vectors' lanes from dimension `at` on.
-template <int queries, int vectors, bool whole, class T>
-void add_vectors(const float* p, const T* page, int64_t d, int first, int last, float* values,
-                              int64_t padded, int64_t at) {
-    F32x16 sum[queries][vectors];
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-            sum[r.value][v.value] = load(values + r.value * padded + at + 16 * v.value);
-        });
-    });
-    const int rest = static_cast<int>(d - at) - 16 * (vectors - 1);
-    const T* row = page + first * d + at;
-    for (int j = first; j < last; ++j, row += d) {
-        F32x16 x[vectors];
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-            constexpr bool part = !whole && v.value == vectors - 1;
-            x[v.value] = part ? load_cache_part(row + 16 * v.value, rest) : load_cache(row + 16 * v.value);
-        });
-        unroll<queries>([&](auto r) LLMPY_LAMBDA {
-            const F32x16 weight = set1(p[r.value * kPageTokens + j]);
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                sum[r.value][v.value] = fma(weight, x[v.value], sum[r.value][v.value]);
-            });
-        });
-    }
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-            store(values + r.value * padded + at + 16 * v.value, sum[r.value][v.value]);
-        });
-    });
-}
-
-template <int queries, class T>
-void add_values(const float* p, const T* page, int64_t d, int first, int last, float* values,
-                             int64_t padded) {
-    if (first >= last) return;
-    constexpr int vectors = vectors_at_once<queries>();
-    int64_t at = 0;
-    for (; at + 16 * vectors <= d; at += 16 * vectors) {
-        add_vectors<queries, vectors, true>(p, page, d, first, last, values, padded, at);
-    }
-    for (; at + 16 <= d; at += 16) add_vectors<queries, 1, true>(p, page, d, first, last, values, padded, at);
-    if (at < d) add_vectors<queries, 1, false>(p, page, d, first, last, values, padded, at);
-}
-
 // The tokens first <= j < last of a page that a query sees.
 struct Seen {
     int first, last;
 };
 
-LLMPY_INLINE Seen tokens_seen(int64_t position, int32_t window, int64_t page_start) {
-    const int64_t begin = window > 0 && position + 1 > window ? position + 1 - window : 0;
-    const int64_t first = greater(int64_t{0}, begin - page_start);
-    const int64_t last = lesser(int64_t{kPageTokens}, position + 1 - page_start);
+LLMPY_INLINE Seen tokens_seen(Span span, int64_t page_start) {
+    const int64_t first = greater(int64_t{0}, span.begin - page_start);
+    const int64_t last = lesser(int64_t{kPageTokens}, span.end - page_start);
     return {static_cast<int>(lesser(first, int64_t{kPageTokens})), static_cast<int>(greater(last, int64_t{0}))};
+}
+
+// What bends the scores of neighbouring queries: slopes of ALiBi, and how far the page's first token is from the query.
+struct Bend {
+    float softcap;
+    float slope[kQueriesAtOnce], distance[kQueriesAtOnce];
+};
+
+inline void bend_scores(float* scores, float softcap, float slope, float distance) {
+    static const float numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (int i = 0; i < kPageTokens; i += 16) {
+        F32x16 s = load(scores + i);
+        if (softcap != 0.0f) s = tanh(s * set1(1.0f / softcap)) * set1(softcap);
+        const F32x16 away = absolute(set1(distance - static_cast<float>(i)) - load(numbers));
+        store(scores + i, s - set1(slope) * away);
+    }
 }
 
 // Scores of one query -> exponentials, in place; the state's maximum and sum move on, its values are scaled to fit.
@@ -142,10 +77,13 @@ LLMPY_INLINE void soften(float* scores, Seen seen, float& most, float& total, fl
 // One page for `queries` neighbouring queries.
 template <int queries, class T>
 void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, const Seen* seen,
-                            State state, int64_t at, float* scores) {
+                            const Bend* bend, State state, int64_t at, float* scores) {
     const int64_t padded = padded_values(shape), d = shape.d_value;
     float* const values = state.values + at * padded;
     score_page<queries>(q, keys, shape.d_key, scores);
+    for (int r = 0; bend != nullptr && r < queries; ++r) {
+        bend_scores(scores + r * kPageTokens, bend->softcap, bend->slope[r], bend->distance[r]);
+    }
     int first = 0, last = kPageTokens;
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         constexpr int n = r.value;
@@ -175,21 +113,31 @@ void take_page(const AttendShape& shape, const float* q, const T* keys, const T*
 
 // All queries of one key head meet one page.
 template <class T>
-void take_head(const AttendCall& call, const float* q, int32_t n_queries, int64_t page_start, const T* keys,
-                            const T* page, State state, int64_t base) {
+void take_head(const AttendCall& call, const float* q, int32_t head, int64_t page_start, const T* keys,
+                            const T* page, State state) {
     const AttendShape& shape = *call.shape;
-    const int32_t group = shape.n_head / shape.n_kv;
+    const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
+    const int64_t base = int64_t{head - call.head_begin} * n_queries;
+    const bool bent = shape.softcap != 0.0f || shape.slopes != nullptr;
     float scores[kQueriesAtOnce * kPageTokens];
+    Bend bend = {shape.softcap, {}, {}};
+    q += base * shape.d_key;
     for (int32_t i = 0; i < n_queries;) {
         Seen seen[kQueriesAtOnce];
         int n = 0;
         for (; n < kQueriesAtOnce && i + n < n_queries; ++n) {
-            seen[n] = tokens_seen(call.positions[(i + n) / group], shape.window, page_start);
+            const int64_t position = call.positions[(i + n) / group];
+            seen[n] = tokens_seen(attend_span(shape, position, call.session_end), page_start);
             if (seen[n].first >= seen[n].last) break;
+            if (shape.slopes == nullptr) continue;
+            bend.slope[n] = shape.slopes[head * group + (i + n) % group];
+            bend.distance[n] = static_cast<float>(position - page_start);
         }
         const float* const x = q + int64_t{i} * shape.d_key;
         unroll<kQueriesAtOnce>([&](auto m) {
-            if (n == m.value + 1) take_page<m.value + 1>(shape, x, keys, page, seen, state, base + i, scores);
+            if (n == m.value + 1) {
+                take_page<m.value + 1>(shape, x, keys, page, seen, bent ? &bend : nullptr, state, base + i, scores);
+            }
         });
         i += n > 0 ? n : 1;  // a query may see nothing of the page
     }
@@ -225,6 +173,17 @@ LLMPY_INLINE void join(State sum, State more, int64_t queries, int64_t padded) {
     }
 }
 
+// A score without a value joins the sum.
+LLMPY_INLINE void join_sink(float sink, float& most, float& total, float* values, int64_t padded) {
+    const float now = greater(greater(most, sink), -__FLT_MAX__);
+    float keep[16], added[16];
+    store(keep, exp(set1(most - now)));
+    store(added, exp(set1(sink - now)));
+    total = total * keep[0] + added[0];
+    most = now;
+    for (int64_t i = 0; i < padded; i += 16) store(values + i, load(values + i) * set1(keep[0]));
+}
+
 LLMPY_INLINE void finish(const AttendCall& call, State state) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv;
@@ -234,8 +193,11 @@ LLMPY_INLINE void finish(const AttendCall& call, State state) {
         for (int32_t t = 0; t < call.n_rows; ++t) {
             for (int32_t g = 0; g < group; ++g, ++at) {
                 float* const y = call.y + (int64_t{t} * shape.n_head + h * group + g) * d;
+                float* const x = state.values + at * padded;
+                if (shape.sinks != nullptr) {
+                    join_sink(shape.sinks[h * group + g], state.most[at], state.total[at], x, padded);
+                }
                 const F32x16 total = set1(state.total[at]);
-                const float* const x = state.values + at * padded;
                 each_vector(
                     d, [&](int64_t i) LLMPY_LAMBDA { store(y + i, load(x + i) / total); },
                     [&](int64_t i, int rest) LLMPY_LAMBDA { store_part(y + i, load(x + i) / total, rest); });
@@ -264,8 +226,8 @@ void attend_pages(const AttendCall& call) {
         }
     }
 
-    const int64_t oldest = call.positions[0], newest = call.positions[call.n_rows - 1];
-    const int64_t begin = shape.window > 0 && oldest + 1 > shape.window ? oldest + 1 - shape.window : 0;
+    const int64_t begin = attend_span(shape, call.positions[0], call.session_end).begin;
+    const int64_t newest = attend_span(shape, call.positions[call.n_rows - 1], call.session_end).end - 1;
     int64_t segment = call.segment >= 0 ? call.segment : begin / kSegmentTokens;
     const int64_t last_segment = call.segment >= 0 ? call.segment : newest / kSegmentTokens;
     for (const int64_t first = segment; segment <= last_segment; ++segment) {
@@ -277,10 +239,9 @@ void attend_pages(const AttendCall& call) {
             const T* const keys = reinterpret_cast<const T*>(bytes + shape.keys);
             const T* const values = reinterpret_cast<const T*>(bytes + shape.values);
             for (int32_t h = call.head_begin; h < call.head_end; ++h) {
-                const int64_t base = int64_t{h - call.head_begin} * n_queries;
-                take_head(call, q + base * shape.d_key, n_queries, page * kPageTokens,
-                          keys + int64_t{h} * shape.d_key * kPageTokens,
-                          values + int64_t{h} * shape.d_value * kPageTokens, state, base);
+                const int64_t stored = h / shape.heads_a_key;
+                take_head(call, q, h, page * kPageTokens, keys + stored * shape.d_key * kPageTokens,
+                          values + stored * shape.d_value * kPageTokens, state);
             }
         }
         if (call.segment >= 0) return;

@@ -16,7 +16,12 @@ int64_t block_width(WeightType type) {
         case type_q5_0:
         case type_q5_1:
         case type_q8_0:
+        case type_iq4_nl:
+        case type_mxfp4:
             return 32;
+        case type_q2_k:
+        case type_q3_k:
+        case type_iq4_xs:
         case type_q4_k:
         case type_q5_k:
         case type_q6_k:
@@ -42,6 +47,16 @@ int64_t block_bytes(WeightType type) {
             return sizeof(BlockQ5_1);
         case type_q8_0:
             return sizeof(BlockQ8_0);
+        case type_iq4_nl:
+            return sizeof(BlockIQ4_NL);
+        case type_mxfp4:
+            return sizeof(BlockMXFP4);
+        case type_iq4_xs:
+            return sizeof(BlockIQ4_XS);
+        case type_q2_k:
+            return sizeof(BlockQ2_K);
+        case type_q3_k:
+            return sizeof(BlockQ3_K);
         case type_q4_k:
             return sizeof(BlockQ4_K);
         case type_q5_k:
@@ -58,6 +73,45 @@ namespace {
 int nibble(const uint8_t* bytes, int n, int i) { return i < n ? bytes[i] & 15 : bytes[i - n] >> 4; }
 
 int bit(const uint8_t* bytes, int i) { return bytes[i / 8] >> i % 8 & 1; }
+
+void values_of(const BlockIQ4_NL& b, float* values) {
+    const float d = f32_from_f16(b.d);
+    for (int i = 0; i < 32; ++i) values[i] = d * static_cast<float>(nonlinear_values[nibble(b.low, 16, i)]);
+}
+
+void values_of(const BlockMXFP4& b, float* values) {
+    const float d = f32_from_bf16(bf16_of_exponent(b.exponent));
+    for (int i = 0; i < 32; ++i) values[i] = d * static_cast<float>(doubled_floats[nibble(b.low, 16, i)]);
+}
+
+void values_of(const BlockIQ4_XS& b, float* values) {
+    const float d = f32_from_f16(b.d);
+    for (int i = 0; i < 256; ++i) {
+        const float scale = d * static_cast<float>(iq4_xs_scale(b.scales, b.high, i / 32));
+        values[i] = scale * static_cast<float>(nonlinear_values[nibble(b.low + i / 32 * 16, 16, i % 32)]);
+    }
+}
+
+// Two bits of element i of 256, of which four 32 apart share a byte.
+int two_bits(const uint8_t* bytes, int i) { return bytes[i / 128 * 32 + i % 32] >> 2 * (i % 128 / 32) & 3; }
+
+void values_of(const BlockQ2_K& b, float* values) {
+    const float d = f32_from_f16(b.d), dmin = f32_from_f16(b.dmin);
+    for (int i = 0; i < 256; ++i) {
+        const float scale = d * static_cast<float>(b.scales[i / 16] & 15);
+        const float minimum = dmin * static_cast<float>(b.scales[i / 16] >> 4);
+        values[i] = scale * static_cast<float>(two_bits(b.q, i)) - minimum;
+    }
+}
+
+void values_of(const BlockQ3_K& b, float* values) {
+    const float d = f32_from_f16(b.d);
+    for (int i = 0; i < 256; ++i) {
+        const float scale = d * static_cast<float>(q3_k_scale(b.scales, i / 16));
+        const int q = two_bits(b.q, i) | (b.high[i % 32] >> i / 32 & 1) << 2;
+        values[i] = scale * static_cast<float>(q - 4);
+    }
+}
 
 // The 6-bit scales and minima of Q4_K and Q5_K. Bytes 0-3 hold scales 0-3 and bytes 4-7 minima 0-3 in their low six
 // bits; their top two bits belong to scales and minima 4-7, whose low halves share bytes 8-11.
@@ -169,6 +223,21 @@ bool dequantize_row(WeightType type, const void* row, int64_t count, float* valu
             break;
         case type_q8_0:
             values_of_row<BlockQ8_0>(row, count, width, values);
+            break;
+        case type_iq4_nl:
+            values_of_row<BlockIQ4_NL>(row, count, width, values);
+            break;
+        case type_mxfp4:
+            values_of_row<BlockMXFP4>(row, count, width, values);
+            break;
+        case type_iq4_xs:
+            values_of_row<BlockIQ4_XS>(row, count, width, values);
+            break;
+        case type_q2_k:
+            values_of_row<BlockQ2_K>(row, count, width, values);
+            break;
+        case type_q3_k:
+            values_of_row<BlockQ3_K>(row, count, width, values);
             break;
         case type_q4_k:
             values_of_row<BlockQ4_K>(row, count, width, values);

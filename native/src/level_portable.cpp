@@ -13,13 +13,15 @@ constexpr int kAccumulators = 1;   // vectors of 16 that the registers hold besi
 
 #include "attend.inl"
 
+#include "recurrent.inl"
+
 #define LLMPY_LINEAR_KERNELS linear_portable
 #include "linear.inl"
 
 namespace llmpy {
 namespace {
-constexpr OpKernels op_kernels = {rms_norm,  rope,      add,         mul,    scale,       silu_all, silu_mul,
-                                  add_scaled, store_key, store_value, attend, attend_join};
+constexpr OpKernels op_kernels = {norm, total,      rope,      add,         mul,    scale,      clamp_all, function,
+                                  gate, add_scaled, store_key, store_value, attend, attend_join};
 }
-const Level level_portable = {"portable", &linear_portable, &op_kernels};
+const Level level_portable = {"portable", &linear_portable, &op_kernels, &recurrent_kernels, quantize_portable};
 }  // namespace llmpy

@@ -30,6 +30,16 @@ void for_type(WeightType type, const Blocks& blocks, const Floats& floats) {
             return blocks(Q5_1{});
         case type_q8_0:
             return blocks(Q8_0{});
+        case type_iq4_nl:
+            return blocks(IQ4_NL{});
+        case type_mxfp4:
+            return blocks(MXFP4{});
+        case type_iq4_xs:
+            return blocks(IQ4_XS{});
+        case type_q2_k:
+            return blocks(Q2_K{});
+        case type_q3_k:
+            return blocks(Q3_K{});
         case type_q4_k:
             return blocks(Q4_K{});
         case type_q5_k:

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "linear_types.inl"
+#include "linear_types_small.inl"
 
 namespace llmpy {
 namespace {
@@ -66,6 +67,18 @@ LLMPY_INLINE I32x16 start_of(const Int8Side* side, const int32_t* of_16, int j) 
     }
 }
 
+// Minima that are integers times one factor of the group: pairs of them, and the sums of activations that each meets.
+template <class T>
+constexpr int minimum_pairs = T::minima == Minima::pairs ? 4 : T::minima == Minima::pairs_of_16 ? 8 : 0;
+
+template <class T>
+LLMPY_INLINE int32_t sums_of_pair(const Int8Side* side, const int32_t* of_16, int i) {
+    if constexpr (T::minima == Minima::pairs) return side->pairs[i];
+    const int first = 4 * (i / 2) + i % 2;
+    const uint32_t low = static_cast<uint32_t>(-of_16[first]) & 0xffffu;
+    return static_cast<int32_t>(low | static_cast<uint32_t>(-of_16[first + 2]) << 16);
+}
+
 // ---- few tokens
 
 // The hardware reads ahead along ascending addresses; compilers that move loads of a later block up disturb it, and run
@@ -103,13 +116,15 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, i
                 LLMPY_EACH(t, tokens) f[t] = fma(minimum, to_f32(set1(sides[t].minus_sums[j])), f[t]);
             }
         });
-        if constexpr (T::minima == Minima::pairs) {
+        if constexpr (minimum_pairs<T> > 0) {
             const F32x16 minus_dmin = reader.minus_dmin();
             I32x16 sum[tokens];
             LLMPY_EACH(t, tokens) sum[t] = set1(0);
-            unroll<4>([&](auto i) LLMPY_LAMBDA {
+            unroll<minimum_pairs<T>>([&](auto i) LLMPY_LAMBDA {
                 const U8x64 pairs = reader.template minimum_pairs<i.value>();
-                LLMPY_EACH(t, tokens) sum[t] = add_products_of_pairs(sum[t], pairs, sides[t].pairs[i]);
+                LLMPY_EACH(t, tokens) {
+                    sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(sides + t, of_16 + 16 * t, i.value));
+                }
             });
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }
@@ -136,13 +151,13 @@ void all_few_tokens(const LinearCall& call, const Int8Input& input) {
 
 // ---- many tokens
 
-// A tile's group in L1: quads in order, then scales [16][16], then minima: [8][16], or four vectors of pairs and -dmin.
+// A tile's group in L1: quads in order, then scales [16][16], then minima: [8][16], or vectors of pairs and -dmin.
 constexpr int64_t panel_scales_at = 64 * quad_bytes;
 constexpr int64_t panel_minima_at = panel_scales_at + 16 * quad_bytes;
-static_assert(panel_minima_at + 8 * quad_bytes == panel_tile_bytes, "as the scratch is laid out");
+static_assert(panel_minima_at + 9 * quad_bytes == panel_tile_bytes, "as the scratch is laid out");
 
 template <class T>
-constexpr bool quads_need_no_unpacking = T::bits == 8;
+constexpr bool quads_need_no_unpacking = T::plain_bytes;
 
 // Where the quads of block j begin, in the panel or in packed weights that serve as one.
 template <class T>
@@ -169,10 +184,10 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
         store(scales + 16 * block, reader.scale(j));
         if constexpr (T::minima == Minima::each) store(minima + 16 * block, reader.subtracted(j));
     });
-    if constexpr (T::minima == Minima::pairs) {
-        unroll<4>([&](auto i)
-                      LLMPY_LAMBDA { store_bytes(minima + 16 * i.value, reader.template minimum_pairs<i.value>()); });
-        store(minima + 16 * 4, reader.minus_dmin());
+    if constexpr (minimum_pairs<T> > 0) {
+        unroll<minimum_pairs<T>>(
+            [&](auto i) LLMPY_LAMBDA { store_bytes(minima + 16 * i.value, reader.template minimum_pairs<i.value>()); });
+        store(minima + 16 * minimum_pairs<T>, reader.minus_dmin());
     }
 }
 
@@ -212,14 +227,16 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side
             }
         }
     }
-    if constexpr (T::minima == Minima::pairs) {
+    if constexpr (minimum_pairs<T> > 0) {
         LLMPY_EACH(r, tiles) {
             const uint8_t* minima = panel.rest[r] + panel_minima_at;
-            const F32x16 minus_dmin = load(reinterpret_cast<const float*>(minima + 4 * quad_bytes));
+            const F32x16 minus_dmin = load(reinterpret_cast<const float*>(minima + minimum_pairs<T> * quad_bytes));
             LLMPY_EACH(t, tokens) {
                 I32x16 sum = set1(0);
-                LLMPY_EACH(i, 4)
-                sum = add_products_of_pairs(sum, load_bytes(minima + quad_bytes * i), sides[t].pairs[i]);
+                LLMPY_EACH(i, minimum_pairs<T>) {
+                    const int32_t sums_of_two = sums_of_pair<T>(sides + t, of_16 + 16 * t, i);
+                    sum = add_products_of_pairs(sum, load_bytes(minima + quad_bytes * i), sums_of_two);
+                }
                 f[t][r] = fma(minus_dmin, to_f32(sum), f[t][r]);
             }
         }

@@ -2,12 +2,16 @@
 //
 // Packed weights: tile after tile of 16 output rows; in a tile, group after group of 256 inputs (the last may be
 // shorter). The unit is the quad: 64 bytes, 4 consecutive inputs of each of the 16 rows. Types of less than 8 bits hold
-// several quads in one vector, so that a shift and a mask bring them out. The size is that of the file's blocks (Q6_K:
-// 1 % more).
+// several quads in one vector, so that a shift and a mask bring them out. The size is that of the file's blocks, or up to
+// 6 % more.
 //
 //   Q4_0 Q4_1 Q5_0 Q5_1 Q8_0   pairs of blocks of 32: f16 scales [2][16] (, f16 minima [2][16]), and for each of the
 //   two
 //                              (fifth bits, one vector,) nibbles or bytes
+//   IQ4_NL MXFP4               as Q4_0; MXFP4 with bf16 scales
+//   IQ4_XS                     f16 d [16], 32 unused bytes; int8 scales [8][16]; nibbles as in Q4_0
+//   Q2_K                       f16 d, dmin [2][16]; 4 vectors of scales and minima and 16 of two bits, as in the file
+//   Q3_K                       f16 d [16], 32 unused bytes; int8 scales [16][16]; 8 vectors of third bits, 16 of two bits
 //   Q4_K Q5_K                  f16 d, dmin [2][16]; 3 vectors of 6-bit scales as in the file; 32 vectors of nibbles
 //                              (, 8 of fifth bits between them)
 //   Q6_K                       f16 d [16], 32 unused bytes; for each 64 inputs int8 scales [4][16], 8 vectors of
@@ -60,6 +64,8 @@ inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
             bytes = inputs * 32;
             break;
         case type_q4_0:
+        case type_iq4_nl:
+        case type_mxfp4:
             bytes = pairs_bytes(blocks, 64, 256);
             break;
         case type_q4_1:
@@ -73,6 +79,15 @@ inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
             break;
         case type_q8_0:
             bytes = pairs_bytes(blocks, 64, 512);
+            break;
+        case type_iq4_xs:
+            bytes = inputs / 256 * (2048 + 128 + 64);
+            break;
+        case type_q2_k:
+            bytes = inputs / 256 * (1024 + 256 + 64);
+            break;
+        case type_q3_k:
+            bytes = inputs / 256 * (1024 + 512 + 256 + 64);
             break;
         case type_q4_k:
             bytes = inputs / 256 * (2048 + 192 + 64);
@@ -91,7 +106,7 @@ inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
 // sums.
 constexpr int64_t tokens_at_once = 512;
 constexpr int64_t tiles_at_once = 4;
-constexpr int64_t panel_tile_bytes = 64 * 64 + 16 * 64 + 8 * 64;  // quads, scales, minima
+constexpr int64_t panel_tile_bytes = 64 * 64 + 16 * 64 + 9 * 64;  // quads, scales, minima
 constexpr int64_t scratch_bytes = 2 * panel_tile_bytes + tokens_at_once * 2 * tile_rows * int64_t{sizeof(float)};
 
 }  // namespace llmpy

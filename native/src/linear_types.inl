@@ -7,6 +7,9 @@
 //   scale(j)         the weights' scale, float per row
 //   Minima::each     subtracted(j): float per row, what a weight is less than scale * quad
 //   Minima::pairs    minimum_pairs<i>(): int16 minima of two blocks, in the order of Int8Side::pairs; minus_dmin()
+//   ..._of_16        the same for blocks of 16: pair i is of blocks 4 (i / 2) + i % 2 and the next but one
+//
+// `plain_bytes`: quads are stored as they are multiplied, quads_at(j) those of block j.
 //
 // `for_blocks(n, body)` calls body(j) for j = 0..n-1; j is an Index where the reader needs it as a constant.
 
@@ -20,7 +23,7 @@
 namespace llmpy {
 namespace {
 
-enum class Minima { none, each, pairs };
+enum class Minima { none, each, pairs, pairs_of_16 };
 
 constexpr int64_t quad_bytes = 64;
 
@@ -58,6 +61,7 @@ struct Block32 {
     static constexpr int quads = 8;
     static constexpr int blocks = 8;
     static constexpr Minima minima = minima_kind;
+    static constexpr bool plain_bytes = bits == 8;
     static constexpr bool offset = minima == Minima::none && (bits < 8 || weights_are_offset);
     static constexpr int offset_shift = offset ? bits - 1 : -1;
     static constexpr int64_t header_bytes = minima == Minima::each ? 128 : 64;
@@ -144,6 +148,7 @@ struct SixBitScales {
     static constexpr int quads = 8;
     static constexpr int blocks = 8;
     static constexpr Minima minima = Minima::pairs;
+    static constexpr bool plain_bytes = false;
     static constexpr int offset_shift = -1;
     static constexpr int64_t scales_at = quad_bytes;
     static constexpr int64_t quads_at = 4 * quad_bytes;
@@ -232,6 +237,7 @@ struct Q6_K {
     static constexpr int quads = 4;
     static constexpr int blocks = 16;
     static constexpr Minima minima = Minima::none;
+    static constexpr bool plain_bytes = false;
     static constexpr int offset_shift = 5;
 
     // Behind the scales of the rows, per 64 elements 13 vectors. First int8 scales [block][16]. Vector q of nibbles:

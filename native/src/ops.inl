@@ -45,40 +45,89 @@ void add_scaled(const float* a, float factor, int64_t n, float* y) {
     map2(a, y, n, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return fma(p, f, q); });
 }
 
-void silu_all(const float* a, int64_t n, float* y) {
-    map1(a, n, y, [](F32x16 p) LLMPY_LAMBDA { return silu(p); });
+void clamp_all(const float* a, float low, float high, int64_t n, float* y) {
+    const F32x16 least = set1(low), most = set1(high);
+    map1(a, n, y, [&](F32x16 p) LLMPY_LAMBDA { return clamp(p, least, most); });
 }
 
-void silu_mul(const float* a, const float* b, int64_t n, float* y) {
-    map2(a, b, n, y, [](F32x16 p, F32x16 q) LLMPY_LAMBDA { return silu(p) * q; });
+// body(f) with the function of that number. Each becomes a loop of its own.
+template <class Body>
+LLMPY_INLINE void with_function(Function f, const Body& body) {
+    switch (f) {
+        case Function::silu:
+            return body([](F32x16 x) LLMPY_LAMBDA { return silu(x); });
+        case Function::gelu:
+            return body([](F32x16 x) LLMPY_LAMBDA { return gelu(x); });
+        case Function::gelu_exact:
+            return body([](F32x16 x) LLMPY_LAMBDA { return gelu_exact(x); });
+        case Function::relu:
+            return body([](F32x16 x) LLMPY_LAMBDA { return relu(x); });
+        case Function::sigmoid:
+            return body([](F32x16 x) LLMPY_LAMBDA { return sigmoid(x); });
+        case Function::tanh:
+            return body([](F32x16 x) LLMPY_LAMBDA { return tanh(x); });
+        case Function::exp:
+            return body([](F32x16 x) LLMPY_LAMBDA { return exp(x); });
+        case Function::softplus:
+            return body([](F32x16 x) LLMPY_LAMBDA { return softplus(x); });
+        case Function::swiglu_clamped:
+            return;
+    }
 }
 
-// In a fixed order: four running sums over vectors 0, 4, 8 .., 1, 5, 9 .., and so on.
-LLMPY_INLINE float sum_of_squares(const float* x, int64_t n) {
+void function(Function f, const float* a, int64_t n, float* y) {
+    with_function(f, [&](auto of) { map1(a, n, y, of); });
+}
+
+void gate(Function f, const float* a, const float* b, int64_t n, float* y) {
+    if (f == Function::swiglu_clamped) {
+        const F32x16 most = set1(7.0f), least = set1(-7.0f), one = set1(1.0f), slope = set1(-1.702f);
+        return map2(a, b, n, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA {
+            const F32x16 x = min(most, p);
+            return x / (one + exp(slope * x)) * (clamp(q, least, most) + one);
+        });
+    }
+    with_function(f, [&](auto of) {
+        map2(a, b, n, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return of(p) * q; });
+    });
+}
+
+// The sum of what step(x, sum so far) adds for each value, in a fixed order: four running sums over vectors 0, 4, 8 ..,
+// 1, 5, 9 .., and so on. step(0, sum) must be the sum.
+template <class Step>
+LLMPY_INLINE float sum_in_order(const float* x, int64_t n, const Step& step) {
     F32x16 s[4] = {set1(0.0f), set1(0.0f), set1(0.0f), set1(0.0f)};
     int64_t i = 0;
     for (; i + 64 <= n; i += 64) {
-        unroll<4>([&](auto j) LLMPY_LAMBDA {
-            const F32x16 v = load(x + i + 16 * j.value);
-            s[j.value] = fma(v, v, s[j.value]);
-        });
+        unroll<4>([&](auto j) LLMPY_LAMBDA { s[j.value] = step(load(x + i + 16 * j.value), s[j.value]); });
     }
-    for (; i + 16 <= n; i += 16) {
-        const F32x16 v = load(x + i);
-        s[0] = fma(v, v, s[0]);
-    }
-    if (i < n) {
-        const F32x16 v = load_part(x + i, static_cast<int>(n - i));
-        s[1] = fma(v, v, s[1]);
-    }
+    for (; i + 16 <= n; i += 16) s[0] = step(load(x + i), s[0]);
+    if (i < n) s[1] = step(load_part(x + i, static_cast<int>(n - i)), s[1]);
     return sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
-void rms_norm(const float* x, const float* w, float eps, int64_t rows, int64_t width, float* y) {
+float total(const float* x, int64_t n) {
+    return sum_in_order(x, n, [](F32x16 v, F32x16 s) LLMPY_LAMBDA { return s + v; });
+}
+
+void norm(const float* x, const float* w, const float* b, float eps, bool centered, int64_t rows, int64_t width,
+          float* y) {
     for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
-        const float mean = sum_of_squares(x, width) / static_cast<float>(width);
+        const float* from = x;
+        if (centered) {
+            const F32x16 mean = set1(total(x, width) / static_cast<float>(width));
+            map1(x, width, y, [&](F32x16 v) LLMPY_LAMBDA { return v - mean; });
+            from = y;
+        }
+        const float mean = sum_in_order(from, width, [](F32x16 v, F32x16 s) LLMPY_LAMBDA { return fma(v, v, s); }) /
+                           static_cast<float>(width);
         const F32x16 factor = set1(1.0f / __builtin_sqrtf(mean + eps));
-        map2(x, w, width, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return p * factor * q; });
+        if (w == nullptr) {
+            map1(from, width, y, [&](F32x16 p) LLMPY_LAMBDA { return p * factor; });
+        } else {
+            map2(from, w, width, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return p * factor * q; });
+        }
+        if (b != nullptr) add(y, b, width, y);
     }
 }
 

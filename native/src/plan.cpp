@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "llmpy/blocks.h"
 #include "llmpy/os.h"
 #include "plan_state.h"
 
@@ -21,42 +20,23 @@ bool Block::resize(int64_t wanted) {
 
 namespace {
 
-void run_embed(Run& run, const llmpy_op& op) {
-    const Rows& rows = run.rows(op);
-    const int32_t* const tokens = run.plan.batch.tokens;
-    const auto* const table = reinterpret_cast<const unsigned char*>(op.w[0]);
-    const int64_t width = op.n[1];
-    float* const y = run.at(rows, op.y);
-    over_range(run, rows.n, width, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-            const int32_t token = tokens[rows.token_rows != nullptr ? rows.token_rows[r] : r];
-            dequantize_row(static_cast<WeightType>(op.n[0]), table + token * op.n[2], width, y + r * width);
-        }
-    });
-}
-
-void run_rms_norm(Run& run, const llmpy_op& op) {
-    const Rows& rows = run.rows(op);
-    const int64_t width = op.n[0];
-    const float* const x = run.at(rows, op.x);
-    float* const y = run.at(rows, op.y);
-    over_range(run, rows.n * op.n[1], width, 1, [&](int64_t begin, int64_t end) {
-        run.kernels.rms_norm(x + begin * width, reinterpret_cast<const float*>(op.w[0]), static_cast<float>(op.f),
-                             end - begin, width, y + begin * width);
-    });
-}
-
 LinearInput linear_input(const Run& run, const Rows& rows, int64_t kind, int64_t inputs, int64_t place) {
     return {static_cast<InputKind>(kind), rows.n, inputs, run.at(rows, place)};
 }
 
+// One input for each head, one after the other.
 void run_prepare(Run& run, const llmpy_op& op) {
     const Rows& rows = run.rows(op);
-    const int64_t inputs = op.n[1];
-    const LinearInput input = linear_input(run, rows, op.n[0], inputs, op.y);
+    const int64_t inputs = op.n[1], heads = op.n[2];
+    const LinearInput first = linear_input(run, rows, op.n[0], inputs, op.y);
+    const int64_t bytes = linear_input_bytes(first.kind, rows.n, inputs);
     const float* const x = run.at(rows, op.x);
-    over_range(run, rows.n, inputs, 1, [&](int64_t begin, int64_t end) {
-        run.plan.level->linear->prepare(input, x, inputs, begin, end);
+    over_range(run, rows.n, inputs * heads, 1, [&](int64_t begin, int64_t end) {
+        LinearInput input = first;
+        for (int64_t h = 0; h < heads; ++h) {
+            run.plan.level->linear->prepare(input, x + h * inputs, heads * inputs, begin, end);
+            input.data = static_cast<unsigned char*>(input.data) + bytes;
+        }
     });
 }
 
@@ -86,6 +66,38 @@ void run_linear(Run& run, const llmpy_op* op) {
         }
     }
     run_linears(run, calls, n);
+}
+
+// A matrix for each head, which lie one after the other as an expert's do.
+void run_linear_heads(Run& run, const llmpy_op& op) {
+    constexpr int64_t most = 64;
+    const Rows& rows = run.rows(op);
+    const int64_t outputs = op.n[1], inputs = op.n[2], heads = op.n[3];
+    const auto type = static_cast<WeightType>(op.n[0]);
+    const LinearInput first =
+        linear_input(run, rows, static_cast<int64_t>(linear_input_kind(type)), inputs, op.x);
+    const int64_t input_bytes = linear_input_bytes(first.kind, rows.n, inputs);
+    const int64_t weight_bytes = align_up(packed_bytes(type, outputs, inputs));
+    LinearInput input[most];
+    LinearCall calls[most];
+    for (int64_t begin = 0; begin < heads; begin += most) {
+        const int64_t n = heads - begin < most ? heads - begin : most;
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t h = begin + i;
+            input[i] = first;
+            input[i].data = static_cast<unsigned char*>(first.data) + h * input_bytes;
+            LinearCall& call = calls[i] = LinearCall{};
+            call.type = type;
+            call.outputs = outputs;
+            call.inputs = inputs;
+            call.packed = reinterpret_cast<const unsigned char*>(op.w[0]) + h * weight_bytes;
+            call.input = &input[i];
+            call.token_end = rows.n;
+            call.y = run.at(rows, op.y) + h * outputs;
+            call.y_stride = heads * outputs;
+        }
+        run_linears(run, calls, static_cast<int32_t>(n));
+    }
 }
 
 void run_rope(Run& run, const llmpy_op& op) {
@@ -124,48 +136,14 @@ void run_cached(Run& run, const llmpy_op& op) {
     });
 }
 
-void run_elementwise(Run& run, const llmpy_op& op) {
-    const Rows& rows = run.rows(op);
-    const OpKernels& kernels = run.kernels;
-    const float *const a = run.at(rows, op.x), *const b = run.at(rows, op.x2);
-    float* const y = run.at(rows, op.y);
-    const int64_t cost = op.kind == LLMPY_SILU || op.kind == LLMPY_SILU_MUL ? 4 : 1;
-    over_range(run, rows.n * op.n[0], cost, 16, [&](int64_t begin, int64_t end) {
-        const int64_t n = end - begin;
-        switch (op.kind) {
-            case LLMPY_ADD:
-                return kernels.add(a + begin, b + begin, n, y + begin);
-            case LLMPY_MUL:
-                return kernels.mul(a + begin, b + begin, n, y + begin);
-            case LLMPY_SCALE:
-                return kernels.scale(a + begin, static_cast<float>(op.f), n, y + begin);
-            case LLMPY_SILU:
-                return kernels.silu(a + begin, n, y + begin);
-            default:
-                return kernels.silu_mul(a + begin, b + begin, n, y + begin);
-        }
-    });
-}
-
-void run_wanted(Run& run, const llmpy_op& op) {
-    const size_t bytes = sizeof(float) * static_cast<size_t>(op.n[0]);
-    const float* const x = run.at(run.all, op.x);
-    float* const y = run.at(run.wanted, op.y);
-    for (int64_t r = 0; r < run.wanted.n; ++r) {
-        memcpy(y + r * op.n[0], x + run.wanted.token_rows[r] * op.n[0], bytes);
-    }
-}
-
 void run_op(Run& run, const llmpy_op& op) {
     switch (op.kind) {
-        case LLMPY_EMBED:
-            return run_embed(run, op);
-        case LLMPY_RMS_NORM:
-            return run_rms_norm(run, op);
         case LLMPY_PREPARE:
             return run_prepare(run, op);
         case LLMPY_LINEAR:
             return run_linear(run, &op);
+        case LLMPY_LINEAR_HEADS:
+            return run_linear_heads(run, op);
         case LLMPY_ROPE:
             return run_rope(run, op);
         case LLMPY_CACHED:
@@ -174,10 +152,16 @@ void run_op(Run& run, const llmpy_op& op) {
             return run_attend(run, op);
         case LLMPY_MIXTURE:
             return run_mixture(run, op);
-        case LLMPY_WANTED:
-            return run_wanted(run, op);
+        case LLMPY_ROUTE:
+            return run_route(run, op);
+        case LLMPY_PREVIOUS:
+        case LLMPY_CONV:
+        case LLMPY_SCAN:
+        case LLMPY_DELTA_RULE:
+        case LLMPY_WKV4:
+            return run_recurrent(run, op);
         default:
-            return run_elementwise(run, op);
+            return run_simple(run, op);
     }
 }
 

@@ -9,6 +9,7 @@ namespace {
 
 // Few rows leave threads idle: then the segments of a long context are shared out too.
 constexpr int32_t kSplitRows = 4;
+constexpr int32_t kLeastGroup = 8;  // queries that read a page's keys together
 constexpr int64_t kWorthProducts = 200000;  // multiplications that are worth a second thread
 
 void make_tiles(Rows& rows, int32_t limit) {
@@ -47,6 +48,7 @@ struct Attention {
         c.positions = rows.positions + tile.first;
         c.q = q + int64_t{tile.first} * shape.n_head * shape.d_key;
         c.y = y + int64_t{tile.first} * shape.n_head * shape.d_value;
+        c.session_end = batch.ends[tile.session];
         c.n_rows = tile.n_rows;
         c.head_begin = piece * heads;
         c.head_end = c.head_begin + heads < shape.n_kv ? c.head_begin + heads : shape.n_kv;
@@ -54,12 +56,15 @@ struct Attention {
         c.scratch = reinterpret_cast<float*>(run.scratch(worker));
         return c;
     }
+    Span span(int32_t row) const {
+        const int32_t session_end = run.plan.batch.ends[rows.sessions[row]];
+        return attend_span(shape, rows.positions[row], session_end);
+    }
     int32_t last_segment(const Tile& tile) const {
-        return rows.positions[tile.first + tile.n_rows - 1] / kSegmentTokens;
+        return static_cast<int32_t>((span(tile.first + tile.n_rows - 1).end - 1) / kSegmentTokens);
     }
     int32_t first_segment(const Tile& tile) const {
-        const int32_t position = rows.positions[tile.first];
-        return shape.window > 0 && position >= shape.window ? (position + 1 - shape.window) / kSegmentTokens : 0;
+        return static_cast<int32_t>(span(tile.first).begin / kSegmentTokens);
     }
     float* partial(const AttendCall& c, const Tile& tile, int32_t segment) const {
         const int64_t group = shape.n_head / shape.n_kv;
@@ -108,8 +113,19 @@ AttendShape attend_shape(const llmpy_op& op, int32_t cache_type) {
     s.keys = op.n[4];
     s.values = op.n[5];
     s.window = static_cast<int32_t>(op.n[6]);
-    s.scale = static_cast<float>(op.f);
+    s.causal = op.n[7] != 0;
+    s.scale = static_cast<float>(op.f[0]);
+    s.softcap = static_cast<float>(op.f[1]);
+    s.slopes = reinterpret_cast<const float*>(op.w[0]);
+    s.sinks = reinterpret_cast<const float*>(op.w[1]);
     s.type = static_cast<CacheType>(cache_type);
+    s.heads_a_key = 1;
+    // Many queries of one key head: as if it were several heads, so that threads can share them.
+    const int32_t group = s.n_head / s.n_kv;
+    for (int32_t part = kLeastGroup; part <= group / 2 && s.heads_a_key == 1; ++part) {
+        if (group % part == 0) s.heads_a_key = group / part;
+    }
+    s.n_kv *= s.heads_a_key;
     return s;
 }
 
@@ -126,13 +142,14 @@ void run_attend(Run& run, const llmpy_op& op) {
     const AttendShape& shape = a.shape;
     make_tiles(rows, attend_rows(shape));
     int64_t tokens = 0;
-    int32_t longest = 1, newest = 0;
+    int32_t longest = 1;
+    int64_t end = 0;
     for (int32_t i = 0; i < rows.n_tiles; ++i) {
         const Tile& tile = rows.tiles[i];
-        const int32_t position = rows.positions[tile.first + tile.n_rows - 1];
+        const Span last = a.span(tile.first + tile.n_rows - 1);
         longest = tile.n_rows > longest ? tile.n_rows : longest;
-        newest = position > newest ? position : newest;
-        tokens += int64_t{tile.n_rows} * (position + 1);
+        end = last.end > end ? last.end : end;
+        tokens += int64_t{tile.n_rows} * last.end;
     }
     const int64_t products = tokens * shape.n_head * (shape.d_key + shape.d_value);
     const int32_t threads = products < kWorthProducts ? 1 : run.threads;
@@ -141,7 +158,7 @@ void run_attend(Run& run, const llmpy_op& op) {
     a.heads = most < share ? most : share;
     a.heads = a.heads < shape.n_kv ? a.heads : shape.n_kv;
     a.head_pieces = (shape.n_kv + a.heads - 1) / a.heads;
-    a.segments = newest / kSegmentTokens + 1;
+    a.segments = static_cast<int32_t>((end - 1) / kSegmentTokens + 1);
     a.partial_stride = attend_state_floats(int64_t{rows.n} * shape.n_head, shape);
     if (threads > 1 && rows.n <= kSplitRows && a.segments > 1) {
         attend_segments(a, threads);
@@ -159,10 +176,13 @@ void make_rope_tables(const Run& run) {
         over_range(run, run.all.n, rope.n_pairs * cost, 1, [&](int64_t begin, int64_t end) {
             for (int64_t r = begin; r < end; ++r) {
                 float* const row = table + 2 * r * rope.n_pairs;
+                const double steps =
+                    rope.growth_every == 0 ? 0 : static_cast<double>(run.all.positions[r] / rope.growth_every);
+                const double magnitude = rope.magnitude * (1 + rope.growth * log1p(steps));
                 for (int64_t j = 0; j < rope.n_pairs; ++j) {
                     const double angle = run.all.positions[r] * rope.frequencies[j];
-                    row[j] = static_cast<float>(cos(angle) * rope.magnitude);
-                    row[rope.n_pairs + j] = static_cast<float>(sin(angle) * rope.magnitude);
+                    row[j] = static_cast<float>(cos(angle) * magnitude);
+                    row[rope.n_pairs + j] = static_cast<float>(sin(angle) * magnitude);
                 }
             }
         });

@@ -1,10 +1,9 @@
-// plan_mixture: y = sum over the best n_used experts e of p_e * down_e(silu(gate_e x) * up_e x)
+// plan_mixture: y = sum over the n_used experts e of the largest shares p_e of p_e * down_e(f(gate_e x) * up_e x)
 //
 // Each pair (token, expert) is a row of work; pairs are sorted by expert, so that an expert's weights are read once for all
 // its tokens, and taken in waves that bound the memory. A pair's row, and the order in which a token adds up its experts
-// (best first), do not depend on what else is in the batch. Means the same as `mixture` in backends/reference.py.
+// (largest first), do not depend on what else is in the batch. Means the same as `mixture` in backends/reference_experts.py.
 
-#include <math.h>
 #include <string.h>
 
 #include "plan_state.h"
@@ -17,6 +16,7 @@ constexpr int64_t kLeastWave = 16;
 struct Mixture {
     int64_t n_embd, n_ff, n_expert, n_used;
     WeightType gate_type, up_type, down_type;
+    Function function;
     int64_t rows, pairs, wave;
 
     Mixture(const llmpy_op& op, int64_t n_rows)
@@ -27,6 +27,7 @@ struct Mixture {
           gate_type(static_cast<WeightType>(op.n[4])),
           up_type(static_cast<WeightType>(op.n[5])),
           down_type(static_cast<WeightType>(op.n[6])),
+          function(static_cast<Function>(op.n[7])),
           rows(n_rows),
           pairs(n_rows * n_used),
           wave(pairs < kLeastWave ? pairs : n_rows > kLeastWave ? n_rows : kLeastWave) {}
@@ -75,27 +76,6 @@ struct Workspace {
     }
 };
 
-// The best experts of one token (ties: the lower number; NaN: last), and the softmax of their scores.
-void choose(const Mixture& m, const float* scores, int32_t* expert, float* share) {
-    for (int64_t i = 0; i < m.n_used; ++i) {
-        int32_t best = -1;
-        for (int32_t e = 0; e < m.n_expert; ++e) {
-            bool taken = false;
-            for (int64_t j = 0; j < i; ++j) taken = taken || expert[j] == e;
-            if (taken) continue;
-            const bool better = best < 0 || scores[e] > scores[best] || (scores[best] != scores[best] && scores[e] == scores[e]);
-            if (better) best = e;
-        }
-        expert[i] = best;
-    }
-    float total = 0.0f;
-    for (int64_t i = 0; i < m.n_used; ++i) {
-        share[i] = expf(scores[expert[i]] - scores[expert[0]]);
-        total += share[i];
-    }
-    for (int64_t i = 0; i < m.n_used; ++i) share[i] /= total;
-}
-
 void sort_by_expert(const Mixture& m, const Workspace& w) {
     memset(w.begin, 0, sizeof(int32_t) * static_cast<size_t>(m.n_expert + 1));
     for (int64_t i = 0; i < m.pairs; ++i) ++w.begin[w.expert[i] + 1];
@@ -120,6 +100,7 @@ int32_t expert_calls(const Workspace& w, const Mixture& m, int64_t first, int64_
         if (begin >= end) continue;
         calls[n] = call;
         calls[n].packed = static_cast<const unsigned char*>(call.packed) + e * stride;
+        if (call.bias != nullptr) calls[n].bias = call.bias + e * call.outputs;
         calls[n].token_begin = begin - first;
         calls[n].token_end = end - first;
         ++n;
@@ -127,12 +108,14 @@ int32_t expert_calls(const Workspace& w, const Mixture& m, int64_t first, int64_
     return n;
 }
 
-LinearCall call_of(WeightType type, int64_t outputs, int64_t inputs, uint64_t packed, const LinearInput* input, float* y) {
+// `i`: gate, up, down.
+LinearCall call_of(const llmpy_op& op, int i, int64_t outputs, int64_t inputs, const LinearInput* input, float* y) {
     LinearCall call = {};
-    call.type = type;
+    call.type = static_cast<WeightType>(op.n[4 + i]);
     call.outputs = call.y_stride = outputs;
     call.inputs = inputs;
-    call.packed = reinterpret_cast<const void*>(packed);
+    call.packed = reinterpret_cast<const void*>(op.w[i]);
+    call.bias = reinterpret_cast<const float*>(op.w[3 + i]);
     call.input = input;
     call.y = y;
     return call;
@@ -161,17 +144,17 @@ void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Worksp
     const auto input_of = [](const LinearInput* of, WeightType type) {
         return &of[static_cast<int>(linear_input_kind(type))];
     };
-    LinearCall call = call_of(m.gate_type, m.n_ff, m.n_embd, op.w[0], input_of(inputs, m.gate_type), w.gate);
+    LinearCall call = call_of(op, 0, m.n_ff, m.n_embd, input_of(inputs, m.gate_type), w.gate);
     int32_t n_calls = expert_calls(w, m, first, last, call, w.calls);
-    call = call_of(m.up_type, m.n_ff, m.n_embd, op.w[1], input_of(inputs, m.up_type), w.up);
+    call = call_of(op, 1, m.n_ff, m.n_embd, input_of(inputs, m.up_type), w.up);
     n_calls += expert_calls(w, m, first, last, call, w.calls + n_calls);
     run_linears(run, w.calls, n_calls);
     over_range(run, n * m.n_ff, 4, 16, [&](int64_t begin, int64_t end) {
-        run.kernels.silu_mul(w.gate + begin, w.up + begin, end - begin, w.gate + begin);
+        run.kernels.gate(m.function, w.gate + begin, w.up + begin, end - begin, w.gate + begin);
     });
     const LinearInput* const down = input_of(hidden, m.down_type);
     prepare(run, *down, w.gate);
-    call = call_of(m.down_type, m.n_embd, m.n_ff, op.w[2], down, w.out + first * m.n_embd);
+    call = call_of(op, 2, m.n_embd, m.n_ff, down, w.out + first * m.n_embd);
     run_linears(run, w.calls, expert_calls(w, m, first, last, call, w.calls));
 }
 
@@ -191,10 +174,13 @@ void run_mixture(Run& run, const llmpy_op& op) {
     Pieces pieces(run.plan.mixture.data);
     const Workspace w(m, pieces);
     const float* const x = run.at(rows, op.x);
-    const float* const scores = run.at(rows, op.x2);
+    const float* const shares = run.at(rows, op.x2);
     float* const y = run.at(rows, op.y);
     for (int64_t r = 0; r < m.rows; ++r) {
-        choose(m, scores + r * m.n_expert, w.expert + r * m.n_used, w.share + r * m.n_used);
+        const float* const of_token = shares + r * m.n_expert;
+        int32_t* const best = w.expert + r * m.n_used;
+        choose_best(of_token, static_cast<int32_t>(m.n_expert), static_cast<int32_t>(m.n_used), best);
+        for (int64_t i = 0; i < m.n_used; ++i) w.share[r * m.n_used + i] = of_token[best[i]];
     }
     sort_by_expert(m, w);
     for (int64_t first = 0; first < m.pairs; first += m.wave) {

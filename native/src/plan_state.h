@@ -96,7 +96,14 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n);
 
 void run_attend(Run& run, const llmpy_op& op);
 void run_mixture(Run& run, const llmpy_op& op);
+void run_route(Run& run, const llmpy_op& op);
+void run_recurrent(Run& run, const llmpy_op& op);
+void run_simple(Run& run, const llmpy_op& op);
 void make_rope_tables(const Run& run);
+
+constexpr int32_t kMostExperts = LLMPY_MOST_EXPERTS;
+// The indices of the largest values, largest first (ties: the lower index; NaN: last).
+void choose_best(const float* values, int32_t n, int32_t n_best, int32_t* best);
 
 // Bytes of memory that an operation needs besides its buffers.
 AttendShape attend_shape(const llmpy_op& op, int32_t cache_type);

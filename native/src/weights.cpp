@@ -8,6 +8,12 @@
 
 using namespace llmpy;
 
+namespace {
+
+constexpr int64_t kWorthSharing = 1 << 18;  // bytes
+
+}  // namespace
+
 extern "C" {
 
 void* llmpy_allocate(int64_t bytes) {
@@ -23,16 +29,23 @@ int64_t llmpy_packed_bytes(int32_t type, int64_t outputs, int64_t inputs) {
     return linear_supports(weight_type, inputs) ? packed_bytes(weight_type, outputs, inputs) : -1;
 }
 
-void llmpy_pack(int32_t level, int32_t type, int64_t outputs, int64_t inputs, const void* rows, void* packed,
-                int32_t threads) {
+void llmpy_pack(int32_t level, const llmpy_pack_job* jobs, int64_t n, int32_t threads, int64_t* done,
+                const int32_t* stop) {
     const LinearKernels& kernels = *level_of(level)->linear;
-    const int64_t tiles = tile_count(outputs), step = tiles / (8 * int64_t{threads}) + 1;
     if (threads > 1) take_turn();
-    parallel(threads, static_cast<int32_t>((tiles + step - 1) / step), [&](int32_t chunk, int32_t) {
-        const int64_t begin = chunk * step;
-        kernels.pack(static_cast<WeightType>(type), outputs, inputs, rows, packed, begin,
-                     begin + step < tiles ? begin + step : tiles);
-    });
+    for (int64_t i = 0; i < n && __atomic_load_n(stop, __ATOMIC_RELAXED) == 0; ++i) {
+        const llmpy_pack_job& job = jobs[i];
+        const auto type = static_cast<WeightType>(job.type);
+        const int64_t tiles = tile_count(job.outputs), step = tiles / (8 * int64_t{threads}) + 1;
+        const bool small = packed_bytes(type, job.outputs, job.inputs) < kWorthSharing;
+        parallel(small ? 1 : threads, static_cast<int32_t>((tiles + step - 1) / step), [&](int32_t chunk, int32_t) {
+            const int64_t begin = chunk * step;
+            kernels.pack(type, job.outputs, job.inputs, job.rows, job.packed, begin,
+                         begin + step < tiles ? begin + step : tiles);
+        });
+        __atomic_store_n(done, i + 1, __ATOMIC_RELEASE);
+        if (threads > 1) share_turn();
+    }
     if (threads > 1) end_turn();
 }
 

@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 namespace llmpy {
 
@@ -33,6 +35,21 @@ struct Random {
     }
     // From -1 to 1.
     float value() { return static_cast<float>(static_cast<int32_t>(bits() >> 40)) * 0x1p-23f - 1.0f; }
+};
+
+// Memory of exactly the size asked for, so that the address sanitizer sees any step outside.
+template <class T>
+struct Buffer {
+    T* data;
+    int64_t count;
+    explicit Buffer(int64_t n) : count(n) {
+        void* p = nullptr;
+        if (posix_memalign(&p, 64, static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)) != 0) abort();
+        data = static_cast<T*>(p);
+        memset(data, 0x5a, static_cast<size_t>(n) * sizeof(T));
+    }
+    ~Buffer() { free(data); }
+    Buffer(const Buffer&) = delete;
 };
 
 }  // namespace llmpy

@@ -43,12 +43,13 @@ struct Case {
         positions = static_cast<int32_t*>(malloc(sizeof(int32_t) * static_cast<size_t>(n)));
         n_pages = (n + kPageTokens - 1) / kPageTokens;
         pages = static_cast<uint64_t*>(malloc(sizeof(uint64_t) * static_cast<size_t>(n_pages)));
+        const int32_t stored = shape.n_kv / shape.heads_a_key;
         const int64_t size = shape.type == CacheType::f16 ? 2 : 4;
         const int64_t key_bytes = int64_t{kPageTokens} * shape.d_key * size;
         const int64_t value_bytes = int64_t{kPageTokens} * shape.d_value * size;
         shape.keys = 0;
-        shape.values = key_bytes * shape.n_kv;
-        page_bytes = static_cast<size_t>((key_bytes + value_bytes) * shape.n_kv);
+        shape.values = key_bytes * stored;
+        page_bytes = static_cast<size_t>((key_bytes + value_bytes) * stored);
         for (int32_t i = 0; i < n_pages; ++i) {
             void* const page = malloc(page_bytes);
             memset(page, 0xff, page_bytes);  // NaN, in both types
@@ -57,8 +58,8 @@ struct Case {
         for (int32_t t = 0; t < n; ++t) {
             positions[t] = t;
             auto* const page = reinterpret_cast<unsigned char*>(pages[t / kPageTokens]);
-            for (int32_t h = 0; h < shape.n_kv; ++h) {
-                const int64_t at = int64_t{t} * shape.n_kv + h;
+            for (int32_t h = 0; h < stored; ++h) {
+                const int64_t at = int64_t{t} * stored + h;
                 level.ops->store_key(k + at * shape.d_key, shape.d_key, shape.type, page + h * key_bytes,
                                      t % kPageTokens);
                 level.ops->store_value(v + at * shape.d_value, shape.d_value, shape.type,
@@ -83,6 +84,7 @@ struct Case {
         c.positions = positions + row;
         c.q = q + int64_t{row} * shape.n_head * shape.d_key;
         c.y = y + int64_t{row} * shape.n_head * shape.d_value;
+        c.session_end = n;
         c.n_rows = rows;
         c.head_begin = head_begin;
         c.head_end = head_end;
@@ -101,8 +103,10 @@ struct Case {
     }
     // The last row by itself, segment by segment.
     void run_segments() const {
-        const int32_t row = n - 1, last = row / kSegmentTokens;
-        const int32_t first = shape.window > 0 && row >= shape.window ? (row + 1 - shape.window) / kSegmentTokens : 0;
+        const int32_t row = n - 1;
+        const Span span = attend_span(shape, row, n);
+        const auto first = static_cast<int32_t>(span.begin / kSegmentTokens);
+        const auto last = static_cast<int32_t>((span.end - 1) / kSegmentTokens);
         const int64_t stride = attend_state_floats(shape.n_head, shape);
         float* const partials = new_values(stride * (last - first + 1));
         for (int32_t segment = last; segment >= first; --segment) {
@@ -115,22 +119,25 @@ struct Case {
         free(partials);
     }
     double expected(int32_t t, int32_t head, int32_t i) const {
-        const int32_t h = head / (shape.n_head / shape.n_kv);
-        const int32_t first = shape.window > 0 && t >= shape.window ? t + 1 - shape.window : 0;
-        double most = -INFINITY, total = 0.0, sum = 0.0;
+        const int32_t stored = shape.n_kv / shape.heads_a_key, h = head / (shape.n_head / stored);
+        const Span span = attend_span(shape, t, n);
+        double most = shape.sinks != nullptr ? double{shape.sinks[head]} : -INFINITY, total = 0.0, sum = 0.0;
         for (int pass = 0; pass < 2; ++pass) {
-            for (int32_t j = first; j <= t; ++j) {
+            if (pass == 1 && shape.sinks != nullptr) total = exp(shape.sinks[head] - most);
+            for (int64_t j = span.begin; j < span.end; ++j) {
                 double score = 0.0;
                 for (int32_t d = 0; d < shape.d_key; ++d) {
                     score += double{q[(int64_t{t} * shape.n_head + head) * shape.d_key + d]} *
-                             k[(int64_t{j} * shape.n_kv + h) * shape.d_key + d];
+                             k[(j * stored + h) * shape.d_key + d];
                 }
                 score *= shape.scale;
+                if (shape.softcap > 0.0f) score = shape.softcap * tanh(score / shape.softcap);
+                if (shape.slopes != nullptr) score -= shape.slopes[head] * fabs(static_cast<double>(t - j));
                 if (pass == 0) {
                     most = score > most ? score : most;
                 } else {
                     total += exp(score - most);
-                    sum += exp(score - most) * v[(int64_t{j} * shape.n_kv + h) * shape.d_value + i];
+                    sum += exp(score - most) * v[(j * stored + h) * shape.d_value + i];
                 }
             }
         }
@@ -168,6 +175,43 @@ void test(const Level& level, const AttendShape& shape, int32_t n) {
     free(whole);
 }
 
+AttendShape shape_of(int32_t n_head, int32_t n_kv, int32_t d_key, int32_t d_value, int32_t window, CacheType type) {
+    AttendShape s = {};
+    s.n_head = n_head;
+    s.n_kv = n_kv;
+    s.d_key = d_key;
+    s.d_value = d_value;
+    s.window = window;
+    s.causal = true;
+    s.scale = 0.5f;
+    s.type = type;
+    s.heads_a_key = 1;
+    return s;
+}
+
+void test_kinds(const Level& level, CacheType type) {
+    const float slopes[6] = {0.5f, 0.25f, 0.125f, 0.06f, 0.03f, 1.0f}, sinks[6] = {0.0f, -2.0f, 3.0f, 30.0f, -90.0f, 1.0f};
+    for (const int32_t n : {70, 600}) {
+        for (const int32_t window : {0, 1, 40, 560}) {
+            AttendShape s = shape_of(6, 2, 5, 7, window, type);
+            s.slopes = slopes;
+            test(level, s, n);
+            s.sinks = sinks;
+            s.softcap = 1.5f;
+            test(level, s, n);
+            s.causal = false;
+            test(level, s, n);
+            s.slopes = s.sinks = nullptr;
+            s.softcap = 0.0f;
+            test(level, s, n);
+            s.causal = true;
+            s.n_kv = 3;
+            s.heads_a_key = 3;
+            test(level, s, n);
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -175,14 +219,15 @@ int main() {
         if (!level_runs_here(i)) continue;
         for (const CacheType type : {CacheType::f32, CacheType::f16}) {
             for (const int32_t d : {1, 8, 15, 16, 17, 33, 64, 80}) {
-                test(*level_of(i), {4, 2, d, 81 - d, 0, 0, 0, 0.3f, type}, 70);
+                test(*level_of(i), shape_of(4, 2, d, 81 - d, 0, type), 70);
             }
             for (const int32_t heads : {1, 2, 3, 5, 71}) {
-                test(*level_of(i), {heads, 1, 4, 20, 0, 0, 0, 0.5f, type}, 66);
-                test(*level_of(i), {2 * heads, 2, 4, 4, 0, 0, 5, 0.5f, type}, 66);
+                test(*level_of(i), shape_of(heads, 1, 4, 20, 0, type), 66);
+                test(*level_of(i), shape_of(2 * heads, 2, 4, 4, 5, type), 66);
             }
+            test_kinds(*level_of(i), type);
             for (const int32_t window : {0, 1, 64, 100, 600}) {
-                test(*level_of(i), {2, 1, 4, 4, 0, 0, window, 1.0f, type}, 1200);
+                test(*level_of(i), shape_of(2, 1, 4, 4, window, type), 1200);
             }
         }
     }

@@ -22,7 +22,8 @@ const struct {
     const char* name;
 } types[] = {{type_f32, "F32"},   {type_f16, "F16"},   {type_bf16, "BF16"}, {type_q4_0, "Q4_0"},
              {type_q4_1, "Q4_1"}, {type_q5_0, "Q5_0"}, {type_q5_1, "Q5_1"}, {type_q8_0, "Q8_0"},
-             {type_q4_k, "Q4_K"}, {type_q5_k, "Q5_K"}, {type_q6_k, "Q6_K"}};
+             {type_q4_k, "Q4_K"}, {type_q5_k, "Q5_K"}, {type_q6_k, "Q6_K"}, {type_q2_k, "Q2_K"},
+             {type_q3_k, "Q3_K"}, {type_iq4_nl, "IQ4_NL"}, {type_iq4_xs, "IQ4_XS"}, {type_mxfp4, "MXFP4"}};
 
 int failures = 0;
 const char* level_name = "";
@@ -43,21 +44,6 @@ float random_float() {  // roughly Gaussian
     return sum * 1.7f;
 }
 
-// Memory of exactly the size asked for, so that the address sanitizer sees any step outside.
-template <class T>
-struct Buffer {
-    T* data;
-    int64_t count;
-    explicit Buffer(int64_t n) : count(n) {
-        void* p = nullptr;
-        if (posix_memalign(&p, 64, static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)) != 0) abort();
-        data = static_cast<T*>(p);
-        memset(data, 0x5a, static_cast<size_t>(n) * sizeof(T));
-    }
-    ~Buffer() { free(data); }
-    Buffer(const Buffer&) = delete;
-};
-
 // Random bytes, with scales made sane: 16-bit floats of size 2^-8 to 2^-5 where the block has them.
 void fill_rows(WeightType type, uint8_t* rows, int64_t bytes) {
     for (int64_t i = 0; i < bytes; ++i) rows[i] = static_cast<uint8_t>(random_bits());
@@ -75,6 +61,16 @@ void fill_rows(WeightType type, uint8_t* rows, int64_t bytes) {
                 break;
             case type_bf16:
                 memcpy(rows + at, &upper, 2);
+                break;
+            case type_mxfp4:
+                rows[at] = static_cast<uint8_t>(118 + other % 8);
+                break;
+            case type_q2_k:
+                memcpy(rows + at + 80, &half, 2);
+                memcpy(rows + at + 82, &other, 2);
+                break;
+            case type_q3_k:
+                memcpy(rows + at + 108, &half, 2);
                 break;
             case type_q6_k:
                 memcpy(rows + at + 208, &half, 2);

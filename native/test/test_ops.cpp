@@ -26,47 +26,111 @@ struct Values {
     Values& operator=(const Values&) = delete;
 };
 
-double silu_of(double x) {
-    return x / (1.0 + exp(-x));
-}
-
 bool near(double a, double b, double scale = 1.0) {
     return fabs(a - b) <= 2e-6 * (scale + fabs(b));
 }
 
+double function_of(Function f, double x) {
+    switch (f) {
+        case Function::silu:
+            return x / (1.0 + exp(-x));
+        case Function::gelu:
+            return x / (1.0 + exp(-2.0 * sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+        case Function::gelu_exact:
+            return x / 2.0 * erfc(-x / sqrt(2.0));
+        case Function::relu:
+            return x > 0.0 ? x : 0.0;
+        case Function::sigmoid:
+            return 1.0 / (1.0 + exp(-x));
+        case Function::tanh:
+            return tanh(x);
+        case Function::exp:
+            return exp(x);
+        default:
+            return (x > 0.0 ? x : 0.0) + log1p(exp(-fabs(x)));
+    }
+}
+
+constexpr int32_t n_functions = 8;
+
 void elementwise(const Level& level, int64_t n) {
     const OpKernels& k = *level.ops;
     const Values a(n), b(n);
-    enum { adding, multiplying, scaling, gating, gated, accumulating, n_kinds };
+    enum { adding, multiplying, scaling, clamping, clamped_gate, accumulating, n_kinds };
     for (int kind = 0; kind < n_kinds; ++kind) {
         Values y(n);
         if (kind == accumulating) memcpy(y.data, b.data, sizeof(float) * static_cast<size_t>(n));
         if (kind == adding) k.add(a.data, b.data, n, y.data);
         if (kind == multiplying) k.mul(a.data, b.data, n, y.data);
         if (kind == scaling) k.scale(a.data, 0.3f, n, y.data);
-        if (kind == gating) k.silu(a.data, n, y.data);
-        if (kind == gated) k.silu_mul(a.data, b.data, n, y.data);
+        if (kind == clamping) k.clamp(a.data, -1.5f, 0.5f, n, y.data);
+        if (kind == clamped_gate) k.gate(Function::swiglu_clamped, a.data, b.data, n, y.data);
         if (kind == accumulating) k.add_scaled(a.data, 0.3f, n, y.data);
         for (int64_t i = 0; i < n; ++i) {
-            const double p = a.data[i], q = b.data[i];
-            const double expected[n_kinds] = {p + q, p * q, 0.3f * p, silu_of(p), silu_of(p) * q, q + 0.3f * p};
-            CHECK(near(y.data[i], expected[kind]), "%s kind %d n %d", level.name, kind, static_cast<int>(n));
+            const double p = a.data[i], q = b.data[i], c = p < -1.5 ? -1.5 : p > 0.5 ? 0.5 : p;
+            const double expected[n_kinds] = {p + q, p * q, 0.3f * p, c, p / (1.0 + exp(-1.702 * p)) * (q + 1.0), q + 0.3f * p};
+            CHECK(near(y.data[i], expected[kind], 4.0), "%s kind %d n %d", level.name, kind, static_cast<int>(n));
+        }
+    }
+    for (int32_t f = 0; f < n_functions; ++f) {
+        Values y(n), gated(n);
+        k.function(static_cast<Function>(f), a.data, n, y.data);
+        k.gate(static_cast<Function>(f), a.data, b.data, n, gated.data);
+        for (int64_t i = 0; i < n; ++i) {
+            const double expected = function_of(static_cast<Function>(f), a.data[i]);
+            CHECK(near(y.data[i], expected, 1e-2), "%s function %d n %d", level.name, f, static_cast<int>(n));
+            CHECK(gated.data[i] == y.data[i] * b.data[i], "%s gate %d n %d", level.name, f, static_cast<int>(n));
         }
     }
 }
 
-void norm(const Level& level, int64_t width) {
+// Near to the function itself, relative to its own size, wherever that is a normal number.
+void accuracy(const Level& level) {
+    constexpr int64_t n = 20001;
+    const Values x(n);
+    Values y(n);
+    for (int64_t i = 0; i < n; ++i) x.data[i] = static_cast<float>(i - 10000) * (i % 2 == 0 ? 1e-2f : 9e-4f);
+    for (int32_t f = 0; f < n_functions; ++f) {
+        level.ops->function(static_cast<Function>(f), x.data, n, y.data);
+        for (int64_t i = 0; i < n; ++i) {
+            const double right = function_of(static_cast<Function>(f), x.data[i]), size = fabs(right);
+            if (size > 3e38 || (size < 1e-35 && y.data[i] < 1e-35f)) continue;
+            // An exponential of x^2 or x^3 has the rounding of its argument in it.
+            const double tolerance = size > 1e-6 ? 2e-6 : 1e-5;
+            CHECK(fabs(y.data[i] - right) <= tolerance * size, "%s function %d of %g: %g, not %g", level.name, f,
+                  static_cast<double>(x.data[i]), static_cast<double>(y.data[i]), right);
+        }
+    }
+    const float extreme[8] = {-INFINITY, -1e30f, -200.0f, -0.0f, 1e-30f, 200.0f, 1e30f, NAN};
+    const bool finite_below[n_functions] = {false, false, false, true, true, true, true, true};
+    for (int32_t f = 0; f < n_functions; ++f) {
+        level.ops->function(static_cast<Function>(f), extreme, 8, y.data);
+        for (int i = finite_below[f] ? 0 : 1; i < 5; ++i) {
+            CHECK(fabs(y.data[i] - function_of(static_cast<Function>(f), extreme[i])) < 1e-6, "%s function %d of %g", level.name, f,
+                  static_cast<double>(extreme[i]));
+        }
+        CHECK(y.data[7] != y.data[7], "%s function %d of NaN", level.name, f);
+    }
+}
+
+void norm(const Level& level, int64_t width, bool centered, bool with_weights, bool with_bias) {
     constexpr int64_t rows = 3;
-    const Values x(rows * width), w(width);
+    const Values x(rows * width), w(width), b(width);
     Values y(rows * width);
-    level.ops->rms_norm(x.data, w.data, 1e-5f, rows, width, y.data);
+    level.ops->norm(x.data, with_weights ? w.data : nullptr, with_bias ? b.data : nullptr, 1e-5f, centered, rows, width,
+                    y.data);
     for (int64_t r = 0; r < rows; ++r) {
-        double sum = 0.0;
-        for (int64_t i = 0; i < width; ++i) sum += double{x.data[r * width + i]} * x.data[r * width + i];
+        const float* const row = x.data + r * width;
+        double mean = 0.0, sum = 0.0;
+        for (int64_t i = 0; i < width && centered; ++i) mean += row[i] / static_cast<double>(width);
+        for (int64_t i = 0; i < width; ++i) sum += (row[i] - mean) * (row[i] - mean);
         const double factor = 1.0 / sqrt(sum / static_cast<double>(width) + 1e-5);
-        for (int64_t i = 0; i < width; ++i) {
-            const double expected = x.data[r * width + i] * factor * w.data[i];
-            CHECK(near(y.data[r * width + i], expected), "%s width %d", level.name, static_cast<int>(width));
+        for (int64_t i = 0; i < width && (width > 1 || !centered); ++i) {  // of one value only rounding is left
+            double expected = (row[i] - mean) * factor;
+            if (with_weights) expected *= w.data[i];
+            if (with_bias) expected += b.data[i];
+            CHECK(near(y.data[r * width + i], expected, centered ? 16.0 : 1.0), "%s width %d", level.name,
+                  static_cast<int>(width));
         }
     }
 }
@@ -96,7 +160,13 @@ int main() {
         if (!level_runs_here(i)) continue;
         const Level& level = *level_of(i);
         for (int64_t n = 0; n <= 70; ++n) elementwise(level, n);
-        for (int64_t n = 1; n <= 140; ++n) norm(level, n);
+        accuracy(level);
+        for (int64_t n = 1; n <= 140; ++n) {
+            norm(level, n, false, true, false);
+            norm(level, n, false, false, false);
+            norm(level, n, true, true, true);
+            norm(level, n, true, false, false);
+        }
         for (int64_t width = 2; width <= 40; ++width) {
             for (int64_t n_pairs = 1; 2 * n_pairs <= width; n_pairs += 3) {
                 rope(level, width, n_pairs, false);

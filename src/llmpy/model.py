@@ -9,23 +9,26 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmpy import native, quant
 from llmpy.arch.base import build
-from llmpy.backends.base import PAGE_TOKENS, Backend, Plan
-from llmpy.errors import ModelFileError, OutOfMemory, SessionClosed, UnsupportedModelError
-from llmpy.format import ModelFile, TensorInfo, open_gguf
-from llmpy.graph import Graph
-from llmpy.memory import available_memory, readable_bytes
+from llmpy.backends.base import Backend, Batch, Plan
+from llmpy.errors import ContextFull, ModelFileError, SessionClosed, UnsupportedModelError
+from llmpy.files import open_model, open_vocabulary
+from llmpy.format import ModelFile, TensorInfo
+from llmpy.graph import Graph, has_head, is_encoder, states
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
-from llmpy.session.cache import PagePool
+from llmpy.session.cache import PagedState, PagePool
+from llmpy.session.context import context_length
+from llmpy.session.embedding import Embedder, Pooling, checked_pooling, token_ids
 from llmpy.session.session import Session
 from llmpy.tokenizer import Tokenizer, build_tokenizer
 
@@ -57,6 +60,7 @@ class LoadEvent:
 def load(
     path: str | os.PathLike[str],
     *,
+    architecture: str | None = None,
     n_ctx: int | None = None,
     n_threads: int | None = None,
     n_batch: int = 512,
@@ -64,50 +68,56 @@ def load(
     kv_dtype: Literal["f16", "f32"] = "f16",
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
-    """Load a GGUF model.
+    """Load a model: a GGUF file, the folder of a Hugging Face checkpoint, or a file before GGUF.
 
-    `n_ctx`: tokens a session can hold (default: the model's own context, or what memory can hold of
+    `architecture`: of a GGML, GGMF or GGJT file, which does not say it (see `open_model`). `n_ctx`:
+    tokens a session can hold (default: the model's own context, or what memory can hold of
     it). `n_threads`: default all CPUs available to this process. `n_batch`: tokens read in one
     step, at most. `backend`: "cpu", "reference", or an object of that protocol; "auto" takes the
     compiled one where it is installed. `kv_dtype`: storage of keys and values. `progress` is called
     with a `LoadEvent` as things are ready; an exception it raises cancels the load.
 
     Raises ModelFileError or UnsupportedModelError for the file, OutOfMemory with the numbers,
-    BackendError when the backend cannot run here.
+    BackendError when the backend cannot run here, ValueError for more context than a model with a
+    table of positions can have.
     """
     begin = time.perf_counter()
-    for name, number in (("n_ctx", n_ctx), ("n_threads", n_threads), ("n_batch", n_batch)):
-        if number is not None and not 1 <= number < 2**31:
-            raise ValueError(f"{name}: expected a positive whole number, found {number}")
-    if kv_dtype not in ("f16", "f32"):
-        raise ValueError(f"kv_dtype: expected 'f16' or 'f32', found {kv_dtype!r}")
+    _check_arguments(kv_dtype, n_ctx=n_ctx, n_threads=n_threads, n_batch=n_batch)
     engine = _backend(backend, n_threads, n_batch)
 
     def report(kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
         if progress is not None:
             progress(LoadEvent(kind, name, done, total, time.perf_counter() - begin))
 
-    with open_gguf(Path(path)) as file:
-        shapes = {name: info.shape for name, info in file.tensors.items()}
-        total = sum(info.size for info in file.tensors.values())
-        architecture, graph = build(file, shapes)
-        tokenizer = build_tokenizer(file.metadata, file.path)
-        _check_vocabulary(file, graph, tokenizer)
+    with open_model(path, architecture=architecture) as file:
+        shapes = _shapes(file)
+        hyperparameters, graph = build(file, shapes, n_ctx or 0)
+        if is_encoder(graph):
+            kv_dtype = "f32"  # kept for one text only
         for name in graph.used:
             _check_type(file, file.tensors[name])
-        context = _context(file, graph, n_ctx, architecture.n_ctx, kv_dtype)
+        context = context_length(file, graph, n_ctx, hyperparameters.n_ctx, kv_dtype)
+        if context != graph.n_ctx:  # less than was hoped for; some architectures look at it
+            hyperparameters, graph = build(file, shapes, context)
+        total = sum(file.tensors[name].size for name in graph.used)
         report("metadata", str(file.path), 0)
         buffers, done = {}, 0
-        for name, info in file.tensors.items():
-            if name in graph.used:
-                uses = frozenset(graph.used[name])
-                buffers[name] = engine.upload(name, info.dtype, info.shape, file.data(name), uses)
-                file.release(name)
-            done += info.size
+        for name, uses in graph.used.items():
+            info = file.tensors[name]
+            buffers[name] = engine.upload(
+                name, info.dtype, info.shape, file.data(name), frozenset(uses)
+            )
+        ready = engine.prepare()  # goes on while the tokenizer is made
+        tokenizer = build_tokenizer(file.metadata, file.path)
+        _check_vocabulary(file, graph, tokenizer)
+        for name in ready:
+            file.release(name)
+            done += file.tensors[name].size
             report("tensor", name, done)
-        plan = engine.compile(graph, buffers, n_ctx=context, kv_dtype=kv_dtype)
+        compiled = partial(engine.compile, buffers=buffers, n_ctx=context, kv_dtype=kv_dtype)
+        plan = compiled(graph)
         file.release_all()
-        model = Model(file, architecture, graph, tokenizer, plan, context, n_batch)
+        model = Model(file, hyperparameters, graph, tokenizer, plan, context, n_batch, compiled)
         report("done", str(file.path), total)
     return model
 
@@ -128,6 +138,7 @@ class Model:
         plan: Plan,
         n_ctx: int,
         n_batch: int,
+        compiled: Callable[[Graph], Plan],
     ) -> None:
         self.path = file.path
         self.metadata = file.metadata
@@ -139,6 +150,8 @@ class Model:
         self.n_vocab = tokenizer.n_vocab
         self.n_batch = n_batch
         self._plan = plan
+        self._compiled: Callable[[Graph], Plan] | None = compiled
+        self._embedder: Embedder | None = None
         self._pool = PagePool(plan)
         self._lock = threading.RLock()
         self._closed = False
@@ -152,14 +165,74 @@ class Model:
 
         `sampler`: a chain, or any callable `(logits, session) -> logits`; default: what the model
         file recommends, else temperature 0.8, top_k 40, top_p 0.95, min_p 0.05. The same `seed`
-        gives the same text; None draws one.
+        gives the same text; None draws one. Raises UnsupportedModelError for an encoder.
         """
         self._check_open()
+        if is_encoder(self.graph) or not has_head(self.graph):
+            key = "general.architecture"
+            found = f"{self.metadata[key]!r}, which says nothing"
+            hint = "Its embed() gives vectors of texts"
+            raise UnsupportedModelError(self.path, key, "a model that writes", found, hint=hint)
         if sampler is None:
             sampler = default_chain(**self.recommended_sampling)
         elif not isinstance(sampler, Chain):
             sampler = chain(sampler)
         return Session(self, sampler, Rng(seed))
+
+    def embed(
+        self,
+        texts: str | Sequence[str | Sequence[int]],
+        *,
+        pooling: Pooling | None = None,
+        normalize: bool = True,
+    ) -> NDArray[np.float32]:
+        """A vector for each text: float32 [n, n_embd].
+
+        `texts`: strings, or token ids that are taken as they are; of one string, one row. `pooling`
+        of the last states: "mean" of all tokens, "cls" for the first, "last"; by default what the
+        file says, else "mean" of encoders and "last" of decoders. `normalize`: to a length of 1.
+        The same text gives the same bits, whatever is beside it. Raises ContextFull for a text
+        longer than `n_ctx`, ValueError for one without tokens or that an encoder, which reads a
+        text in one batch, would need a larger `n_batch` for.
+        """
+        self._check_open()
+        chosen = checked_pooling(self, pooling)
+        ids = token_ids(self, texts)
+        with self._lock:
+            self._check_open()
+            if self._embedder is None:
+                assert self._compiled is not None
+                self._embedder = Embedder(self, self._compiled(states(self.graph)))
+        return self._embedder.embed(ids, chosen, normalize)
+
+    def logits(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
+        """What the model says after each of `tokens`, from number `first` on.
+
+        Yields float32 [n, n_vocab] for each step of up to `n_batch` tokens, which lasts until the
+        next. Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range.
+        """
+        self._check_open()
+        ids = np.asarray(tokens, np.int32)
+        if len(ids) > self.n_ctx:
+            raise ContextFull(self.n_ctx, len(ids))
+        if len(ids) and not 0 <= ids.min() <= ids.max() < self.n_vocab:
+            raise ValueError(f"token ids: expected 0 to {self.n_vocab - 1}, found others")
+        state = PagedState(self._pool, self.n_ctx)
+        try:
+            for start in range(0, len(ids), self.n_batch):
+                stop = min(len(ids), start + self.n_batch)
+                wanted = self._positions[max(0, first - start) : stop - start]
+                step = self._positions[start:stop], self._zeros[: stop - start]
+                with self._lock:
+                    self._check_open()
+                    state.prepare(start, stop)
+                    found = self._plan.run(Batch(ids[start:stop], *step, wanted), [state])
+                    state.done(stop)
+                    found = found[:, : self.n_vocab].copy()
+                if len(found):
+                    yield found
+        finally:
+            state.keep(0)
 
     @property
     def recommended_sampling(self) -> dict[str, Any]:
@@ -174,6 +247,9 @@ class Model:
                 self._closed = True
                 self._plan.close()
                 self._pool.clear()
+                self._compiled = None
+                if self._embedder is not None:
+                    self._embedder.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -190,10 +266,17 @@ class Model:
         return f"<llmpy.Model {name!r}: n_ctx {self.n_ctx}, n_vocab {self.n_vocab}>"
 
 
-def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+def load_tokenizer(path: str | os.PathLike[str], *, architecture: str | None = None) -> Tokenizer:
     """The tokenizer of a model file alone, without its weights."""
-    with open_gguf(Path(path)) as file:
-        return build_tokenizer(file.metadata, file.path)
+    return build_tokenizer(open_vocabulary(path, architecture=architecture), Path(path))
+
+
+def _check_arguments(kv_dtype: str, **numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and not 1 <= number < 2**31:
+            raise ValueError(f"{name}: expected a positive whole number, found {number}")
+    if kv_dtype not in ("f16", "f32"):
+        raise ValueError(f"kv_dtype: expected 'f16' or 'f32', found {kv_dtype!r}")
 
 
 def _backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Backend:
@@ -219,6 +302,15 @@ def _backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Bac
     raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")
 
 
+def _shapes(file: ModelFile) -> dict[str, tuple[int, ...]]:
+    """Of all tensors; some files have none."""
+    if not file.tensors:
+        raise ModelFileError(
+            file.path, "tensors", "the weights of a model", "none: this is only a vocabulary"
+        )
+    return {name: info.shape for name, info in file.tensors.items()}
+
+
 def _check_type(file: ModelFile, info: TensorInfo) -> None:
     field = f"tensor '{info.name}' type"
     if info.dtype.is_integer:
@@ -230,7 +322,7 @@ def _check_type(file: ModelFile, info: TensorInfo) -> None:
 
 def _check_vocabulary(file: ModelFile, graph: Graph, tokenizer: Tokenizer) -> None:
     """Each token must have a row to be embedded by and a logit to be said by."""
-    rows = [graph.n_vocab]
+    rows = [graph.n_vocab] if has_head(graph) else []
     rows += [graph.shapes[n.weights[0]][0] for n in graph.nodes if n.op == "embed"]
     if tokenizer.n_vocab > min(rows):
         key = "tokenizer.ggml.tokens"
@@ -241,28 +333,3 @@ def _check_vocabulary(file: ModelFile, graph: Graph, tokenizer: Tokenizer) -> No
             f"{tokenizer.n_vocab} tokens",
             offset=file.where(key),
         )
-
-
-def _context(file: ModelFile, graph: Graph, asked: int | None, trained: int, kv_dtype: str) -> int:
-    """How many tokens a session may hold, so that weights and one full session fit in memory."""
-    size = {"f16": 2, "f32": 4}[kv_dtype]
-    per_token = sum(prod(c.shape) for c in graph.caches) * size
-    weights = sum(file.tensors[name].size for name in graph.used)
-    free = available_memory()
-    wanted = asked or trained
-    if free is None:
-        return min(wanted, _index_limit())
-    fitting = max(0, (free - weights) // max(1, per_token) // PAGE_TOKENS * PAGE_TOKENS)
-    if (asked and asked > fitting) or fitting < PAGE_TOKENS:
-        n = asked or PAGE_TOKENS
-        raise OutOfMemory(
-            f"{file.path}: the weights need {readable_bytes(weights)} and a context of {n} tokens "
-            f"{readable_bytes(per_token * n)}, but {readable_bytes(free)} of memory are free. "
-            + (f"A context of {fitting} would fit." if fitting >= PAGE_TOKENS else "")
-        )
-    return min(wanted, fitting, _index_limit())
-
-
-def _index_limit() -> int:
-    """Positions are 32-bit numbers, and an array of them is kept: 64 MB at the most."""
-    return 1 << 24

@@ -8,7 +8,18 @@ import pytest
 
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import GraphError
-from llmpy.graph import Graph, Rope, Shape, Value, Weights, finish, show
+from llmpy.graph import (
+    Graph,
+    Rope,
+    Shape,
+    Value,
+    Weights,
+    finish,
+    has_head,
+    is_encoder,
+    show,
+    states,
+)
 
 SHAPES: dict[str, Shape] = {
     "token_embd.weight": (10, 8),
@@ -282,3 +293,36 @@ def test_graphs_that_turn_differently_print_differently(other: Rope) -> None:
     assert text(other) != text(Rope(4))
     if other.scaling != "none":
         assert text(other) != text(Rope(4, scaling=other.scaling, factor=7.0, original_context=9))
+
+
+# States
+
+
+def test_the_states_are_what_the_head_reads() -> None:
+    graph = trace(one_layer)
+    assert has_head(graph)
+    assert graph.n_vocab == 10
+    headless = states(graph)
+    assert headless.n_vocab == 8
+    assert headless.nodes == graph.nodes[:-1]
+    assert not has_head(headless)
+
+
+def test_what_is_done_to_logits_belongs_to_the_head() -> None:
+    def capped(w: Weights, tokens: Value) -> Value:
+        return one_layer(w, tokens).softcap(30.0)
+
+    assert states(trace(capped)).nodes == states(trace(one_layer)).nodes
+
+
+def test_who_sees_what_comes_after_is_an_encoder() -> None:
+    def encoder(w: Weights, tokens: Value) -> Value:
+        x = tokens.embed(w.token_embd)
+        k = x.linear(w.blk[0].attn_k).heads(1).cached()
+        y = x + x.linear(w.blk[0].attn_q).heads(2).attend(k, k, causal=False)
+        return y * y.linear(w.output).linear(w.other)
+
+    graph = trace(encoder, {**SHAPES, "other.weight": (8, 10)})
+    assert is_encoder(graph)
+    assert not has_head(graph)
+    assert not is_encoder(trace(one_layer))

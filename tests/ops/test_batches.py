@@ -11,7 +11,7 @@ import pytest
 from llmpy.backends.base import Batch
 from llmpy.errors import BackendError
 from tests.ops.harness import MAX_TOKENS, N_CTX, Array, Model, cpu_backend, random
-from tests.ops.test_operations import attention
+from tests.ops.test_attention import attention
 
 N_ROWS = 50
 

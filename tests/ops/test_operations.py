@@ -5,22 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from llmpy.graph import ELEMENTWISE as ELEMENTWISE_OPERATIONS
 from llmpy.graph import Rope, Value, Weights
-from tests.ops.harness import LEVELS, Array, Model, Trace, backend, flat, random
+from tests.ops.harness import LEVELS, Model, Trace, backend, flat, near, random
 
 ROWS = 5
+BLOCKS = [
+    *("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
+    *("IQ4_NL", "IQ4_XS", "MXFP4"),
+]
 WIDTHS = [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100]
 
 levels = pytest.mark.parametrize("level", LEVELS)
 
 
-def near(ours: Array, reference: Array, tolerance: float = 2e-6) -> None:
-    assert ours.shape == reference.shape
-    np.testing.assert_allclose(
-        ours, reference, rtol=0, atol=tolerance * max(1.0, float(np.abs(reference).max()))
-    )
-
-
+FUNCTIONS = [name for name in ELEMENTWISE_OPERATIONS if name != "silu"]
 ELEMENTWISE: dict[str, Trace] = {
     "add": lambda x, _: x.scale(2.0) + x,
     "add_itself": lambda x, _: x + x,
@@ -33,6 +32,25 @@ ELEMENTWISE: dict[str, Trace] = {
     "two_gates": lambda x, _: x.silu() * x.scale(2.0).silu(),
     "rms_norm": lambda x, w: x.rms_norm(w.norm, 1e-5),
     "norm_of_a_sum": lambda x, w: (x + x.silu()).rms_norm(w.norm, 1e-5) + x,
+    "norm_without_weight": lambda x, _: x.rms_norm(None, 1e-5),
+    "layer_norm": lambda x, w: x.layer_norm(w.norm, 1e-1),
+    "layer_norm_without_weight": lambda x, _: x.layer_norm(None, 1e-1),
+    **{name: lambda x, _, name=name: getattr(x, name)() for name in FUNCTIONS},
+    **{
+        f"gate_{name}": lambda x, _, name=name: getattr(x, name)() * x.scale(0.7)
+        for name in FUNCTIONS
+    },
+    "relu_squared": lambda x, _: (lambda y: y * y)(x.relu()),
+    "clamp": lambda x, _: x.clamp(-0.5, 1.5),
+    "softcap": lambda x, _: x.softcap(2.0),
+    "minus": lambda x, _: x.silu() - x,
+    "plus_weight": lambda x, w: x.plus(w.norm),
+    "times_weight": lambda x, w: x.times(w.norm).plus(w.norm, "bias"),
+    "times_one_value": lambda x, _: x * x.part(x.shape[0] // 2, 1).sigmoid(),
+    "parts_of_norm": lambda x, w: x.rms_norm(w.norm, 1e-5).part(0, 1).concat(x).part(1, x.shape[0]),
+    "total": lambda x, _: x * x.total() + x.total().concat(x).part(0, x.shape[0]),
+    "heads_of_one": lambda x, _: x.heads(x.shape[0]).rms_norm(None, 0.5).flat(),
+    "repeated": lambda x, _: x.heads(1).repeat(3).flat(),
 }
 
 
@@ -40,7 +58,7 @@ ELEMENTWISE: dict[str, Trace] = {
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise(name: str, level: str) -> None:
     for width in WIDTHS:
-        weights = {"norm.weight": ("F32", random(2, width))} if "norm" in name else {}
+        weights = {f"norm.{kind}": ("F32", random(2, width)) for kind in ("weight", "bias")}
         x = random(1, ROWS, width) * 3
         ours, reference = (
             Model(backend(b), x, ELEMENTWISE[name], weights).rows() for b in (level, "reference")
@@ -57,8 +75,42 @@ def test_extreme_values_of_silu(level: str) -> None:
     np.testing.assert_allclose(ours, reference, rtol=2e-6, atol=1e-36)
 
 
+HEADS: dict[str, Trace] = {
+    "norm by head": lambda x, w: x.rms_norm(w.by_head, 1e-5),
+    "layer norm by head": lambda x, w: x.layer_norm(w.by_head, 1e-2),
+    "one norm for all heads": lambda x, w: x.layer_norm(w.one, 1e-2),
+    "weights by head": lambda x, w: x.plus(w.by_head).times(w.one),
+    "totals": lambda x, _: x.total() * x.part(1, 1),
+    "weights with axes of one": lambda x, w: x.plus(w.axes).times(w.axes),
+    "a value a head": lambda x, _: x * x.part(3, 1),
+    "part": lambda x, _: x.part(2, 5),
+    "concat": lambda x, _: x.part(4, 3).concat(x),
+    "repeat": lambda x, _: x.repeat(8),
+    "split and swapped": lambda x, _: (lambda a, b: b.concat(a))(*x.split(3, 6)),
+    "a function of heads": lambda x, _: x.tanh() * x,
+}
+
+
 @levels
-@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_K", "Q5_K", "Q6_K"])
+@pytest.mark.parametrize("name", HEADS)
+def test_by_head(name: str, level: str) -> None:
+    shapes = {
+        "by_head.weight": (4, 9),
+        "by_head.bias": (4, 9),
+        "one.weight": (9,),
+        "axes.weight": (4, 1, 1, 9),
+    }
+    weights = {key: ("F32", random(i, *shape)) for i, (key, shape) in enumerate(shapes.items())}
+    x = random(1, ROWS, 4 * 9)
+    ours, reference = (
+        Model(backend(b), x, lambda x, w: HEADS[name](x.heads(4), w).flat(), weights).rows()
+        for b in (level, "reference")
+    )
+    near(ours, reference, 5e-6)
+
+
+@levels
+@pytest.mark.parametrize("dtype", ["F32", "F16", "BF16", *BLOCKS])
 def test_embed_reads_the_rows_of_the_file(dtype: str, level: str) -> None:
     x = random(1, 9, 512)
     ours, reference = (
@@ -69,6 +121,34 @@ def test_embed_reads_the_rows_of_the_file(dtype: str, level: str) -> None:
 
 
 @levels
+@pytest.mark.parametrize("dtype", ["F32", "F16", "Q8_0", "TQ2_0"])
+@pytest.mark.filterwarnings("ignore:no kernel")
+def test_rows_of_positions_and_of_kinds(dtype: str, level: str) -> None:
+    def trace(x: Value, w: Weights) -> Value:
+        tokens = x.graph.tokens()
+        return x + tokens.embed_position(w.at, offset=2) + tokens.embed_row(w.kind, 1)
+
+    weights = {"at.weight": (dtype, random(2, 20, 256)), "kind.weight": (dtype, random(3, 2, 256))}
+    x = random(1, 18, 256)
+    ours, reference = (Model(backend(b), x, trace, weights).rows() for b in (level, "reference"))
+    near(ours, reference, 1e-3 if dtype == "TQ2_0" else 2e-6)
+
+
+def test_no_position_reads_behind_its_table() -> None:
+    def trace(x: Value, w: Weights) -> Value:
+        return x + x.graph.tokens().embed_position(w.at, offset=2)
+
+    model = Model(
+        backend(LEVELS[-1]), random(1, 9, 8), trace, {"at.weight": ("F32", random(2, 7, 8))}
+    )
+    state = model.state()
+    model.step([(state, 0, range(5))])
+    for tokens in ([5], [5, 6]):
+        with pytest.raises(ValueError, match=r"position: expected 0 to 4, found [56]"):
+            model.step([(state, 5, tokens)])
+
+
+@levels
 @pytest.mark.parametrize(
     "rope",
     [
@@ -76,6 +156,7 @@ def test_embed_reads_the_rows_of_the_file(dtype: str, level: str) -> None:
         Rope(16, neox=True),
         Rope(6, 500_000.0),
         Rope(2, neox=True),
+        Rope(8, growth=0.5, growth_every=3),
         Rope(10, scaling="yarn", factor=4.0, original_context=32, attention_factor=0.9),
     ],
     ids=str,
@@ -87,6 +168,17 @@ def test_rope(rope: Rope, level: str) -> None:
         for b in (level, "reference")
     )
     near(ours, reference)
+
+
+@levels
+def test_rope_grows_with_each_stretch_of_positions(level: str) -> None:
+    x = np.tile(random(1, 1, 8), (8, 1))
+    still, grown = (
+        Model(backend(level), x, lambda x, _, r=r: flat(x.heads(1).rope(r))).rows()
+        for r in (Rope(8), Rope(8, growth=0.5, growth_every=3))
+    )
+    steps = np.log([1, 1, 1, 2, 2, 2, 3, 3])[:, None]
+    near(grown, still * (1 + 0.5 * steps).astype(np.float32))
 
 
 @levels
@@ -102,7 +194,6 @@ def test_rope_with_factors_and_two_tables(level: str) -> None:
 
 
 FLOATS = {"F32": 2e-6, "F16": 2e-6, "BF16": 2e-6}
-BLOCKS = ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
 
 
 def product(x: Value, w: Weights) -> Value:
@@ -165,69 +256,17 @@ def test_products_in_all_combinations(level: str) -> None:
     near(ours, reference, 2e-5)
 
 
-def attention(n_head: int, n_kv: int, window: int = 0, scale: float | None = None) -> Trace:
-    def trace(x: Value, w: Weights) -> Value:
-        q, k, v = (x.linear(part).heads(n) for part, n in ((w.q, n_head), (w.k, n_kv), (w.v, n_kv)))
-        return q.attend(k.cached(), v.cached(), window=window, scale=scale)
-
-    return trace
-
-
 @levels
-@pytest.mark.parametrize("kv_dtype", ["f32", "f16"])
-def test_attend(kv_dtype: str, level: str) -> None:
-    for n_head, n_kv, d, window, n in [
-        (4, 2, 16, 0, 150),
-        (3, 1, 5, 0, 66),
-        (6, 6, 24, 70, 140),
-        (8, 2, 33, 3, 65),
-        (2, 1, 80, 64, 130),
-    ]:
-        x = random(1, n, 20)
-        weights = {
-            f"{part}.weight": ("F32", random(i, heads * d, 20) / 4)
-            for i, (part, heads) in enumerate([("q", n_head), ("k", n_kv), ("v", n_kv)])
-        }
-        trace = attention(n_head, n_kv, window, 0.3)
-        ours, reference = (
-            Model(backend(b), x, trace, weights, kv_dtype).rows() for b in (level, "reference")
-        )
-        near(ours, reference, 5e-6 if kv_dtype == "f32" else 2e-3)
-
-
-def mixture(n_used: int) -> Trace:
-    return lambda x, w: x.mixture(x.linear(w.router), w.gate, w.up, w.down, n_used)
-
-
-@levels
-@pytest.mark.parametrize("n_used", [1, 2, 5])
-def test_mixture(n_used: int, level: str) -> None:
-    n_expert, n_embd, n_ff = 5, 40, 24
-    weights = {
-        "router.weight": ("F32", random(2, n_expert, n_embd)),
-        "gate.weight": ("F16", random(3, n_expert, n_ff, n_embd) / 6),
-        "up.weight": ("F32", random(4, n_expert, n_ff, n_embd) / 6),
-        "down.weight": ("BF16", random(5, n_expert, n_embd, n_ff) / 6),
-    }
-    x = random(1, 37, n_embd)
-    models = [Model(backend(b), x, mixture(n_used), weights) for b in (level, "reference")]
-    near(*(model.rows() for model in models), tolerance=1e-5)
-    single = models[0].read(range(37), chunk=1)
-    np.testing.assert_array_equal(single, models[0].rows())
-
-
-@levels
-def test_equal_scores_choose_the_lower_expert(level: str) -> None:
-    n_embd = 16
-    weights = {
-        "router.weight": ("F32", np.zeros((4, n_embd), np.float32)),
-        **{
-            f"{part}.weight": ("F32", random(i, 4, n_embd, n_embd))
-            for i, part in enumerate(["gate", "up", "down"])
-        },
-    }
-    x = random(1, 3, n_embd)
-    ours, reference = (
-        Model(backend(b), x, mixture(2), weights).rows() for b in (level, "reference")
-    )
-    near(ours, reference, 1e-5)
+@pytest.mark.parametrize("dtype", ["F32", "BF16", "Q8_0", "Q6_K"])
+def test_linear_heads(dtype: str, level: str) -> None:
+    for heads, n_out, n_in in [(1, 16, 256), (3, 5, 256), (70, 17, 256)]:
+        weights = {"a.weight": (dtype, random(2, heads, n_out, n_in))}
+        x = random(1, 5, heads * n_in)
+        models = [
+            Model(backend(b), x, lambda x, w: x.heads(heads).linear_heads(w.a).flat(), weights)  # noqa: B023
+            for b in (level, "reference")
+        ]
+        ours, reference = (model.rows() for model in models)
+        error = np.sqrt(np.mean((ours - reference) ** 2) / np.mean(reference**2))
+        assert error < (0.015 if dtype.startswith("Q") else 2e-6)
+        np.testing.assert_array_equal(models[0].read(range(5), chunk=1), ours)

@@ -10,7 +10,7 @@ import pytest
 from llmpy.backends.base import PAGE_TOKENS
 from llmpy.session.cache import PagedState
 from tests.ops.harness import Array, Model, cpu_backend, random
-from tests.ops.test_operations import attention
+from tests.ops.test_attention import attention
 
 
 def model(kv_dtype: str = "f16", window: int = 0) -> Model:

@@ -32,7 +32,7 @@ def block(x: Value, w: Weights, name: str, window: int) -> Value:
 def transformer(x: Value, w: Weights) -> Value:
     x = block(x, w, "a", window=0)
     x = block(x, w, "b", window=700)
-    x = x + x.mixture(x.linear(w.router), w.e_gate, w.e_up, w.e_down, 2)
+    x = x + x.mixture(x.linear(w.router).route(2), w.e_gate, w.e_up, w.e_down, 2)
     return x.rms_norm(w.a.norm, 1e-5).linear(w.out)
 
 
@@ -66,7 +66,7 @@ def model(dtype: str, level: str, n_threads: int, kv_dtype: str = "f16") -> Mode
 
 
 @levels
-@pytest.mark.parametrize("dtype", ["F32", "F16", "Q8_0", "Q4_0", "Q4_K", "Q6_K"])
+@pytest.mark.parametrize("dtype", ["F32", "F16", "Q8_0", "Q4_0", "Q2_K", "Q4_K", "Q6_K", "MXFP4"])
 def test_chunks_and_threads(dtype: str, level: str) -> None:
     n = 150 if level == "portable" else 300
     alone = model(dtype, level, 1)

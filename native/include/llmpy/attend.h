@@ -11,6 +11,8 @@
 // How it is summed, whatever the batch and the threads: scores by fma over d ascending; pages ascending; in a page the 64
 // exponentials pairwise, values by fma over tokens ascending. Pages are cut into segments of 8 at fixed places, whose
 // results are joined in ascending order: a long context is shared between threads by segments.
+// A soft cap (cap tanh(s / cap)) and then ALiBi (s - slope * distance) bend the scores before the softmax; a sink is one more
+// score of each head, of a token without a value. Not causal: a token sees those behind it too.
 // Memory that no token of the session has written may hold anything: what it scores is replaced before it is used.
 // Means the same as `attend` in backends/reference.py, within 1e-5 of the largest value (f32 pages).
 
@@ -32,9 +34,23 @@ struct AttendShape {
     int32_t n_head, n_kv, d_key, d_value;
     int64_t keys, values;  // where they begin in a page, in bytes
     int32_t window;        // tokens a token sees, itself among them; 0: all
-    float scale;
+    bool causal;           // else it sees up to window / 2 tokens on each side
+    float scale, softcap;  // 0: none
+    const float *slopes, *sinks;  // [n_head], or null
     CacheType type;
+    int32_t heads_a_key;  // how many of the n_kv heads share each stored key head: usually 1
 };
+
+// The tokens begin <= j < end that a token sees; both ends ascend with its position.
+struct Span {
+    int64_t begin, end;
+};
+inline Span attend_span(const AttendShape& s, int64_t position, int64_t session_end) {
+    const int64_t back = s.causal ? int64_t{s.window} - 1 : int64_t{s.window} / 2;
+    const int64_t begin = s.window > 0 && position > back ? position - back : 0;
+    if (s.causal) return {begin, position + 1};
+    return {begin, s.window > 0 && position + back + 1 < session_end ? position + back + 1 : session_end};
+}
 
 // Rows of one session for a range of key heads.
 struct AttendCall {
@@ -43,6 +59,7 @@ struct AttendCall {
     const int32_t* positions;  // [n_rows], ascending
     const float* q;
     float* y;
+    int32_t session_end;       // how many tokens the session holds
     int32_t n_rows;
     int32_t head_begin, head_end;
     int32_t segment;   // -1: all segments, and y is written; else only this one, and `partial` is written

@@ -11,12 +11,22 @@
 
 #include "llmpy/attend.h"
 #include "llmpy/kernels.h"
+#include "llmpy/recurrent.h"
+#include "llmpy/quantize.h"
 
 namespace llmpy {
 
+// Functions of one number, within 2e-6 of themselves. The last, of gpt-oss, is only there as the first factor of a gate:
+// min(a, 7) sigmoid(1.702 a), times clamp(b, -7, 7) + 1.
+enum class Function : int32_t { silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, swiglu_clamped };
+
 struct OpKernels {
-    // y[r,i] = x[r,i] / sqrt(mean of x[r]^2 + eps) * w[i]; y may be x
-    void (*rms_norm)(const float* x, const float* w, float eps, int64_t rows, int64_t width, float* y);
+    // y[r,i] = x[r,i] / sqrt(mean of x[r]^2 + eps) * w[i] + b[i], of x less its mean if `centered`; no w or b where they
+    // are null; y may be x
+    void (*norm)(const float* x, const float* w, const float* b, float eps, bool centered, int64_t rows, int64_t width,
+                 float* y);
+    // The sum of n values.
+    float (*total)(const float* x, int64_t n);
     // In place, the first 2 * n_pairs values of each of `n_heads` vectors of `width`, by cos[i] and sin[i];
     // neox: pairs are i and i + n_pairs, else 2i and 2i + 1.
     void (*rope)(float* x, const float* cos, const float* sin, int64_t n_heads, int64_t width, int64_t n_pairs, bool neox);
@@ -24,9 +34,10 @@ struct OpKernels {
     void (*add)(const float* a, const float* b, int64_t n, float* y);
     void (*mul)(const float* a, const float* b, int64_t n, float* y);
     void (*scale)(const float* a, float factor, int64_t n, float* y);
-    void (*silu)(const float* a, int64_t n, float* y);
-    void (*silu_mul)(const float* a, const float* b, int64_t n, float* y);  // silu(a) * b
-    void (*add_scaled)(const float* a, float factor, int64_t n, float* y);  // y += factor * a
+    void (*clamp)(const float* a, float low, float high, int64_t n, float* y);
+    void (*function)(Function f, const float* a, int64_t n, float* y);
+    void (*gate)(Function f, const float* a, const float* b, int64_t n, float* y);  // f(a) * b
+    void (*add_scaled)(const float* a, float factor, int64_t n, float* y);          // y += factor * a
     // One head's values x [d] of a token into its slot of a page: keys [d, 64], values [64, d].
     void (*store_key)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);
     void (*store_value)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);
@@ -40,6 +51,8 @@ struct Level {
     const char* name;
     const LinearKernels* linear;
     const OpKernels* ops;
+    const RecurrentKernels* recurrent;
+    QuantizeKernel quantize;
 };
 
 extern const Level level_portable;

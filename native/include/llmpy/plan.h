@@ -19,24 +19,47 @@
 
 extern "C" {
 
+#define LLMPY_MOST_EXPERTS 2048  // that `route` chooses from
+
 // Kinds of operations, and what their fields mean. x, x2, y are places, `linear` weights are packed.
 enum llmpy_op_kind {
-    LLMPY_EMBED = 0,  // y                  n: type, width, row bytes              w: rows
-    LLMPY_RMS_NORM,   // x y                n: width, vectors a row                w: f32 weights               f: eps
-    LLMPY_PREPARE,    // x y                n: input kind, inputs                  y holds what `linear` reads
+    LLMPY_EMBED = 0,  // y                  n: type, width, row bytes, of which, first    w: rows
+                      //                    of which: row `first` plus 0 the token, 1 the position, 2 nothing
+    LLMPY_NORM,       // x y                n: width, vectors a row, vectors of weights, centered               f: eps
+                      //                    w: f32 weights or 0, f32 bias or 0
+    LLMPY_PREPARE,    // x y                n: input kind, inputs, heads           y holds what `linear` reads
     LLMPY_LINEAR,     // x y (x2)           n: type, outputs, inputs, group        w: packed weights, f32 bias or 0
                       //                    group: how many operations from here on read x together; x2: added to the sum
     LLMPY_ROPE,       // x y                n: heads, width, pairs, neox, table
     LLMPY_CACHED,     // x                  n: heads, width, keys, values          places in a page in bytes, or -1
-    LLMPY_ATTEND,     // x y                n: n_head, n_kv, d_key, d_value, keys, values, window               f: scale
+    LLMPY_ATTEND,     // x y                n: n_head, n_kv, d_key, d_value, keys, values, window, causal       f: scale, softcap
+                      //                    w: f32 slopes of ALiBi or 0, f32 sinks or 0
     LLMPY_ADD,        // x x2 y             n: width
     LLMPY_MUL,        // x x2 y             n: width
     LLMPY_SCALE,      // x y                n: width                                                            f: factor
-    LLMPY_SILU,       // x y                n: width
-    LLMPY_SILU_MUL,   // x x2 y             n: width                               y = silu(x) * x2
-    LLMPY_MIXTURE,    // x x2 y             n: n_embd, n_ff, n_expert, n_used, types of gate, up, down
-                      //                    x2: router scores                      w: packed experts, one after another
+    LLMPY_FUNCTION,   // x y                n: width, function                     see ops.h
+    LLMPY_GATE,       // x x2 y             n: width, function                     y = function(x) * x2
+    LLMPY_MIXTURE,    // x x2 y             n: n_embd, n_ff, n_expert, n_used, types of gate, up, down, function
+                      //                    x2: shares of all experts
+                      //                    w: packed experts, one after another; three f32 biases or 0
     LLMPY_WANTED,     // x y                n: width                               x in rows "all", y in rows "wanted"
+    LLMPY_ROUTE,      // x y                n: n_expert, n_used, gating, normalize, groups, groups used         f: factor
+                      //                    gating: 0 softmax, 1 sigmoid, 2 sparsemixer          w: f32 bias or 0
+    LLMPY_LINEAR_HEADS,  // x y             n: type, outputs, inputs, heads        w: packed weights, head after head
+    LLMPY_MUL_EACH,   // x x2 y             n: width, vectors a row                x2: one factor for each vector
+    LLMPY_ADD_WEIGHT, // x y                n: width, times in a row               w: f32 [width]
+    LLMPY_MUL_WEIGHT, // x y                n: width, times in a row               w: f32 [width]
+    LLMPY_TOTAL,      // x y                n: width, vectors a row                y: one sum for each vector
+    LLMPY_CLAMP,      // x y                n: width                                                            f: low, high
+    LLMPY_COPY,       // x (x2) y           n: vectors of y, width of x, start, size, width of x2, times
+                      //                    vector v of y: part of vector v / times of x, then v of x2
+                      // The rest have a memory, at places in bytes in that of their session; see recurrent.h.
+    LLMPY_PREVIOUS,   // x y                n: width, memory
+    LLMPY_CONV,       // x y                n: channels, width, memory             w: [width, channels], bias or 0
+    LLMPY_SCAN,       // x x2 y, also 2     n: heads, d, n, groups, width of a, memory   also: b, c    w: a, skip    x2: dt
+    LLMPY_DELTA_RULE, // x x2 y, also 4     n: heads, d_value, d_key, width of decay, memory
+                      //                    x: q, x2: decay, also: k, v, a, b
+    LLMPY_WKV4,       // x x2 y             n: width, three memories               x: k, x2: v         w: decay, first
     LLMPY_OP_KINDS
 };
 
@@ -47,16 +70,20 @@ typedef struct llmpy_op {
     int32_t kind;
     int32_t wanted;  // 1: for the wanted rows only
     int64_t x, x2, y;
+    int64_t also[4];  // further operands
     int64_t n[8];
-    double f;
-    uint64_t w[3];
+    double f[2];
+    uint64_t w[6];
 } llmpy_op;
 
-// One rotary embedding: pair i of a head turns by position * frequencies[i]; cos and sin are multiplied by magnitude.
+// One rotary embedding: pair i of a head turns by position * frequencies[i]; cos and sin are multiplied by magnitude,
+// and by 1 + growth ln(1 + floor(position / growth_every)) where growth_every is not 0.
 typedef struct llmpy_rope {
     int64_t n_pairs;
     const double* frequencies;
     double magnitude;
+    double growth;
+    int64_t growth_every;
     int64_t place;  // of its table in the rows "all": cos [n_pairs], sin [n_pairs]
 } llmpy_rope;
 
@@ -66,8 +93,10 @@ typedef struct llmpy_batch {
     const int32_t* positions;
     const int32_t* sessions;
     const int32_t* wanted;      // rows, ascending
+    const int32_t* ends;        // [sessions] how many tokens each holds, with those of the batch
     const int32_t* first_page;  // [sessions] where a session's pages begin in `pages`
     const uint64_t* pages;      // addresses
+    const uint64_t* recurrent;  // [sessions] addresses of memory that recurrent operations change
     float* logits;              // [wanted, n_vocab]
 } llmpy_batch;
 
@@ -101,10 +130,19 @@ LLMPY_API void llmpy_plan_run(struct llmpy_plan* plan, int32_t tokens, int32_t w
 LLMPY_API void* llmpy_allocate(int64_t bytes);
 LLMPY_API void llmpy_release(void* memory, int64_t bytes);
 
-// Rows of a matrix in the file's layout into `packed`, of llmpy_packed_bytes; see linear.h. -1 for what linear cannot read.
+// Bytes of a packed matrix; see linear.h. -1 for what linear cannot read.
 LLMPY_API int64_t llmpy_packed_bytes(int32_t type, int64_t outputs, int64_t inputs);
-LLMPY_API void llmpy_pack(int32_t level, int32_t type, int64_t outputs, int64_t inputs, const void* rows, void* packed,
-                          int32_t threads);
+
+// A matrix in the file's layout, to be packed into llmpy_packed_bytes.
+typedef struct llmpy_pack_job {
+    int64_t type, outputs, inputs;
+    const void* rows;
+    void* packed;
+} llmpy_pack_job;
+
+// Does the jobs one after another and counts them in `done`. Ends early, between two of them, once `stop` is not 0.
+LLMPY_API void llmpy_pack(int32_t level, const llmpy_pack_job* jobs, int64_t n, int32_t threads, int64_t* done,
+                          const int32_t* stop);
 // 0: floats, 1: int8; and the bytes that `prepare` makes of one row.
 LLMPY_API int32_t llmpy_input_kind(int32_t type);
 LLMPY_API int64_t llmpy_input_bytes(int32_t kind, int64_t inputs);

@@ -6,7 +6,7 @@ A backend turns tensors into buffers of its own (`upload`) and a graph over them
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +27,8 @@ class Batch:
 
     `tokens`, `positions` (in its session) and `sessions` (index into the states given to `run`)
     are int32 [T]; `wanted` int32 [W] are the rows, ascending, whose logits are asked for. Within a
-    session positions ascend one by one, and all before the first are in its pages already.
+    session positions ascend one by one, and all before the first are in its pages already; its
+    recurrent memory has read exactly those.
     """
 
     tokens: NDArray[np.int32]
@@ -52,10 +53,14 @@ class Page:
 
 
 class State(Protocol):
-    """What a plan needs of a session: its pages in order, and their addresses in one array."""
+    """What a plan needs of a session: its pages in order, and their addresses in one array;
+
+    and, for a graph with recurrences, their memory.
+    """
 
     pages: list[Page]
     addresses: NDArray[np.uint64]
+    recurrent: Page | None
 
 
 class Plan(Protocol):
@@ -63,12 +68,19 @@ class Plan(Protocol):
 
     n_vocab: int
     page_bytes: int
+    recurrent_bytes: int  # 0 for a graph without recurrences
 
     def new_page(self) -> Page:
         """A page of zeros; raises OutOfMemory."""
 
     def copy_page(self, page: Page) -> Page:
         """A page of its own with the same contents."""
+
+    def new_recurrent(self) -> Page:
+        """Memory for all recurrences of one session, as before its first token."""
+
+    def copy_recurrent(self, page: Page) -> Page:
+        """Memory of its own with the same contents."""
 
     def run(self, batch: Batch, states: Sequence[State]) -> NDArray[np.float32]:
         """Read the batch: keys and values go to the pages, logits [W, n_vocab] come back.
@@ -95,8 +107,15 @@ class Backend(Protocol):
     ) -> Any:
         """Take over a tensor: `data` are its bytes as the file has them, little-endian;
 
-        `uses` are the operations that will read it. Bytes needed later must be copied unless the
-        use is "embed", whose rows may stay in the file.
+        `uses` are the operations that will read it. The bytes stay readable until `prepare` gives
+        the tensor's name; what is needed later must have been copied by then, unless the use is
+        "embed", whose rows may stay in the file.
+        """
+
+    def prepare(self) -> Iterator[str]:
+        """Begin whatever work the uploaded tensors need, and give the name of each that is done.
+
+        The work may go on behind the caller's back; leaving the iterator early ends it.
         """
 
     def compile(

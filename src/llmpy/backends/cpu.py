@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from llmpy import quant
 from llmpy.backends.cpu_lowering import lower
-from llmpy.backends.cpu_native import Memory, functions, level_names, level_number
+from llmpy.backends.cpu_native import level_names, level_number
+from llmpy.backends.cpu_packing import Packing
 from llmpy.backends.cpu_plan import CpuPlan
 from llmpy.backends.cpu_program import Tensor
 from llmpy.backends.cpus import available_cpus
@@ -26,7 +27,12 @@ from llmpy.graph import Graph
 
 __all__ = ["CpuBackend"]
 
-_PACKED = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
+_PACKED = (
+    *("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
+    *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"),
+)
+_EMBEDDED = {"embed", "embed_position", "embed_row"}  # what reads single rows
+_PRODUCTS = {2: {"linear"}, 3: {"linear_heads", "mixture"}}  # what reads matrices, by dimensions
 _LARGEST_F16 = 65504.0
 
 
@@ -55,6 +61,7 @@ class CpuBackend:
         self.n_threads = min(n_threads or available_cpus(), available_cpus(), 256)
         self.max_tokens = max_tokens
         self._warned: set[str] = set()
+        self._packing = Packing(self._level, self.n_threads)
 
     def upload(
         self,
@@ -76,21 +83,34 @@ class CpuBackend:
         if raw.data.size != expected:
             raise BackendError(f"tensor {name!r}: expected {expected} bytes, found {data.size}")
         packed = rows = values = None
-        matrix = len(shape) > 1 and uses & {"linear", "mixture"}
-        if (matrix or "embed" in uses) and dtype.name not in _PACKED:
+        matrix = bool(uses & _PRODUCTS.get(len(shape), set()))  # else a bias, or no product's
+        embedded = bool(uses & _EMBEDDED)
+        if (matrix or embedded) and dtype.name not in _PACKED:
             raw = self._converted(raw)
         if matrix:
-            packed = self._pack(name, raw)
-        if "embed" in uses:
+            packed = self._packing.add(name, raw.dtype.id, raw.shape, raw.data)
+        else:
+            self._packing.note(name)
+        if embedded:
             rows = raw.data
-        if uses - {"embed"} and not matrix:
+        if uses - _EMBEDDED - (_PRODUCTS[len(shape)] if matrix else set()):
             values = quant.dequantize(raw.dtype, raw.data, shape)
+            if "conv" in uses and len(shape) == 2:  # one token of its window after the other
+                values = np.ascontiguousarray(values.T)
         return Tensor(name, raw.dtype, shape, packed, rows, values)
+
+    def prepare(self) -> Iterator[str]:
+        """Pack what was uploaded: begins at once, and gives the name of each tensor once ready."""
+        packing, self._packing = self._packing, Packing(self._level, self.n_threads)
+        packing.start()
+        return packing.finished()
 
     def compile(
         self, graph: Graph, buffers: Mapping[str, Tensor], *, n_ctx: int, kv_dtype: str
     ) -> CpuPlan:
         """Lower the graph; the plan keeps the tensors it reads."""
+        for _ in self.prepare():
+            pass
         program = lower(graph, buffers, kv_dtype)
         return CpuPlan(
             program,
@@ -115,23 +135,3 @@ class CpuBackend:
             )
         data = values.astype(np.float16 if fits else np.float32)
         return _Raw(dtype, raw.shape, data.reshape(-1).view(np.uint8))
-
-    def _pack(self, name: str, raw: _Raw) -> Memory:
-        """All matrices of the tensor, each at a multiple of 64 bytes."""
-        *experts, n_out, n_in = raw.shape
-        native, n = functions(), math.prod(experts)
-        size = native.llmpy_packed_bytes(raw.dtype.id, n_out, n_in)
-        stride = -(-size // 64) * 64
-        memory = Memory(stride * n, f"tensor {name!r}")
-        source, step = raw.data.ctypes.data, raw.data.size // max(1, n)
-        for i in range(n):
-            native.llmpy_pack(
-                self._level,
-                raw.dtype.id,
-                n_out,
-                n_in,
-                source + i * step,
-                memory.address + i * stride,
-                self.n_threads if size > 1 << 18 else 1,
-            )
-        return memory

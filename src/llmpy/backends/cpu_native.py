@@ -14,10 +14,11 @@ from llmpy.errors import BackendError, OutOfMemory
 from llmpy.native import library
 
 __all__ = [
-    "LOGITS_PLACE", "NO_PLACE", "OP", "BatchAddresses", "Kind", "Memory", "PlanSpec", "RopeSpec",
-    "functions", "level_names", "level_number",
+    "FUNCTIONS", "LOGITS_PLACE", "MOST_EXPERTS", "NO_PLACE", "OP", "BatchAddresses", "Kind",
+    "Memory", "PlanSpec", "RopeSpec", "functions", "level_names", "level_number",
 ]  # fmt: skip
 
+MOST_EXPERTS = 2048  # that a token can choose from
 NO_PLACE = -1
 LOGITS_PLACE = -2
 
@@ -28,7 +29,7 @@ class Kind(IntEnum):
     """Kinds of native operations."""
 
     EMBED = 0
-    RMS_NORM = 1
+    NORM = 1
     PREPARE = 2
     LINEAR = 3
     ROPE = 4
@@ -37,16 +38,35 @@ class Kind(IntEnum):
     ADD = 7
     MUL = 8
     SCALE = 9
-    SILU = 10
-    SILU_MUL = 11
+    FUNCTION = 10
+    GATE = 11
     MIXTURE = 12
     WANTED = 13
+    ROUTE = 14
+    LINEAR_HEADS = 15
+    MUL_EACH = 16
+    ADD_WEIGHT = 17
+    MUL_WEIGHT = 18
+    TOTAL = 19
+    CLAMP = 20
+    COPY = 21
+    PREVIOUS = 22
+    CONV = 23
+    SCAN = 24
+    DELTA_RULE = 25
+    WKV4 = 26
 
+
+FUNCTIONS = (
+    *("silu", "gelu", "gelu_exact", "relu", "sigmoid", "tanh", "exp", "softplus"),
+    "swiglu_clamped",
+)
+"""Functions by their native number; the last is only that of a gate, in a mixture."""
 
 OP = np.dtype(
     [
         ("kind", "i4"), ("wanted", "i4"), ("x", "i8"), ("x2", "i8"), ("y", "i8"),
-        ("n", "i8", (8,)), ("f", "f8"), ("w", "u8", (3,)),
+        ("also", "i8", (4,)), ("n", "i8", (8,)), ("f", "f8", (2,)), ("w", "u8", (6,)),
     ]
 )  # fmt: skip
 """One operation, as `llmpy_op`."""
@@ -59,6 +79,8 @@ class RopeSpec(ctypes.Structure):
         ("n_pairs", I64),
         ("frequencies", Address),
         ("magnitude", ctypes.c_double),
+        ("growth", ctypes.c_double),
+        ("growth_every", I64),
         ("place", I64),
     )
 
@@ -69,7 +91,8 @@ class BatchAddresses(ctypes.Structure):
     _fields_ = tuple(
         (name, Address)
         for name in (
-            "tokens", "positions", "sessions", "wanted", "first_page", "pages", "logits"
+            "tokens", "positions", "sessions", "wanted",
+            "ends", "first_page", "pages", "recurrent", "logits",
         )
     )  # fmt: skip
 
@@ -98,7 +121,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_allocate": (Address, (I64,)),
     "llmpy_release": (None, (Address, I64)),
     "llmpy_packed_bytes": (I64, (I32, I64, I64)),
-    "llmpy_pack": (None, (I32, I32, I64, I64, Address, Address, I32)),
+    "llmpy_pack": (None, (I32, Address, I64, I32, Address, Address)),
     "llmpy_input_kind": (I32, (I32,)),
     "llmpy_input_bytes": (I64, (I32, I64)),
     "llmpy_level_name": (ctypes.c_char_p, (I32,)),

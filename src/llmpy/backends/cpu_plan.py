@@ -30,8 +30,10 @@ class CpuPlan:
     ) -> None:
         self.n_vocab = program.n_vocab
         self.page_bytes = program.page_bytes
+        self.recurrent_bytes = program.recurrent_bytes
         self.max_tokens = max_tokens
-        self.n_ctx = n_ctx
+        self.n_ctx = min(n_ctx, program.n_positions)
+        self._whole_sessions = program.whole_sessions
         self._program: Program | None = program
         self._n_rows = program.n_rows
         self._n_threads = n_threads
@@ -42,7 +44,10 @@ class CpuPlan:
         rows = np.zeros((4, max_tokens), np.int32)
         self._tokens, self._positions, self._sessions, self._wanted = rows
         self._first_page = np.zeros(1, np.int32)
+        self._ends = np.zeros(1, np.int32)
         self._pages = np.zeros(1, np.uint64)
+        self._recurrent = np.zeros(1, np.uint64)
+        self._recurrent_layout = program.recurrent
         self._logits = np.zeros((0, self.n_vocab), np.float32)
 
     def new_page(self) -> Page:
@@ -55,6 +60,20 @@ class CpuPlan:
         copy = self.new_page()
         ctypes.memmove(copy.address, page.address, self.page_bytes)
         return copy
+
+    def new_recurrent(self) -> Page:
+        """Memory of one session, as before its first token."""
+        memory = Memory(self.recurrent_bytes, "recurrent memory")
+        whole = memoryview((ctypes.c_uint8 * self.recurrent_bytes).from_address(memory.address))
+        for place, recurrence in self._recurrent_layout:
+            np.ndarray(recurrence.shape, np.float32, whole, place)[...] = recurrence.fill
+        return Page(memory, memory.address)
+
+    def copy_recurrent(self, page: Page) -> Page:
+        """Memory of its own with the same contents."""
+        memory = Memory(self.recurrent_bytes, "recurrent memory")
+        ctypes.memmove(memory.address, page.address, self.recurrent_bytes)
+        return Page(memory, memory.address)
 
     def run(self, batch: Batch, states: Sequence[State]) -> NDArray[np.float32]:
         """Keys and values of the batch to the pages; logits [W, n_vocab], valid until the next run.
@@ -97,12 +116,18 @@ class CpuPlan:
         if len(batch.wanted):
             _check("wanted row", batch.wanted.item(0), 1)
         state = states[session]
-        n_pages = position // PAGE_TOKENS + 1
-        _check("page of the position", n_pages - 1, len(state.pages))
+        n_pages = position // PAGE_TOKENS + 1 if self.page_bytes else 0
+        if n_pages:
+            _check("page of the position", n_pages - 1, len(state.pages))
         if n_pages > len(self._pages):
             self._pages = np.zeros(2 * n_pages, np.uint64)
             self._room = (0, 0, 0)
         self._pages[:n_pages] = state.addresses[:n_pages]
+        if self.recurrent_bytes:
+            self._recurrent[0] = _recurrent_address(state)
+        if self._whole_sessions:
+            _check("first position", position, 1)
+        self._ends[0] = position + 1
         self._tokens[0] = token
         self._positions[0] = position
         self._sessions[0] = self._first_page[0] = self._wanted[0] = 0
@@ -125,21 +150,29 @@ class CpuPlan:
         sessions, positions = batch.sessions[order], batch.positions[order]
         if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
             raise ValueError("batch: positions of a session must ascend one by one")
+        if self._whole_sessions:
+            begins = np.flatnonzero(np.diff(sessions, prepend=-1))
+            _check_range("first position", positions[begins], 1)
         ends = np.zeros(n_states, np.int64)
         np.maximum.at(ends, sessions, positions + 1)
-        counts = -(-ends // PAGE_TOKENS)
+        counts = -(-ends // PAGE_TOKENS) if self.page_bytes else 0 * ends
         for state, count in zip(states, counts.tolist(), strict=True):
             _check("page of the position", count - 1, len(state.pages), least=-1)
         total = int(counts.sum())
         if total > len(self._pages) or n_states > len(self._first_page):
             self._pages = np.zeros(max(2 * total, len(self._pages)), np.uint64)
             self._first_page = np.zeros(max(2 * n_states, len(self._first_page)), np.int32)
+            self._recurrent = np.zeros(len(self._first_page), np.uint64)
+            self._ends = np.zeros(len(self._first_page), np.int32)
             self._room = (0, 0, 0)
         at = 0
         for i, (state, count) in enumerate(zip(states, counts.tolist(), strict=True)):
             self._first_page[i] = at
             self._pages[at : at + count] = state.addresses[:count]
+            if self.recurrent_bytes and ends[i]:
+                self._recurrent[i] = _recurrent_address(state)
             at += count
+        self._ends[:n_states] = ends
         self._tokens[:n] = batch.tokens
         self._positions[:n] = batch.positions
         self._sessions[:n] = batch.sessions
@@ -162,7 +195,7 @@ class CpuPlan:
             raise OutOfMemory(f"memory for batches of {tokens} tokens is not to be had")
         arrays = (
             self._tokens, self._positions, self._sessions, self._wanted,
-            self._first_page, self._pages, self._logits,
+            self._ends, self._first_page, self._pages, self._recurrent, self._logits,
         )  # fmt: skip
         addresses = BatchAddresses(*(array.ctypes.data for array in arrays))
         self._native.llmpy_plan_bind(self._handle, ctypes.byref(addresses))
@@ -171,7 +204,7 @@ class CpuPlan:
 def _create(program: Program, level: int) -> int | None:
     ropes = (RopeSpec * len(program.ropes))(
         *(
-            RopeSpec(len(r.frequencies), r.frequencies.ctypes.data, r.magnitude, r.place)
+            RopeSpec(len(r.frequencies), r.frequencies.ctypes.data, r.magnitude, *r.growth, r.place)
             for r in program.ropes
         )
     )
@@ -189,6 +222,12 @@ def _create(program: Program, level: int) -> int | None:
     if handle is None:
         raise OutOfMemory("memory for the plan of the model is not to be had")
     return handle
+
+
+def _recurrent_address(state: State) -> int:
+    if state.recurrent is None:
+        raise ValueError("batch: a session has no memory for what recurrent operations remember")
+    return state.recurrent.address
 
 
 def _power_of_two(n: int) -> int:

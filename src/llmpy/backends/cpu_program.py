@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from llmpy.backends.cpu_native import NO_PLACE, Kind, Memory
 from llmpy.dtypes import DType
+from llmpy.graph import Recurrence
 
 __all__ = ["Op", "Program", "RopeTable", "Tensor"]
 
@@ -31,12 +32,16 @@ class RopeTable:
 
     frequencies: NDArray[np.float64]
     magnitude: float
+    growth: tuple[float, int]
     place: int
 
 
 @dataclass(frozen=True)
 class Program:
-    """What native code needs: operations, tables, sizes of a row; `tensors` must outlive it."""
+    """What native code needs: operations, tables, sizes of a row; what is `kept` must outlive it.
+
+    `whole_sessions`: some attention is not causal, so all tokens of a session must be in a batch.
+    """
 
     ops: NDArray[np.void]
     ropes: list[RopeTable]
@@ -44,9 +49,13 @@ class Program:
     wanted_bytes: int
     cache_type: int
     page_bytes: int
+    recurrent: list[tuple[int, Recurrence]]  # where each lies in the memory of a session
+    recurrent_bytes: int
     n_vocab: int
-    n_rows: int  # of the smallest table that is embedded from
-    tensors: list[Tensor]
+    n_rows: int  # tokens that can be embedded
+    n_positions: int  # positions that can
+    whole_sessions: bool
+    kept: list[Tensor | NDArray[np.float32]]
 
 
 @dataclass
@@ -59,6 +68,7 @@ class Op:
     x2: int = NO_PLACE
     y: int = NO_PLACE
     n: tuple[int, ...] = ()
-    f: float = 0.0
+    f: tuple[float, ...] = ()
     w: tuple[int, ...] = ()
+    also: tuple[int, ...] = ()  # further operands
     in_place: tuple[int, ...] = ()  # values whose place y may take over, if this is their end

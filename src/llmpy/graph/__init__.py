@@ -1,21 +1,30 @@
 """The graph of a model: nodes, values, operations, rotary embedding, checks and printing."""
 
 from llmpy.graph.check import finish
-from llmpy.graph.ir import Cache, Graph, Node, Value, Weights
-from llmpy.graph.ops import OPS, Operation, Shape
+from llmpy.graph.ir import Cache, Graph, Node, Value
+from llmpy.graph.ops import ELEMENTWISE, OPS, Operation
+from llmpy.graph.recurrent import Recurrence
 from llmpy.graph.rope import Rope
+from llmpy.graph.shapes import Shape
 from llmpy.graph.show import show
+from llmpy.graph.states import has_head, is_encoder, states
+from llmpy.graph.weights import Weights
 
 __all__ = [
+    "ELEMENTWISE",
     "OPS",
     "Cache",
     "Graph",
     "Node",
     "Operation",
+    "Recurrence",
     "Rope",
     "Shape",
     "Value",
     "Weights",
     "finish",
+    "has_head",
+    "is_encoder",
     "show",
+    "states",
 ]

@@ -31,13 +31,13 @@ def finish(graph: Graph, logits: Value, harmless: Iterable[str] = ()) -> Graph:
 def _leave_out(graph: Graph) -> Graph:
     """Mark what only the logits need as "wanted", and gather those rows where they begin.
 
-    Everything but keys and values of earlier tokens is computed token by token, so after the last
-    `cached` node the rest of the model is needed for the wanted rows alone.
+    Everything but what a session remembers is computed token by token, so after the last node that
+    remembers the rest of the model is needed for the wanted rows alone.
     """
     all_rows = [False] * len(graph.nodes)
     for i in reversed(range(len(graph.nodes))):
         node = graph.nodes[i]
-        if node.op == "cached":
+        if node.op == "cached" or "state" in node.attrs:
             all_rows[i] = True
         if all_rows[i]:
             for j in node.inputs:

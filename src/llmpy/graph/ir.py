@@ -1,20 +1,22 @@
 """What an architecture's `forward` leaves behind: a flat list of coarse nodes.
 
 `Value` stands for one array [T, ...] while `forward` runs once over names and shapes; its methods
-are the operations. `Weights` are the tensors' names as attributes. Nothing here computes.
+are the operations. Nothing here computes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmpy.errors import GraphError
 from llmpy.graph.ops import OPS, Shape
+from llmpy.graph.recurrent import Recurrence, RecurrentOperations
 from llmpy.graph.rope import Rope
+from llmpy.graph.weights import Weights
 
-__all__ = ["Cache", "Graph", "Node", "Value", "Weights"]
+__all__ = ["Cache", "Graph", "Node", "Value"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class Graph:
     """Nodes in the order of computation, what sessions remember, and the node of the logits."""
 
     shapes: Mapping[str, Shape]  # of every tensor that the file has, by full name
+    n_ctx: int = 0  # tokens that a session will hold
     nodes: list[Node] = field(default_factory=list)
     caches: list[Cache] = field(default_factory=list)
+    recurrences: list[Recurrence] = field(default_factory=list)
     output: int = -1
     used: dict[str, set[str]] = field(default_factory=dict)  # tensor name -> operations reading it
 
@@ -71,6 +75,12 @@ class Graph:
         self.nodes.append(Node(op, inputs, weights, attrs, shape))
         return Value(self, len(self.nodes) - 1)
 
+    def tensor(self, name: str) -> str:
+        """This full name of a tensor, which must exist."""
+        if name not in self.shapes:
+            raise GraphError(f"tensor {name!r} is missing from the file")
+        return name
+
     def tokens(self) -> Value:
         """The token ids of the batch, ready to be embedded."""
         return Value(self, -1)
@@ -81,42 +91,8 @@ class Graph:
         return self.nodes[self.output].shape[0]
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A name in the file, or the beginning of one: `w.blk[0].attn_q` is "blk.0.attn_q".
-
-    It is true where the file has a tensor `<name>.weight`.
-    """
-
-    shapes: Mapping[str, Shape]
-    name: str = ""
-    n_blocks: int = 0
-
-    def __getattr__(self, part: str) -> Any:
-        if part.startswith("_"):
-            raise AttributeError(part)
-        if part == "blk" and not self.name:
-            return [replace(self, name=f"blk.{i}") for i in range(self.n_blocks)]
-        return replace(self, name=f"{self.name}.{part}" if self.name else part)
-
-    def __bool__(self) -> bool:
-        return f"{self.name}.weight" in self.shapes
-
-    def tensor(self, kind: str = "weight") -> str:
-        """The full name of its tensor, which must exist."""
-        full = f"{self.name}.{kind}"
-        if full not in self.shapes:
-            raise GraphError(f"tensor {full!r} is missing from the file")
-        return full
-
-    def with_bias(self) -> tuple[str, ...]:
-        """Weight and, where the file has one, bias."""
-        bias = f"{self.name}.bias"
-        return (self.tensor(), bias) if bias in self.shapes else (self.tensor(),)
-
-
 @dataclass(frozen=True, eq=False)
-class Value:
+class Value(RecurrentOperations):
     """One array [T, *shape] of the graph; its methods append operations and give their results."""
 
     graph: Graph
@@ -129,21 +105,65 @@ class Value:
 
     def embed(self, w: Weights) -> Value:
         """Row of the table for each token: [T] -> [T, n_embd]."""
-        if self.index != -1:
-            raise GraphError("embed: only the token ids of the batch can be embedded")
+        self._must_be_tokens()
         return self.graph.add("embed", (), (w.tensor(),))
 
-    def rms_norm(self, w: Weights, eps: float) -> Value:
+    def embed_position(self, w: Weights, offset: int = 0) -> Value:
+        """Row of the table for each token's position, the first of which is `offset`."""
+        self._must_be_tokens()
+        return self.graph.add("embed_position", (), (w.tensor(),), offset=offset)
+
+    def embed_row(self, w: Weights, row: int = 0) -> Value:
+        """The same row of the table for every token."""
+        self._must_be_tokens()
+        return self.graph.add("embed_row", (), (w.tensor(),), row=row)
+
+    def rms_norm(self, w: Weights | None, eps: float) -> Value:
         """Root-mean-square norm over the last axis, times the weight (Zhang & Sennrich 2019)."""
-        return self.graph.add("rms_norm", (self.index,), (w.tensor(),), eps=eps)
+        weights = () if w is None else (w.tensor(),)
+        return self.graph.add("rms_norm", (self.index,), weights, eps=eps)
+
+    def layer_norm(self, w: Weights | None, eps: float) -> Value:
+        """Norm to mean 0 and variance 1 over the last axis, times the weight, plus the bias if
+
+        the file has one (Ba et al. 2016).
+        """
+        weights = () if w is None else w.with_bias()
+        return self.graph.add("layer_norm", (self.index,), weights, eps=eps)
 
     def linear(self, w: Weights) -> Value:
         """Product with a matrix [n_out, n_in], plus its bias where the file has one."""
         return self.graph.add("linear", (self.index,), w.with_bias())
 
+    def linear_heads(self, w: Weights) -> Value:
+        """Product of each head with a matrix of its own: [T, h, n_in], w [h, n_out, n_in]."""
+        return self.graph.add("linear_heads", (self.index,), (w.tensor(),))
+
     def heads(self, n: int) -> Value:
         """The same values seen as `n` heads: [T, n * d] -> [T, n, d]."""
         return self.graph.add("heads", (self.index,), n=n)
+
+    def flat(self) -> Value:
+        """The same values seen as one vector: [T, n, d] -> [T, n * d]."""
+        return self.graph.add("flat", (self.index,))
+
+    def part(self, start: int, size: int) -> Value:
+        """`size` values of the last axis from `start` on."""
+        return self.graph.add("part", (self.index,), start=start, size=size)
+
+    def split(self, *sizes: int) -> list[Value]:
+        """The last axis cut into pieces of these sizes, which must be all of it."""
+        if sum(sizes) != self.shape[-1]:
+            raise GraphError(f"{self.shape[-1]} values cannot be split into {sizes}")
+        return [self.part(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+
+    def concat(self, other: Value) -> Value:
+        """This and the other side by side on the last axis."""
+        return self.graph.add("concat", (self.index, other.index))
+
+    def repeat(self, n: int) -> Value:
+        """Each head several times, one after another, until there are `n`."""
+        return self.graph.add("repeat", (self.index,), n=n)
 
     def rope(self, rope: Rope, factors: Weights | None = None) -> Value:
         """Rotary position embedding; `factors` [n_dims / 2] divide the frequencies (Llama 3)."""
@@ -156,34 +176,148 @@ class Value:
         self.graph.caches.append(Cache(f"cache.{len(self.graph.caches)}", result.index, self.shape))
         return result
 
-    def attend(self, k: Value, v: Value, *, scale: float | None = None, window: int = 0) -> Value:
-        """Causal attention of queries [T, n_head, d] over cached keys and values.
+    def attend(
+        self,
+        k: Value,
+        v: Value,
+        *,
+        scale: float | None = None,
+        window: int = 0,
+        causal: bool = True,
+        alibi: float = 0.0,
+        softcap: float = 0.0,
+        sinks: Weights | None = None,
+    ) -> Value:
+        """Attention of queries [T, n_head, d] over cached keys and values.
 
         Query heads share key heads in equal groups. `scale` is 1/sqrt(d) by default; a `window`
-        of n lets a token see itself and the n - 1 before it. Gives [T, n_head * d_value].
+        of n lets a token see itself and the n - 1 before it. `causal=False`: a token sees all
+        tokens of its session, or with a window those up to window // 2 away; all must be in one
+        batch. `alibi`: the largest bias of ALiBi (Press et al. 2022). `softcap`: scores become
+        softcap * tanh(score / softcap). `sinks` [n_head]: one more score for each head, of a token
+        that has no value. Gives [T, n_head * d_value].
         """
         for side in (k, v):
             if self.graph.nodes[side.index].op != "cached":
                 raise GraphError("attend: keys and values must be cached()")
-        scale = self.shape[-1] ** -0.5 if scale is None else scale
+        attrs: dict[str, Any] = {
+            "scale": self.shape[-1] ** -0.5 if scale is None else scale,
+            "window": window,
+        }
+        said = {"causal": (causal, True), "alibi": (alibi, 0.0), "softcap": (softcap, 0.0)}
+        attrs |= {name: value for name, (value, usual) in said.items() if value != usual}
+        weights = (sinks.tensor(),) if sinks is not None else ()
         inputs = (self.index, k.index, v.index)
-        return self.graph.add("attend", inputs, scale=scale, window=window)
+        return self.graph.add("attend", inputs, weights, **attrs)
 
     def silu(self) -> Value:
         """x * sigmoid(x)."""
         return self.graph.add("silu", (self.index,))
 
+    def gelu(self) -> Value:
+        """Gaussian error linear unit, by tanh (Hendrycks & Gimpel 2016)."""
+        return self.graph.add("gelu", (self.index,))
+
+    def gelu_exact(self) -> Value:
+        """Gaussian error linear unit, by erf."""
+        return self.graph.add("gelu_exact", (self.index,))
+
+    def relu(self) -> Value:
+        """The positive part."""
+        return self.graph.add("relu", (self.index,))
+
+    def sigmoid(self) -> Value:
+        """1 / (1 + exp(-x))."""
+        return self.graph.add("sigmoid", (self.index,))
+
+    def tanh(self) -> Value:
+        """Hyperbolic tangent."""
+        return self.graph.add("tanh", (self.index,))
+
+    def exp(self) -> Value:
+        """e to the power of x."""
+        return self.graph.add("exp", (self.index,))
+
+    def softplus(self) -> Value:
+        """log(1 + exp(x))."""
+        return self.graph.add("softplus", (self.index,))
+
     def scale(self, factor: float) -> Value:
-        """Each value times a constant."""
-        return self.graph.add("scale", (self.index,), factor=factor)
+        """Each value times a constant; by 1 nothing changes."""
+        return self if factor == 1.0 else self.graph.add("scale", (self.index,), factor=factor)
 
-    def mixture(self, router: Value, gate: Weights, up: Weights, down: Weights, n: int) -> Value:
-        """Mixture of gated feed-forwards: the `n` experts that `router` [T, n_expert] likes best,
+    def total(self) -> Value:
+        """The sum over the last axis: [T, ..., n] -> [T, ..., 1]."""
+        return self.graph.add("total", (self.index,))
 
-        weighted by the softmax of their scores among themselves (Mixtral, Jiang et al. 2024).
+    def clamp(self, low: float, high: float) -> Value:
+        """Each value brought between `low` and `high`."""
+        return self.graph.add("clamp", (self.index,), low=low, high=high)
+
+    def softcap(self, cap: float) -> Value:
+        """cap * tanh(x / cap): nothing beyond cap; unchanged where cap is 0."""
+        return self.scale(1.0 / cap).tanh().scale(cap) if cap else self
+
+    def plus(self, w: Weights, kind: str = "weight") -> Value:
+        """Plus a tensor of the shape of the last axes; `kind` is the end of its name."""
+        return self.graph.add("add_weight", (self.index,), (w.tensor(kind),))
+
+    def times(self, w: Weights, kind: str = "weight") -> Value:
+        """Times a tensor of the shape of the last axes; `kind` is the end of its name."""
+        return self.graph.add("mul_weight", (self.index,), (w.tensor(kind),))
+
+    def route(
+        self,
+        n_used: int,
+        *,
+        gating: str = "softmax",
+        normalize: bool = True,
+        factor: float = 1.0,
+        bias: str = "",
+        groups: tuple[int, int] = (1, 1),
+    ) -> Value:
+        """From scores [T, n_expert] to shares in the sum: 0 but for the `n_used` best experts.
+
+        Shares are softmax or sigmoid of the scores, `normalize`d to a sum of 1 or not, times
+        `factor`. The largest are chosen, after `bias` (a tensor's full name) is added for the
+        choice only; with `groups` (n, n_used) out of the best groups only, which are judged by
+        their best expert, or with a bias by the sum of the best two (DeepSeek-AI 2024).
+        "sparsemixer" is the routing of Phi-3.5-MoE.
         """
-        weights = (gate.tensor(), up.tensor(), down.tensor())
-        return self.graph.add("mixture", (self.index, router.index), weights, n_used=n)
+        weights = (self.graph.tensor(bias),) if bias else ()
+        return self.graph.add(
+            "route", (self.index,), weights, n_used=n_used, gating=gating, normalize=normalize,
+            factor=factor, n_group=groups[0], n_group_used=groups[1],
+        )  # fmt: skip
+
+    def mixture(
+        self,
+        shares: Value,
+        gate: Weights,
+        up: Weights,
+        down: Weights,
+        n_used: int,
+        activation: str = "silu",
+    ) -> Value:
+        """The `n_used` gated feed-forwards of the largest `shares` [T, n_expert], weighted by them.
+
+        See Shazeer et al. 2017. Biases are added where the file has them for all
+        three matrices.
+        """
+        weights = [part.tensor() for part in (gate, up, down)]
+        if all(f"{part.name}.bias" in self.graph.shapes for part in (gate, up, down)):
+            weights += [part.tensor("bias") for part in (gate, up, down)]
+        inputs = (self.index, shares.index)
+        return self.graph.add(
+            "mixture", inputs, tuple(weights), n_used=n_used, activation=activation
+        )
+
+    def _must_be_tokens(self) -> None:
+        if self.index != -1:
+            raise GraphError("embed: only the token ids of the batch can be embedded")
+
+    def __sub__(self, other: Value) -> Value:
+        return self + other.scale(-1.0)
 
     def __add__(self, other: Value) -> Value:
         return self.graph.add("add", (self.index, other.index))

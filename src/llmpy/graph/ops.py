@@ -1,22 +1,16 @@
 """The operation table: every operation of a graph, what it takes, and the shape it gives.
 
-Shapes are those of one token: the leading axis [T] (tokens in the batch) is left out, and nothing
-else is ever unknown. `backends/reference.py` is the definition of each operation.
+`shapes.py` has the rules for shapes, `backends/reference_ops.py` the definition of each operation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
-from typing import Any
 
-from llmpy.errors import GraphError
+from llmpy.graph import shapes
+from llmpy.graph.shapes import Rule, Shape
 
-__all__ = ["OPS", "Operation", "Shape"]
-
-Shape = tuple[int, ...]
-Rule = Callable[[Sequence[Shape], Sequence[Shape], Mapping[str, Any]], Shape]
+__all__ = ["ELEMENTWISE", "OPS", "Operation", "Shape"]
 
 
 @dataclass(frozen=True)
@@ -33,105 +27,58 @@ class Operation:
     meaning: str
 
 
-def _need(condition: bool, message: str) -> None:
-    if not condition:
-        raise GraphError(message)
-
-
-def _embed(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    _need(len(w[0]) == 2, f"expected a matrix [n_vocab, n_embd], found shape {w[0]}")
-    return (w[0][1],)
-
-
-def _norm(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    for shape in w:
-        _need(shape == x[0][-1:], f"expected shape {x[0][-1:]}, found {shape}")
-    return x[0]
-
-
-def _linear(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    _need(len(x[0]) == 1, f"a vector a token is needed, not {x[0]}")
-    _need(
-        len(w[0]) == 2 and w[0][1] == x[0][0],
-        f"expected shape (n_out, {x[0][0]}), found {w[0]}",
-    )
-    if len(w) > 1:
-        _need(w[1] == w[0][:1], f"bias: expected shape {w[0][:1]}, found {w[1]}")
-    return (w[0][0],)
-
-
-def _heads(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    n, width = a["n"], prod(x[0])
-    _need(n > 0 and width % n == 0, f"{width} values cannot be split into {n} heads")
-    return (n, width // n)
-
-
-def _rope(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    n = a["rope"].n_dims
-    _need(len(x[0]) == 2, f"heads are needed, not {x[0]}")
-    _need(
-        0 < n <= x[0][1] and n % 2 == 0,
-        f"{n} rotated dimensions do not fit heads of {x[0][1]}",
-    )
-    for shape in w:
-        _need(shape == (n // 2,), f"rope factors: expected shape {(n // 2,)}, found {shape}")
-    return x[0]
-
-
-def _same(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    _need(all(s == x[0] for s in x), f"shapes differ: {' and '.join(map(str, x))}")
-    return x[0]
-
-
-def _attend(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    q, k, v = x
-    for shape in x:
-        _need(len(shape) == 2, f"heads are needed, not {shape}")
-    _need(q[1] == k[1], f"queries of {q[1]} values cannot meet keys of {k[1]}")
-    _need(k[0] == v[0], f"{k[0]} key heads but {v[0]} value heads")
-    _need(q[0] % k[0] == 0, f"{q[0]} query heads cannot share {k[0]} key heads")
-    return (q[0] * v[1],)
-
-
-def _mixture(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    for shape in x:
-        _need(len(shape) == 1, f"a vector a token is needed, not {shape}")
-    (n_embd,), (n_expert,) = x
-    gate, up, down = w
-    _need(
-        1 <= a["n_used"] <= n_expert,
-        f"expected 1 to {n_expert} experts used a token, found {a['n_used']}",
-    )
-    _need(len(gate) == 3, f"experts: expected (n_expert, n_ff, n_embd), found {gate}")
-    n_ff = gate[1]
-    _need(
-        gate == up == (n_expert, n_ff, n_embd) and down == (n_expert, n_embd, n_ff),
-        f"experts: expected ({n_expert}, n_ff, {n_embd}), the same, and ({n_expert}, {n_embd}, "
-        f"n_ff), found {gate}, {up} and {down}",
-    )
-    return (n_embd,)
-
+ELEMENTWISE = {
+    "silu": "y = x / (1 + exp(-x))",
+    "gelu": "y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
+    "gelu_exact": "y = x / 2 (1 + erf(x / sqrt(2)))",
+    "relu": "y = max(x, 0)",
+    "sigmoid": "y = 1 / (1 + exp(-x))",
+    "tanh": "y = tanh(x)",
+    "exp": "y = exp(x)",
+    "softplus": "y = log(1 + exp(x))",
+}
+"""Functions of one number, by operation."""
 
 OPS: dict[str, Operation] = {
     op.name: op
     for op in [
-        Operation("embed", 0, _embed, "y[t] = w[token[t]]"),
-        Operation("rms_norm", 1, _norm, "y = x / sqrt(mean(x^2) + eps) * w"),
-        Operation("linear", 1, _linear, "y[t,o] = sum_i x[t,i] w[o,i] (+ b[o])"),
-        Operation("heads", 1, _heads, "y = x, seen as [n heads, values a head]"),
-        Operation("rope", 1, _rope, "pairs of values turned by position times frequency"),
-        Operation("cached", 1, _same, "x of this token and of all before it in its session"),
-        Operation("attend", 3, _attend, "y = softmax(scale q k^T, causal, in the window) v"),
-        Operation("add", 2, _same, "y = a + b"),
-        Operation("mul", 2, _same, "y = a * b"),
-        Operation("scale", 1, _same, "y = factor * x"),
-        Operation("silu", 1, _same, "y = x / (1 + exp(-x))"),
+        Operation("embed", 0, shapes.embed, "y[t] = w[token[t]]"),
+        Operation("embed_position", 0, shapes.embed, "y[t] = w[position[t] + offset]"),
+        Operation("embed_row", 0, shapes.embed_row, "y[t] = w[row]"),
+        Operation("rms_norm", 1, shapes.with_weights, "y = x / sqrt(mean(x^2) + eps) (* w)"),
+        Operation(
+            "layer_norm", 1, shapes.with_weights, "y = (x - mean) / sqrt(variance + eps) (* w + b)"
+        ),
+        Operation("linear", 1, shapes.linear, "y[t,o] = sum_i x[t,i] w[o,i] (+ b[o])"),
+        Operation("linear_heads", 1, shapes.linear_heads, "y[t,h,o] = sum_i x[t,h,i] w[h,o,i]"),
+        Operation("heads", 1, shapes.heads, "y = x, seen as [n heads, values a head]"),
+        Operation("flat", 1, shapes.flat, "y = x, seen as one vector"),
+        Operation("part", 1, shapes.part, "y = x[..., start : start + size]"),
+        Operation("concat", 2, shapes.concat, "y = a and b side by side on the last axis"),
+        Operation("repeat", 1, shapes.repeat, "each head of x n / n_head times, one after another"),
+        Operation("rope", 1, shapes.rope, "pairs of values turned by position times frequency"),
+        Operation("cached", 1, shapes.same, "x of this token and of all before it in its session"),
+        Operation("attend", 3, shapes.attend, "y = softmax(scale q k^T, causal, in the window) v"),
+        Operation("previous", 1, shapes.same, "y[t] = x[t - 1]"),
+        Operation("conv", 1, shapes.conv, "y[t,i] = sum_j x[t - width + 1 + j, i] w[i,j] (+ b[i])"),
+        Operation("scan", 4, shapes.scan, "S = exp(dt a) S + dt x b^T, y = S c + d x"),
+        Operation("delta_rule", 6, shapes.delta_rule, "S = S diag(w) + (S a) b^T + v k^T, y = S x"),
+        Operation("wkv4", 2, shapes.wkv4, "y = mean of values v, weighted by exp of decaying keys"),
+        Operation("add", 2, shapes.same, "y = a + b"),
+        Operation("mul", 2, shapes.product, "y = a * b"),
+        Operation("add_weight", 1, shapes.with_tensor, "y = x + w"),
+        Operation("mul_weight", 1, shapes.with_tensor, "y = x * w"),
+        Operation("scale", 1, shapes.same, "y = factor * x"),
+        Operation("total", 1, shapes.total, "y = sum_i x[..., i], as one value"),
+        Operation("clamp", 1, shapes.same, "y = min(max(x, low), high)"),
+        *(Operation(name, 1, shapes.same, meaning) for name, meaning in ELEMENTWISE.items()),
+        Operation("route", 1, shapes.route, "p[e] of the n_used best experts e, 0 of the others"),
         Operation(
             "mixture",
             2,
-            _mixture,
-            "y = sum over the n_used best e of p_e down_e(silu(gate_e x) * up_e x)",
+            shapes.mixture,
+            "y = sum over the n_used largest p_e of p_e down_e(act(gate_e x) * up_e x)",
         ),
-        Operation("wanted", 1, _same, "the rows of x whose logits are asked for"),
+        Operation("wanted", 1, shapes.same, "the rows of x whose logits are asked for"),
     ]
 }

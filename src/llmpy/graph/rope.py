@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from llmpy.errors import GraphError
 
-__all__ = ["Rope"]
+__all__ = ["Rope", "alibi_slopes"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Rope:
     neighbours 2i and 2i+1 are a pair. `scaling` is "none", "linear" or "yarn", stretching the
     context by `factor`; YaRN needs the `original_context` it stretches. The turned values are
     multiplied by `attention_factor` and YaRN's `temperature`, by default 1 + 0.1 ln(factor).
+    `growth`: and by 1 + growth ln(1 + floor(position / growth_every)) (Llama 4, Ministral 3).
+    `truncate`: the pairs between which YaRN stretches more and more are whole numbers.
     """
 
     n_dims: int
@@ -37,6 +39,9 @@ class Rope:
     temperature: float | None = None
     beta_fast: float = 32.0
     beta_slow: float = 1.0
+    truncate: bool = True
+    growth: float = 0.0
+    growth_every: int = 0
 
     def __post_init__(self) -> None:
         if self.scaling not in ("none", "linear", "yarn"):
@@ -44,6 +49,10 @@ class Rope:
         if not (self.base > 0 and self.factor > 0):
             raise GraphError(
                 f"rope: expected a positive base and factor, found {self.base} and {self.factor}"
+            )
+        if self.growth and not self.growth_every > 0:
+            raise GraphError(
+                f"rope: growth needs a positive number of tokens, found {self.growth_every}"
             )
         if self.scaling == "yarn" and not (self.original_context > 0 and self.base > 1):
             raise GraphError(
@@ -60,8 +69,9 @@ class Rope:
         stretched = plain / self.factor
         if self.scaling == "linear":
             return stretched
-        low = math.floor(self._pair_that_turns(self.beta_fast))
-        high = math.ceil(self._pair_that_turns(self.beta_slow))
+        low, high = (self._pair_that_turns(beta) for beta in (self.beta_fast, self.beta_slow))
+        if self.truncate:
+            low, high = math.floor(low), math.ceil(high)
         low, high = max(low, 0), min(high, self.n_dims - 1)
         ramp = 1.0 - np.clip((i - low) / max(0.001, high - low), 0.0, 1.0)
         return stretched * (1.0 - ramp) + plain * ramp
@@ -77,3 +87,15 @@ class Rope:
         """The (fractional) pair that makes so many full turns within the original context."""
         turns = self.original_context / (rotations * 2.0 * math.pi)
         return self.n_dims * math.log(turns) / (2.0 * math.log(self.base))
+
+
+def alibi_slopes(n_head: int, largest: float) -> NDArray[np.float64]:
+    """What a head's scores lose for each token of distance (Press et al. 2022): float64 [n_head].
+
+    Powers of 2 from -largest / n to -largest for n heads, the power of two below or at `n_head`;
+    the heads beyond that take the odd ones of the finer series.
+    """
+    n = 1 << (n_head.bit_length() - 1)
+    exponents = [-largest * (i + 1) / n for i in range(n)]
+    exponents += [-largest * (2 * i + 1) / (2 * n) for i in range(n_head - n)]
+    return np.exp2(np.array(exponents, np.float64))

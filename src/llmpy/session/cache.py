@@ -1,7 +1,7 @@
-"""The memory of a session: pages of keys and values, shared where sessions share a past.
+"""The memory of a session: pages of keys and values, and what recurrent layers remember.
 
-A page is copied only when it is written while another session holds it too. Pages let go are kept
-by the pool of their model for the next session.
+Sessions with a common past share both: a page is copied only when it is written while another
+session holds it too. Pages let go are kept by the pool of their model for the next session.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class PagePool:
         self._plan = plan
         self._free: list[Page] = []
         self._kept = max(1, KEPT_BYTES // max(1, plan.page_bytes))
+        self.has_pages = plan.page_bytes > 0
+        self.is_recurrent = plan.recurrent_bytes > 0
         self.lock = threading.RLock()  # a session may be collected inside
         self.in_use = 0
 
@@ -64,6 +66,21 @@ class PagePool:
                 if len(self._free) < self._kept:
                     self._free.append(page)
 
+    def own_recurrent(self, memory: Page | None) -> Page:
+        """`memory` if only the caller holds it, a copy if others do, a new one in place of None."""
+        if memory is None:
+            return self._plan.new_recurrent()
+        if memory.refs == 1:
+            return memory
+        copy = self._plan.copy_recurrent(memory)
+        self.give_recurrent(memory)
+        return copy
+
+    def give_recurrent(self, memory: Page) -> None:
+        """One holder less."""
+        with self.lock:
+            memory.refs -= 1
+
     def clear(self) -> None:
         """Let go of the free pages."""
         with self.lock:
@@ -72,15 +89,62 @@ class PagePool:
 
 
 class PagedState:
-    """A session's pages in order, and their addresses in one array for native code."""
+    """A session's pages in order, and their addresses in one array for native code.
+
+    Recurrent memory belongs to one number of tokens read: it goes on from there, or starts again.
+    """
 
     def __init__(self, pool: PagePool, n_ctx: int) -> None:
         self._pool = pool
         self.pages: list[Page] = []
         self.addresses: NDArray[np.uint64] = np.zeros(-(-n_ctx // PAGE_TOKENS), np.uint64)
+        self.recurrent: Page | None = None
+        self._n_read = 0  # by the recurrent memory; -1 while a step changes it
 
     def prepare(self, start: int, end: int) -> None:
-        """Make positions `start` to `end` (exclusive) writable: own pages, and enough of them."""
+        """Make positions `start` to `end` (exclusive) writable: own memory, and enough of it.
+
+        Once the step is done, `done(end)` must follow.
+        """
+        if self._pool.has_pages:
+            self._prepare_pages(start, end)
+        if self._pool.is_recurrent:
+            assert self._n_read == start, "recurrent memory cannot go on from here"
+            self.recurrent = self._pool.own_recurrent(self.recurrent)
+            self._n_read = -1
+
+    def done(self, end: int) -> None:
+        """The step that `prepare` was called for has run, and all before `end` is read."""
+        self._n_read = end
+
+    def keep(self, n_tokens: int) -> int:
+        """Let go of all memory behind the first `n_tokens`.
+
+        Returns how many of them need not be read again: all, or none where recurrent memory has
+        read more, or a step failed.
+        """
+        if self._pool.is_recurrent and self._n_read != n_tokens:
+            self._n_read, n_tokens = 0, 0
+            memory, self.recurrent = self.recurrent, None
+            if memory is not None:
+                self._pool.give_recurrent(memory)
+        n = -(-n_tokens // PAGE_TOKENS)
+        while len(self.pages) > n:
+            self._pool.give(self.pages.pop())
+            self.addresses[len(self.pages)] = 0
+        return n_tokens
+
+    def fork(self) -> PagedState:
+        """The same past for another session: memory is shared until one of them writes."""
+        other = PagedState.__new__(PagedState)
+        other._pool = self._pool
+        other.pages = [self._pool.share(page) for page in self.pages]
+        other.addresses = self.addresses.copy()
+        other.recurrent = self.recurrent and self._pool.share(self.recurrent)
+        other._n_read = self._n_read
+        return other
+
+    def _prepare_pages(self, start: int, end: int) -> None:
         for i in range(start // PAGE_TOKENS, -(-end // PAGE_TOKENS)):
             if i < len(self.pages):
                 page = self.pages[i] = self._pool.own(self.pages[i])
@@ -88,18 +152,3 @@ class PagedState:
                 page = self._pool.take()
                 self.pages.append(page)
             self.addresses[i] = page.address
-
-    def keep(self, n_tokens: int) -> None:
-        """Let go of all pages behind the first `n_tokens`."""
-        n = -(-n_tokens // PAGE_TOKENS)
-        while len(self.pages) > n:
-            self._pool.give(self.pages.pop())
-            self.addresses[len(self.pages)] = 0
-
-    def fork(self) -> PagedState:
-        """The same past for another session: pages are shared until one of them writes."""
-        other = PagedState.__new__(PagedState)
-        other._pool = self._pool
-        other.pages = [self._pool.share(page) for page in self.pages]
-        other.addresses = self.addresses.copy()
-        return other

@@ -156,13 +156,16 @@ class Session:
     # Going back, branching, ending
 
     def rewind(self, n_tokens: int) -> None:
-        """Forget everything after the first `n_tokens` tokens."""
+        """Forget everything after the first `n_tokens` tokens.
+
+        Recurrent memory cannot be cut: such a model reads the rest once more before it goes on.
+        """
         if not 0 <= n_tokens <= len(self):
             raise ValueError(f"rewind: expected 0 to {len(self)} tokens, found {n_tokens}")
         with self._model._lock:
-            self._open_state().keep(n_tokens)
+            state = self._open_state()
             self._history.cut(n_tokens)
-            self._seen = min(self._seen, n_tokens)
+            self._seen = state.keep(min(self._seen, n_tokens))
             self._said_by_user = min(self._said_by_user, n_tokens)
         self._decoder = self._new_decoder()
 
@@ -256,6 +259,7 @@ class Session:
     def _read(self, end: int, *, wanted: bool) -> NDArray[np.float32] | None:
         """Let the model read tokens[seen:end]; the logits of the last one, if wanted."""
         model, state = self._model, self._open_state()
+        self._seen = state.keep(self._seen)  # 0 if recurrent memory cannot go on from there
         logits = None
         clock = "prompt" if self._seen < self._said_by_user else "generate"
         begin = time.perf_counter()
@@ -270,6 +274,7 @@ class Session:
                 model._positions[n - 1 : n] if wanted and stop == end else model._zeros[:0],
             )
             logits = model._plan.run(batch, [state])
+            state.done(stop)
             self._seen = stop
         self._clock[clock] += time.perf_counter() - begin
         return logits if wanted else None

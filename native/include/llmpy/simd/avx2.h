@@ -187,6 +187,14 @@ LLMPY_INLINE U8x64 shift_left(U8x64 x) {
     if constexpr (n == 0) return x;
     return {_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)};
 }
+// The same sixteen bytes four times, a table; and its entry for each byte, which must be below 16.
+LLMPY_INLINE U8x64 load_table(const uint8_t* p) {
+    const __m256i both = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return {both, both};
+}
+LLMPY_INLINE U8x64 look_up(U8x64 table, U8x64 at) {
+    return {_mm256_shuffle_epi8(table.a, at.a), _mm256_shuffle_epi8(table.b, at.b)};
+}
 // Byte i of each lane as a number from 0 to 255.
 template <int i>
 LLMPY_INLINE I32x16 byte_of_lane(U8x64 x) {

@@ -153,6 +153,11 @@ LLMPY_INLINE U8x64 shift_left(U8x64 a) {
     if constexpr (n == 0) return a;
     return {_mm512_slli_epi32(a.v, n)};
 }
+// The same sixteen bytes four times, a table; and its entry for each byte, which must be below 16.
+LLMPY_INLINE U8x64 load_table(const uint8_t* p) {
+    return {_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+LLMPY_INLINE U8x64 look_up(U8x64 table, U8x64 at) { return {_mm512_shuffle_epi8(table.v, at.v)}; }
 // Byte i of each lane as a number from 0 to 255.
 template <int i>
 LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {

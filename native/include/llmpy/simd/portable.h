@@ -192,6 +192,18 @@ template <int n>
 LLMPY_INLINE U8x64 shift_left(U8x64 a) {
     return LLMPY_PARTS(U8x64, a.v[i] << n);
 }
+// The same sixteen bytes four times, a table; and its entry for each byte, which must be below 16.
+LLMPY_INLINE U8x64 load_table(const uint8_t* p) {
+    const Word4 sixteen = read<Word4>(p);
+    return LLMPY_PARTS(U8x64, sixteen);
+}
+LLMPY_NOINLINE U8x64 look_up(const U8x64& table, const U8x64& at) {
+    const uint8_t* t = reinterpret_cast<const uint8_t*>(&table);
+    const uint8_t* from = reinterpret_cast<const uint8_t*>(&at);
+    uint8_t out[64];
+    for (int i = 0; i < 64; ++i) out[i] = t[from[i] & 15];
+    return read<U8x64>(out);
+}
 // Byte n of each lane as a number from 0 to 255.
 template <int n>
 LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {

@@ -1,0 +1,120 @@
+// quantize: sizes of blocks, and the work of a tensor in chunks that threads can take. See quantize.h.
+
+#include "llmpy/quantize.h"
+
+#include <math.h>
+
+#include "llmpy/ops.h"
+#include "llmpy/pool.h"
+
+namespace llmpy {
+namespace {
+
+// Level `number`, or the best that runs here where that is negative.
+const Level* chosen_level(int32_t number) {
+    if (number >= 0) return level_of(number);
+    const Level* best = level_of(0);
+    for (int32_t i = 1; level_of(i) != nullptr; ++i) {
+        if (level_runs_here(i)) best = level_of(i);
+    }
+    return best;
+}
+
+}  // namespace
+
+int64_t quantize_width(StorageType type) {
+    switch (type) {
+        case storage_f32:
+        case storage_f16:
+        case storage_bf16:
+        case storage_q4_0:
+        case storage_q4_1:
+        case storage_q5_0:
+        case storage_q5_1:
+        case storage_q8_0:
+        case storage_iq4_nl:
+        case storage_mxfp4:
+            return 32;
+        case storage_q2_k:
+        case storage_q3_k:
+        case storage_q4_k:
+        case storage_q5_k:
+        case storage_q6_k:
+        case storage_iq4_xs:
+            return 256;
+    }
+    return 0;
+}
+
+int64_t quantize_bytes(StorageType type) {
+    switch (type) {
+        case storage_f32:
+            return 128;
+        case storage_f16:
+        case storage_bf16:
+            return 64;
+        case storage_q4_0:
+        case storage_iq4_nl:
+            return 18;
+        case storage_q4_1:
+            return 20;
+        case storage_q5_0:
+            return 22;
+        case storage_q5_1:
+            return 24;
+        case storage_q8_0:
+            return 34;
+        case storage_mxfp4:
+            return 17;
+        case storage_q2_k:
+            return 84;
+        case storage_q3_k:
+            return 110;
+        case storage_q4_k:
+            return 144;
+        case storage_q5_k:
+            return 176;
+        case storage_q6_k:
+            return 210;
+        case storage_iq4_xs:
+            return 136;
+    }
+    return 0;
+}
+
+int floor_of_log2(float x) {
+    if (!(x > 0.0f)) return -1000;
+    return x > 3.4e38f ? 127 : static_cast<int>(floorf(static_cast<float>(log2(static_cast<double>(x)))));
+}
+
+}  // namespace llmpy
+
+using namespace llmpy;
+
+extern "C" {
+
+int32_t llmpy_quantize(int32_t level, int32_t source, int32_t target, const void* values, int64_t n_values,
+                       int64_t columns, const float* weights, void* out, double* sums, int32_t threads) {
+    const QuantizeCall call = {static_cast<StorageType>(source), static_cast<StorageType>(target), values, weights,
+                               columns, static_cast<uint8_t*>(out)};
+    const int64_t width = quantize_width(call.target);
+    const bool readable = source == storage_f32 || source == storage_f16 || source == storage_bf16;
+    if (width == 0 || !readable || n_values < 0 || columns < 1 || columns % width != 0 || n_values % columns != 0) {
+        return 1;
+    }
+    constexpr int64_t chunk_values = 65536;
+    const int64_t blocks = n_values / width, step = chunk_values / width;
+    const int64_t chunks = (blocks + step - 1) / step;
+    if (chunks > INT32_MAX) return 1;
+    const QuantizeKernel kernel = chosen_level(level)->quantize;
+    if (threads > 1) take_turn();
+    parallel(threads, static_cast<int32_t>(chunks), [&](int32_t chunk, int32_t) {
+        const int64_t begin = chunk * step, end = begin + step < blocks ? begin + step : blocks;
+        const QuantizeSums found = kernel(call, begin, end);
+        sums[2 * chunk] = found.lost;
+        sums[2 * chunk + 1] = found.squares;
+    });
+    if (threads > 1) end_turn();
+    return 0;
+}
+}

@@ -1,0 +1,87 @@
+"""Lowering of rotary embeddings and attention: which tables there are, and what a page holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.cpu_emitted import Emitted
+from llmpy.backends.cpu_native import NO_PLACE, Kind
+from llmpy.backends.cpu_program import Op
+from llmpy.errors import BackendError
+from llmpy.graph import Graph, Node
+from llmpy.graph.rope import alibi_slopes
+
+__all__ = ["ATTENTION", "page_layout"]
+
+_ALIGNMENT = 64
+
+
+def page_layout(graph: Graph, value_bytes: int) -> tuple[dict[int, int], dict[int, int], int]:
+    """Where each cache begins in a page as keys and as values, in bytes, and the size of a page."""
+    keys: dict[int, int] = {}
+    values: dict[int, int] = {}
+    end = 0
+    for node in graph.nodes:
+        if node.op != "attend":
+            continue
+        for cache, places in zip(_caches(graph, node), (keys, values), strict=True):
+            if cache not in places:
+                places[cache] = end
+                size = prod(graph.caches[cache].shape) * PAGE_TOKENS * value_bytes
+                end += -(-size // _ALIGNMENT) * _ALIGNMENT
+    return keys, values, end
+
+
+def rope(work: Emitted, i: int, node: Node) -> None:
+    """By a table of cosines and sines, shared by all that turn alike."""
+    x, (heads, width), spec = work.of(node.inputs[0]), node.shape, node.attrs["rope"]
+    factors = node.weights[0] if node.weights else ""
+    key = (spec, factors, work.tensors[factors] if factors else None)
+    if key[:2] not in [known[:2] for known in work.ropes]:
+        work.ropes.append(key)
+    table = [known[:2] for known in work.ropes].index(key[:2])
+    n = (heads, width, spec.n_dims // 2, int(spec.neox), table)
+    work.emit(i, Op(Kind.ROPE, node.rows, x, n=n, in_place=(x,)))
+
+
+def cached(work: Emitted, _: int, node: Node) -> None:
+    """Rows to the pages."""
+    if len(node.shape) != 2:
+        raise BackendError(f"the cpu backend cannot cache arrays of shape {node.shape}")
+    keys, values, _size = page_layout(work.graph, work.cache_bytes)
+    cache = node.attrs["index"]
+    places = (keys.get(cache, NO_PLACE), values.get(cache, NO_PLACE))
+    x = work.of(node.inputs[0])
+    work.ops.append(Op(Kind.CACHED, node.rows, x, n=(*node.shape, *places)))
+
+
+def attend(work: Emitted, i: int, node: Node) -> None:
+    """Over the pages."""
+    q, k, v = (work.graph.nodes[j] for j in node.inputs)
+    (n_head, d_key), n_kv, a = q.shape, k.shape[0], node.attrs
+    keys, values, _size = page_layout(work.graph, work.cache_bytes)
+    key, value = _caches(work.graph, node)
+    n = (
+        *(n_head, n_kv, d_key, v.shape[1], keys[key], values[value], a["window"]),
+        int(a.get("causal", True)),
+    )
+    alibi = a.get("alibi", 0.0)
+    slopes = work.constant(alibi_slopes(n_head, alibi)) if alibi else 0
+    sinks = work.floats(node.weights[0]) if node.weights else 0
+    f = (a["scale"], a.get("softcap", 0.0))
+    x = work.of(node.inputs[0])
+    work.emit(i, Op(Kind.ATTEND, node.rows, x, n=n, f=f, w=(slopes, sinks)))
+
+
+def _caches(graph: Graph, node: Node) -> tuple[int, int]:
+    k, v = (graph.nodes[i].attrs["index"] for i in node.inputs[1:])
+    return k, v
+
+
+ATTENTION: dict[str, Callable[[Emitted, int, Node], None]] = {
+    "rope": rope,
+    "cached": cached,
+    "attend": attend,
+}

@@ -1,0 +1,57 @@
+"""Lowering of the operations that have a memory, and where that lies for each session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from llmpy.backends.cpu_emitted import Emitted
+from llmpy.backends.cpu_native import Kind
+from llmpy.backends.cpu_program import Op
+from llmpy.graph import Graph, Node, Recurrence
+
+__all__ = ["RECURRENT", "memory_layout"]
+
+_ALIGNMENT = 64
+
+
+def memory_layout(graph: Graph) -> tuple[list[tuple[int, Recurrence]], int]:
+    """The place of each recurrence in the memory of a session, in bytes; and the size of it all."""
+    places, end = [], 0
+    for recurrence in graph.recurrences:
+        places.append((end, recurrence))
+        end += -(-4 * prod(recurrence.shape) // _ALIGNMENT) * _ALIGNMENT
+    return places, end
+
+
+def recurrent(work: Emitted, i: int, node: Node) -> None:
+    """Any of them."""
+    x = [work.of(j) for j in node.inputs]
+    work.emit(i, _operation(work.graph, node, x, [work.floats(name) for name in node.weights]))
+
+
+def _operation(graph: Graph, node: Node, x: list[int], w: list[int]) -> Op:
+    """The native operation of a node; `x` are the values it reads, `w` addresses of its weights."""
+    layout, first = memory_layout(graph)[0], node.attrs["state"]
+    shapes = [graph.nodes[i].shape for i in node.inputs]
+    memory, width = layout[first][0], prod(node.shape)
+    if node.op == "previous":
+        return Op(Kind.PREVIOUS, node.rows, x[0], n=(width, memory))
+    if node.op == "conv":
+        n_tokens = graph.shapes[node.weights[0]][-1]
+        return Op(Kind.CONV, node.rows, x[0], n=(width, n_tokens, memory), w=tuple(w))
+    if node.op == "scan":
+        n_groups, n_state = shapes[2]
+        n = (*node.shape, n_state, n_groups, graph.shapes[node.weights[0]][-1], memory)
+        return Op(Kind.SCAN, node.rows, x[0], x[1], n=n, w=tuple(w), also=tuple(x[2:]))
+    if node.op == "delta_rule":
+        n = (*node.shape, shapes[0][1], shapes[1][1], memory)
+        return Op(Kind.DELTA_RULE, node.rows, x[0], x[1], n=n, also=tuple(x[2:]))
+    assert node.op == "wkv4"
+    n = (width, *(place for place, _ in layout[first : first + 3]))
+    return Op(Kind.WKV4, node.rows, x[0], x[1], n=n, w=tuple(w))
+
+
+RECURRENT: dict[str, Callable[[Emitted, int, Node], None]] = dict.fromkeys(
+    ("previous", "conv", "scan", "delta_rule", "wkv4"), recurrent
+)

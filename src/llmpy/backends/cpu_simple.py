@@ -1,0 +1,157 @@
+"""Lowering of rows of tables, norms, elementwise operations, copies and routing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from llmpy.backends.cpu_emitted import Emitted
+from llmpy.backends.cpu_native import FUNCTIONS, MOST_EXPERTS, Kind
+from llmpy.backends.cpu_program import Op
+from llmpy.errors import BackendError
+from llmpy.graph import ELEMENTWISE, Node
+from llmpy.graph.shapes import GATINGS
+
+__all__ = ["SIMPLE"]
+
+
+def embed(work: Emitted, i: int, node: Node) -> None:
+    """A row by token, by position, or always the same."""
+    t = work.tensors[node.weights[0]]
+    assert t.rows is not None
+    width = t.shape[-1]
+    of_which, first = {
+        "embed": (0, 0),
+        "embed_position": (1, node.attrs.get("offset", 0)),
+        "embed_row": (2, node.attrs.get("row", 0)),
+    }[node.op]
+    if first < 0:
+        raise BackendError(f"{node.op} of {node.weights[0]!r}: there is no row {first}")
+    n = (t.dtype.id, width, t.dtype.row_bytes(width), of_which, first)
+    work.emit(i, Op(Kind.EMBED, node.rows, n=n, w=(t.rows.ctypes.data,)))
+
+
+def norm(work: Emitted, i: int, node: Node) -> None:
+    """Of vectors, by weights for all or for each of a row, or without any."""
+    x, vectors = work.of(node.inputs[0]), prod(node.shape[:-1])
+    width = node.shape[-1]
+    n_weights = prod(work.graph.shapes[node.weights[0]]) // width if node.weights else 0
+    n = (width, vectors, n_weights, int(node.op == "layer_norm"))
+    w = tuple(work.floats(name) for name in node.weights)
+    work.emit(i, Op(Kind.NORM, node.rows, x, n=n, f=(node.attrs["eps"],), w=w, in_place=(x,)))
+
+
+def nothing(work: Emitted, i: int, node: Node) -> None:
+    """Rows lie as they did."""
+
+
+def copy(work: Emitted, i: int, node: Node) -> None:
+    """Parts of vectors, side by side or several times."""
+    (x, x2), shape = work.inputs(node), [work.graph.nodes[j].shape for j in node.inputs]
+    width, size = shape[0][-1], node.shape[-1]
+    start, more, times = 0, 0, 1
+    if node.op == "part":
+        start = node.attrs["start"]
+    elif node.op == "concat":
+        size, more = width, shape[1][-1]
+    else:
+        times = node.shape[0] // shape[0][0]
+    n = (prod(node.shape[:-1]), width, start, size, more, times)
+    work.emit(i, Op(Kind.COPY, node.rows, x, x2, n=n))
+
+
+def function(work: Emitted, i: int, node: Node) -> None:
+    """A function of each value, unless it is a gate's."""
+    if not is_gate(work, i):
+        work.map(i, Kind.FUNCTION, FUNCTIONS.index(node.op))
+
+
+def is_gate(work: Emitted, i: int) -> bool:
+    """Whether a function is only there to be multiplied with something else."""
+    node = work.graph.nodes[i]
+    mul = work.only_reader(i, "mul")
+    if node.op not in ELEMENTWISE or mul is None:
+        return False
+    a, b = (work.origin(j) for j in mul.inputs)
+    if a == b or len({prod(work.graph.nodes[j].shape) for j in (a, b)}) > 1:
+        return False
+    return not (i == b and is_gate(work, a))
+
+
+def mul(work: Emitted, i: int, node: Node) -> None:
+    """A product value by value, or by one value for each vector."""
+    for gate, other in (node.inputs, node.inputs[::-1]):
+        if is_gate(work, work.origin(gate)):
+            act = work.graph.nodes[work.origin(gate)]
+            a, b, n = work.of(act.inputs[0]), work.of(other), prod(node.shape)
+            n_f = (n, FUNCTIONS.index(act.op))
+            work.emit(i, Op(Kind.GATE, node.rows, a, b, n=n_f, in_place=(a, b)))
+            return
+    if work.graph.nodes[node.inputs[1]].shape == node.shape:
+        work.map(i, Kind.MUL)
+        return
+    a, b = work.inputs(node)
+    n_each = (node.shape[-1], prod(node.shape[:-1]))
+    work.emit(i, Op(Kind.MUL_EACH, node.rows, a, b, n=n_each, in_place=(a,)))
+
+
+def with_weight(work: Emitted, i: int, node: Node) -> None:
+    """A sum or product with a tensor of the last axes."""
+    x, width = work.of(node.inputs[0]), prod(work.graph.shapes[node.weights[0]])
+    kind = Kind.ADD_WEIGHT if node.op == "add_weight" else Kind.MUL_WEIGHT
+    n = (width, prod(node.shape) // width)
+    w = (work.floats(node.weights[0]),)
+    work.emit(i, Op(kind, node.rows, x, n=n, w=w, in_place=(x,)))
+
+
+def total(work: Emitted, i: int, node: Node) -> None:
+    """Of each vector."""
+    shape = work.graph.nodes[node.inputs[0]].shape
+    n = (shape[-1], prod(shape[:-1]))
+    work.emit(i, Op(Kind.TOTAL, node.rows, work.of(node.inputs[0]), n=n))
+
+
+def scale(work: Emitted, i: int, node: Node) -> None:
+    """By a constant."""
+    work.map(i, Kind.SCALE, f=(node.attrs["factor"],))
+
+
+def clamp(work: Emitted, i: int, node: Node) -> None:
+    """Between two constants."""
+    work.map(i, Kind.CLAMP, f=(node.attrs["low"], node.attrs["high"]))
+
+
+def route(work: Emitted, i: int, node: Node) -> None:
+    """Shares of experts."""
+    x, a, (n_expert,) = work.of(node.inputs[0]), node.attrs, node.shape
+    if n_expert > MOST_EXPERTS:
+        raise BackendError(f"the cpu backend: {n_expert} experts, of {MOST_EXPERTS} at most")
+    n = (
+        *(n_expert, a["n_used"], GATINGS.index(a["gating"]), int(a["normalize"])),
+        *(a["n_group"], a["n_group_used"]),
+    )
+    bias = work.floats(node.weights[0]) if node.weights else 0
+    op = Op(Kind.ROUTE, node.rows, x, n=n, f=(a["factor"],), w=(bias,), in_place=(x,))
+    work.emit(i, op)
+
+
+def wanted(work: Emitted, i: int, node: Node) -> None:
+    """The rows whose logits are asked for."""
+    x = work.of(node.inputs[0])
+    work.emit(i, Op(Kind.WANTED, "wanted", x, n=(prod(node.shape),)))
+
+
+SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
+    **dict.fromkeys(("embed", "embed_position", "embed_row"), embed),
+    **dict.fromkeys(("rms_norm", "layer_norm"), norm),
+    **dict.fromkeys(("heads", "flat"), nothing),
+    **dict.fromkeys(("part", "concat", "repeat"), copy),
+    **dict.fromkeys(ELEMENTWISE, function),
+    **dict.fromkeys(("add_weight", "mul_weight"), with_weight),
+    "mul": mul,
+    "total": total,
+    "scale": scale,
+    "clamp": clamp,
+    "route": route,
+    "wanted": wanted,
+}

@@ -1,0 +1,65 @@
+"""How many tokens a session may hold: what was asked for, the model can tell apart, and fits."""
+
+from __future__ import annotations
+
+from math import prod
+
+from llmpy.backends.base import PAGE_TOKENS
+from llmpy.errors import ModelFileError, OutOfMemory
+from llmpy.format import ModelFile
+from llmpy.graph import Graph
+from llmpy.memory import available_memory, readable_bytes
+
+__all__ = ["context_length"]
+
+
+def context_length(
+    file: ModelFile, graph: Graph, asked: int | None, trained: int, kv_dtype: str
+) -> int:
+    """How many tokens a session may hold, so that weights and one full session fit in memory.
+
+    `asked` by the user, or None; `trained` is the model's own. Raises OutOfMemory with the numbers,
+    ValueError for more than the model has positions, ModelFileError if it has none.
+    """
+    size = {"f16": 2, "f32": 4}[kv_dtype]
+    per_token = sum(prod(c.shape) for c in graph.caches) * size
+    weights = sum(file.tensors[name].size for name in graph.used)
+    weights += 4 * sum(prod(r.shape) for r in graph.recurrences)
+    free = available_memory()
+    most = _position_limit(file, graph, asked)
+    wanted = asked or min(trained, most)
+    if free is None:
+        return min(wanted, most)
+    fitting = max(0, (free - weights) // max(1, per_token) // PAGE_TOKENS * PAGE_TOKENS)
+    if (asked and asked > fitting) or fitting < PAGE_TOKENS:
+        n = asked or PAGE_TOKENS
+        raise OutOfMemory(
+            f"{file.path}: the weights{' and recurrent memory' if graph.recurrences else ''} need "
+            f"{readable_bytes(weights)} and a context of {n} tokens "
+            f"{readable_bytes(per_token * n)}, but {readable_bytes(free)} of memory are free. "
+            + (f"A context of {fitting} would fit." if fitting >= PAGE_TOKENS else "")
+        )
+    return min(wanted, fitting, most)
+
+
+def _position_limit(file: ModelFile, graph: Graph, asked: int | None) -> int:
+    """How many positions there can be: those that have rows in the tables of positions.
+
+    An array of all is kept, too: 64 MB at the most.
+    """
+    most = 1 << 24
+    for node in graph.nodes:
+        if node.op != "embed_position":
+            continue
+        name, offset = node.weights[0], node.attrs["offset"]
+        rows = graph.shapes[name][0]
+        if rows - offset < 1:
+            field = f"tensor {name!r} dimension 1"
+            raise ModelFileError(file.path, field, f"more than {offset} rows", str(rows))
+        if asked and asked > rows - offset:
+            raise ValueError(
+                f"n_ctx: {asked} tokens were asked for, but the table of positions {name!r} of "
+                f"{file.path} has rows for {rows - offset}"
+            )
+        most = min(most, rows - offset)
+    return most

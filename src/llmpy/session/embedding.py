@@ -1,0 +1,171 @@
+"""Texts to vectors: the last states of a model, one for each token, pooled to one for each text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.base import Batch, Plan
+from llmpy.errors import ContextFull, UnsupportedModelError
+from llmpy.graph import is_encoder
+from llmpy.session.cache import PagedState, PagePool
+
+if TYPE_CHECKING:
+    from llmpy.model import Model
+
+__all__ = ["Embedder", "Pooling", "checked_pooling", "token_ids"]
+
+Pooling = Literal["mean", "cls", "last"]
+Array = NDArray[np.float32]
+Piece = tuple[int, int, int]  # of which text, from where, to where
+
+_POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "last")
+_NUMBERS: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last"}  # in GGUF; 4 is a ranker's
+
+
+class Embedder:
+    """Reads texts for one model; `plan` gives the states of tokens, not their logits."""
+
+    def __init__(self, model: Model, plan: Plan) -> None:
+        self._model = model
+        self._plan = plan
+        self._pool = PagePool(plan)
+        self._whole = is_encoder(model.graph)
+
+    def embed(self, texts: Sequence[list[int]], pooling: Pooling, normalize: bool) -> Array:
+        """One vector for each text of token ids: float32 [n, n_embd]."""
+        for i, ids in enumerate(texts):
+            self._check(i, ids)
+        result = np.zeros((len(texts), self._plan.n_vocab), np.float32)
+        rows: dict[int, list[Array]] = {}
+        open_texts: dict[int, PagedState] = {}
+        try:
+            for pieces in self._batches([len(ids) for ids in texts]):
+                found = self._read(texts, pieces, open_texts, pooling)
+                for (text, _, end), states in zip(pieces, found, strict=True):
+                    rows.setdefault(text, []).append(states)
+                    if end == len(texts[text]):
+                        open_texts.pop(text).keep(0)
+                        result[text] = _pooled(np.concatenate(rows.pop(text)), normalize)
+        finally:
+            for state in open_texts.values():
+                state.keep(0)
+        return result
+
+    def close(self) -> None:
+        """Free the plan."""
+        self._plan.close()
+        self._pool.clear()
+
+    def _check(self, i: int, ids: list[int]) -> None:
+        """A text must have tokens, and fit."""
+        model = self._model
+        if not ids:
+            raise ValueError(f"embed: text {i} has no tokens")
+        if len(ids) > model.n_ctx:
+            raise ContextFull(model.n_ctx, len(ids))
+        if self._whole and len(ids) > model.n_batch:
+            raise ValueError(
+                f"embed: text {i} has {len(ids)} tokens, all of which this model must read at "
+                f"once, but a batch has {model.n_batch}: load it with n_batch={model.n_ctx}"
+            )
+
+    def _batches(self, lengths: list[int]) -> Iterator[list[Piece]]:
+        """Pieces of texts that make up batches, in order; of an encoder, whole texts."""
+        room, pieces = self._model.n_batch, list[Piece]()
+        for text, length in enumerate(lengths):
+            start = 0
+            while start < length:
+                if not room or (self._whole and length > room):
+                    yield pieces
+                    room, pieces = self._model.n_batch, []
+                end = min(length, start + room)
+                pieces.append((text, start, end))
+                room -= end - start
+                start = end
+        if pieces:
+            yield pieces
+
+    def _read(
+        self,
+        texts: Sequence[list[int]],
+        pieces: list[Piece],
+        states: dict[int, PagedState],
+        pooling: Pooling,
+    ) -> list[Array]:
+        """The states of each piece's tokens that its text's vector is made of."""
+        tokens: list[int] = []
+        positions: list[int] = []
+        sessions: list[int] = []
+        wanted: list[int] = []
+        counts: list[int] = []
+        for session, (text, start, end) in enumerate(pieces):
+            first = {"mean": start, "cls": 0, "last": len(texts[text]) - 1}[pooling]
+            stop = end if pooling == "mean" else first + 1
+            at = range(max(first, start), min(stop, end))
+            wanted += [len(tokens) - start + i for i in at]
+            counts.append(len(at))
+            tokens += texts[text][start:end]
+            positions += range(start, end)
+            sessions += [session] * (end - start)
+        arrays = (np.array(x, np.int32) for x in (tokens, positions, sessions, wanted))
+        with self._model._lock:
+            self._model._check_open()
+            for text, start, end in pieces:
+                if text not in states:
+                    states[text] = PagedState(self._pool, self._model.n_ctx)
+                states[text].prepare(start, end)
+            found = self._plan.run(Batch(*arrays), [states[text] for text, _, _ in pieces])
+            found = found[: len(wanted)].copy()
+            for text, _, end in pieces:
+                states[text].done(end)
+        return np.split(found, np.cumsum(counts)[:-1])
+
+
+def _pooled(rows: Array, normalize: bool) -> Array:
+    """The mean of one row or all, of length 1 if so wished; in float64, row after row."""
+    mean = np.zeros(rows.shape[1])
+    for row in rows:
+        mean += row
+    mean /= len(rows)
+    length = float(np.sqrt(np.sum(mean * mean)))
+    return (mean / length if normalize and length else mean).astype(np.float32)
+
+
+def _usual_pooling(model: Model) -> Pooling:
+    """What the file says, else the mean for an encoder and the last token for a decoder."""
+    key = f"{model.metadata['general.architecture']}.pooling_type"
+    number: Any = model.metadata.get(key, 0)
+    if number == 0:
+        return "mean" if is_encoder(model.graph) else "last"
+    if number not in _NUMBERS:
+        known = ", ".join(f"{n} ({name})" for n, name in _NUMBERS.items())
+        raise UnsupportedModelError(model.path, key, f"one of {known}", repr(number)[:80])
+    return _NUMBERS[number]
+
+
+def checked_pooling(model: Model, pooling: str | None) -> Pooling:
+    """A name that is known; None for what the model's file says."""
+    if pooling is None:
+        return _usual_pooling(model)
+    for known in _POOLINGS:
+        if pooling == known:
+            return known
+    raise ValueError(f"pooling: expected one of {', '.join(_POOLINGS)}, found {pooling!r}")
+
+
+def token_ids(model: Model, texts: str | Sequence[str | Sequence[int]]) -> list[list[int]]:
+    """The ids of each text, with the tokens around it that the file wants; ids are kept."""
+    listed = [texts] if isinstance(texts, str) else list(texts)
+    encode = model.tokenizer.encode
+    result = []
+    for text in listed:
+        ids = encode(text, bos=None, eos=None) if isinstance(text, str) else list(map(int, text))
+        for token in ids:
+            if not 0 <= token < model.n_vocab:
+                raise ValueError(f"token id: expected 0 to {model.n_vocab - 1}, found {token}")
+        result.append(ids)
+    return result

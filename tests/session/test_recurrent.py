@@ -1,0 +1,177 @@
+"""Sessions of models whose memory cannot be cut: however they came to their tokens, they go on as
+a session that reads everything afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import llmpy
+from llmpy import native
+from llmpy.backends.base import Batch
+from tests.arch import checkpoints
+
+NAMES = ["mamba", "lfm2", "falcon_h1"]  # recurrent alone, convolution and attention, all in one
+IDS = [int(token) for token in checkpoints.prompt(264, 90)]
+Fail = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", params=[f"{n} {b}" for n in NAMES for b in ("reference", "cpu")])
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[llmpy.Model]:
+    """Tiny models, read in steps of at most 16 tokens."""
+    name, backend = request.param.split()
+    if backend == "cpu" and not native.available():
+        pytest.skip(f"the compiled library is not installed: {native.library_path()}")
+    golden = checkpoints.load_golden(name)
+    folder = tmp_path_factory.mktemp("recurrent") / name
+    checkpoints.write(folder, golden.about["config"], golden.weights(checkpoints.spec(name)))
+    with llmpy.load(folder, backend=backend, n_ctx=256, n_batch=16) as loaded:
+        yield loaded
+
+
+def said_after(model: llmpy.Model, ids: list[int], n: int = 5) -> list[int]:
+    """What a new session says after these tokens."""
+    return going_on(model.session(sampler=llmpy.greedy()), ids, n)
+
+
+def going_on(session: llmpy.Session, ids: list[int], n: int = 5) -> list[int]:
+    if ids:
+        session.feed(ids)
+    return [session.next_token() for _ in range(n)]
+
+
+def test_parts_and_whole_give_the_same_tokens(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    for token in IDS:
+        session.feed([token])
+    assert going_on(session, []) == said_after(model, IDS)
+
+
+def test_memory_of_recurrent_layers_alone_needs_no_pages(model: llmpy.Model) -> None:
+    session = model.session()
+    session.feed(IDS)
+    assert session._state is not None
+    assert (session._state.pages == []) == (model.graph.caches == [])
+
+
+def test_going_back_reads_again(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(IDS)
+    session.rewind(40)
+    assert (len(session), session.seen) == (40, 0)
+    assert going_on(session, IDS[50:60]) == said_after(model, IDS[:40] + IDS[50:60])
+
+
+def test_going_back_to_all_that_was_read_loses_nothing(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(IDS[:40])
+    session.rewind(39)  # the last token was not read yet
+    assert session.seen == 39
+    assert going_on(session, IDS[50:60]) == said_after(model, IDS[:39] + IDS[50:60])
+
+
+def test_no_token_is_applied_twice_when_its_logits_are_gone(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(IDS[:40])
+    session.rewind(39)
+    assert going_on(session, []) == said_after(model, IDS[:39])
+
+
+def test_going_back_to_nothing(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(IDS)
+    session.rewind(0)
+    assert going_on(session, IDS[:7]) == said_after(model, IDS[:7])
+
+
+def test_generated_tokens_can_be_taken_back(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    first = going_on(session, IDS[:30], 8)
+    session.rewind(30)
+    assert going_on(session, [], 8) == first
+
+
+def test_forks_go_separate_ways(model: llmpy.Model) -> None:
+    origin = model.session(sampler=llmpy.greedy())
+    origin.feed(IDS[:40])
+    branch, other = origin.fork(), origin.fork()
+    assert going_on(branch, IDS[50:60]) == said_after(model, IDS[:40] + IDS[50:60])
+    origin.close()
+    assert going_on(other, IDS[60:80]) == said_after(model, IDS[:40] + IDS[60:80])
+    branch.rewind(45)
+    assert going_on(branch, []) == said_after(model, IDS[:40] + IDS[50:55])
+
+
+def before(_: Fail) -> Fail:
+    def fail(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    return fail
+
+
+def after(run: Fail) -> Fail:
+    def fail(*arguments: Any) -> Any:
+        run(*arguments)
+        raise KeyboardInterrupt
+
+    return fail
+
+
+def half(run: Fail) -> Fail:
+    """All of the memory is changed, as if only a part of the step had been done."""
+
+    def fail(batch: Any, states: Any) -> Any:
+        part = Batch(batch.tokens[:3], batch.positions[:3], batch.sessions[:3], batch.wanted[:0])
+        run(part, states)
+        raise KeyboardInterrupt
+
+    return fail
+
+
+@pytest.mark.parametrize("failing", [before, after, half])
+@pytest.mark.parametrize("already", [0, 20])
+def test_a_step_that_fails_leaves_tokens_and_memory_in_agreement(
+    failing: Callable[[Fail], Fail], already: int, model: llmpy.Model
+) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    if already:
+        session.feed(IDS[:already])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model._plan, "run", failing(model._plan.run), raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            session.feed(IDS[already:60])
+    said = session.tokens
+    assert said == IDS[: len(said)]
+    assert session.seen <= len(session)
+    assert going_on(session, IDS[len(said) : 70]) == said_after(model, IDS[:70])
+
+
+def test_memory_that_does_not_fit_is_refused(
+    model: llmpy.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmpy.session.context.available_memory", lambda: 1000)
+    with pytest.raises(llmpy.OutOfMemory, match="the weights and recurrent memory need"):
+        llmpy.load(model.path, backend="reference")
+
+
+def test_sessions_do_not_disturb_each_other(model: llmpy.Model) -> None:
+    first, second = (model.session(sampler=llmpy.greedy()) for _ in range(2))
+    first.feed(IDS[:20])
+    second.feed(IDS[30:60])
+    assert going_on(first, IDS[20:25]) == said_after(model, IDS[:25])
+    assert going_on(second, []) == said_after(model, IDS[30:60])
+
+
+def test_closing_gives_memory_back(model: llmpy.Model) -> None:
+    session = model.session()
+    session.feed(IDS)
+    state = session._state
+    assert state is not None
+    session.close()
+    assert state.recurrent is None
+    assert state.pages == []
