@@ -1,28 +1,37 @@
 """Makes the numbers that the architectures are tested against, from the original implementations.
 
-Run by hand, once, in an environment of its own; the tests need only what it writes:
+Run by hand, in an environment of its own; the tests need only what it writes:
 
     python -m venv goldens
-    goldens/bin/python -m pip install torch==2.13.0 transformers==5.23.0 numpy
-    PYTHONPATH=src:. goldens/bin/python tools/make_goldens.py
+    goldens/bin/python -m pip install torch==2.13.0 transformers==5.23.0 numpy tokenizers
+    PYTHONPATH=src:. goldens/bin/python tools/make_goldens.py [NAME ...] [--peer-python PYTHON]
 
-For each variant of tests/arch/tiny.py a transformers model is made from a configuration, gets the
-same weights, and reads 40 tokens in float32 with the plain ("eager") attention. The logits go to
-tests/arch/golden, frequencies of rotary embedding to tests/graph.
+NAME is that of a file in tests/arch/models (all, if none is given): transformers makes the model,
+saves it, gets it back with the weights of tests/arch/checkpoints.py, and reads 40 tokens in float32
+with the plain ("eager") attention. Logits and names go to tests/arch/golden. With the Python of an
+environment that has llama-cpp-python, our GGUF of it is read there too, and the largest difference
+is kept. --check writes nothing and compares with what is there. "tiny" stands for the variants of
+tests/arch/tiny.py and the frequencies of rotary embedding.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from safetensors import safe_open
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from tests.arch import tiny
+from llmpy.conversion import convert
+from tests.arch import checkpoints, tiny
 
 ROOT = Path(__file__).parents[1]
 EPS = tiny.metadata(tiny.VARIANTS["llama"])["llama.attention.layer_norm_rms_epsilon"]
@@ -133,7 +142,7 @@ def frequencies(spec: dict[str, Any]) -> dict[str, Any]:
     return {"rope": spec, "frequencies": values.tolist(), "magnitude": magnitude}
 
 
-def main() -> None:
+def make_tiny() -> None:
     tiny.GOLDEN.mkdir(exist_ok=True)
     for v in tiny.VARIANTS.values():
         array = logits(v).astype(np.float32)
@@ -144,6 +153,128 @@ def main() -> None:
     rows = [json.dumps(frequencies(spec)) for spec in ROPES]
     to = ROOT / "tests" / "graph" / "rope_frequencies.json"
     to.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+
+
+def saved(spec: checkpoints.Spec, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What transformers writes for a model of this configuration: config.json, and shapes."""
+    config = transformers.AutoConfig.for_model(**spec.config)
+    loader = getattr(transformers, spec.loader)
+    make = getattr(loader, "from_config", None) or loader._from_config
+    model = make(config, dtype=torch.float32)
+    if torch.cuda.is_available():
+        raise SystemExit("goldens are made on the CPU")
+    model.save_pretrained(folder, safe_serialization=True)
+    said = json.loads((folder / "config.json").read_text("utf-8"))
+    said.pop("transformers_version", None)
+    shapes = {}
+    with safe_open(folder / "model.safetensors", "np") as file:
+        for name in sorted(file.keys()):
+            shapes[name] = list(file.get_slice(name).get_shape())
+            kind = file.get_slice(name).get_dtype()
+            if kind != "F32":
+                raise SystemExit(f"{spec.name}: {name} is {kind}; give its values a rule")
+    return said, shapes
+
+
+def original(spec: checkpoints.Spec, folder: Path, tokens: np.ndarray) -> np.ndarray:
+    """The logits of the checkpoint in a folder, in the original implementation."""
+    model, info = getattr(transformers, spec.loader).from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
+    )
+    wrong = {k: v for k, v in info.items() if v and k != "error_msgs"}
+    if wrong:
+        raise SystemExit(f"{spec.name}: {wrong}")
+    for part in (model, *model.modules()):
+        if getattr(getattr(part, "config", None), "_experts_implementation", None):
+            part.config._experts_implementation = "eager"
+    model.eval()
+    options = {"use_cache": False} if spec.causal else {}
+    with torch.no_grad():
+        output = model(torch.from_numpy(tokens.astype(np.int64))[None], **options)
+    found = output.logits if "logits" in output else output.last_hidden_state
+    return found[0].numpy().astype(np.float32)
+
+
+def of_peer(
+    spec: checkpoints.Spec, folder: Path, tokens: np.ndarray, python: str
+) -> np.ndarray | str:
+    """What llama.cpp makes of our GGUF file of the checkpoint in a folder, or why it does not."""
+    model, ids, out = folder / "model.gguf", folder / "tokens.npy", folder / "peer.npy"
+    convert(folder, model, type="f32")
+    np.save(ids, tokens)
+    command = [python, ROOT / "tools" / "peer_logits.py", model, ids, out]
+    command += [] if spec.causal else ["--states"]
+    run = subprocess.run(command, capture_output=True, text=True, env={"PATH": ""}, check=False)
+    if run.returncode:
+        lines = run.stderr.splitlines()
+        if any(re.search("(unknown|unsupported) model architecture", line) for line in lines):
+            return "unknown"
+        if spec.peer:
+            return "refused"
+        raise SystemExit(f"{spec.name}: llama.cpp refuses the file:\n" + "\n".join(lines[-25:]))
+    return np.load(out)
+
+
+def judged(peer: np.ndarray | str, logits: np.ndarray) -> dict[str, Any]:
+    """How llama.cpp agrees."""
+    if isinstance(peer, str):
+        return {peer: True}
+    return {"difference": float(np.abs(peer - logits).max() / np.abs(logits).max())}
+
+
+def make(spec: checkpoints.Spec, peer_python: str | None, check: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "model"  # a name that says nothing: llama.cpp looks at it
+        if spec.shapes:
+            config, shapes = dict(spec.config), checkpoints.numbered(spec)
+        else:
+            config, shapes = saved(spec, folder)
+        weights = checkpoints.arrays(spec, shapes)
+        checkpoints.write(folder, config, weights)
+        tokens = checkpoints.prompt(config.get("vocab_size") or config["text_config"]["vocab_size"])
+        about: dict[str, Any] = {
+            "config": config,
+            "shapes": shapes,
+            "fingerprint": checkpoints.fingerprint(weights),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+        if spec.shapes:
+            if not peer_python:
+                raise SystemExit(f"{spec.name}: only llama.cpp has it: --peer-python")
+            logits = of_peer(spec, folder, tokens, peer_python)
+            about["original"] = "llama.cpp"
+        else:
+            logits = original(spec, folder, tokens)
+        if check:
+            old = checkpoints.load_golden(spec.name)
+            distance = np.abs(old.logits - logits).max() / np.abs(logits).max()
+            if distance > 1e-5 or old.about["fingerprint"] != about["fingerprint"]:
+                raise SystemExit(f"{spec.name}: {distance:.2g} from the golden, or other weights")
+        said = f"{spec.name}: logits {logits.shape}, largest {np.abs(logits).max():.3f}"
+        if peer_python:
+            if spec.relative:
+                checkpoints.write(folder, config, weights, spec.relative)
+            about["peer"] = judged(of_peer(spec, folder, tokens, peer_python), logits)
+            said += f", llama.cpp {about['peer']}"
+        if not check:
+            checkpoints.save_golden(spec.name, checkpoints.Golden(logits, about))
+        print(said, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--peer-python")
+    parser.add_argument("--check", action="store_true")
+    said = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for name in said.names or ["tiny", *checkpoints.names()]:
+        if name == "tiny":
+            make_tiny()
+        else:
+            make(checkpoints.spec(name), said.peer_python, said.check)
 
 
 if __name__ == "__main__":

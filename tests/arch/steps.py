@@ -14,7 +14,7 @@ from llmpy import native
 from llmpy.arch.base import build
 from llmpy.backends.base import Batch
 from llmpy.backends.reference import ReferenceBackend
-from llmpy.format import open_gguf
+from llmpy.files import open_model
 from llmpy.graph import Graph
 from llmpy.session.cache import PagedState, PagePool
 
@@ -53,13 +53,16 @@ class Runner:
             state.prepare(start, start + len(tokens))
         positions = [np.arange(start, start + len(tokens)) for _, start, tokens in parts]
         owners = [np.full(len(tokens), i) for i, (_, _, tokens) in enumerate(parts)]
-        return self.run(
+        logits = self.run(
             [state for state, _, _ in parts],
             np.concatenate([tokens for _, _, tokens in parts]),
             np.concatenate(positions),
             np.concatenate(owners),
             wanted,
         )
+        for state, start, tokens in parts:
+            state.done(start + len(tokens))
+        return logits
 
     def run(self, states: list[PagedState], *arrays: Any) -> Logits:
         """One batch of `Batch`'s four arrays; the logits are copied out of the plan's memory."""
@@ -80,8 +83,10 @@ class Runner:
         return self.read(tokens, [len(tokens)])
 
 
-def load(path: Path, backend: Any, kv_dtype: str = "f32") -> Runner:
-    with open_gguf(path) as file:
+def load(
+    path: Path, backend: Any, kv_dtype: str = "f32", architecture: str | None = None
+) -> Runner:
+    with open_model(path, architecture=architecture) as file:
         graph = build(file, {name: info.shape for name, info in file.tensors.items()})[1]
         buffers = {
             name: backend.upload(name, t.dtype, t.shape, file.data(name), frozenset(uses))

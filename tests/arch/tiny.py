@@ -23,7 +23,7 @@ from llmpy.quant import quantize
 
 N_CTX = 1024
 N_VOCAB = 264
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden" / "tiny"
 
 Array = NDArray[np.float32]
 

@@ -10,16 +10,20 @@ import importlib
 import math
 import pkgutil
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any, Protocol, TypeVar, dataclass_transform
 
+import numpy as np
+
+from llmpy.arch.checkpoint import Checkpoint, Config
 from llmpy.errors import GraphError, ModelFileError, UnsupportedModelError
 from llmpy.graph import Graph, Shape, Value, Weights, finish
 
-__all__ = ["Architecture", "architecture", "architectures", "build", "key"]
+__all__ = ["Architecture", "architecture", "architectures", "build", "checkpoints", "key"]
 
 MAX_INT = 2**31 - 1  # of any count in a model file; native code holds them in 32 bits
 HARMLESS = ("*.attn_rot_embd.weight", "*.rotary_emb.inv_freq")
@@ -37,7 +41,10 @@ class Source(Protocol):
 
 
 class Architecture(Protocol):
-    """An instance holds one file's hyperparameters; `forward` wires its tensors."""
+    """An instance holds one file's hyperparameters; `forward` wires its tensors.
+
+    It may have `harmless`: patterns of the names of tensors that it need not read.
+    """
 
     n_layer: int
 
@@ -53,17 +60,26 @@ class Key:
     default: Any
     least: float
     most: float
+    n: int = 0
 
 
 def key(
-    suffix: str, default: Any = ..., *, least: float | None = None, most: float = MAX_INT
+    suffix: str,
+    default: Any = ...,
+    *,
+    least: float | None = None,
+    most: float = MAX_INT,
+    n: int = 0,
 ) -> Any:
     """A hyperparameter `<architecture>.<suffix>`, required unless it has a default.
 
     A default that names an earlier field means that field's value. Whole numbers are at least 1 and
-    fractions at least 0 unless `least` says otherwise; infinities and NaN are refused.
+    fractions at least 0 unless `least` says otherwise; infinities and NaN are refused. A field of
+    type `tuple[X, ...]` holds a value for each layer, all the same where the file has only one; of
+    type `X | tuple[X, ...]` that one; with `n`, as many values as that instead of one for
+    each layer.
     """
-    return Key(suffix, default, math.nan if least is None else least, most)
+    return Key(suffix, default, math.nan if least is None else least, most, n)
 
 
 _registry: dict[str, type[Any]] = {}
@@ -89,11 +105,39 @@ def architectures() -> Mapping[str, type[Any]]:
     return dict(sorted(_registry.items()))
 
 
-def build(source: Source, shapes: Mapping[str, Shape]) -> tuple[Any, Graph]:
+@cache
+def checkpoints() -> Mapping[str, Checkpoint]:
+    """How checkpoints become files, by `model_type` of config.json."""
+    found: dict[str, Checkpoint] = {}
+    for cls in architectures().values():
+        floats = {
+            declared.suffix
+            for field, kind in typing.get_type_hints(cls).items()
+            if kind is float and isinstance(declared := getattr(cls, field, None), Key)
+        }
+        for each in getattr(cls, "checkpoints", ()):
+            typed = replace(each, metadata=partial(_with_fractions, each.metadata, floats))
+            found |= dict.fromkeys(each.model_types, typed)
+    return dict(sorted(found.items()))
+
+
+def _with_fractions(
+    metadata: Callable[[Config], Mapping[str, Any]], floats: set[str], config: Config
+) -> dict[str, Any]:
+    """Metadata of a checkpoint, whole numbers made fractions where the architecture has those:
+    other readers of GGUF tell the two apart.
+    """
+    return {
+        k: float(v) if type(v) is int and k in floats else v for k, v in metadata(config).items()
+    }
+
+
+def build(source: Source, shapes: Mapping[str, Shape], n_ctx: int = 0) -> tuple[Any, Graph]:
     """The architecture of a model file, its hyperparameters read, and its graph.
 
-    `shapes` are those of all tensors by full name. Raises ModelFileError, naming the metadata that
-    implied what the file does not have.
+    `shapes` are those of all tensors by full name; a session will hold `n_ctx` tokens, or if that
+    is 0 what the model was trained for. Raises ModelFileError, naming the metadata that implied
+    what the file does not have.
     """
     name = source.metadata.get("general.architecture")
     if not isinstance(name, str):
@@ -110,8 +154,8 @@ def build(source: Source, shapes: Mapping[str, Shape]) -> tuple[Any, Graph]:
             offset=source.where("general.architecture"),
         )
     model = known[name]()
-    read = _read_hyperparameters(model, source, name)
     n_blocks = len({m[0] for m in (re.match(r"blk\.\d+\.", s) for s in shapes) if m})
+    read = _read_hyperparameters(model, source, name, n_blocks)
     if model.n_layer != n_blocks:
         field = f"{name}.block_count"
         raise ModelFileError(
@@ -122,9 +166,9 @@ def build(source: Source, shapes: Mapping[str, Shape]) -> tuple[Any, Graph]:
             offset=source.where(field),
         )
     try:
-        graph = Graph(shapes)
+        graph = Graph(shapes, n_ctx or getattr(model, "n_ctx", 0))
         logits = model.forward(Weights(shapes, n_blocks=n_blocks), graph.tokens())
-        return model, finish(graph, logits, HARMLESS)
+        return model, finish(graph, logits, (*HARMLESS, *getattr(model, "harmless", ())))
     except GraphError as error:
         said = ", ".join(f"{k} = {v}" for k, v in read.items())
         raise ModelFileError(
@@ -133,14 +177,14 @@ def build(source: Source, shapes: Mapping[str, Shape]) -> tuple[Any, Graph]:
         ) from None  # fmt: skip
 
 
-def _read_hyperparameters(model: Any, source: Source, name: str) -> dict[str, Any]:
+def _read_hyperparameters(model: Any, source: Source, name: str, n_blocks: int) -> dict[str, Any]:
     """Set each declared field of `model`; returns the metadata that was there."""
     read: dict[str, Any] = {}
     for field, kind in typing.get_type_hints(type(model)).items():
         declared = getattr(type(model), field)
         full = f"{name}.{declared.suffix}"
         if full in source.metadata:
-            value = read[full] = _checked(source, full, kind, declared)
+            value = read[full] = _checked(source, full, kind, declared, n_blocks)
         elif declared.default is ...:
             raise ModelFileError(source.path, full, "this metadata key", "a file without it")
         else:
@@ -151,26 +195,43 @@ def _read_hyperparameters(model: Any, source: Source, name: str) -> dict[str, An
     return read
 
 
-def _checked(source: Source, full: str, kind: type, declared: Key) -> Any:
+def _checked(source: Source, full: str, kind: Any, declared: Key, n_layer: int) -> Any:
+    """The value of metadata `full`, which must be of the type and range that the field has."""
     value = source.metadata[full]
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    each = next((typing.get_args(k)[0] for k in kinds if typing.get_args(k)), None)
+    one = next((k for k in kinds if not typing.get_args(k)), None)
+    if isinstance(value, str | bytes) or not hasattr(value, "__len__"):
+        checked = _in_range(source, full, one or each, declared, value)
+        return checked if one else (checked,) * (declared.n or n_layer)
+    if each and len(value) != (declared.n or n_layer):
+        usual = f"one value, or one for each of {n_layer} layers"
+        raise _refusal(source, full, f"{declared.n} values" if declared.n else usual)
+    items = [x.item() if isinstance(x, np.generic) else x for x in value]
+    if each:
+        return tuple(_in_range(source, full, each, declared, x) for x in items)
+    nested = any(hasattr(x, "__len__") and not isinstance(x, str) for x in items)
+    if not items or nested or any(x != items[0] for x in items):
+        raise _refusal(source, full, "one value for all layers")
+    return _in_range(source, full, one, declared, items[0])
 
-    def refuse(expected: str) -> ModelFileError:
-        return ModelFileError(
-            source.path, full, expected, repr(value)[:80], offset=source.where(full)
-        )
 
-    if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
-        items = list(value)
-        nested = any(hasattr(x, "__len__") and not isinstance(x, str) for x in items)
-        if not items or nested or any(x != items[0] for x in items):
-            raise refuse("one value for all layers")
-        value = items[0].item() if hasattr(items[0], "item") else items[0]
+def _refusal(source: Source, full: str, expected: str) -> ModelFileError:
+    found = repr(source.metadata[full])[:80]
+    return ModelFileError(source.path, full, expected, found, offset=source.where(full))
+
+
+def _in_range(source: Source, full: str, kind: Any, declared: Key, value: Any) -> Any:
+    """One value, of type `kind`; whole numbers serve as fractions, truth values as flags."""
     if kind is float and type(value) is int:
         value = float(value)
+    if kind is bool and type(value) is int and value in (0, 1):
+        value = bool(value)
     if type(value) is not kind:
-        raise refuse({int: "a whole number", float: "a number"}.get(kind, f"a {kind.__name__}"))
+        names = {int: "a whole number", float: "a number", bool: "true or false"}
+        raise _refusal(source, full, names.get(kind, f"a {kind.__name__}"))
     if isinstance(value, int | float):
         least = (1 if kind is int else 0) if math.isnan(declared.least) else declared.least
         if not least <= value <= declared.most:
-            raise refuse(f"a number from {least:g} to {declared.most:g}")
+            raise _refusal(source, full, f"a number from {least:g} to {declared.most:g}")
     return value

@@ -1,0 +1,97 @@
+"""ChatGLM 2 and 3, GLM 4 (9B): fused matrices with biases, and rotation of half of each head.
+
+x -> norm -> attention -> + -> norm -> swiglu -> + -> ... -> norm -> logits
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmpy.arch.base import architecture, key
+from llmpy.arch.blocks import fused_swiglu
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    Tensor,
+    expect,
+    rotated_dims,
+    usual,
+    usual_tensors,
+)
+from llmpy.arch.rotary import Rotary
+from llmpy.graph import Value, Weights
+
+
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """Of a checkpoint."""
+    expect(config, "hidden_act", "silu")
+    return {**usual(config), "rope.dimension_count": rotated_dims(config, 0.5)}
+
+
+def tensors(config: Config) -> list[Tensor]:
+    """Of a checkpoint."""
+    return [
+        Tensor("model.layers.{i}.mlp.gate_up_proj", "blk.{i}.ffn_up"),
+        *usual_tensors(config),
+    ]
+
+
+def older_hyperparameters(config: Config) -> dict[str, Any]:
+    """Of a checkpoint from before it was known to transformers."""
+    expect(config, "rmsnorm", True)
+    names = {
+        "num_hidden_layers": "num_layers",
+        "intermediate_size": "ffn_hidden_size",
+        "max_position_embeddings": "seq_length",
+        "head_dim": "kv_channels",
+        "rms_norm_eps": "layernorm_epsilon",
+        "vocab_size": "padded_vocab_size",
+    }
+    said = {**config, **{new: config[old] for new, old in names.items()}}
+    if config.get("multi_query_attention"):
+        said["num_key_value_heads"] = config["multi_query_group_num"]
+    said["rope_theta"] = 10_000.0 * config.get("rope_ratio", 1.0)
+    return {**usual(said), "rope.dimension_count": rotated_dims(said, 0.5)}
+
+
+def older_tensors(_: Config) -> list[Tensor]:
+    """Of a checkpoint from before it was known to transformers."""
+    top, at, to = "transformer.", "transformer.encoder.layers.{i}.", "blk.{i}."
+    return [
+        Tensor(top + "embedding.word_embeddings", "token_embd"),
+        Tensor(top + "rotary_pos_emb.inv_freq", None),
+        Tensor(top + "encoder.final_layernorm", "output_norm"),
+        Tensor(top + "output_layer", "output"),
+        Tensor(at + "input_layernorm", to + "attn_norm"),
+        Tensor(at + "self_attention.query_key_value", to + "attn_qkv"),
+        Tensor(at + "self_attention.dense", to + "attn_output"),
+        Tensor(at + "post_attention_layernorm", to + "ffn_norm"),
+        Tensor(at + "mlp.dense_h_to_4h", to + "ffn_up"),
+        Tensor(at + "mlp.dense_4h_to_h", to + "ffn_down"),
+    ]
+
+
+@architecture("chatglm")
+class ChatGLM(Rotary):
+    """Hyperparameters and wiring."""
+
+    eps: float = key("attention.layer_norm_rms_epsilon")
+
+    checkpoints = (
+        Checkpoint("chatglm", ("glm",), hyperparameters, tensors),
+        Checkpoint("chatglm", ("chatglm",), older_hyperparameters, older_tensors),
+    )
+
+    def forward(self, w: Weights, tokens: Value) -> Value:
+        """Wire the whole model."""
+        x = self.embed(w, tokens)
+        for layer in w.blk:
+            x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))
+            x = x + fused_swiglu(layer, x.rms_norm(layer.ffn_norm, self.eps))
+        return x.rms_norm(w.output_norm, self.eps).linear(w.output or w.token_embd)
+
+    def attention(self, w: Weights, x: Value) -> Value:
+        """Rotary grouped-query attention."""
+        q, k, v = self.qkv(w, x)
+        rope = self.rope(neox=False)
+        return q.rope(rope).attend(k.rope(rope).cached(), v.cached()).linear(w.attn_output)

@@ -1,0 +1,56 @@
+"""MiniMax M2: queries and keys normed whole and rotated in part; all experts are routed.
+
+x -> norm -> attention -> + -> norm -> experts -> + -> ... -> norm -> logits
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmpy.arch.base import architecture, key
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rotated_dims, usual, usual_tensors
+from llmpy.arch.experts import Experts, expert_keys, numbered_experts
+from llmpy.arch.rotary import Rotary
+from llmpy.graph import Value, Weights
+
+
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """Of a checkpoint."""
+    return {
+        **usual(config),
+        **expert_keys(config),
+        "expert_feed_forward_length": config["intermediate_size"],
+        "expert_gating_func": 2,
+        "rope.dimension_count": config.get("rotary_dim") or rotated_dims(config),
+    }
+
+
+def tensors(config: Config) -> list[Tensor]:
+    """Of a checkpoint."""
+    return [*usual_tensors(config), *numbered_experts("model.layers.{i}.block_sparse_moe.")]
+
+
+@architecture("minimax-m2")
+class MiniMaxM2(Rotary, Experts):
+    """Hyperparameters and wiring."""
+
+    eps: float = key("attention.layer_norm_rms_epsilon")
+    normalize: bool = key("expert_weights_norm", default=True)
+
+    checkpoints = (Checkpoint("minimax-m2", ("minimax_m2",), hyperparameters, tensors),)
+
+    def forward(self, w: Weights, tokens: Value) -> Value:
+        """Wire the whole model."""
+        x = self.embed(w, tokens)
+        for layer in w.blk:
+            x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))
+            x = x + self.feed_forward(layer, x.rms_norm(layer.ffn_norm, self.eps))
+        return x.rms_norm(w.output_norm, self.eps).linear(w.output or w.token_embd)
+
+    def attention(self, w: Weights, x: Value) -> Value:
+        """Rotary grouped-query attention over normed queries and keys."""
+        q = x.linear(w.attn_q).rms_norm(w.attn_q_norm, self.eps).heads(self.n_head)
+        k = x.linear(w.attn_k).rms_norm(w.attn_k_norm, self.eps).heads(self.n_kv)
+        v = x.linear(w.attn_v).heads(self.n_kv)
+        rope = self.rope(neox=True)
+        return q.rope(rope).attend(k.rope(rope).cached(), v.cached()).linear(w.attn_output)

@@ -1,0 +1,49 @@
+"""Qwen 2, 2.5 and 3, the dense ones: Llama's wiring with biases, or with norms of each head.
+
+x -> norm -> attention -> + -> norm -> swiglu -> + -> ... -> norm -> logits
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmpy.arch.base import architecture, key
+from llmpy.arch.blocks import swiglu
+from llmpy.arch.checkpoint import Checkpoint, Config, expect, usual, usual_tensors
+from llmpy.arch.rotary import Rotary
+from llmpy.graph import Value, Weights
+
+
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """Of a checkpoint; its sliding window, which no published one uses, is refused."""
+    expect(config, "use_sliding_window", False, None)
+    expect(config, "hidden_act", "silu")
+    return usual(config)
+
+
+@architecture("qwen2", "qwen3")
+class Qwen(Rotary):
+    """Hyperparameters and wiring."""
+
+    eps: float = key("attention.layer_norm_rms_epsilon")
+
+    checkpoints = (
+        Checkpoint("qwen2", ("qwen2",), hyperparameters, usual_tensors),
+        Checkpoint("qwen3", ("qwen3",), hyperparameters, usual_tensors),
+    )
+
+    def forward(self, w: Weights, tokens: Value) -> Value:
+        """Wire the whole model."""
+        x = self.embed(w, tokens)
+        for layer in w.blk:
+            x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))
+            x = x + swiglu(layer, x.rms_norm(layer.ffn_norm, self.eps))
+        return x.rms_norm(w.output_norm, self.eps).linear(w.output or w.token_embd)
+
+    def attention(self, w: Weights, x: Value) -> Value:
+        """Rotary grouped-query attention; Qwen 3 norms the heads of queries and keys."""
+        q, k, v = self.qkv(w, x)
+        if w.attn_q_norm:
+            q, k = q.rms_norm(w.attn_q_norm, self.eps), k.rms_norm(w.attn_k_norm, self.eps)
+        rope = self.rope(neox=True)
+        return q.rope(rope).attend(k.rope(rope).cached(), v.cached()).linear(w.attn_output)

@@ -1,0 +1,56 @@
+"""SmolLM 3: Llama's wiring, but every fourth layer knows no positions.
+
+x -> norm -> attention -> + -> norm -> swiglu -> + -> ... -> norm -> logits
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmpy.arch.base import architecture, key
+from llmpy.arch.blocks import swiglu
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
+from llmpy.arch.rotary import Rotary
+from llmpy.graph import Value, Weights
+
+STEP = 4  # the file does not say it
+
+
+def hyperparameters(config: Config) -> dict[str, Any]:
+    """Of a checkpoint."""
+    expect(config, "hidden_act", "silu")
+    expect(config, "use_sliding_window", False, None)
+    usually = [int((i + 1) % STEP != 0) for i in range(config["num_hidden_layers"])]
+    expect(config, "no_rope_layers", usually, None)
+    return usual(config)
+
+
+def tensors(config: Config) -> list[Tensor]:
+    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    return usual_tensors(config, pairs=True)
+
+
+@architecture("smollm3")
+class SmolLM3(Rotary):
+    """Hyperparameters and wiring."""
+
+    eps: float = key("attention.layer_norm_rms_epsilon")
+
+    checkpoints = (Checkpoint("smollm3", ("smollm3",), hyperparameters, tensors),)
+
+    def forward(self, w: Weights, tokens: Value) -> Value:
+        """Wire the whole model."""
+        x = self.embed(w, tokens)
+        for i, layer in enumerate(w.blk):
+            y = x.rms_norm(layer.attn_norm, self.eps)
+            x = x + self.attention(layer, y, rotates=(i + 1) % STEP != 0)
+            x = x + swiglu(layer, x.rms_norm(layer.ffn_norm, self.eps))
+        return x.rms_norm(w.output_norm, self.eps).linear(w.output or w.token_embd)
+
+    def attention(self, w: Weights, x: Value, *, rotates: bool) -> Value:
+        """Grouped-query attention, rotary or without positions."""
+        q, k, v = self.qkv(w, x)
+        if rotates:
+            rope = self.rope(neox=False)
+            q, k = q.rope(rope), k.rope(rope)
+        return q.attend(k.cached(), v.cached()).linear(w.attn_output)

@@ -1,0 +1,116 @@
+"""Measures how far each tiny model of tests/arch is from its golden, for docs/models.md.
+
+    PYTHONPATH=src:. python tools/measure_models.py [NAME ...]
+
+NAME is that of a golden (all, if none is given). The largest difference to the logits of the
+original implementation, as a part of the largest logit, on both backends, and what is in the graph
+go to tests/arch/agreement.json; tools/generate_docs.py makes the table of it. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmpy.errors import BackendError
+from llmpy.files import open_model
+from llmpy.graph import Graph
+from tests.arch import checkpoints
+from tests.arch.steps import Runner, load, make_backend
+
+AGREEMENT = Path(__file__).parents[1] / "tests" / "arch" / "agreement.json"
+OPERATIONS = {
+    "mixture": "experts",
+    "linear_heads": "latent attention",
+    "scan": "state spaces",
+    "delta_rule": "delta rule",
+    "wkv4": "recurrent",
+    "conv": "convolution",
+    "rope": "rotation",
+    "embed_position": "learned positions",
+}
+ATTENTION = {"alibi": "ALiBi", "window": "sliding window", "softcap": "capped scores"}
+
+
+def features(graph: Graph) -> list[str]:
+    """What a graph has, in the words of the table."""
+    found = [word for op, word in OPERATIONS.items() if any(n.op == op for n in graph.nodes)]
+    attends = [node for node in graph.nodes if node.op == "attend"]
+    found += [word for key, word in ATTENTION.items() if any(n.attrs.get(key) for n in attends)]
+    if any(node.weights for node in attends):
+        found.append("attention sinks")
+    if any(node.attrs.get("causal") is False for node in attends):
+        found.append("encoder")
+    return found
+
+
+def error(runner: Runner, golden: checkpoints.Golden, causal: bool) -> float:
+    """Of all tokens at once and, where tokens see only earlier ones, of one after another."""
+    embedding = next(n for n in runner.graph.nodes if n.op == "embed").weights[0]
+    tokens = list(checkpoints.prompt(runner.graph.shapes[embedding][0]))
+    read = [runner.whole(tokens)]
+    if causal:
+        read.append(runner.read(tokens, [1] * len(tokens)))
+    scale = np.abs(golden.logits).max()
+    return max(float(np.abs(logits - golden.logits).max() / scale) for logits in read)
+
+
+def measure(name: str, folder: Path) -> dict[str, Any]:
+    """One model, written as a checkpoint into `folder`."""
+    spec, golden = checkpoints.spec(name), checkpoints.load_golden(name)
+    path = checkpoints.write(
+        folder / name, golden.about["config"], golden.weights(spec), spec.relative
+    )
+    with open_model(path) as file:
+        found: dict[str, Any] = {"architecture": file.metadata["general.architecture"]}
+    for backend in ("reference", "cpu"):
+        try:
+            runner = load(path, make_backend(backend))
+        except BackendError as refusal:
+            print(f"{name}: {refusal}")
+            continue
+        found["features"] = features(runner.graph)
+        found[backend] = rounded(error(runner, golden, spec.causal))
+    return found | judges(spec, golden)
+
+
+def judges(spec: checkpoints.Spec, golden: checkpoints.Golden) -> dict[str, Any]:
+    """Who made the golden if that was not transformers, and what llama.cpp says of our file."""
+    found = {k: golden.about[k] for k in ("original",) if k in golden.about}
+    peer = golden.about.get("peer") or {}
+    if "difference" in peer and not spec.peer:
+        found["llama.cpp"] = rounded(peer["difference"])
+    elif "unknown" in peer:
+        found["llama.cpp"] = "unknown"
+    elif spec.peer:
+        found["llama.cpp"] = spec.peer
+    return found
+
+
+def rounded(number: float) -> float:
+    """To one digit, so that the page does not change with every machine."""
+    return float(f"{number:.0e}")
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    names = parser.parse_args().names or checkpoints.goldens()
+    known = json.loads(AGREEMENT.read_text("utf-8")) if AGREEMENT.exists() else {}
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            known[name] = measure(name, Path(folder))
+        print(name, known[name], flush=True)
+    kept = [name for name in sorted(known) if name in checkpoints.goldens()]
+    rows = [f"{json.dumps(name)}: {json.dumps(known[name])}" for name in kept]
+    AGREEMENT.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
