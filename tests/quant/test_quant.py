@@ -11,7 +11,9 @@ from llmpy.dtypes import BY_NAME
 from llmpy.quant import dequantize, quantize, readable, writable
 
 ORACLE_READS = sorted(
-    name for name in readable - {"F64", "Q8_1", "Q8_K"} if hasattr(gguf.GGMLQuantizationType, name)
+    name
+    for name in readable - {"F64", "Q1_0", "Q8_1", "Q8_K"}
+    if hasattr(gguf.GGMLQuantizationType, name)
 )
 ORACLE_WRITES = ["BF16", "F16", "F32", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"]
 
@@ -102,13 +104,13 @@ def test_everything_written_can_be_read():
 
 
 def test_an_unreadable_type_is_named():
-    with pytest.raises(ValueError, match="IQ1_S is not readable"):
-        dequantize("IQ1_S", np.zeros(50, np.uint8), (256,))
+    with pytest.raises(ValueError, match="I32 is not readable"):
+        dequantize("I32", np.zeros(4, np.uint8), (1,))
 
 
 def test_an_unwritable_type_is_named():
-    with pytest.raises(ValueError, match="Q6_K is not writable"):
-        quantize("Q6_K", np.zeros(256, np.float32))
+    with pytest.raises(ValueError, match="IQ1_S is not writable"):
+        quantize("IQ1_S", np.zeros(256, np.float32))
 
 
 def test_a_wrong_size_is_named_with_numbers():

@@ -1,4 +1,4 @@
-"""Storage types of weights in NumPy: what each block of bytes means; how to make the simple ones.
+"""Storage types of weights in NumPy: what each block of bytes means, and how it is made.
 
 These definitions are what every kernel is tested against: `dequantize` gives for each type exactly
 the float32 numbers that the bytes stand for, computed in the one order that GGML's formats define.
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.dtypes import BY_NAME, DType
-from llmpy.quant import block32, kquants, plain, tables
+from llmpy.quant import block32, codebooks, kquants, make_k, plain, tables
 from llmpy.quant import make as _make
+from llmpy.quant.fast import quantize_tensor, weights_of
 
-__all__ = ["dequantize", "quantize", "readable", "writable"]
+__all__ = ["dequantize", "quantize", "quantize_tensor", "readable", "weights_of", "writable"]
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -26,13 +27,15 @@ _READERS: dict[str, Callable[[Bytes], Floats]] = {
     **block32.READERS,
     **kquants.READERS,
     **tables.READERS,
+    **codebooks.READERS,
 }
 _WRITERS: dict[str, Callable[[Floats], Bytes]] = {**plain.WRITERS, **_make.WRITERS}
+_SEARCHES: dict[str, Callable[[Floats, Floats | None], Bytes]] = make_k.WRITERS
 
 readable: frozenset[str] = frozenset(_READERS)
 """Names of the types that `dequantize` reads."""
 
-writable: frozenset[str] = frozenset(_WRITERS)
+writable: frozenset[str] = frozenset(_WRITERS) | frozenset(_SEARCHES)
 """Names of the types that `quantize` makes."""
 
 _VALUES_AT_ONCE = 1 << 20  # bounds the temporaries to a few megabytes, and keeps them in the cache
@@ -62,21 +65,37 @@ def dequantize(dtype: DType | str, data: NDArray[np.generic], shape: tuple[int, 
     return out.reshape(shape)
 
 
-def quantize(dtype: DType | str, values: NDArray[np.floating]) -> Bytes:
+def quantize(
+    dtype: DType | str,
+    values: NDArray[np.floating],
+    importance: NDArray[np.floating] | None = None,
+) -> Bytes:
     """Return `values` (last dimension: whole blocks) as `dtype`: uint8 [..., bytes of a row].
 
-    The same bytes as GGML's reference quantizers. Raises ValueError if the type is not writable,
-    or a row is no whole number of blocks.
+    `importance` [length of a row] says what the square of an error costs in each column; types
+    without a choice have no use for it. F16 to Q8_0 and MXFP4 have the bytes of GGML's reference
+    quantizers; the others, and all with `importance`, have scales that were searched. Raises
+    ValueError if the type is not writable, or a row is no whole number of blocks.
     """
     dtype = BY_NAME[dtype] if isinstance(dtype, str) else dtype
-    writer = _WRITERS.get(dtype.name)
-    if writer is None:
+    if dtype.name not in writable:
         raise ValueError(f"{dtype} is not writable; writable are {', '.join(sorted(writable))}")
     row_bytes = dtype.row_bytes(values.shape[-1])
     blocks = np.ascontiguousarray(values, np.float32).reshape(-1, dtype.block)
+    weights = None
+    if importance is not None and dtype.name in _SEARCHES:
+        weights = weights_of(importance, values.shape[-1]).reshape(-1, dtype.block)
     out = np.empty((len(blocks), dtype.size), np.uint8)
     step = max(1, _VALUES_AT_ONCE // dtype.block)
     with np.errstate(all="ignore"):
         for start in range(0, len(blocks), step):
-            out[start : start + step] = writer(blocks[start : start + step])
+            part = blocks[start : start + step]
+            if weights is not None:
+                rows = np.arange(start, start + len(part)) % len(weights)
+                made = _SEARCHES[dtype.name](part, weights[rows])
+            elif dtype.name in _WRITERS:
+                made = _WRITERS[dtype.name](part)
+            else:
+                made = _SEARCHES[dtype.name](part, None)
+            out[start : start + step] = made
     return out.reshape(*values.shape[:-1], row_bytes)

@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 
 from llmpy.quant.bits import fields
 
-__all__ = ["READERS"]
+__all__ = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "READERS"]
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-_Q2_K = np.dtype([("scales", "u1", 16), ("q", "u1", (2, 32)), ("d", "<f2"), ("dmin", "<f2")])
-_Q3_K = np.dtype([("high", "u1", 32), ("q", "u1", (2, 32)), ("scales", "u1", 12), ("d", "<f2")])
-_Q4_K = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("q", "u1", (4, 32))])
-_Q5_K = np.dtype(
+Q2_K = np.dtype([("scales", "u1", 16), ("q", "u1", (2, 32)), ("d", "<f2"), ("dmin", "<f2")])
+Q3_K = np.dtype([("high", "u1", 32), ("q", "u1", (2, 32)), ("scales", "u1", 12), ("d", "<f2")])
+Q4_K = np.dtype([("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("q", "u1", (4, 32))])
+Q5_K = np.dtype(
     [("d", "<f2"), ("dmin", "<f2"), ("scales", "u1", 12), ("high", "u1", 32), ("q", "u1", (4, 32))]
 )
-_Q6_K = np.dtype(
+Q6_K = np.dtype(
     [("low", "u1", (2, 64)), ("high", "u1", (2, 32)), ("scales", "i1", 16), ("d", "<f2")]
 )
-_Q8_K = np.dtype([("d", "<f4"), ("q", "i1", 256), ("sums", "<i2", 16)])
+Q8_K = np.dtype([("d", "<f4"), ("q", "i1", 256), ("sums", "<i2", 16)])
 
 
 def _f32(half: NDArray[np.float16]) -> Floats:
@@ -44,7 +44,7 @@ def _scaled(scales: Floats, q: Floats, minima: Floats | None = None) -> Floats:
 
 
 def _q2_k(data: Bytes) -> Floats:
-    block = data.view(_Q2_K)[:, 0]
+    block = data.view(Q2_K)[:, 0]
     q = fields(block["q"], 2).astype(np.float32)
     scales = _f32(block["d"]) * (block["scales"] & 15).astype(np.float32)
     minima = _f32(block["dmin"]) * (block["scales"] >> 4).astype(np.float32)
@@ -52,7 +52,7 @@ def _q2_k(data: Bytes) -> Floats:
 
 
 def _q3_k(data: Bytes) -> Floats:
-    block = data.view(_Q3_K)[:, 0]
+    block = data.view(Q3_K)[:, 0]
     low = fields(block["q"], 2).reshape(-1, 8, 32)
     high = fields(block["high"], 1)
     q = (low | (high << 2)).astype(np.float32) - np.float32(4)
@@ -76,14 +76,14 @@ def _six_bit_pairs(packed: Bytes) -> tuple[Floats, Floats]:
 
 
 def _q4_k(data: Bytes) -> Floats:
-    block = data.view(_Q4_K)[:, 0]
+    block = data.view(Q4_K)[:, 0]
     scales, minima = _six_bit_pairs(block["scales"])
     q = fields(block["q"], 4).astype(np.float32)
     return _scaled(_f32(block["d"]) * scales, q, _f32(block["dmin"]) * minima)
 
 
 def _q5_k(data: Bytes) -> Floats:
-    block = data.view(_Q5_K)[:, 0]
+    block = data.view(Q5_K)[:, 0]
     scales, minima = _six_bit_pairs(block["scales"])
     low = fields(block["q"], 4).reshape(-1, 8, 32)
     q = (low | (fields(block["high"], 1) << 4)).astype(np.float32)
@@ -91,14 +91,14 @@ def _q5_k(data: Bytes) -> Floats:
 
 
 def _q6_k(data: Bytes) -> Floats:
-    block = data.view(_Q6_K)[:, 0]
+    block = data.view(Q6_K)[:, 0]
     low = fields(block["low"], 4).reshape(-1, 2, 4, 32)
     q = (low | (fields(block["high"], 2) << 4)).astype(np.float32) - np.float32(32)
     return _scaled(_f32(block["d"]) * block["scales"].astype(np.float32), q)
 
 
 def _q8_k(data: Bytes) -> Floats:
-    block = data.view(_Q8_K)[:, 0]
+    block = data.view(Q8_K)[:, 0]
     values: Floats = block["d"][:, None] * block["q"].astype(np.float32)
     return values
 

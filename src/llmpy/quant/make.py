@@ -1,4 +1,4 @@
-"""Quantizers of the 32-element types: each block to its own scale, bit for bit as in GGML."""
+"""Quantizers that leave no choice: each block of 32 to its own scale, bit for bit as in GGML."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.quant.block32 import LAYOUTS
+from llmpy.quant.packing import block32, joined
+from llmpy.quant.tables import E2M1_TWICE, HALF_E8M0, MXFP4
 
 __all__ = ["WRITERS"]
 
@@ -31,29 +33,16 @@ def _floor_to_byte(x: Floats, largest: int) -> Bytes:
     return np.trunc(x).astype(np.uint8).clip(0, largest)
 
 
-def _fill(name: str, q: Bytes, d: Floats, m: Floats | None = None) -> Bytes:
-    """Return blocks of type `name` with the unsigned integers q [blocks, 32]."""
-    layout = LAYOUTS[name]
-    block = np.zeros(len(q), layout)
-    block["d"] = d[:, 0]
-    if m is not None:
-        block["m"] = m[:, 0]
-    low = q & np.uint8(15)
-    block["low"] = low[:, :16] | (low[:, 16:] << np.uint8(4))
-    if "high" in (layout.names or ()):
-        block["high"] = np.packbits(q >> np.uint8(4), axis=1, bitorder="little")
-    return block.view(np.uint8).reshape(len(q), layout.itemsize)
-
-
 def _symmetric(name: str, bits: int) -> Callable[[Floats], Bytes]:
     """The value of largest size becomes the lowest integer, so that all `2^bits` are used."""
     half = 1 << (bits - 1)
 
     def write(x: Floats) -> Bytes:
         where = np.abs(x).argmax(axis=1, keepdims=True)
-        d = np.take_along_axis(x, where, axis=1) / np.float32(-half)
+        largest = np.take_along_axis(x, where, axis=1) + np.float32(0)  # never -0
+        d = largest / np.float32(-half)
         q = _floor_to_byte(x * _reciprocal(d) + np.float32(half + 0.5), 2 * half - 1)
-        return _fill(name, q, d)
+        return block32(name, 0, q, d[:, 0])
 
     return write
 
@@ -63,10 +52,10 @@ def _ranged(name: str, bits: int) -> Callable[[Floats], Bytes]:
     largest = (1 << bits) - 1
 
     def write(x: Floats) -> Bytes:
-        low = x.min(axis=1, keepdims=True)
+        low = np.take_along_axis(x, x.argmin(axis=1, keepdims=True), axis=1)
         d = (x.max(axis=1, keepdims=True) - low) / np.float32(largest)
         q = _floor_to_byte((x - low) * _reciprocal(d) + np.float32(0.5), largest)
-        return _fill(name, q, d, low)
+        return block32(name, 0, q, d[:, 0], low[:, 0])
 
     return write
 
@@ -79,10 +68,26 @@ def _q8_0(x: Floats) -> Bytes:
     return block.view(np.uint8).reshape(len(x), -1)
 
 
+def _mxfp4(x: Floats) -> Bytes:
+    """A power of two, so that the largest value is 4 to 8 of it; half-way goes towards 0."""
+    size = np.abs(x)
+    exponent = np.floor(np.log2(size.max(axis=1), dtype=np.float64).astype(np.float32))
+    code = np.maximum(exponent + 125, 0).astype(np.uint8)
+    levels = E2M1_TWICE[:8]
+    middles = (levels[1:] + levels[:-1]) / np.float32(2) * HALF_E8M0[code][:, None]
+    number = (middles[:, None, :] < size[:, :, None]).sum(axis=2).astype(np.uint8)
+    number |= np.where((x < 0) & (number > 0), np.uint8(8), np.uint8(0))
+    block = np.zeros(len(x), MXFP4)
+    block["exponent"] = code
+    block["q"] = joined(number.reshape(-1, 2, 16), 4)
+    return block.view(np.uint8).reshape(len(x), -1)
+
+
 WRITERS: dict[str, Callable[[Floats], Bytes]] = {
     "Q4_0": _symmetric("Q4_0", 4),
     "Q4_1": _ranged("Q4_1", 4),
     "Q5_0": _symmetric("Q5_0", 5),
     "Q5_1": _ranged("Q5_1", 5),
     "Q8_0": _q8_0,
+    "MXFP4": _mxfp4,
 }

@@ -1,4 +1,4 @@
-"""IQ4_NL, IQ4_XS, MXFP4, NVFP4, TQ1_0, TQ2_0: codes of a small table, or of -1, 0, 1."""
+"""IQ4_NL, IQ4_XS, MXFP4, NVFP4, TQ1_0, TQ2_0, Q1_0, Q2_0: codes of a small table or range."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.quant.bits import fields, nibbles
+from llmpy.quant.bits import fields, nibbles, one_bit_each
 
-__all__ = ["READERS"]
+__all__ = ["E2M1_TWICE", "HALF_E8M0", "IQ4_NL", "IQ4_XS", "MXFP4", "NONLINEAR", "READERS"]
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-_NONLINEAR = np.array(
+NONLINEAR = np.array(
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32
 )
 # Four-bit floats (sign, two bits of exponent, one of mantissa), doubled to be integers.
-_E2M1_TWICE = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
+E2M1_TWICE = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
 
-_IQ4_NL = np.dtype([("d", "<f2"), ("q", "u1", 16)])
-_IQ4_XS = np.dtype([("d", "<f2"), ("high", "<u2"), ("low", "u1", 4), ("q", "u1", (8, 16))])
-_MXFP4 = np.dtype([("exponent", "u1"), ("q", "u1", 16)])
+IQ4_NL = np.dtype([("d", "<f2"), ("q", "u1", 16)])
+IQ4_XS = np.dtype([("d", "<f2"), ("high", "<u2"), ("low", "u1", 4), ("q", "u1", (8, 16))])
+MXFP4 = np.dtype([("exponent", "u1"), ("q", "u1", 16)])
 _NVFP4 = np.dtype([("scales", "u1", 4), ("q", "u1", (4, 8))])
 _TQ1_0 = np.dtype([("a", "u1", 32), ("b", "u1", 16), ("c", "u1", 4), ("d", "<f2")])
 _TQ2_0 = np.dtype([("q", "u1", (2, 32)), ("d", "<f2")])
+_Q1_0 = np.dtype([("d", "<f2"), ("q", "u1", 16)])
+_Q2_0 = np.dtype([("d", "<f2"), ("q", "u1", 16)])
 
 
 def _half_ue4m3() -> Floats:
@@ -39,35 +41,35 @@ def _half_ue4m3() -> Floats:
 
 _HALF_UE4M3 = _half_ue4m3()
 # Half of 2^(code - 127): code 0 would be 2^-128, a denormal number.
-_HALF_E8M0 = np.ldexp(1.0, np.arange(256) - 128).astype(np.float32)
+HALF_E8M0 = np.ldexp(1.0, np.arange(256) - 128).astype(np.float32)
 
 
 def _iq4_nl(data: Bytes) -> Floats:
-    block = data.view(_IQ4_NL)[:, 0]
-    values: Floats = block["d"].astype(np.float32)[:, None] * _NONLINEAR[nibbles(block["q"])]
+    block = data.view(IQ4_NL)[:, 0]
+    values: Floats = block["d"].astype(np.float32)[:, None] * NONLINEAR[nibbles(block["q"])]
     return values
 
 
 def _iq4_xs(data: Bytes) -> Floats:
-    block = data.view(_IQ4_XS)[:, 0]
+    block = data.view(IQ4_XS)[:, 0]
     low = fields(block["low"][..., None], 4).reshape(-1, 8)
     high = (block["high"][:, None] >> np.arange(0, 16, 2, dtype=np.uint16)) & 3
     scales = (low | (high << 4)).astype(np.float32) - np.float32(32)
     scales = block["d"].astype(np.float32)[:, None] * scales
-    values: Floats = scales[..., None] * _NONLINEAR[nibbles(block["q"])]
+    values: Floats = scales[..., None] * NONLINEAR[nibbles(block["q"])]
     return values.reshape(-1, 256)
 
 
 def _mxfp4(data: Bytes) -> Floats:
-    block = data.view(_MXFP4)[:, 0]
-    values: Floats = _HALF_E8M0[block["exponent"]][:, None] * _E2M1_TWICE[nibbles(block["q"])]
+    block = data.view(MXFP4)[:, 0]
+    values: Floats = HALF_E8M0[block["exponent"]][:, None] * E2M1_TWICE[nibbles(block["q"])]
     return values
 
 
 def _nvfp4(data: Bytes) -> Floats:
     block = data.view(_NVFP4)[:, 0]
     scales = _HALF_UE4M3[block["scales"]]
-    values: Floats = scales[..., None] * _E2M1_TWICE[nibbles(block["q"])]
+    values: Floats = scales[..., None] * E2M1_TWICE[nibbles(block["q"])]
     return values.reshape(-1, 64)
 
 
@@ -97,6 +99,19 @@ def _tq2_0(data: Bytes) -> Floats:
     return values
 
 
+def _q1_0(data: Bytes) -> Floats:
+    block = data.view(_Q1_0)[:, 0]
+    d = block["d"].astype(np.float32)[:, None]
+    return np.where(one_bit_each(block["q"]) == 1, d, -d)
+
+
+def _q2_0(data: Bytes) -> Floats:
+    block = data.view(_Q2_0)[:, 0]
+    q = fields(block["q"][..., None], 2).reshape(-1, 64).astype(np.float32) - np.float32(1)
+    values: Floats = q * block["d"].astype(np.float32)[:, None]
+    return values
+
+
 READERS: dict[str, Callable[[Bytes], Floats]] = {
     "IQ4_NL": _iq4_nl,
     "IQ4_XS": _iq4_xs,
@@ -104,4 +119,6 @@ READERS: dict[str, Callable[[Bytes], Floats]] = {
     "NVFP4": _nvfp4,
     "TQ1_0": _tq1_0,
     "TQ2_0": _tq2_0,
+    "Q1_0": _q1_0,
+    "Q2_0": _q2_0,
 }

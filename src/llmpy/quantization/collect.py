@@ -1,0 +1,138 @@
+"""Collecting importance: a text is read, and the squares of the inputs of each product summed.
+
+The reference backend computes, with the products of many tokens at once; it needs four bytes of
+memory for each weight.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.reference import ReferenceBackend, ReferencePlan
+from llmpy.backends.reference_experts import ACTIVATIONS
+from llmpy.backends.reference_tools import Array, Step
+from llmpy.graph import Graph, Node
+from llmpy.model import load
+from llmpy.quantization.importance import Importance
+from llmpy.quantization.measure import MeasureEvent, windows
+
+__all__ = ["collect_importance"]
+
+
+class _Sums:
+    """Sums of squares and counts, by name of the tensor."""
+
+    def __init__(self, everything: bool) -> None:
+        self.everything = everything
+        self.sums: dict[str, NDArray[np.float64]] = {}
+        self.counts: dict[str, NDArray[np.float64]] = {}
+
+    def add(self, name: str, rows: Array, matrix: int = 0, n_matrices: int = 1) -> None:
+        """Rows [T, n] that matrix number `matrix` of the tensor is multiplied with."""
+        if not self.everything and not name.startswith("blk."):
+            return
+        if name not in self.sums:
+            self.sums[name] = np.zeros((n_matrices, rows.shape[1]))
+            self.counts[name] = np.zeros(n_matrices)
+        self.sums[name][matrix] += np.square(rows, dtype=np.float64).sum(axis=0)
+        self.counts[name][matrix] += len(rows)
+
+
+class _Plan(ReferencePlan):
+    """Computes as the reference does, within rounding, and remembers what products are fed."""
+
+    sums: _Sums
+
+    def compute(self, node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
+        """The result of one node."""
+        if node.op == "linear":
+            self.sums.add(node.weights[0], x[0])
+            y: Array = x[0] @ w[0].T
+            return y + w[1] if len(w) > 1 else y
+        if node.op == "linear_heads":
+            for h in range(len(w[0])):
+                self.sums.add(node.weights[0], x[0][:, h], h, len(w[0]))
+        if node.op == "mixture":
+            return self._mixture(node, x, w)
+        return super().compute(node, step, x, w)
+
+    def _mixture(self, node: Node, x: list[Array], w: list[Array]) -> Array:
+        rows, shares = x
+        act = ACTIVATIONS[node.attrs["activation"]]
+        order = np.argsort(-shares, axis=1, kind="stable")[:, : node.attrs["n_used"]]
+        y = np.zeros_like(rows)
+        for e in range(len(w[0])):
+            chosen = (order == e).any(axis=1)
+            if not chosen.any():
+                continue
+            some = rows[chosen]
+            g, u = some @ w[0][e].T, some @ w[1][e].T
+            if len(w) > 3:
+                g, u = g + w[3][e], u + w[4][e]
+            inner = act(g, u)
+            z = inner @ w[2][e].T
+            y[chosen] += shares[chosen, e][:, None] * (z + w[5][e] if len(w) > 3 else z)
+            for name, fed in zip(node.weights[:3], (some, some, inner), strict=True):
+                self.sums.add(name, fed, e, len(w[0]))
+        return y
+
+
+class _Backend(ReferenceBackend):
+    """Makes plans that remember."""
+
+    def __init__(self, everything: bool) -> None:
+        super().__init__()
+        self.sums = _Sums(everything)
+
+    def compile(
+        self,
+        graph: Graph,
+        buffers: Mapping[str, Any],
+        *,
+        n_ctx: int,  # noqa: ARG002
+        kv_dtype: str,
+    ) -> ReferencePlan:
+        """A plan whose sums are this backend's."""
+        plan = _Plan(graph, buffers, kv_dtype)
+        plan.sums = self.sums
+        return plan
+
+
+def collect_importance(
+    path: str | os.PathLike[str],
+    text: str,
+    *,
+    name: str = "",
+    n_ctx: int = 512,
+    n_windows: int | None = None,
+    output: bool = False,
+    architecture: str | None = None,
+    progress: Callable[[MeasureEvent], object] | None = None,
+) -> Importance:
+    """Let the model at `path` read `text`, and sum the squared inputs of its products.
+
+    Windows of `n_ctx` tokens, the first `n_windows` or all; `name` of the text goes into the file.
+    `output`: the last product too, whose importance is usually left out. The `estimate` of events
+    is 0. Raises as `load`, and ValueError for a text that is too short.
+    """
+    begin, backend = time.perf_counter(), _Backend(output)
+    with load(
+        Path(path), architecture=architecture, n_ctx=n_ctx, n_batch=n_ctx, backend=backend,
+        kv_dtype="f32",
+    ) as model:  # fmt: skip
+        parts = windows(model, text, n_ctx, n_windows)
+        for i, tokens in enumerate(parts):
+            for _ in model.logits(tokens):
+                pass
+            if progress is not None:
+                progress(MeasureEvent(i + 1, len(parts), 0.0, time.perf_counter() - begin))
+    sums = {name: values.astype(np.float32) for name, values in backend.sums.sums.items()}
+    counts = {name: values.astype(np.float32) for name, values in backend.sums.counts.items()}
+    return Importance(sums, counts, len(parts), n_ctx, [name] if name else [])
