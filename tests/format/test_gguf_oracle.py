@@ -77,11 +77,17 @@ def test_we_read_what_it_writes(tmp_path, weights, big_endian):
 
 
 # Q8_1 is left out: it never stands in files, and the package counts 4 bytes more than ggml does.
-@pytest.mark.parametrize("dtype", [t for t in BY_ID.values() if t.name != "Q8_1"], ids=str)
+# Of the newest types, those that the installed release has.
+ITS = {kind.value for kind in gguf.GGMLQuantizationType}
+
+
+@pytest.mark.parametrize(
+    "dtype", [t for t in BY_ID.values() if t.id in ITS and t.name != "Q8_1"], ids=str
+)
 def test_it_knows_the_same_types(dtype):
     kind = gguf.GGMLQuantizationType(dtype.id)
     assert (kind.name, *gguf.GGML_QUANT_SIZES[kind]) == (dtype.name, dtype.block, dtype.size)
 
 
 def test_we_know_all_of_its_types():
-    assert {kind.value for kind in gguf.GGMLQuantizationType} <= set(BY_ID)
+    assert set(BY_ID) >= ITS

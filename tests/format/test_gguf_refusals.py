@@ -217,7 +217,7 @@ def test_rows_are_whole_blocks(tmp_path, kind, length):
     refuse(tmp_path, data, "row length.*multiple of")
 
 
-@pytest.mark.parametrize("kind", [4, 5, 31, 33, 36, 38, 42, 1000, 2**32 - 1])
+@pytest.mark.parametrize("kind", [4, 5, 31, 33, 36, 38, 43, 1000, 2**32 - 1])
 def test_unknown_tensor_types_are_unsupported(tmp_path, kind):
     error = refuse(tmp_path, build([], [row(kind=kind)], bytes(64)), "tensor 't' type")
     assert type(error) is UnsupportedModelError

@@ -115,8 +115,10 @@ def test_merges_into_control_tokens_are_dropped():
 
 
 def test_an_unknown_tokenizer_model_is_unsupported():
-    with pytest.raises(UnsupportedModelError, match="one of llama, gpt2, found 'rwkv'"):
-        build_tokenizer(sentencepiece("a", model="rwkv"))
+    with pytest.raises(
+        UnsupportedModelError, match="one of llama, gpt2, t5, bert, rwkv, gemma4, found 'plamo2'"
+    ):
+        build_tokenizer(sentencepiece("a", model="plamo2"))
 
 
 def test_an_unknown_pre_tokenizer_is_unsupported_and_known_ones_are_listed():

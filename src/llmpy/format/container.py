@@ -7,7 +7,7 @@ row-major (the last dimension is the length of a row), tensor bytes are little-e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -51,7 +51,8 @@ _EXPECTED = {
 class TensorInfo:
     """Where one tensor lies: `size` bytes from byte `offset` of file number `part`.
 
-    `shape` is row-major: (outputs, inputs) for a matrix of weights.
+    `shape` is row-major: (outputs, inputs) for a matrix of weights. A tensor with `pieces` is what
+    these are, one after another, wherever they lie.
     """
 
     name: str
@@ -60,6 +61,7 @@ class TensorInfo:
     offset: int
     size: int
     part: int = 0
+    pieces: tuple[TensorInfo, ...] = ()
 
     @property
     def n_values(self) -> int:
@@ -171,16 +173,31 @@ class ModelFile:
         """The bytes of tensor `name` as a read-only uint8 array of `tensors[name].size` bytes.
 
         A view into the mapped file, without a copy, unless the format needs adapting (big-endian
-        files). It stays valid after `close()`. Raises KeyError for a name that the file lacks.
+        files) or the tensor lies in pieces. It stays valid after `close()`. Raises KeyError for a
+        name that the file lacks.
         """
-        info = self.tensors[name]
+        return self._bytes(self.tensors[name])
+
+    def _bytes(self, info: TensorInfo) -> NDArray[np.uint8]:
+        if info.pieces:
+            whole = np.concatenate([self._bytes(piece) for piece in info.pieces])
+            whole.flags.writeable = False
+            return whole
         view = self._files[info.part].view(info.offset, info.size)
         return view if self._adapt is None else self._adapt(info, view)
+
+    def pieces(self, name: str) -> Iterator[NDArray[np.uint8]]:
+        """The bytes of tensor `name` in order, in arrays of whole rows."""
+        if not (pieces := self.tensors[name].pieces):
+            yield self.data(name)
+        for piece in pieces:
+            yield self._bytes(piece)
 
     def release(self, name: str) -> None:
         """Tell the system that this tensor's pages are not needed for now; they stay readable."""
         info = self.tensors[name]
-        self._files[info.part].release(info.offset, info.size)
+        for piece in info.pieces or (info,):
+            self._files[piece.part].release(piece.offset, piece.size)
 
     def release_all(self) -> None:
         """As `release`, for everything in the files."""

@@ -50,6 +50,7 @@ _WIDE: dict[str, list[tuple[int, int, int]]] = {
     "MXFP4": [],
     "NVFP4": [],
     "Q1_0": [(0, 2, 1)],
+    "Q2_0": [(0, 2, 1)],
 }
 
 

@@ -15,6 +15,7 @@ from llmpy.errors import ModelFileError
 from llmpy.format.container import ModelFile, TensorInfo
 from llmpy.format.cursor import quoted
 from llmpy.format.endian import check_swappable, to_little_endian
+from llmpy.format.experts import stack_experts
 from llmpy.format.gguf_read import Part, read_part
 from llmpy.format.gguf_types import SPLIT_KEYS, Typed
 from llmpy.format.gguf_write import write_gguf
@@ -141,7 +142,7 @@ def _assemble(parts: list[Part]) -> ModelFile:
         [part.file for part in parts],
         f"GGUF {first.version}, {order}-endian{files}",
         {key: value for key, value in first.metadata.items() if key not in SPLIT_KEYS},
-        tensors,
+        stack_experts(first.file.path, tensors),
         kinds=first.kinds,
         offsets=first.offsets,
         adapt=to_little_endian if first.big_endian else None,

@@ -10,12 +10,13 @@ from llmpy.format.mapped import MappedFile
 __all__ = ["looks_like"]
 
 _CONVERT = "Get or make a GGUF conversion of the model."
-_OLD = "llmpy reads GGUF: convert the model again from its original weights."
+_NEW = "llmpy reads GGUF 1 to 3: convert the model again from its original weights."
+_OLD = "llmpy.open_model and llmpy.load read it, if they are told its architecture."
 _AGAIN = "Look at the address or path it came from, and get the file again."
 
 # First bytes -> (what it is, what to do, whether it is a sound model in another format)
 _KNOWN: list[tuple[bytes, str, str, bool]] = [
-    (b"FUGG", "'FUGG', the magic of a GGUF draft or byte-swapped header", _OLD, False),
+    (b"FUGG", "'FUGG', the magic of a GGUF draft or byte-swapped header", _NEW, False),
     (b"lmgg", "a GGML file, the oldest container", _OLD, True),
     (b"fmgg", "a GGMF file, a container older than GGUF", _OLD, True),
     (b"tjgg", "a GGJT file, a container older than GGUF", _OLD, True),
@@ -45,7 +46,7 @@ def _guess(head: bytes) -> tuple[str, str, bool]:
     if len(head) < 4 and b"GGUF".startswith(head):
         return f"only {len(head)} of its bytes", _AGAIN, False
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
-        return "a safetensors file", _CONVERT, True
+        return "a safetensors file", "Give the folder that it is in, with config.json.", True
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return (

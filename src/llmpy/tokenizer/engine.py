@@ -17,8 +17,10 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.alphabet import CHARACTERS, to_characters
+from llmpy.tokenizer.pieces import Unigram, WordPieces
 from llmpy.tokenizer.pretokenizers import FAMILIES
 from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, is_text
+from llmpy.tokenizer.world import World
 
 __all__ = ["SPACE", "Engine", "build_engine"]
 
@@ -86,8 +88,14 @@ class Engine:
         return out
 
 
-def build_engine(vocabulary: Vocabulary) -> Engine:
+def build_engine(vocabulary: Vocabulary) -> Engine | Unigram | WordPieces | World:
     """The engine of a vocabulary; raises ModelFileError for merges that it cannot use."""
+    if vocabulary.model == "t5":
+        return Unigram(vocabulary)
+    if vocabulary.model == "rwkv":
+        return World(vocabulary)
+    if vocabulary.model == "bert":
+        return WordPieces(vocabulary)
     if vocabulary.model == "gpt2":
         return _byte_level(vocabulary)
     return _sentencepiece(vocabulary)
@@ -191,7 +199,10 @@ def _refuse(vocabulary: Vocabulary, place: int, expected: str) -> NoReturn:
 
 
 def _sentencepiece(vocabulary: Vocabulary) -> Engine:
-    """Sentencepiece's byte-pair encoding: the neighbours whose union scores best merge first."""
+    """Sentencepiece's byte-pair encoding: the neighbours whose union scores best merge first.
+
+    Gemma 4 says its merges instead, in their order, and never joins a line and its end.
+    """
     n = len(vocabulary.tokens)
     normal = _pieces(vocabulary, Kind.NORMAL, Kind.UNDEFINED)
     pieces = {
@@ -208,7 +219,8 @@ def _sentencepiece(vocabulary: Vocabulary) -> Engine:
         ids[character] = n + len(expand)
         raw = b" " if character == SPACE else character.encode()
         expand[ids[character]] = _as_bytes(byte_ids, raw) or unknown
-    merges = _merges_by_score(vocabulary, pieces, ids)
+    lines = vocabulary.model == "gemma4"
+    merges = (_merges_of_file if lines else _merges_by_score)(vocabulary, pieces, ids)
     ids |= {token: i for token, i in byte_ids.items() if BYTE_TOKEN.fullmatch(token)}
     name = "?unknown"
     while name in ids:
@@ -216,10 +228,12 @@ def _sentencepiece(vocabulary: Vocabulary) -> Engine:
     ids[name] = n + len(expand)
     expand[ids[name]] = unknown
     model = Tokenizer(models.BPE(ids, merges, byte_fallback=True, unk_token=name))
+    patterns = [r"[^\n]+|\n+"] if lines else []
     if not any(re.search(f"[^{SPACE}]{SPACE}", token) for token in pieces if SPACE in token[1:]):
         # No piece goes on from a word into the next space, so no merge does: words are independent.
-        pattern = Regex(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
-        model.pre_tokenizer = pre_tokenizers.Split(pattern, "isolated")
+        patterns.append(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
+    cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
+    model.pre_tokenizer = pre_tokenizers.Sequence(cuts)
     return Engine(model, n, expand, spaces=True, literal=_as_bytes(byte_ids, SPACE.encode()))
 
 
@@ -227,6 +241,28 @@ def _as_bytes(byte_ids: dict[str, int], raw: bytes) -> tuple[int, ...]:
     """The byte tokens that spell `raw`; none where one is missing."""
     names = [f"<0x{byte:02X}>" for byte in raw]
     return tuple(byte_ids[name] for name in names) if byte_ids.keys() >= set(names) else ()
+
+
+def _merges_of_file(
+    vocabulary: Vocabulary, pieces: dict[str, int], ids: dict[str, int]
+) -> list[tuple[str, str]]:
+    """The file's merges in their order; then those that make whole runs of line ends, if tokens."""
+    merges = []
+    for i, merge in enumerate(vocabulary.merges):
+        at = merge.find(" ", 1)
+        left, right = merge[:at], merge[at + 1 :]
+        if at < 0 or not right:
+            _refuse(vocabulary, i, "two tokens with a space between")
+        if left in ids and right in ids and left + right in pieces:
+            merges.append((left, right))
+    runs = sorted(len(piece) for piece in pieces if len(piece) > 1 and set(piece) == {"\n"})
+    known = set(merges)
+    for n in runs:
+        for cut in range(n - 1, 0, -1):
+            pair = ("\n" * cut, "\n" * (n - cut))
+            if pair not in known and ids.keys() >= set(pair):
+                merges.append(pair)
+    return merges
 
 
 def _merges_by_score(

@@ -18,6 +18,7 @@ from llmpy.tokenizer.alphabet import from_characters
 from llmpy.tokenizer.engine import SPACE, build_engine
 from llmpy.tokenizer.specials import Splitter
 from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, read_vocabulary
+from llmpy.tokenizer.world import unescaped
 
 __all__ = ["Decoder", "Tokenizer", "build_tokenizer"]
 
@@ -174,6 +175,8 @@ class Tokenizer:
             return token.encode("utf-8", "surrogateescape")
         if self._vocabulary.model == "gpt2":
             return from_characters(token)
+        if self._vocabulary.model == "rwkv":
+            return unescaped(token)
         return token.replace(SPACE, " ").encode("utf-8", "surrogateescape")
 
 

@@ -22,8 +22,13 @@ from llmpy.tokenizer.pretokenizers import FAMILIES
 
 __all__ = ["BYTE_TOKEN", "Kind", "Vocabulary", "is_text", "read_vocabulary"]
 
-MODELS = ("llama", "gpt2")
+MODELS = ("llama", "gpt2", "t5", "bert", "rwkv", "gemma4")
 NO_TOKEN = (0xFFFFFFFF, -1)  # what real files write for "this model has no such token"
+# What files leave out: begin and end of text, and the unknown token.
+DEFAULT_IDS = {
+    "llama": (1, 2, 0), "gpt2": (None, None, None), "t5": (None, 1, 2), "bert": (101, 102, 100),
+    "rwkv": (None, None, None), "gemma4": (None, None, None),
+}  # fmt: skip
 BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PREFIX = "tokenizer.ggml."
@@ -64,10 +69,12 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
-    """A checked vocabulary of `model` "llama" or "gpt2"; ids are places in `tokens` and `kinds`.
+    """A checked vocabulary of one of MODELS; ids are places in `tokens` and `kinds`.
 
-    `scores` is empty for "gpt2", `merges` and `pre` for "llama". `bos`, `eos`, `unk` are None where
-    the model has none. `strips` are control tokens that swallow the white space after them.
+    `scores` is empty but for "llama" and "t5", `merges` but for "gpt2" and "gemma4", `pre` but for
+    "gpt2". `bos`, `eos`, `unk` are None where the model has none. `strips` are control tokens that
+    swallow the white space after them. How "t5" normalises text: by `charsmap`, to `one_space`
+    between words; how "bert" does: `lowercase`, `strip_accents`.
     """
 
     path: Path | None
@@ -85,6 +92,10 @@ class Vocabulary:
     space_prefix: bool
     end_ids: frozenset[int]
     strips: frozenset[int]
+    charsmap: bytes = b""
+    one_space: bool = False
+    lowercase: bool = False
+    strip_accents: bool = False
 
     def of_kind(self, kind: Kind) -> list[int]:
         """Ids of all tokens of a kind, in order."""
@@ -146,6 +157,18 @@ class _Metadata:
             self.fail(f"{key}[{wrong}]", "a string", _short(value[wrong]))
         return value
 
+    def bytes(self, key: str) -> bytes:
+        value = self.values.get(_PREFIX + key, b"")
+        if isinstance(value, bytes):
+            return value
+        try:
+            array = np.asarray(value)
+        except (ValueError, OverflowError):
+            self.fail(key, "an array of bytes", "an array of other things")
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            self.fail(key, "an array of bytes", _short(value))
+        return array.astype(np.uint8).tobytes()
+
     def numbers(self, key: str, n_vocab: int) -> npt.NDArray[Any] | None:
         value = self.values.get(_PREFIX + key)
         if value is None:
@@ -180,12 +203,15 @@ def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabular
     if not tokens:
         source.fail("tokens", "at least one token", "an empty array")
     n = len(tokens)
-    sentence = model == "llama"
+    sentence, pieces = model == "llama", model == "bert"
     read_id = partial(source.id, n_vocab=n)
-    bos = read_id("bos_token_id", default=1 if sentence else None)
-    eos = read_id("eos_token_id", default=2 if sentence else None)
-    unk = read_id("unknown_token_id", default=0 if sentence else None)
+    bos_id, eos_id, unk_id = DEFAULT_IDS[model]
+    sep = read_id("seperator_token_id", default=eos_id) if pieces else eos_id
+    bos = read_id("bos_token_id", default=bos_id)
+    eos = read_id("eos_token_id", default=sep)
+    unk = read_id("unknown_token_id", default=unk_id)
     kinds = _kinds(source, tokens, (bos, eos), unk)
+    lowercase = pieces and source.flag("normalizer.lowercase", True)
     name = metadata.get("general.name", "")
     phi3 = sentence and isinstance(name, str) and re.search("phi-?3", name.lower()) is not None
     return Vocabulary(
@@ -194,17 +220,27 @@ def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabular
         pre=pre,
         tokens=tokens,
         kinds=kinds,
-        scores=_scores(source, n) if sentence else np.zeros(0),
-        merges=() if sentence else source.strings("merges", "strings"),
+        scores=_scores(source, n) if model in ("llama", "t5") else np.zeros(0),
+        merges=source.strings("merges", "strings") if model in ("gpt2", "gemma4") else (),
         bos=bos,
         eos=eos,
         unk=unk,
-        add_bos=bos is not None and source.flag("add_bos_token", sentence or FAMILIES[pre].bos),
-        add_eos=eos is not None and source.flag("add_eos_token", False),
-        space_prefix=sentence and source.flag("add_space_prefix", True),
+        add_bos=bos is not None
+        and (model == "gemma4" or source.flag("add_bos_token", _adds_bos(model, pre))),
+        add_eos=eos is not None and source.flag("add_eos_token", model in ("t5", "bert")),
+        space_prefix=pieces or (model in ("llama", "t5") and source.flag("add_space_prefix", True)),
         end_ids=_end_ids(source, tokens, kinds, eos),
         strips=_strips(tokens, kinds) if phi3 else frozenset(),
+        charsmap=source.bytes("precompiled_charsmap") if model == "t5" else b"",
+        one_space=model == "t5" and source.flag("remove_extra_whitespaces", False),
+        lowercase=lowercase,
+        strip_accents=pieces and source.flag("normalizer.strip_accents", lowercase),
     )
+
+
+def _adds_bos(model: str, pre: str) -> bool:
+    """Whether texts begin with the begin-of-text token where the file does not say."""
+    return FAMILIES[pre].bos if model == "gpt2" else model in ("llama", "bert")
 
 
 def _names(source: _Metadata) -> tuple[str, str]:
@@ -217,7 +253,7 @@ def _names(source: _Metadata) -> tuple[str, str]:
             source.path, _PREFIX + "model", "one of " + ", ".join(MODELS), repr(model)
         )
     pre = source.text("pre")
-    if model == "llama":
+    if model != "gpt2":
         return model, ""
     if pre and pre not in FAMILIES:
         raise UnsupportedModelError(

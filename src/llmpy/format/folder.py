@@ -1,0 +1,54 @@
+"""The folder of a Hugging Face checkpoint: its small files, read whole and with typed errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llmpy.errors import ModelFileError
+from llmpy.format.json_text import parse_object
+
+__all__ = ["Folder"]
+
+LARGEST = 1 << 28  # bytes of a file that is read whole; the largest tokenizer.json has a tenth
+
+
+class Folder:
+    """Files by name; None for those that are not there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def bytes(self, name: str) -> bytes | None:
+        """What is in a file."""
+        path = self.path / name
+        try:
+            if not path.is_file():
+                return None
+            if (size := path.stat().st_size) > LARGEST:
+                raise ModelFileError(path, "file", f"at most {LARGEST} bytes", str(size))
+            return path.read_bytes()
+        except OSError as error:
+            raise ModelFileError(path, "file", "a readable file", str(error)) from error
+
+    def text(self, name: str) -> str | None:
+        """A file's text, which must be UTF-8."""
+        data = self.bytes(name)
+        try:
+            return None if data is None else data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self.error(
+                name,
+                "file",
+                "UTF-8 text",
+                f"byte 0x{data[error.start]:02x} at {error.start}",  # type: ignore[index]
+            ) from None
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """The JSON object in a file."""
+        data = self.bytes(name)
+        return None if data is None else parse_object(data, self.path / name, "file")
+
+    def error(self, name: str, field: str, expected: str, found: str) -> ModelFileError:
+        """The error about one of the files."""
+        return ModelFileError(self.path / name, field, expected, found[:200])

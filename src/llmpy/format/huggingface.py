@@ -1,0 +1,262 @@
+"""Hugging Face checkpoints: a folder with config.json and safetensors -> the neutral form.
+
+What names and numbers mean is said by the architectures (`Recipe`), and the vocabulary by the
+tokenizer's room; here they meet the files. Tensors are read, and changed, when they are used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.dtypes import BY_NAME
+from llmpy.errors import ModelFileError, UnsupportedModelError
+from llmpy.format.container import ModelFile, TensorInfo
+from llmpy.format.cursor import quoted
+from llmpy.format.folder import Folder
+from llmpy.format.renamed import FAILURES, Planned, Rule, plan
+from llmpy.format.safetensors import INDEX, SINGLE, Safetensors, open_safetensors
+
+__all__ = ["CheckpointFile", "Recipe", "open_checkpoint"]
+
+Config = Mapping[str, Any]
+SAMPLING = {
+    "temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
+    "repetition_penalty": "penalty_repeat",
+}  # fmt: skip
+MAX_COUNT = 1 << 22  # of layers, heads, values and tokens
+LARGE = re.compile("theta|base|max|length|context")  # keys of other numbers
+POOLING = {"mean": 1, "cls": 2, "lasttoken": 3}  # of sentence-transformers, in GGUF's numbers
+POOLING_FLAGS = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+
+
+class Recipe(Protocol):
+    """What llmpy.arch.checkpoint.Checkpoint says."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def metadata(self) -> Callable[[Config], Mapping[str, Any]]: ...  # noqa: D102
+    @property
+    def tensors(self) -> Callable[[Config], Sequence[Rule]]: ...  # noqa: D102
+    @property
+    def extra(self) -> Callable[[Config], Mapping[str, NDArray[Any]]] | None: ...  # noqa: D102
+
+
+Vocabulary = Callable[[Folder, Config], Mapping[str, Any]]
+
+
+class CheckpointFile(ModelFile):
+    """A checkpoint as a model file; the bytes of changed tensors are made anew at each `data`."""
+
+    def __init__(
+        self, path: Path, files: Safetensors, metadata: Mapping[str, Any], planned: list[Planned]
+    ) -> None:
+        tensors = {}
+        for p in planned:
+            rows = p.shape[:-1]
+            size = p.dtype.row_bytes(p.shape[-1])
+            for n in rows:
+                size *= n
+            tensors[p.name] = TensorInfo(p.name, p.dtype, p.shape, 0, size)
+        super().__init__(
+            files.files, "Hugging Face checkpoint", metadata, tensors, kinds={}, offsets={}
+        )
+        self.path = path
+        self._checkpoint = files
+        self._planned = {p.name: p for p in planned}
+
+    def data(self, name: str) -> NDArray[np.uint8]:
+        """The bytes of tensor `name`: a view where it is stored so, else a new array."""
+        pieces = list(self.pieces(name))
+        whole = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        whole.flags.writeable = False
+        return whole
+
+    def pieces(self, name: str) -> Iterator[NDArray[np.uint8]]:
+        """The bytes of tensor `name` in order, one array for each expert."""
+        size, info = 0, self.tensors[name]
+        for piece in self._planned[name].pieces(self._checkpoint):
+            size += piece.size
+            yield piece
+        if size != info.size:
+            raise ModelFileError(self.path, f"tensor {name!r}", f"{info.size} bytes", str(size))
+
+    def release(self, name: str) -> None:
+        """Tell the system that the pages of this tensor's sources are not needed for now."""
+        for stored in {s.name for part in self._planned[name].sources for s in part}:
+            self._checkpoint.release(stored)
+
+
+def open_checkpoint(
+    path: Path, recipes: Mapping[str, Recipe], vocabulary: Vocabulary
+) -> CheckpointFile:
+    """Open the checkpoint in the folder `path`.
+
+    `recipes` are known by the model_type of config.json, or by its architectures; `vocabulary`
+    gives the tokenizer's metadata. Raises ModelFileError for damaged files and
+    UnsupportedModelError, with the nearest names, for a model_type without a recipe.
+    """
+    folder = Folder(path)
+    config = folder.json("config.json")
+    if config is None:
+        raise ModelFileError(path, "folder", "config.json in it", "no such file")
+    recipe, config, nested = _choose(folder, config, recipes)
+    _check_counts(folder, config)
+    said, rules, extra = _follow(folder, recipe, config)
+    files = open_safetensors(_weights(folder))
+    try:
+        planned = plan(files, _names(files, nested), rules)
+        planned += [Planned(name, BY_NAME["F32"], a.shape, given=a) for name, a in extra.items()]
+        metadata = {
+            "general.architecture": recipe.name,
+            "general.type": "model",
+            "general.name": path.resolve().name,
+            **_full(recipe.name, said),
+            **_sampling(folder),
+            **_pooling(folder, recipe.name),
+            **vocabulary(folder, config),
+        }
+        return CheckpointFile(path, files, metadata, planned)
+    except BaseException:
+        files.close()
+        raise
+
+
+def _follow(
+    folder: Folder, recipe: Recipe, config: Config
+) -> tuple[Mapping[str, Any], Sequence[Rule], dict[str, NDArray[Any]]]:
+    """What a recipe makes of a configuration: metadata, rules and extra tensors."""
+    try:
+        with np.errstate(all="ignore"):  # numbers that are none are refused below, and by readers
+            said = recipe.metadata(config)
+            rules = recipe.tensors(config)
+            given = recipe.extra(config) if recipe.extra else {}
+            extra = {name: np.array(value, np.float32) for name, value in given.items()}
+        if not all(a.ndim and a.size and np.isfinite(a).all() for a in extra.values()):
+            raise ValueError(f"no numbers for {', '.join(extra)}")
+    except KeyError as error:
+        raise folder.error(
+            "config.json", str(error.args[0])[:80], "this key", "a file without it"
+        ) from None
+    except ModelFileError:
+        raise
+    except FAILURES as error:
+        raise folder.error("config.json", "values", "those of the model_type", str(error)) from None
+    return said, rules, extra
+
+
+def _choose(
+    folder: Folder, config: dict[str, Any], recipes: Mapping[str, Recipe]
+) -> tuple[Recipe, dict[str, Any], bool]:
+    """The recipe, its config, and whether that is the text part of a multimodal one."""
+    kind, text = config.get("model_type"), config.get("text_config")
+    if isinstance(text, dict) and (inner := text.get("model_type")) in recipes:
+        outer = {k: v for k, v in config.items() if k != "text_config"}
+        return recipes[str(inner)], outer | text, True
+    for name in (*_architectures(config), kind):  # several architectures may share a model_type
+        if isinstance(name, str) and name in recipes:
+            return recipes[name], config, False
+    near = difflib.get_close_matches(str(kind), recipes, n=3, cutoff=0.5)
+    nearest = f"the nearest: {', '.join(near)}; " if near else ""
+    raise UnsupportedModelError(
+        folder.path / "config.json", "model_type", "one that llmpy knows", quoted(kind),
+        hint=f"{nearest}all: {', '.join(recipes)}",
+    )  # fmt: skip
+
+
+def _check_counts(folder: Folder, config: Config) -> None:
+    """Refuse counts that no model has, before a recipe makes arrays of such a length."""
+    for key, value in config.items():
+        if isinstance(value, int) and value > MAX_COUNT and not LARGE.search(key):
+            raise folder.error("config.json", key, f"at most {MAX_COUNT}", str(value)[:40])
+
+
+def _architectures(config: Mapping[str, Any]) -> list[Any]:
+    """The classes of the original implementation."""
+    said = config.get("architectures")
+    return said if isinstance(said, list) else []
+
+
+def _weights(folder: Folder) -> Path:
+    """The file of the weights, or of their index."""
+    for name in (INDEX, SINGLE):
+        if (folder.path / name).is_file():
+            return folder.path / name
+    found = sorted(p.name for p in folder.path.iterdir())
+    alone = [name for name in found if name.endswith(".safetensors")]
+    if len(alone) == 1:
+        return folder.path / alone[0]
+    old = [name for name in found if name.endswith((".bin", ".pt", ".pth"))]
+    raise ModelFileError(
+        folder.path, "weights", f"{SINGLE} or {INDEX}", ", ".join(alone or old) or "neither",
+        hint="Save the model again as safetensors." if old else None,
+    )  # fmt: skip
+
+
+def _names(files: Safetensors, nested: bool) -> dict[str, str]:
+    """What each stored name means to the rules; of a multimodal model, only its text part.
+
+    Models of vectors are often saved without the head, and their names without "model.".
+    """
+    if not nested:
+        top = "model." if "embed_tokens.weight" in files.tensors else ""
+        return {n: n if n.startswith("lm_head.") else top + n for n in files.tensors}
+    inside = [name for name in files.tensors if "language_model." in name]
+    names = {name: name.replace("language_model.", "", 1) for name in inside}
+    return names | {n: n for n in files.tensors if n.startswith("lm_head.")}
+
+
+def _full(architecture: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata under full keys; fractions are rounded to float32, as they are in a file."""
+    whole = ("general.", "tokenizer.")
+    with np.errstate(over="ignore"):
+        return {
+            key if key.startswith(whole) else f"{architecture}.{key}": float(np.float32(value))
+            if isinstance(value, float)
+            else value
+            for key, value in said.items()
+            if value is not None
+        }
+
+
+def _sampling(folder: Folder) -> dict[str, Any]:
+    """What generation_config.json recommends."""
+    said = folder.json("generation_config.json") or {}
+    found: dict[str, Any] = {}
+    for name, short in SAMPLING.items():
+        value = said.get(name)
+        if isinstance(value, bool) or said.get("do_sample") is False:
+            continue
+        if isinstance(value, int | float) and 0 <= value < 1e6:
+            found[f"general.sampling.{short}"] = int(value) if name == "top_k" else float(value)
+    return found
+
+
+def _pooling(folder: Folder, architecture: str) -> dict[str, int]:
+    """How the states of tokens become a vector of the text, as sentence-transformers has it."""
+    name = "1_Pooling/config.json"
+    if (said := folder.json(name)) is None:
+        return {}
+    flags = [mode for flag, mode in POOLING_FLAGS.items() if said.get(flag)]
+    mode = flags[0] if len(flags) == 1 else said.get("pooling_mode")
+    if not isinstance(mode, str) or mode not in POOLING:
+        found = [key for key, value in said.items() if value is True]
+        raise UnsupportedModelError(
+            folder.path / name, "pooling mode", f"one of {', '.join(POOLING)}", quoted(found)
+        )
+    if folder.json("2_Dense/config.json") is not None:
+        raise UnsupportedModelError(
+            folder.path, "modules", "pooling at the end", "'2_Dense', a matrix after it"
+        )
+    return {f"{architecture}.pooling_type": POOLING[mode]}

@@ -1,0 +1,132 @@
+"""The engines of encoders' vocabularies: word pieces (BERT) and unigrams (T5, XLM-R), in Rust.
+
+As in engine.py, control tokens are not in the models, so that no text can become one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from llmpy.errors import ModelFileError, TokenizerError
+from llmpy.tokenizer.families import guarded
+from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, is_text
+
+__all__ = ["Unigram", "WordPieces"]
+
+SPACE = "\u2581"  # sentencepiece's visible space
+LONGEST_WORD = 100  # characters; a longer word is unknown (Devlin et al. 2019)
+WORST = 1e30  # bounds scores, which Rust adds up
+
+
+class WordPieces:
+    """Text -> ids: words and signs, cut greedily into the longest pieces.
+
+    Pieces that begin a word have SPACE in front in the file, others nothing.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        pieces: dict[str, int] = {}
+        for i in reversed(vocabulary.of_kind(Kind.NORMAL)):
+            token = vocabulary.tokens[i]
+            if is_text(token) and token not in ("", SPACE):
+                pieces[token[1:] if token[0] == SPACE else "##" + token] = i
+        unknown = "[UNK]"  # no word: its signs are words of their own
+        self._unk = vocabulary.unk
+        self._stand_in = len(vocabulary.tokens)
+        pieces[unknown] = self._stand_in if self._unk is None else self._unk
+        with guarded():
+            model = models.WordPiece(
+                pieces,
+                unk_token=unknown,
+                max_input_chars_per_word=LONGEST_WORD,
+                continuing_subword_prefix="##",
+            )
+        self._model = Tokenizer(model)
+        self._model.normalizer = normalizers.BertNormalizer(
+            lowercase=vocabulary.lowercase, strip_accents=vocabulary.strip_accents
+        )
+        self._model.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text."""
+        ids: list[int] = self._model.encode(text, add_special_tokens=False).ids
+        if self._unk is None and self._stand_in in ids:
+            raise TokenizerError("the text has a word without tokens, and there is no unknown one")
+        return ids
+
+
+class Unigram:
+    """Text -> ids: of all ways to cut a text into pieces, the most probable one (Kudo 2018)."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._space_prefix = vocabulary.space_prefix
+        self._one_space = vocabulary.one_space
+        self._unk = vocabulary.unk
+        self._bytes = _byte_ids(vocabulary)
+        normal = set(vocabulary.of_kind(Kind.NORMAL)) | set(vocabulary.of_kind(Kind.UNDEFINED))
+        scores = vocabulary.scores.clip(-WORST, WORST).tolist()
+        # A text has no spaces when it comes here: such pieces keep their place and never match.
+        pieces = [
+            (token, score) if i in normal and token and is_text(token) else (f" {i}", 0.0)
+            for i, (token, score) in enumerate(zip(vocabulary.tokens, scores, strict=True))
+        ]
+        self._stand_in = len(pieces)
+        pieces.append((f" {len(pieces)}", 0.0))
+        self._normalizer: Any = None
+        try:
+            with guarded():
+                model = models.Unigram(pieces, unk_id=self._stand_in, byte_fallback=False)
+                if vocabulary.charsmap:
+                    self._normalizer = normalizers.Precompiled(vocabulary.charsmap)
+        except Exception as error:  # tokenizers has no narrower type
+            raise ModelFileError(
+                vocabulary.path, "tokenizer.ggml.precompiled_charsmap", "one of sentencepiece",
+                str(error)[:200],
+            ) from None  # fmt: skip
+        self._model = Tokenizer(model)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; a caller who wants a leading space has put it there."""
+        prefix = self._space_prefix and text[:1] == " "
+        try:
+            with guarded():
+                if self._normalizer is not None:
+                    text = self._normalizer.normalize_str(text)
+        except ValueError as error:
+            raise TokenizerError(
+                f"the character map of this vocabulary is damaged: {error}"
+            ) from None
+        if self._one_space:
+            text = re.sub(" +", " ", text).strip(" ")
+            text = " " + text if prefix and text else text
+        if not text:
+            return []
+        text = text.replace(" ", SPACE)
+        encoding = self._model.encode(text, add_special_tokens=False)
+        ids: list[int] = []
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            if token != self._stand_in:
+                ids.append(token)
+            else:
+                ids += self._unknown(text[start:end].replace(SPACE, " "))
+        return ids
+
+    def _unknown(self, text: str) -> list[int]:
+        """Characters without a piece: bytes, where the vocabulary has all of them."""
+        if self._bytes:
+            return [self._bytes[byte] for byte in text.encode()]
+        if self._unk is None:
+            raise TokenizerError(f"the vocabulary has no token for {text!r}, and no unknown token")
+        return [self._unk]
+
+
+def _byte_ids(vocabulary: Vocabulary) -> dict[int, int]:
+    """Ids of all 256 bytes, or nothing."""
+    found = {}
+    for i in vocabulary.of_kind(Kind.BYTE):
+        if match := BYTE_TOKEN.fullmatch(vocabulary.tokens[i]):
+            found[int(match[1], 16)] = i
+    return found if len(found) == 256 else {}
