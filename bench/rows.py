@@ -27,7 +27,8 @@ class Row:
     @property
     def name(self) -> str:
         """How the row is named in the table and by --rows."""
-        place = f"@{self.after}" if self.what == "decode" and self.after > 16 else ""
+        long = self.n if self.what == "prefill" else self.after
+        place = f"@{long}" if self.what != "public" and long > 512 else ""
         return f"{self.model}:{self.what}{place}"
 
 
@@ -40,6 +41,8 @@ ROWS = (
     Row("1b-q4_k_m", "decode", 32, after=16, target=1.0),
     Row("1b-q8_0", "decode", 32, after=16, target=1.0),
     Row("1b-f16", "decode", 16, after=16),
+    Row("1b-q4_0", "prefill", 4096),
+    Row("1b-q4_0", "decode", 32, after=4096),
     Row("15m-f16", "public", 256, target=4.0),
     Row("15m-q8_0", "public", 256, target=4.0),
     Row("stories260K", "public", 256),

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that follow from the code: ops.md and cli.md.
+"""Write the pages of docs/ that follow from the code: ops.md, cli.md and models.md.
 
 python tools/generate_docs.py           write them
 python tools/generate_docs.py --check   only say which are out of date (exit code 1)
@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+from llmpy.arch.base import architectures
 from llmpy.backends.reference import OPERATIONS
 from llmpy.cli import group
 from llmpy.graph import OPS
 
 DOCS = Path(__file__).parents[1] / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
+AGREEMENT = Path(__file__).parents[1] / "tests" / "arch" / "agreement.json"
+INTRODUCTION = """\
+What runs, by the name in `general.architecture` of a GGUF file. A checkpoint of Hugging Face is
+known by the `model_type` of its config.json. Each architecture has tiny models with random
+weights in `tests/arch`, on which it is compared: `transformers` is the largest difference of
+logits to that implementation in float32, on both of our backends, all tokens at once and one
+after another; `llama.cpp` the largest difference of its logits, on the GGUF file that we wrote,
+to those same. Both are parts of the largest logit. llama.cpp looks the GELU up in a table of
+float16, which alone makes up to 4e-4."""
 
 
 def operations() -> str:
@@ -30,9 +42,9 @@ def operations() -> str:
         NOTE,
         "",
         "What a graph is made of. Arrays are `[T, ...]`, T the tokens of the batch; `x` are",
-        "values, `w` weights. `src/llmpy/graph/ops.py` has the shapes, and",
-        "`src/llmpy/backends/reference.py` the definition of each in NumPy; every other backend is",
-        "tested against it.",
+        "values, `w` weights. `src/llmpy/graph/shapes.py` has the shapes, and",
+        "`src/llmpy/backends/reference_ops.py` the definition of each in NumPy; every other",
+        "backend is tested against it.",
         "",
         "| operation | values | formula | meaning |",
         "|---|---|---|---|",
@@ -90,7 +102,70 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PAGES: dict[str, Callable[[], str]] = {"ops.md": operations, "cli.md": commands}
+def models() -> str:
+    """docs/models.md: each architecture, and how far it is from other implementations."""
+    measured: dict[str, Any] = json.loads(AGREEMENT.read_text(encoding="utf-8"))
+    lines = ["# Models", "", NOTE, "", *INTRODUCTION.splitlines(), ""]
+    lines += ["| architecture | what it is | model_type | transformers | llama.cpp | features |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for name, kind in architectures().items():
+        rows = [row for row in measured.values() if row["architecture"] == name]
+        lines.append(
+            f"| `{name}` | {_subject(kind)} | {_types(name, kind)} | {_original(rows)} "
+            f"| {_peer(rows)} | {_features(rows)} |"
+        )
+    return "\n".join(lines + _remarks(measured)) + "\n"
+
+
+def _subject(kind: type[Any]) -> str:
+    doc = inspect.cleandoc(sys.modules[kind.__module__].__doc__ or "")
+    return " ".join(doc.split("\n\n")[0].split()).removesuffix(".")
+
+
+def _types(name: str, kind: type[Any]) -> str:
+    recipes = [c for c in getattr(kind, "checkpoints", ()) if c.name == name]
+    return ", ".join(f"`{t}`" for recipe in recipes for t in recipe.model_types)
+
+
+def _original(rows: list[dict[str, Any]]) -> str:
+    own = [row for row in rows if "original" not in row]
+    return _largest([row.get(b) for row in own for b in ("reference", "cpu")])
+
+
+def _peer(rows: list[dict[str, Any]]) -> str:
+    """Where it has no say in one model, another may; where it made the golden, that is compared."""
+    made = [row.get(b) for row in rows if "original" in row for b in ("reference", "cpu")]
+    said = [row.get("llama.cpp") for row in rows]
+    numbers = [x for x in (*made, *said) if isinstance(x, float)]
+    return _largest(numbers) if numbers else "unknown to it" if "unknown" in said else ""
+
+
+def _largest(numbers: list[Any]) -> str:
+    known = [number for number in numbers if number is not None]
+    return f"{max(known):.0e}".replace("e-0", "e-") if known else ""
+
+
+def _features(rows: list[dict[str, Any]]) -> str:
+    return ", ".join(dict.fromkeys(word for row in rows for word in row["features"]))
+
+
+def _remarks(measured: dict[str, Any]) -> list[str]:
+    """Where llama.cpp computes something else on purpose, and what only the reference can run."""
+    said = {name: row.get("llama.cpp") for name, row in measured.items()}
+    others = {k: v for k, v in said.items() if isinstance(v, str) and v != "unknown"}
+    lines = ["", "Of these models llama.cpp is no judge:", ""] if others else []
+    lines += [f"- {name}: {why}" for name, why in others.items()]
+    slow = [name for name, row in measured.items() if "cpu" not in row]
+    if slow:
+        lines += ["", f"Only the reference backend runs: {', '.join(slow)}."]
+    return lines
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "ops.md": operations,
+    "cli.md": commands,
+    "models.md": models,
+}
 
 
 def stale() -> list[str]:
@@ -104,7 +179,7 @@ def stale() -> list[str]:
 
 def main() -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Write docs/ops.md and docs/cli.md.")
+    parser = argparse.ArgumentParser(description="Write the pages of docs/ that follow from code.")
     parser.add_argument("--check", action="store_true", help="only say what is out of date")
     names = stale()
     if parser.parse_args().check:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmpy.backends.cpus import available_cpus
     from llmpy.bandwidth import read_bandwidth
+    from llmpy.conversion import ConvertEvent, convert
     from llmpy.errors import (
         BackendError,
         ContextFull,
@@ -23,8 +24,22 @@ if TYPE_CHECKING:
         TokenizerError,
         UnsupportedModelError,
     )
+    from llmpy.files import open_model
     from llmpy.format import open_gguf
     from llmpy.model import LoadEvent, Model, load, load_tokenizer
+    from llmpy.quantization import (
+        Divergence,
+        Importance,
+        MeasureEvent,
+        Perplexity,
+        QuantizeEvent,
+        collect_importance,
+        divergence,
+        perplexity,
+        quantize,
+        read_importance,
+        write_importance,
+    )
     from llmpy.sampling import (
         Chain,
         Rng,
@@ -48,14 +63,20 @@ __all__ = [
     "BackendError",
     "Chain",
     "ContextFull",
+    "ConvertEvent",
+    "Divergence",
     "GraphError",
+    "Importance",
     "LlmpyError",
     "LoadEvent",
     "Logprobs",
+    "MeasureEvent",
     "Model",
     "ModelFileError",
     "OutOfMemory",
+    "Perplexity",
     "Piece",
+    "QuantizeEvent",
     "Rng",
     "Sampler",
     "SamplerError",
@@ -66,7 +87,10 @@ __all__ = [
     "UnsupportedModelError",
     "available_cpus",
     "chain",
+    "collect_importance",
+    "convert",
     "default_chain",
+    "divergence",
     "frequency",
     "greedy",
     "load",
@@ -74,23 +98,34 @@ __all__ = [
     "logit_bias",
     "min_p",
     "open_gguf",
+    "open_model",
+    "perplexity",
     "presence",
+    "quantize",
     "read_bandwidth",
+    "read_importance",
     "repetition",
     "temperature",
     "top_k",
     "top_p",
+    "write_importance",
 ]
 
 _HOMES = {
     "llmpy.backends.cpus": "available_cpus",
     "llmpy.bandwidth": "read_bandwidth",
+    "llmpy.conversion": "ConvertEvent convert",
     "llmpy.errors": (
         "BackendError ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
         "SamplerError SessionClosed TokenizerError UnsupportedModelError"
     ),
+    "llmpy.files": "open_model",
     "llmpy.format": "open_gguf",
     "llmpy.model": "LoadEvent Model load load_tokenizer",
+    "llmpy.quantization": (
+        "Divergence Importance MeasureEvent Perplexity QuantizeEvent collect_importance "
+        "divergence perplexity quantize read_importance write_importance"
+    ),
     "llmpy.sampling": (
         "Chain Rng Sampler chain default_chain frequency greedy logit_bias min_p presence "
         "repetition temperature top_k top_p"

@@ -77,6 +77,7 @@ _ALL = [
     DType(39, "MXFP4", 32, 17),
     DType(40, "NVFP4", 64, 36),
     DType(41, "Q1_0", 128, 18),
+    DType(42, "Q2_0", 64, 18),
 ]
 
 BY_ID: dict[int, DType] = {t.id: t for t in _ALL}

@@ -29,6 +29,7 @@ def told_in_one_line(done) -> bool:
         (("infer", "-m", "x.gguf", "-p", "a", "--seed", "-1"), "--seed"),
         (("infer", "-m", "x.gguf", "-p", "a", "--stop", ""), "--stop"),
         (("tokens", "-m", "x.gguf"), "TEXT"),
+        (("convert", "x.gguf"), "OUT"),
     ],
 )
 def test_wrong_usage(run, arguments: tuple[str, ...], said: str) -> None:

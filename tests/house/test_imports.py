@@ -19,7 +19,9 @@ def test_importing_llmpy_loads_no_command_line_and_no_framework() -> None:
     assert loaded_by("import llmpy; llmpy.load").isdisjoint({"click", "rich", "torch", "jinja2"})
 
 
-@pytest.mark.parametrize("command", ["bench", "infer", "info", "tokens"])
+@pytest.mark.parametrize(
+    "command", ["bench", "imatrix", "infer", "info", "perplexity", "quantize", "tokens"]
+)
 def test_a_command_loads_nothing_heavy_before_it_runs(command: str) -> None:
     loaded = loaded_by(f"import llmpy.cli.{command}")
     assert "click" in loaded

@@ -62,6 +62,13 @@ def test_what_one_module_takes_from_another_is_exported_there() -> None:
     assert hidden == []
 
 
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Importing llmpy.NAME would put the module in the place of the name, whatever it was."""
+    modules = {p.stem for p in rooms.PACKAGE.glob("*.py")}
+    modules |= {p.parent.name for p in rooms.PACKAGE.glob("*/__init__.py")}
+    assert modules & set(llmpy.__all__) == set()
+
+
 @pytest.mark.parametrize("name", llmpy.__all__)
 def test_each_public_name_is_documented(name: str) -> None:
     thing = getattr(llmpy, name)

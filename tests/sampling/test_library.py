@@ -35,7 +35,7 @@ def test_a_file_that_is_no_library_is_refused(fresh, tmp_path):
 @pytest.mark.usefixtures("compiled")
 def test_another_interface_is_refused(fresh):
     fresh.setattr(native, "ABI_VERSION", 99)
-    with pytest.raises(BackendError, match="expected interface 99, found 1"):
+    with pytest.raises(BackendError, match=r"expected interface 99, found \d+"):
         native.library()
 
 

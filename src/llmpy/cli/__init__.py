@@ -15,7 +15,9 @@ import click
 
 __all__ = ["main"]
 
-COMMANDS = ("bench", "infer", "info", "tokens")
+COMMANDS = (
+    "bench", "convert", "imatrix", "infer", "info", "perplexity", "quantize", "tokens",
+)  # fmt: skip
 
 
 class Commands(click.Group):

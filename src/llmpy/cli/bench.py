@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmpy.cli.options import load, load_options
+from llmpy.cli.options import architecture_option, load, load_options
 
 if TYPE_CHECKING:
     import llmpy
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(name="bench")
 @load_options
+@architecture_option
 @click.option(
     "-p",
     "--n-prompt",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     path: Path,
+    architecture: str | None,
     n_ctx: int | None,
     n_threads: int | None,
     backend: str,
@@ -52,7 +54,7 @@ def command(
     import llmpy
 
     needed = n_prompt + n_generate + 1
-    model = load(path, n_ctx or needed, n_threads, backend)
+    model = load(path, n_ctx or needed, n_threads, backend, architecture)
     if needed > model.n_ctx:
         raise click.UsageError(f"{needed} tokens are more than the context holds ({model.n_ctx})")
     threads = n_threads or llmpy.available_cpus()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmpy.cli.options import load, load_options, utf8
+from llmpy.cli.options import architecture_option, load, load_options, utf8
 
 if TYPE_CHECKING:
     import llmpy
@@ -19,6 +19,7 @@ MARK = "{{PROMPT}}"
 
 @click.command(name="infer")
 @load_options
+@architecture_option
 @click.option("-p", "--prompt", help="The prompt; '-' reads it from stdin.")
 @click.option(
     "-f",
@@ -40,6 +41,7 @@ MARK = "{{PROMPT}}"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def command(
     path: Path,
+    architecture: str | None,
     n_ctx: int | None,
     n_threads: int | None,
     backend: str,
@@ -65,7 +67,7 @@ def command(
         llmpy.default_chain(**given)
     except llmpy.SamplerError as error:
         raise click.UsageError(str(error)) from error
-    model = load(path, n_ctx, n_threads, backend)
+    model = load(path, n_ctx, n_threads, backend, architecture)
     sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
     session = model.session(sampler=sampler, seed=seed)
     printer = Printer(session, hide_prompt, quiet=as_json)

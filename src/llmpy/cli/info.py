@@ -10,19 +10,22 @@ from typing import Any
 
 import click
 
-from llmpy.cli.options import model_option, quoted
+from llmpy.cli.options import architecture_option, model_option, quoted
 
 
 @click.command(name="info")
 @model_option
+@architecture_option
 @click.option("-t", "--tensors", is_flag=True, help="List the tensors: type, shape, bytes, name.")
 @click.option("-k", "--tokens", is_flag=True, help="List the tokens of the vocabulary.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(path: Path, tensors: bool, tokens: bool, as_json: bool) -> None:
+def command(
+    path: Path, architecture: str | None, tensors: bool, tokens: bool, as_json: bool
+) -> None:
     """Print the metadata of a model file."""
     import llmpy
 
-    with llmpy.open_gguf(path) as file:
+    with llmpy.open_model(path, architecture=architecture) as file:
         if as_json:
             click.echo(json.dumps(_as_object(file, tensors, tokens), allow_nan=False))
             return

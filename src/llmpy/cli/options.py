@@ -13,7 +13,17 @@ import click
 if TYPE_CHECKING:
     import llmpy
 
-__all__ = ["load", "load_options", "model_option", "quoted", "utf8"]
+__all__ = [
+    "architecture_option",
+    "load",
+    "load_options",
+    "model_option",
+    "quoted",
+    "show_windows",
+    "text_of",
+    "text_options",
+    "utf8",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,7 +33,13 @@ model_option = click.option(
     "path",
     required=True,
     type=click.Path(path_type=Path),
-    help="The model file (GGUF).",
+    help="The model: a GGUF file, or the folder of a checkpoint.",
+)
+
+architecture_option = click.option(
+    "--architecture",
+    metavar="NAME",
+    help="What a GGML, GGMF or GGJT file is: llama, gptj, ...  [other files say it]",
 )
 
 
@@ -51,6 +67,43 @@ def load_options(function: F) -> F:
     return function
 
 
+def text_options(function: F) -> F:
+    """Add -f and --windows."""
+    for option in reversed(
+        [
+            click.option(
+                "-f",
+                "--file",
+                "source",
+                required=True,
+                type=click.Path(path_type=Path),
+                help="The text to read (UTF-8).",
+            ),
+            click.option("--windows", type=click.IntRange(1), help="Windows of it to read.  [all]"),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def text_of(source: Path) -> str:
+    """What is in a text file."""
+    return utf8(source.read_bytes(), str(source))
+
+
+def show_windows(estimate: str) -> Callable[[llmpy.MeasureEvent], None]:
+    """Progress for a terminal: how many windows are read, and the estimate by that name, if any."""
+
+    def progress(event: llmpy.MeasureEvent) -> None:
+        if sys.stderr.isatty():
+            so_far = f", {estimate} {event.estimate:.4f}" if estimate else ""
+            end = "\r\x1b[K" if event.window == event.total else ""
+            said = f"\r\x1b[Kwindow {event.window} of {event.total}{so_far}{end}"
+            click.echo(said, err=True, nl=False)
+
+    return progress
+
+
 def quoted(text: str) -> str:
     """Text out of a file in quotes, without what a terminal would obey or could not show."""
     whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -68,7 +121,13 @@ def utf8(data: bytes, name: str) -> str:
         ) from error
 
 
-def load(path: Path, n_ctx: int | None, n_threads: int | None, backend: str) -> llmpy.Model:
+def load(
+    path: Path,
+    n_ctx: int | None,
+    n_threads: int | None,
+    backend: str,
+    architecture: str | None = None,
+) -> llmpy.Model:
     """Load the model; on a terminal, stderr shows how far it is."""
     import llmpy
 
@@ -79,7 +138,14 @@ def load(path: Path, n_ctx: int | None, n_threads: int | None, backend: str) -> 
             part = event.bytes_done / max(1, event.bytes_total)
             click.echo(f"\rloading {path.name}: {part:4.0%}", err=True, nl=False)
 
-    model = llmpy.load(path, n_ctx=n_ctx, n_threads=n_threads, backend=backend, progress=progress)
+    model = llmpy.load(
+        path,
+        architecture=architecture,
+        n_ctx=n_ctx,
+        n_threads=n_threads,
+        backend=backend,
+        progress=progress,
+    )
     if show:
         click.echo("\r\x1b[K", err=True, nl=False)
     return model

@@ -8,21 +8,22 @@ from pathlib import Path
 
 import click
 
-from llmpy.cli.options import model_option, quoted, utf8
+from llmpy.cli.options import architecture_option, model_option, quoted, utf8
 
 
 @click.command(name="tokens")
 @model_option
+@architecture_option
 @click.option("--special", is_flag=True, help="Take control tokens written in the text as such.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 @click.argument("text")
-def command(path: Path, special: bool, as_json: bool, text: str) -> None:
+def command(path: Path, architecture: str | None, special: bool, as_json: bool, text: str) -> None:
     """Print the token ids of TEXT ('-': stdin) and their pieces, one a line."""
     import llmpy
 
     if text == "-":
         text = utf8(sys.stdin.buffer.read(), "stdin")
-    tokenizer = llmpy.load_tokenizer(path)
+    tokenizer = llmpy.load_tokenizer(path, architecture=architecture)
     ids = tokenizer.encode(text, special=special)
     if as_json:
         rows = [{"id": i, "piece": tokenizer.piece(i).decode("utf-8", "replace")} for i in ids]

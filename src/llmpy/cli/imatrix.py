@@ -1,0 +1,49 @@
+"""`llmpy imatrix`: what errors cost, collected from a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from llmpy.cli.options import architecture_option, model_option, show_windows, text_of, text_options
+
+
+@click.command(name="imatrix")
+@model_option
+@text_options
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The file to write (GGUF)."
+)
+@click.option("-c", "--n-ctx", type=click.IntRange(8), default=512, show_default=True,
+              help="Tokens of a window.")  # fmt: skip
+@click.option("--output", is_flag=True, help="Collect for the output tensor too.")
+@architecture_option
+def command(
+    path: Path,
+    source: Path,
+    out: Path,
+    n_ctx: int,
+    windows: int | None,
+    output: bool,
+    architecture: str | None,
+) -> None:
+    """Let a model read a text, and write how large the inputs of its products were.
+
+    The file is for `llmpy quantize --imatrix`. Computed without compiled code, with four bytes of
+    memory for each weight.
+    """
+    import llmpy
+
+    found = llmpy.collect_importance(
+        path,
+        text_of(source),
+        name=source.name,
+        n_ctx=n_ctx,
+        n_windows=windows,
+        output=output,
+        architecture=architecture,
+        progress=show_windows(""),
+    )
+    llmpy.write_importance(out, found)
+    click.echo(f"wrote {out}: {len(found.sums)} tensors, {found.chunks} windows", err=True)
