@@ -6,6 +6,7 @@ Architectures with these inherit them, and add their own.
 from __future__ import annotations
 
 from llmpy.arch.base import key
+from llmpy.arch.blocks import qkv
 from llmpy.errors import GraphError
 from llmpy.graph import Rope, Value, Weights
 
@@ -41,16 +42,11 @@ class Rotary:
 
     def qkv(self, w: Weights, x: Value) -> tuple[Value, Value, Value]:
         """Queries [T, n_head, d], keys and values [T, n_kv, d], from one matrix or from three."""
+        q, k, v = qkv(w, x, self.n_head, self.n_kv)
         d = self.d_head or self.n_embd // self.n_head
-        if w.attn_qkv:
-            sizes = (self.n_head * d, self.n_kv * d, self.n_kv * d)
-            q, k, v = x.linear(w.attn_qkv).split(*sizes)
-            return q.heads(self.n_head), k.heads(self.n_kv), v.heads(self.n_kv)
-        q = x.linear(w.attn_q).heads(self.n_head)
-        k = x.linear(w.attn_k).heads(self.n_kv)
-        v = x.linear(w.attn_v).heads(self.n_kv)
         if q.shape[1] != d:
-            raise GraphError(f"'{w.attn_q.name}.weight': heads of {q.shape[1]}, not {d}")
+            name = (w.attn_qkv or w.attn_q).name
+            raise GraphError(f"'{name}.weight': heads of {q.shape[1]}, not {d}")
         return q, k, v
 
     def rope(self, *, neox: bool, base: float | None = None) -> Rope:
