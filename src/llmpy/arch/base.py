@@ -96,13 +96,25 @@ def architecture(*names: str) -> Callable[[type[T]], type[T]]:
     return register
 
 
+def _modules() -> list[str]:
+    package = importlib.import_module("llmpy.arch")
+    return [module.name for module in pkgutil.iter_modules(package.__path__)]
+
+
 @cache
 def architectures() -> Mapping[str, type[Any]]:
     """All known architectures by name."""
-    package = importlib.import_module("llmpy.arch")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"llmpy.arch.{module.name}")
+    for module in _modules():
+        importlib.import_module(f"llmpy.arch.{module}")
     return dict(sorted(_registry.items()))
+
+
+def _named(name: str) -> type[Any] | None:
+    """One architecture: its file alone is imported where that has the architecture's name."""
+    module = name.replace("-", "_")
+    if module in _modules():
+        importlib.import_module(f"llmpy.arch.{module}")
+    return _registry.get(name) or architectures().get(name)
 
 
 @cache
@@ -144,16 +156,16 @@ def build(source: Source, shapes: Mapping[str, Shape], n_ctx: int = 0) -> tuple[
         raise ModelFileError(
             source.path, "general.architecture", "the name of an architecture", repr(name)[:80]
         )
-    known = architectures()
-    if name not in known:
+    cls = _named(name)
+    if cls is None:
         raise UnsupportedModelError(
             source.path,
             "general.architecture",
-            f"one of {', '.join(known)}",
+            f"one of {', '.join(architectures())}",
             repr(name)[:80],
             offset=source.where("general.architecture"),
         )
-    model = known[name]()
+    model = cls()
     n_blocks = len({m[0] for m in (re.match(r"blk\.\d+\.", s) for s in shapes) if m})
     read = _read_hyperparameters(model, source, name, n_blocks)
     if model.n_layer != n_blocks:
