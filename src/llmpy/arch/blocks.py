@@ -39,8 +39,8 @@ def activate(x: Value, name: str) -> Value:
 def qkv(w: Weights, x: Value, n_head: int, n_kv: int) -> tuple[Value, Value, Value]:
     """Queries [T, n_head, d], keys and values [T, n_kv, d], from one matrix or from three."""
     if not w.attn_qkv:
-        q, k, v = x.linear(w.attn_q), x.linear(w.attn_k), x.linear(w.attn_v)
-        return q.heads(n_head), k.heads(n_kv), v.heads(n_kv)
+        q, k = x.linear(w.attn_q).heads(n_head), x.linear(w.attn_k).heads(n_kv)
+        return q, k, x.linear(w.attn_v).heads(n_kv)
     return split_heads(x.linear(w.attn_qkv), n_head, n_kv)
 
 
