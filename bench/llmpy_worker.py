@@ -29,6 +29,7 @@ class Engine:
         self.model = llmpy.load(
             path, n_threads=n_threads, n_ctx=n_ctx, backend=backend, kv_dtype=kv_dtype
         )
+        self.model.warm_up()
         return {"seconds": time.perf_counter() - started}
 
     def prefill(self, tokens: list[int]) -> dict:

@@ -54,7 +54,7 @@ void run_linear(Run& run, const llmpy_op* op) {
         call.type = static_cast<WeightType>(op->n[0]);
         call.outputs = call.y_stride = op->n[1];
         call.inputs = op->n[2];
-        call.packed = reinterpret_cast<const void*>(op->w[0]);
+        read_weights(call, op->w[0], 0);
         call.input = &input;
         call.token_end = rows.n;
         call.y = run.at(rows, op->y);
@@ -77,7 +77,6 @@ void run_linear_heads(Run& run, const llmpy_op& op) {
     const LinearInput first =
         linear_input(run, rows, static_cast<int64_t>(linear_input_kind(type)), inputs, op.x);
     const int64_t input_bytes = linear_input_bytes(first.kind, rows.n, inputs);
-    const int64_t weight_bytes = align_up(packed_bytes(type, outputs, inputs));
     LinearInput input[most];
     LinearCall calls[most];
     for (int64_t begin = 0; begin < heads; begin += most) {
@@ -90,7 +89,7 @@ void run_linear_heads(Run& run, const llmpy_op& op) {
             call.type = type;
             call.outputs = outputs;
             call.inputs = inputs;
-            call.packed = reinterpret_cast<const unsigned char*>(op.w[0]) + h * weight_bytes;
+            read_weights(call, op.w[0], h);
             call.input = &input[i];
             call.token_end = rows.n;
             call.y = run.at(rows, op.y) + h * outputs;
@@ -136,6 +135,37 @@ void run_cached(Run& run, const llmpy_op& op) {
     });
 }
 
+// Tiles that are packed at a time for a product whose weights are not packed yet.
+constexpr int64_t kTilesOnTheWay = 2;
+
+int64_t on_the_way_bytes(const llmpy_op& op) {
+    int64_t bytes = 0;
+    for (int i = 0; i < (op.kind == LLMPY_MIXTURE ? 3 : 1); ++i) {
+        const auto& weights = *reinterpret_cast<const llmpy_weights*>(op.w[i]);
+        const int64_t tile = packed_tile_bytes(static_cast<WeightType>(weights.type), weights.inputs);
+        bytes = tile > bytes ? tile : bytes;
+    }
+    return kTilesOnTheWay * bytes;
+}
+
+// As `linear`, of weights that are still as the file has them.
+void pack_and_run(const Run& run, LinearCall call) {
+    const LinearKernels& kernels = *run.plan.level->linear;
+    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs), end = call.tile_end;
+    unsigned char* const tiles = static_cast<unsigned char*>(call.scratch) + align_up(linear_scratch_bytes());
+    while (call.tile_begin < end) {
+        const int64_t begin = call.tile_begin;
+        call.tile_end = begin + kTilesOnTheWay < end ? begin + kTilesOnTheWay : end;
+        // Where the whole matrix would begin, so that its tile `begin` lies at `tiles`.
+        const uint64_t matrix = reinterpret_cast<uint64_t>(tiles) - static_cast<uint64_t>(begin * tile_bytes);
+        kernels.pack(call.type, call.outputs, call.inputs, call.rows, reinterpret_cast<void*>(matrix), begin,
+                     call.tile_end);
+        call.packed = reinterpret_cast<const void*>(matrix);
+        kernels.linear(call);
+        call.tile_begin = call.tile_end;
+    }
+}
+
 void run_op(Run& run, const llmpy_op& op) {
     switch (op.kind) {
         case LLMPY_PREPARE:
@@ -167,6 +197,15 @@ void run_op(Run& run, const llmpy_op& op) {
 
 }  // namespace
 
+void read_weights(LinearCall& call, uint64_t address, int64_t i) {
+    const auto& weights = *reinterpret_cast<const llmpy_weights*>(address);
+    if (__atomic_load_n(&weights.ready, __ATOMIC_ACQUIRE) != 0) {
+        call.packed = static_cast<const unsigned char*>(weights.packed) + i * weights.packed_stride;
+    } else {
+        call.rows = static_cast<const unsigned char*>(weights.rows) + i * weights.rows_stride;
+    }
+}
+
 void run_linears(const Run& run, LinearCall* calls, int32_t n) {
     constexpr int64_t least_bytes = 32 << 10;  // of weights, for a region to be worth it
     constexpr int64_t least_products = 200000;
@@ -196,7 +235,7 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n) {
             call.tile_begin = chunk * step;
             call.tile_end = call.tile_begin + step < tiles ? call.tile_begin + step : tiles;
             call.scratch = run.scratch(worker);
-            return run.plan.level->linear->linear(call);
+            return call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
         }
     });
 }
@@ -249,6 +288,10 @@ int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t wanted, int
         const llmpy_op& op = spec.ops[i];
         const int64_t rows = op.wanted != 0 ? wanted : tokens;
         int64_t here = 0;
+        if (op.kind == LLMPY_LINEAR || op.kind == LLMPY_LINEAR_HEADS || op.kind == LLMPY_MIXTURE) {
+            here = align_up(linear_scratch_bytes()) + on_the_way_bytes(op);
+            scratch = here > scratch ? here : scratch;
+        }
         if (op.kind == LLMPY_ATTEND) {
             here = attend_partial_bytes(op, rows, positions);
             partials = here > partials ? here : partials;

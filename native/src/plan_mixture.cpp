@@ -91,15 +91,14 @@ void sort_by_expert(const Mixture& m, const Workspace& w) {
 
 // One matrix of each expert that has pairs in first .. last-1, as calls; returns how many.
 int32_t expert_calls(const Workspace& w, const Mixture& m, int64_t first, int64_t last, LinearCall call,
-                     LinearCall* calls) {
-    const int64_t stride = align_up(packed_bytes(call.type, call.outputs, call.inputs));
+                     uint64_t weights, LinearCall* calls) {
     int32_t n = 0;
     for (int64_t e = 0; e < m.n_expert; ++e) {
         const int64_t begin = w.begin[e] > first ? w.begin[e] : first;
         const int64_t end = w.begin[e + 1] < last ? w.begin[e + 1] : last;
         if (begin >= end) continue;
         calls[n] = call;
-        calls[n].packed = static_cast<const unsigned char*>(call.packed) + e * stride;
+        read_weights(calls[n], weights, e);
         if (call.bias != nullptr) calls[n].bias = call.bias + e * call.outputs;
         calls[n].token_begin = begin - first;
         calls[n].token_end = end - first;
@@ -114,7 +113,6 @@ LinearCall call_of(const llmpy_op& op, int i, int64_t outputs, int64_t inputs, c
     call.type = static_cast<WeightType>(op.n[4 + i]);
     call.outputs = call.y_stride = outputs;
     call.inputs = inputs;
-    call.packed = reinterpret_cast<const void*>(op.w[i]);
     call.bias = reinterpret_cast<const float*>(op.w[3 + i]);
     call.input = input;
     call.y = y;
@@ -145,9 +143,9 @@ void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Worksp
         return &of[static_cast<int>(linear_input_kind(type))];
     };
     LinearCall call = call_of(op, 0, m.n_ff, m.n_embd, input_of(inputs, m.gate_type), w.gate);
-    int32_t n_calls = expert_calls(w, m, first, last, call, w.calls);
+    int32_t n_calls = expert_calls(w, m, first, last, call, op.w[0], w.calls);
     call = call_of(op, 1, m.n_ff, m.n_embd, input_of(inputs, m.up_type), w.up);
-    n_calls += expert_calls(w, m, first, last, call, w.calls + n_calls);
+    n_calls += expert_calls(w, m, first, last, call, op.w[1], w.calls + n_calls);
     run_linears(run, w.calls, n_calls);
     over_range(run, n * m.n_ff, 4, 16, [&](int64_t begin, int64_t end) {
         run.kernels.gate(m.function, w.gate + begin, w.up + begin, end - begin, w.gate + begin);
@@ -155,7 +153,7 @@ void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Worksp
     const LinearInput* const down = input_of(hidden, m.down_type);
     prepare(run, *down, w.gate);
     call = call_of(op, 2, m.n_embd, m.n_ff, down, w.out + first * m.n_embd);
-    run_linears(run, w.calls, expert_calls(w, m, first, last, call, w.calls));
+    run_linears(run, w.calls, expert_calls(w, m, first, last, call, op.w[2], w.calls));
 }
 
 }  // namespace

@@ -91,6 +91,9 @@ void over_range(const Run& run, int64_t n, int64_t cost, int64_t grain, const Bo
     });
 }
 
+// Lets a call read matrix number i of the weights at this address: packed, or as they are in the file until then.
+void read_weights(LinearCall& call, uint64_t address, int64_t i);
+
 // Runs all calls as one region; scratch is set here.
 void run_linears(const Run& run, LinearCall* calls, int32_t n);
 

@@ -29,24 +29,23 @@ int64_t llmpy_packed_bytes(int32_t type, int64_t outputs, int64_t inputs) {
     return linear_supports(weight_type, inputs) ? packed_bytes(weight_type, outputs, inputs) : -1;
 }
 
-void llmpy_pack(int32_t level, const llmpy_pack_job* jobs, int64_t n, int32_t threads, int64_t* done,
-                const int32_t* stop) {
+void llmpy_pack(int32_t level, llmpy_weights* weights, int32_t threads) {
     const LinearKernels& kernels = *level_of(level)->linear;
+    const auto type = static_cast<WeightType>(weights->type);
+    const int64_t tiles = tile_count(weights->outputs), step = tiles / (8 * int64_t{threads}) + 1;
+    const bool small = packed_bytes(type, weights->outputs, weights->inputs) < kWorthSharing;
     if (threads > 1) take_turn();
-    for (int64_t i = 0; i < n && __atomic_load_n(stop, __ATOMIC_RELAXED) == 0; ++i) {
-        const llmpy_pack_job& job = jobs[i];
-        const auto type = static_cast<WeightType>(job.type);
-        const int64_t tiles = tile_count(job.outputs), step = tiles / (8 * int64_t{threads}) + 1;
-        const bool small = packed_bytes(type, job.outputs, job.inputs) < kWorthSharing;
+    for (int64_t i = 0; i < weights->matrices; ++i) {
+        const auto* const rows = static_cast<const unsigned char*>(weights->rows) + i * weights->rows_stride;
+        auto* const packed = static_cast<unsigned char*>(weights->packed) + i * weights->packed_stride;
         parallel(small ? 1 : threads, static_cast<int32_t>((tiles + step - 1) / step), [&](int32_t chunk, int32_t) {
-            const int64_t begin = chunk * step;
-            kernels.pack(type, job.outputs, job.inputs, job.rows, job.packed, begin,
-                         begin + step < tiles ? begin + step : tiles);
+            const int64_t begin = chunk * step, end = begin + step;
+            kernels.pack(type, weights->outputs, weights->inputs, rows, packed, begin, end < tiles ? end : tiles);
         });
-        __atomic_store_n(done, i + 1, __ATOMIC_RELEASE);
         if (threads > 1) share_turn();
     }
     if (threads > 1) end_turn();
+    __atomic_store_n(&weights->ready, 1, __ATOMIC_RELEASE);
 }
 
 int32_t llmpy_input_kind(int32_t type) {

@@ -5,6 +5,7 @@ path -> metadata and tensors -> hyperparameters -> graph -> plan
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -89,7 +90,8 @@ def load(
         if progress is not None:
             progress(LoadEvent(kind, name, done, total, time.perf_counter() - begin))
 
-    with open_model(path, architecture=architecture) as file:
+    with contextlib.ExitStack() as opened:
+        file = opened.enter_context(open_model(path, architecture=architecture))
         shapes = _shapes(file)
         hyperparameters, graph = build(file, shapes, n_ctx or 0)
         if is_encoder(graph):
@@ -101,17 +103,11 @@ def load(
             hyperparameters, graph = build(file, shapes, context)
         total = sum(file.tensors[name].size for name in graph.used)
         report("metadata", str(file.path), 0)
-        buffers, done = {}, 0
-        for name, uses in graph.used.items():
-            info = file.tensors[name]
-            buffers[name] = engine.upload(
-                name, info.dtype, info.shape, file.data(name), frozenset(uses)
-            )
-        ready = engine.prepare()  # goes on while the tokenizer is made
+        buffers, done = _uploaded(engine, file, graph), 0
+        ready = engine.prepare(file.release)  # goes on while the tokenizer is made
         tokenizer = build_tokenizer(file.metadata, file.path)
         _check_vocabulary(file, graph, tokenizer)
         for name in ready:
-            file.release(name)
             done += file.tensors[name].size
             report("tensor", name, done)
         compiled = partial(engine.compile, buffers=buffers, n_ctx=context, kv_dtype=kv_dtype)
@@ -119,6 +115,7 @@ def load(
         file.release_all()
         model = Model(file, hyperparameters, graph, tokenizer, plan, context, n_batch, compiled)
         report("done", str(file.path), total)
+        opened.pop_all()  # the map of the file lives as long as something reads it
     return model
 
 
@@ -240,6 +237,11 @@ class Model:
         found = {name: self.metadata.get(key) for key, name in RECOMMENDATIONS.items()}
         return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
+    def warm_up(self) -> None:
+        """Do now what is otherwise done behind the first tokens, which are slower for it."""
+        self._check_open()
+        self._plan.warm_up()
+
     def close(self) -> None:
         """Free the model's memory at once; its sessions cannot go on."""
         with self._lock:
@@ -300,6 +302,15 @@ def _backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Bac
 
         return ReferenceBackend()
     raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")
+
+
+def _uploaded(engine: Backend, file: ModelFile, graph: Graph) -> dict[str, Any]:
+    """What the backend makes of each tensor that the graph reads."""
+    return {
+        name: engine.upload(name, info.dtype, info.shape, file.data(name), frozenset(uses))
+        for name, uses in graph.used.items()
+        for info in (file.tensors[name],)
+    }
 
 
 def _shapes(file: ModelFile) -> dict[str, tuple[int, ...]]:

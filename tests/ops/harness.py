@@ -78,6 +78,11 @@ def near(ours: Array, reference: Array, tolerance: float = 2e-6) -> None:
     )
 
 
+def as_in_a_file(data: Any) -> Any:
+    data.setflags(write=False)
+    return data
+
+
 class Model:
     """A traced graph over given weights ({name: (type, values)}), compiled by a backend.
 
@@ -103,7 +108,7 @@ class Model:
                 name,
                 BY_NAME[dtype],
                 values.shape,
-                stored(dtype, values),
+                as_in_a_file(stored(dtype, values)),
                 frozenset(graph.used[name]),
             )
             for name, (dtype, values) in tensors.items()

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from llmpy.backends import cpu_packing
 from llmpy.graph import Rope, Value, Weights
 from tests.ops.harness import LEVELS, Array, Model, cpu_backend, random
 
@@ -78,6 +79,37 @@ def test_chunks_and_threads(dtype: str, level: str) -> None:
     shared = model(dtype, level, 2)
     for chunk in (1, 5, 512):
         np.testing.assert_array_equal(shared.read(tokens, chunk), whole)
+
+
+@levels
+@pytest.mark.parametrize("dtype", ["F32", "F16", "Q8_0", "Q4_0", "Q2_K", "Q4_K", "Q6_K", "MXFP4"])
+def test_weights_that_are_not_packed_yet(
+    dtype: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = LONG[:30].tolist()
+    packed = model(dtype, level, 2).read(tokens)
+    monkeypatch.setattr(cpu_packing, "AT_ONCE", 0)
+    monkeypatch.setattr(cpu_packing, "IDLE", 600.0)  # so that the first step comes first
+    lazy = model.__wrapped__(dtype, level, 2)
+    assert unpacked(lazy) > 0
+    np.testing.assert_array_equal(lazy.read(tokens), packed)
+    lazy.plan.warm_up()
+    assert unpacked(lazy) == 0
+    np.testing.assert_array_equal(lazy.read(tokens), packed)
+
+
+def test_a_plan_is_closed_before_its_weights_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_packing, "AT_ONCE", 0)
+    monkeypatch.setattr(cpu_packing, "IDLE", 600.0)
+    lazy = model.__wrapped__("Q8_0", LEVELS[-1], 2)
+    packing = lazy.plan._packing
+    lazy.plan.close()
+    assert not any(thread.is_alive() for thread in packing._threads)
+
+
+def unpacked(lazy: Model) -> int:
+    weights = [tensor.weights for tensor in lazy.plan._program.kept if hasattr(tensor, "weights")]
+    return sum(w is not None and not w.ready for w in weights)
 
 
 @levels

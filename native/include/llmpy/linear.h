@@ -58,6 +58,7 @@ struct LinearCall {
     int64_t outputs;
     int64_t inputs;
     const void* packed;  // packed_bytes(...), aligned to linear_alignment
+    const void* rows;    // for the caller's use: weights that are not packed yet
     const LinearInput* input;
     int64_t token_begin, token_end;  // rows of the input and of y
     int64_t tile_begin, tile_end;

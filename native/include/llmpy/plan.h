@@ -21,14 +21,14 @@ extern "C" {
 
 #define LLMPY_MOST_EXPERTS 2048  // that `route` chooses from
 
-// Kinds of operations, and what their fields mean. x, x2, y are places, `linear` weights are packed.
+// Kinds of operations, and what their fields mean. x, x2, y are places; `weights`: the address of an llmpy_weights.
 enum llmpy_op_kind {
     LLMPY_EMBED = 0,  // y                  n: type, width, row bytes, of which, first    w: rows
                       //                    of which: row `first` plus 0 the token, 1 the position, 2 nothing
     LLMPY_NORM,       // x y                n: width, vectors a row, vectors of weights, centered               f: eps
                       //                    w: f32 weights or 0, f32 bias or 0
     LLMPY_PREPARE,    // x y                n: input kind, inputs, heads           y holds what `linear` reads
-    LLMPY_LINEAR,     // x y (x2)           n: type, outputs, inputs, group        w: packed weights, f32 bias or 0
+    LLMPY_LINEAR,     // x y (x2)           n: type, outputs, inputs, group        w: weights, f32 bias or 0
                       //                    group: how many operations from here on read x together; x2: added to the sum
     LLMPY_ROPE,       // x y                n: heads, width, pairs, neox, table
     LLMPY_CACHED,     // x                  n: heads, width, keys, values          places in a page in bytes, or -1
@@ -41,11 +41,11 @@ enum llmpy_op_kind {
     LLMPY_GATE,       // x x2 y             n: width, function                     y = function(x) * x2
     LLMPY_MIXTURE,    // x x2 y             n: n_embd, n_ff, n_expert, n_used, types of gate, up, down, function
                       //                    x2: shares of all experts
-                      //                    w: packed experts, one after another; three f32 biases or 0
+                      //                    w: weights of the experts, three times; three f32 biases or 0
     LLMPY_WANTED,     // x y                n: width                               x in rows "all", y in rows "wanted"
     LLMPY_ROUTE,      // x y                n: n_expert, n_used, gating, normalize, groups, groups used         f: factor
                       //                    gating: 0 softmax, 1 sigmoid, 2 sparsemixer          w: f32 bias or 0
-    LLMPY_LINEAR_HEADS,  // x y             n: type, outputs, inputs, heads        w: packed weights, head after head
+    LLMPY_LINEAR_HEADS,  // x y             n: type, outputs, inputs, heads        w: weights of the heads
     LLMPY_MUL_EACH,   // x x2 y             n: width, vectors a row                x2: one factor for each vector
     LLMPY_ADD_WEIGHT, // x y                n: width, times in a row               w: f32 [width]
     LLMPY_MUL_WEIGHT, // x y                n: width, times in a row               w: f32 [width]
@@ -133,16 +133,20 @@ LLMPY_API void llmpy_release(void* memory, int64_t bytes);
 // Bytes of a packed matrix; see linear.h. -1 for what linear cannot read.
 LLMPY_API int64_t llmpy_packed_bytes(int32_t type, int64_t outputs, int64_t inputs);
 
-// A matrix in the file's layout, to be packed into llmpy_packed_bytes.
-typedef struct llmpy_pack_job {
-    int64_t type, outputs, inputs;
-    const void* rows;
-    void* packed;
-} llmpy_pack_job;
+// The matrices of a tensor, all of one shape. Until they are packed (`ready` is not 0), products read `rows` and pack a few
+// tiles at a time for themselves: the same bits, for less speed.
+typedef struct llmpy_weights {
+    int64_t type, outputs, inputs, matrices;
+    const void* rows;        // in the file's layout
+    int64_t rows_stride;     // bytes from one matrix to the next
+    void* packed;            // llmpy_packed_bytes each
+    int64_t packed_stride;
+    int32_t ready, unused;
+} llmpy_weights;
 
-// Does the jobs one after another and counts them in `done`. Ends early, between two of them, once `stop` is not 0.
-LLMPY_API void llmpy_pack(int32_t level, const llmpy_pack_job* jobs, int64_t n, int32_t threads, int64_t* done,
-                          const int32_t* stop);
+// Packs all matrices, then sets `ready`. Products may read the weights meanwhile.
+LLMPY_API void llmpy_pack(int32_t level, llmpy_weights* weights, int32_t threads);
+
 // 0: floats, 1: int8; and the bytes that `prepare` makes of one row.
 LLMPY_API int32_t llmpy_input_kind(int32_t type);
 LLMPY_API int64_t llmpy_input_bytes(int32_t kind, int64_t inputs);

@@ -6,7 +6,7 @@ A backend turns tensors into buffers of its own (`upload`) and a graph over them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -88,6 +88,9 @@ class Plan(Protocol):
         The array is the plan's own and lasts until the next call.
         """
 
+    def warm_up(self) -> None:
+        """Do now what would be done behind the first steps."""
+
     def close(self) -> None:
         """Free all native memory at once."""
 
@@ -107,15 +110,15 @@ class Backend(Protocol):
     ) -> Any:
         """Take over a tensor: `data` are its bytes as the file has them, little-endian;
 
-        `uses` are the operations that will read it. The bytes stay readable until `prepare` gives
-        the tensor's name; what is needed later must have been copied by then, unless the use is
-        "embed", whose rows may stay in the file.
+        `uses` are the operations that will read it. The bytes stay readable while `data` is held.
         """
 
-    def prepare(self) -> Iterator[str]:
-        """Begin whatever work the uploaded tensors need, and give the name of each that is done.
+    def prepare(self, release: Callable[[str], object] = ...) -> Iterator[str]:
+        """Begin what the uploaded tensors need, and give the name of each that can be read.
 
-        The work may go on behind the caller's back; leaving the iterator early ends it.
+        The work may go on behind the caller's back, and behind the first steps of the plans;
+        leaving the iterator early ends it. `release` is called with the name of each tensor whose
+        bytes in the file will hardly be read again.
         """
 
     def compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from llmpy import quant
 from llmpy.backends.cpu_lowering import lower
 from llmpy.backends.cpu_native import level_names, level_number
-from llmpy.backends.cpu_packing import Packing
+from llmpy.backends.cpu_packing import Packing, Weights
 from llmpy.backends.cpu_plan import CpuPlan
 from llmpy.backends.cpu_program import Tensor
 from llmpy.backends.cpus import available_cpus
@@ -71,7 +71,7 @@ class CpuBackend:
         data: NDArray[np.uint8],
         uses: frozenset[str],
     ) -> Tensor:
-        """Pack what products read, keep the rows of embeddings as they are, the rest as float32.
+        """Take over what products read, and rows of embeddings, as they are; the rest as float32.
 
         A type that has no kernel becomes F16, or F32 where that would overflow, with a warning.
         Raises BackendError for a type that nobody here can read.
@@ -82,28 +82,26 @@ class CpuBackend:
         expected = dtype.row_bytes(shape[-1]) * math.prod(shape[:-1])
         if raw.data.size != expected:
             raise BackendError(f"tensor {name!r}: expected {expected} bytes, found {data.size}")
-        packed = rows = values = None
+        weights = rows = values = None
         matrix = bool(uses & _PRODUCTS.get(len(shape), set()))  # else a bias, or no product's
         embedded = bool(uses & _EMBEDDED)
         if (matrix or embedded) and dtype.name not in _PACKED:
             raw = self._converted(raw)
         if matrix:
-            packed = self._packing.add(name, raw.dtype.id, raw.shape, raw.data)
-        else:
-            self._packing.note(name)
+            weights = Weights(name, raw.dtype.id, raw.shape, raw.data)
+        self._packing.add(name, weights)
         if embedded:
             rows = raw.data
         if uses - _EMBEDDED - (_PRODUCTS[len(shape)] if matrix else set()):
             values = quant.dequantize(raw.dtype, raw.data, shape)
             if "conv" in uses and len(shape) == 2:  # one token of its window after the other
                 values = np.ascontiguousarray(values.T)
-        return Tensor(name, raw.dtype, shape, packed, rows, values)
+        return Tensor(name, raw.dtype, shape, weights, rows, values)
 
-    def prepare(self) -> Iterator[str]:
-        """Pack what was uploaded: begins at once, and gives the name of each tensor once ready."""
+    def prepare(self, release: Callable[[str], object] = str) -> Iterator[str]:
+        """Pack what was uploaded, or let it be packed behind the first steps of the plans."""
         packing, self._packing = self._packing, Packing(self._level, self.n_threads)
-        packing.start()
-        return packing.finished()
+        return packing.start(release)
 
     def compile(
         self, graph: Graph, buffers: Mapping[str, Tensor], *, n_ctx: int, kv_dtype: str
@@ -111,14 +109,20 @@ class CpuBackend:
         """Lower the graph; the plan keeps the tensors it reads."""
         for _ in self.prepare():
             pass
+        weights = [tensor.weights for tensor in buffers.values() if tensor.weights is not None]
+        packing = weights[0].packing if weights else None
         program = lower(graph, buffers, kv_dtype)
-        return CpuPlan(
+        plan = CpuPlan(
             program,
             level=self._level,
             n_threads=self.n_threads,
             max_tokens=self.max_tokens,
             n_ctx=n_ctx,
+            packing=packing,
         )
+        if packing is not None:
+            packing.go_on()
+        return plan
 
     def _converted(self, raw: _Raw) -> _Raw:
         values = quant.dequantize(raw.dtype, raw.data, raw.shape)

@@ -15,7 +15,7 @@ from llmpy.native import library
 
 __all__ = [
     "FUNCTIONS", "LOGITS_PLACE", "MOST_EXPERTS", "NO_PLACE", "OP", "BatchAddresses", "Kind",
-    "Memory", "PlanSpec", "RopeSpec", "functions", "level_names", "level_number",
+    "Memory", "PlanSpec", "RopeSpec", "WeightsSpec", "functions", "level_names", "level_number",
 ]  # fmt: skip
 
 MOST_EXPERTS = 2048  # that a token can choose from
@@ -112,6 +112,16 @@ class PlanSpec(ctypes.Structure):
     )
 
 
+class WeightsSpec(ctypes.Structure):
+    """`llmpy_weights`."""
+
+    _fields_ = (
+        *((name, I64) for name in ("type", "n_out", "n_in", "matrices")),
+        *(("rows", Address), ("rows_stride", I64), ("packed", Address), ("packed_stride", I64)),
+        *(("ready", I32), ("unused", I32)),
+    )
+
+
 _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_plan_create": (Address, (ctypes.POINTER(PlanSpec),)),
     "llmpy_plan_destroy": (None, (Address,)),
@@ -121,7 +131,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_allocate": (Address, (I64,)),
     "llmpy_release": (None, (Address, I64)),
     "llmpy_packed_bytes": (I64, (I32, I64, I64)),
-    "llmpy_pack": (None, (I32, Address, I64, I32, Address, Address)),
+    "llmpy_pack": (None, (I32, Address, I32)),
     "llmpy_input_kind": (I32, (I32,)),
     "llmpy_input_bytes": (I64, (I32, I64)),
     "llmpy_level_name": (ctypes.c_char_p, (I32,)),

@@ -1,102 +1,158 @@
-"""Weights on their way from the file's layout to that of the kernels, while others do other things.
+"""Weights on their way from the file's layout to that of the kernels.
 
-Jobs are collected, and done in order by one foreign call in a thread of its own, on all processors.
+Products read a tensor in either layout, so the first text need not wait: what lies in a mapped file
+is packed after the first step, or while nothing else is going on, by a thread in the background.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_native import Memory, functions
+from llmpy.backends.cpu_native import Memory, WeightsSpec, functions
 
-__all__ = ["Packing"]
+__all__ = ["Packing", "Weights"]
 
-JOB = np.dtype([(name, "i8") for name in ("type", "n_out", "n_in", "rows", "packed")])
+AT_ONCE = 64 << 20  # bytes of weights that are packed sooner than anybody could notice
+IDLE = 0.25  # seconds after loading without a first step
 _ALIGNMENT = 64  # of each matrix of a tensor
 _GLANCE = 1e-3  # seconds between two looks at what is done
 
 
-class Packing:
-    """The jobs of one model. `start` once all are there; `finished` waits for them."""
+class Weights:
+    """A tensor [..., n_out, n_in] that products read, at `address` as native code knows it.
 
-    def __init__(self, level: int, n_threads: int) -> None:
-        self._level, self._n_threads = level, n_threads
-        self._jobs: list[tuple[int, ...]] = []
-        self._ends: list[tuple[str, int]] = []  # tensor, jobs up to its last
-        self._held: list[object] = []  # what the jobs read and write
-        self._done = ctypes.c_int64(0)
-        self._stop = ctypes.c_int32(0)
-        self._thread: threading.Thread | None = None
+    `rows` are its bytes in the file's layout. Raises OutOfMemory for the memory of the other one.
+    """
 
-    def add(
+    def __init__(
         self, name: str, type_id: int, shape: tuple[int, ...], rows: NDArray[np.uint8]
-    ) -> Memory:
-        """Memory for a tensor [..., n_out, n_in] whose file bytes are `rows`, filled later.
-
-        `rows` must stay readable until the tensor is `finished`. Raises OutOfMemory.
-        """
+    ) -> None:
         *matrices, n_out, n_in = shape
         n, size = prod(matrices), functions().llmpy_packed_bytes(type_id, n_out, n_in)
         stride = -(-size // _ALIGNMENT) * _ALIGNMENT
-        memory = Memory(stride * n, f"tensor {name!r}")
-        source, step = rows.ctypes.data, rows.size // max(1, n)
-        self._jobs += [
-            (type_id, n_out, n_in, source + i * step, memory.address + i * stride) for i in range(n)
-        ]
-        self._ends.append((name, len(self._jobs)))
-        self._held += (rows, memory)
-        return memory
+        self.name, self.rows = name, rows
+        self.packing: Packing | None = None
+        self._memory = Memory(stride * n, f"tensor {name!r}")
+        places = rows.ctypes.data, rows.size // max(1, n), self._memory.address, stride
+        self._spec = WeightsSpec(type_id, n_out, n_in, n, *places)
+        self.address = ctypes.addressof(self._spec)
 
-    def note(self, name: str) -> None:
-        """A tensor that needs no work takes its place in the order."""
-        self._ends.append((name, len(self._jobs)))
+    @property
+    def ready(self) -> bool:
+        """Whether it is packed."""
+        return bool(self._spec.ready)
 
-    def start(self) -> None:
-        """Begin in a thread of its own."""
-        jobs = np.array(self._jobs, JOB)
-        arguments = (
-            self._level,
-            jobs.ctypes.data,
-            len(jobs),
-            self._n_threads,
-            ctypes.addressof(self._done),
-            ctypes.addressof(self._stop),
-        )
+    def pack(self, level: int, n_threads: int) -> None:
+        """Pack it, while products may be reading it."""
+        functions().llmpy_pack(level, self.address, n_threads)
 
-        def run() -> None:
-            functions().llmpy_pack(*arguments)
 
-        self._held.append(jobs)
-        self._thread = threading.Thread(target=run, name="llmpy-pack", daemon=True)
-        self._thread.start()
+class Packing:
+    """The tensors of one model: `start` once all are there, `go_on` once there is a plan."""
 
-    def finished(self) -> Iterator[str]:
-        """The name of each tensor once it is ready, in order. Leaving early ends the work."""
-        if self._thread is None:
-            self.start()
+    def __init__(self, level: int, n_threads: int) -> None:
+        self._level, self._n_threads = level, n_threads
+        self._names: list[str] = []
+        self._weights: dict[str, Weights] = {}
+        self._behind: list[Weights] = []
+        self._release: Callable[[str], object] = str
+        self._begin, self._stop = threading.Event(), threading.Event()
+        self._hurried = False
+        self._threads: list[threading.Thread] = []
+        # Also at the end of the interpreter, when a thread could not end itself any more.
+        self.cancel = weakref.finalize(self, _end, self._stop, self._begin, self._threads)
+
+    def add(self, name: str, weights: Weights | None) -> None:
+        """A tensor; None for one that needs no work."""
+        self._names.append(name)
+        if weights is not None:
+            self._weights[name] = weights
+            weights.packing = self
+
+    def start(self, release: Callable[[str], object]) -> Iterator[str]:
+        """Begin; gives the name of each tensor once products can read it, in order.
+
+        `release` is called with the name of each tensor whose bytes in the file nobody needs any
+        more, maybe much later and from another thread. Leaving the iterator early ends the work.
+        """
+        self._release = release
+        # What was made for this alone is in memory twice until it is packed.
+        mapped = [w for w in self._weights.values() if not w.rows.flags.writeable]
+        self._behind = mapped if sum(w.rows.size for w in mapped) > AT_ONCE else []
+        if self._names:
+            self._in_background(self._at_once)
+        return self._readable()
+
+    def go_on(self) -> None:
+        """Do the rest in the background, after `first_step` or when idle."""
+        if self._behind:
+            self._in_background(self._rest)
+
+    def first_step(self) -> None:
+        """It is done: now there is time for the rest."""
+        self._begin.set()
+
+    def finish(self) -> None:
+        """Return once all is packed."""
+        self._hurried = True
+        self._begin.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=work, name="llmpy-pack", daemon=True))
+        self._threads[-1].start()
+
+    def _readable(self) -> Iterator[str]:
+        behind = {weights.name for weights in self._behind}
+        done = False
         try:
-            for name, end in self._ends:
-                while self._done.value < end:
-                    time.sleep(_GLANCE)
+            for name in self._names:
+                if name in self._weights and name not in behind:
+                    while not self._weights[name].ready:
+                        time.sleep(_GLANCE)
                 yield name
+            done = True
         finally:
-            self.cancel()
+            if not done:
+                self.cancel()
 
-    def cancel(self) -> None:
-        """Stop after the job at hand, and let go of what was read."""
-        self._stop.value = 1
-        if self._thread is not None:
-            self._thread.join()
-        self._held.clear()
+    def _at_once(self) -> None:
+        behind = {weights.name for weights in self._behind}
+        for name in self._names:
+            if self._stop.is_set():
+                return
+            if name in behind:
+                continue
+            if name in self._weights:
+                self._weights[name].pack(self._level, self._n_threads)
+                self._weights[name].rows = np.empty(0, np.uint8)
+            self._release(name)
 
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # not made whole
-            self.cancel()
+    def _rest(self) -> None:
+        self._begin.wait(IDLE)
+        for weights in self._behind:
+            begin = time.perf_counter()
+            if self._stop.is_set():
+                return
+            weights.pack(self._level, self._n_threads)
+            self._release(weights.name)
+            if not self._hurried:  # half of the time belongs to the steps that go on meanwhile
+                self._stop.wait(time.perf_counter() - begin)
+
+
+def _end(stop: threading.Event, begin: threading.Event, threads: list[threading.Thread]) -> None:
+    """Stop after the tensor at hand."""
+    stop.set()
+    begin.set()
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, Batch, Page, State
 from llmpy.backends.cpu_native import BatchAddresses, Memory, PlanSpec, RopeSpec, functions
+from llmpy.backends.cpu_packing import Packing
 from llmpy.backends.cpu_program import Program
 from llmpy.errors import BackendError, OutOfMemory
 
@@ -26,7 +27,14 @@ class CpuPlan:
     """
 
     def __init__(
-        self, program: Program, *, level: int, n_threads: int, max_tokens: int, n_ctx: int
+        self,
+        program: Program,
+        *,
+        level: int,
+        n_threads: int,
+        max_tokens: int,
+        n_ctx: int,
+        packing: Packing | None = None,
     ) -> None:
         self.n_vocab = program.n_vocab
         self.page_bytes = program.page_bytes
@@ -36,6 +44,8 @@ class CpuPlan:
         self._whole_sessions = program.whole_sessions
         self._program: Program | None = program
         self._n_rows = program.n_rows
+        self._packing = packing
+        self._first = True  # no step was run so far
         self._n_threads = n_threads
         self._native = functions()
         self._run = self._native.llmpy_plan_run
@@ -93,11 +103,23 @@ class CpuPlan:
         if n > room[0] or n_wanted > room[1] or end > room[2]:
             self._reserve(n, n_wanted, end)
         self._run(self._handle, n, n_wanted, self._n_threads)
+        if self._first:
+            self._first = False
+            if self._packing is not None:
+                self._packing.first_step()
         return self._logits[:n_wanted]
+
+    def warm_up(self) -> None:
+        """Pack all weights now."""
+        if self._packing is not None:
+            self._packing.finish()
 
     def close(self) -> None:
         """Free the native memory, and let go of the weights."""
         handle, self._handle = self._handle, None
+        packing, self._packing = self._packing, None
+        if packing is not None:
+            packing.cancel()
         self._program = None
         if handle is not None:
             self._native.llmpy_plan_destroy(handle)

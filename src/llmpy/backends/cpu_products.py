@@ -55,7 +55,7 @@ def linear_heads(work: Emitted, i: int, node: Node) -> None:
     heads, n_out, n_in = t.shape
     x = _prepare(work, work.of(node.inputs[0]), node, heads)
     n = (t.dtype.id, n_out, n_in, heads)
-    work.emit(i, Op(Kind.LINEAR_HEADS, node.rows, x, n=n, w=(_packed(work, t.name),)))
+    work.emit(i, Op(Kind.LINEAR_HEADS, node.rows, x, n=n, w=(_weights(work, t.name),)))
 
 
 def mixture(work: Emitted, i: int, node: Node) -> None:
@@ -68,7 +68,7 @@ def mixture(work: Emitted, i: int, node: Node) -> None:
         *(work.tensors[name].dtype.id for name in parts),
         FUNCTIONS.index(node.attrs["activation"]),
     )
-    w = (*(_packed(work, name) for name in parts), *(work.floats(name) for name in biases))
+    w = (*(_weights(work, name) for name in parts), *(work.floats(name) for name in biases))
     work.emit(i, Op(Kind.MIXTURE, node.rows, x, shares, n=n, w=w))
 
 
@@ -80,7 +80,7 @@ def _products(work: Emitted, group: list[tuple[int, Node]], added: int = NO_PLAC
         t = work.tensors[product.weights[0]]
         n_out, n_in = t.shape
         bias = work.floats(product.weights[1]) if len(product.weights) > 1 else 0
-        op = Op(Kind.LINEAR, product.rows, x, added, w=(_packed(work, t.name), bias))
+        op = Op(Kind.LINEAR, product.rows, x, added, w=(_weights(work, t.name), bias))
         op.n = (t.dtype.id, n_out, n_in, n_left)
         op.in_place = () if added == NO_PLACE else (added,)
         work.emit(i, op)
@@ -103,10 +103,10 @@ def _input_kind(work: Emitted, node: Node) -> int:
     return kind
 
 
-def _packed(work: Emitted, name: str) -> int:
-    packed = work.tensors[name].packed
-    assert packed is not None
-    return packed.address
+def _weights(work: Emitted, name: str) -> int:
+    weights = work.tensors[name].weights
+    assert weights is not None
+    return weights.address
 
 
 PRODUCTS: dict[str, Callable[[Emitted, int, Node], None]] = {

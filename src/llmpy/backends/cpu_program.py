@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_native import NO_PLACE, Kind, Memory
+from llmpy.backends.cpu_native import NO_PLACE, Kind
+from llmpy.backends.cpu_packing import Weights
 from llmpy.dtypes import DType
 from llmpy.graph import Recurrence
 
@@ -16,12 +17,12 @@ __all__ = ["Op", "Program", "RopeTable", "Tensor"]
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor as the operations want it: packed for products, rows to embed, or plain float32."""
+    """A tensor as the operations want it: for products, rows to embed, or plain float32."""
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
-    packed: Memory | None = None
+    weights: Weights | None = None
     rows: NDArray[np.uint8] | None = None
     values: NDArray[np.float32] | None = None
 

@@ -5,7 +5,7 @@ Every other backend is tested against it. It is slow, needs no compiler, and com
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,9 @@ class ReferencePlan:
         """The result of one node."""
         return OPERATIONS[node.op](node, step, x, w)
 
+    def warm_up(self) -> None:
+        """Nothing is left to do."""
+
     def close(self) -> None:
         """Let go of the weights."""
         self.weights = {}
@@ -115,10 +118,12 @@ class ReferenceBackend:
         self._uploaded.append(name)
         return quant.dequantize(dtype, data, shape)
 
-    def prepare(self) -> Iterator[str]:
+    def prepare(self, release: Callable[[str], object] = str) -> Iterator[str]:
         """Nothing is left to do."""
         names, self._uploaded = self._uploaded, []
-        return iter(names)
+        for name in names:
+            release(name)
+            yield name
 
     def compile(
         self, graph: Graph, buffers: Mapping[str, Any], *, n_ctx: int, kv_dtype: str

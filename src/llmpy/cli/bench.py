@@ -57,6 +57,7 @@ def command(
     model = load(path, n_ctx or needed, n_threads, backend, architecture)
     if needed > model.n_ctx:
         raise click.UsageError(f"{needed} tokens are more than the context holds ({model.n_ctx})")
+    model.warm_up()
     threads = n_threads or llmpy.available_cpus()
     results: dict[str, list[float]] = {"prefill": [], "decode": [], "machine": []}
     for _ in range(rounds):

@@ -66,7 +66,8 @@ class MappedFile:
     def release(self, offset: int, size: int) -> None:
         """Tell the system that the whole pages inside these bytes are not needed for now.
 
-        They stay readable (from the disk again). Does nothing where the system has no such call.
+        They stay readable (from the disk again). Does nothing where the system has no such call,
+        and after `close()`.
         """
         page = mmap.PAGESIZE
         first = -(-offset // page) * page
@@ -74,8 +75,8 @@ class MappedFile:
         if offset + size == self.size:
             last = offset + size  # the last page of the file belongs to nobody else
         advice = getattr(mmap, "MADV_DONTNEED", None)
-        if advice is not None and last > first:
-            self.buffer.madvise(advice, first, last - first)
+        if advice is not None and last > first and self._map is not None:
+            self._map.madvise(advice, first, last - first)
 
     def close(self) -> None:
         """Give the map back; arrays from `view` stay valid, and keep it alive while they live."""

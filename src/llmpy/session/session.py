@@ -234,9 +234,7 @@ class Session:
                     )
         if first and not ids:
             if tokenizer.bos is None:
-                raise ValueError(
-                    "an empty prompt, and this model has no token to begin a text with"
-                )
+                raise ValueError("an empty prompt, and no token for the beginning of a text")
             ids = [tokenizer.bos]
         return ids
 
@@ -248,12 +246,12 @@ class Session:
         size = self._model.n_batch
         return (ids[i : i + size] for i in range(0, len(ids), size))
 
-    def _say(self, ids: Sequence[int]) -> None:
+    def _say(self, ids: Sequence[int], *, read: bool = True) -> None:
         """Append to what was said, and read all of it but the last token."""
         with self._model._lock:
             self._history.append(ids)
             end = self._said_by_user = len(self)
-            if end - self._seen > 1:
+            if read and end - self._seen > 1:
                 self._read(end - 1, wanted=False)
 
     def _read(self, end: int, *, wanted: bool) -> NDArray[np.float32] | None:
@@ -314,7 +312,7 @@ class Session:
     def _stream(
         self, ids: list[int], max_tokens: int | None, stops: StopStrings, logprobs: int | None
     ) -> Generator[Piece]:
-        yield from self._stream_prompt(ids)
+        yield from self._stream_prompt(ids, go_on=max_tokens != 0)
         end_ids, n, end = self._model.tokenizer.end_ids, 0, None
         reason: FinishReason | None = None
         while reason is None:
@@ -337,11 +335,12 @@ class Session:
             rest += self._decoder.flush()
         yield Piece(rest, end, "end", finish_reason=reason)
 
-    def _stream_prompt(self, ids: list[int]) -> Iterator[Piece]:
+    def _stream_prompt(self, ids: list[int], go_on: bool) -> Iterator[Piece]:
+        """`go_on`: a token comes next, so the end of the prompt is read when its logits are due."""
         start, said = len(self), 0
         try:
             for chunk in self._chunks(ids):
-                self._say(chunk)
+                self._say(chunk, read=not go_on or said + len(chunk) < len(ids))
                 for token in chunk:
                     said += 1
                     yield Piece(self._decoder(token), token, "prompt")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -17,14 +18,16 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.alphabet import CHARACTERS, to_characters
+from llmpy.tokenizer.merging import FirstTexts, LazyEngine
 from llmpy.tokenizer.pieces import Unigram, WordPieces
-from llmpy.tokenizer.pretokenizers import FAMILIES
+from llmpy.tokenizer.pretokenizers import FAMILIES, Family
 from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, is_text
 from llmpy.tokenizer.world import World
 
 __all__ = ["SPACE", "Engine", "build_engine"]
 
 SPACE = "\u2581"  # sentencepiece's visible space
+MANY_MERGES = 50_000  # that are not handed to Rust before a text needs them
 LONGEST_PIECE = 256  # characters; longer sentencepiece tokens can be decoded but never encoded
 
 Expansion = tuple[int, ...] | None
@@ -88,8 +91,11 @@ class Engine:
         return out
 
 
-def build_engine(vocabulary: Vocabulary) -> Engine | Unigram | WordPieces | World:
-    """The engine of a vocabulary; raises ModelFileError for merges that it cannot use."""
+def build_engine(vocabulary: Vocabulary) -> Engine | LazyEngine | Unigram | WordPieces | World:
+    """The engine of a vocabulary; raises ModelFileError for merges that it cannot use.
+
+    Where these are many, only the first text that is not short finds out.
+    """
     if vocabulary.model == "t5":
         return Unigram(vocabulary)
     if vocabulary.model == "rwkv":
@@ -97,7 +103,11 @@ def build_engine(vocabulary: Vocabulary) -> Engine | Unigram | WordPieces | Worl
     if vocabulary.model == "bert":
         return WordPieces(vocabulary)
     if vocabulary.model == "gpt2":
-        return _byte_level(vocabulary)
+        if len(vocabulary.merges) < MANY_MERGES:
+            return _byte_level(vocabulary)
+        family = FAMILIES[vocabulary.pre]
+        first = FirstTexts(vocabulary, _words(family).pre_tokenize_str, family.whole_words)
+        return LazyEngine(first, partial(_byte_level, vocabulary))
     return _sentencepiece(vocabulary)
 
 
@@ -120,10 +130,15 @@ def _byte_level(vocabulary: Vocabulary) -> Engine:
     except Exception:  # tokenizers has no narrower type, and does not say which merge it was
         bpe = models.BPE(ids, _usable(vocabulary, ids), ignore_merges=family.whole_words)
     model = Tokenizer(bpe)
+    model.pre_tokenizer = _words(family)
+    return Engine(model, n, expand, spaces=False, literal=())
+
+
+def _words(family: Family) -> Any:
+    """What cuts a text into words, and writes their bytes as characters."""
     cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in family.patterns]
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    model.pre_tokenizer = pre_tokenizers.Sequence([*cuts, to_bytes])
-    return Engine(model, n, expand, spaces=False, literal=())
+    return pre_tokenizers.Sequence([*cuts, to_bytes])
 
 
 def _unknown(vocabulary: Vocabulary) -> Expansion:
