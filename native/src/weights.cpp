@@ -48,6 +48,12 @@ void llmpy_pack(int32_t level, llmpy_weights* weights, int32_t threads) {
     __atomic_store_n(&weights->ready, 1, __ATOMIC_RELEASE);
 }
 
+void llmpy_touch(const void* memory, int64_t bytes) {
+    constexpr int64_t page = 4096;
+    const auto* const data = static_cast<const volatile unsigned char*>(memory);
+    for (int64_t i = 0; i < bytes; i += page) static_cast<void>(data[i]);
+}
+
 int32_t llmpy_input_kind(int32_t type) {
     return static_cast<int32_t>(linear_input_kind(static_cast<WeightType>(type)));
 }

@@ -104,7 +104,8 @@ def load(
         total = sum(file.tensors[name].size for name in graph.used)
         report("metadata", str(file.path), 0)
         buffers, done = _uploaded(engine, file, graph), 0
-        ready = engine.prepare(file.release)  # goes on while the tokenizer is made
+        # goes on while the tokenizer is made
+        ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
         tokenizer = build_tokenizer(file.metadata, file.path)
         _check_vocabulary(file, graph, tokenizer)
         for name in ready:

@@ -147,6 +147,9 @@ typedef struct llmpy_weights {
 // Packs all matrices, then sets `ready`. Products may read the weights meanwhile.
 LLMPY_API void llmpy_pack(int32_t level, llmpy_weights* weights, int32_t threads);
 
+// Reads a byte of each page, so that the system has a mapped file at hand when it is needed.
+LLMPY_API void llmpy_touch(const void* memory, int64_t bytes);
+
 // 0: floats, 1: int8; and the bytes that `prepare` makes of one row.
 LLMPY_API int32_t llmpy_input_kind(int32_t type);
 LLMPY_API int64_t llmpy_input_bytes(int32_t kind, int64_t inputs);

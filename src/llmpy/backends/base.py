@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from llmpy.dtypes import DType
 from llmpy.graph import Graph
 
-__all__ = ["PAGE_TOKENS", "Backend", "Batch", "Page", "Plan", "State"]
+__all__ = ["PAGE_TOKENS", "Backend", "Batch", "Page", "Plan", "Preparation", "State"]
 
 PAGE_TOKENS = 64  # tokens a page holds, for every cache of the graph
 
@@ -95,6 +95,16 @@ class Plan(Protocol):
         """Free all native memory at once."""
 
 
+class Preparation(Protocol):
+    """Work on uploaded tensors."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the tensors, each once plans can read it."""
+
+    def close(self) -> None:
+        """End what still goes on."""
+
+
 class Backend(Protocol):
     """Where a model runs."""
 
@@ -113,12 +123,12 @@ class Backend(Protocol):
         `uses` are the operations that will read it. The bytes stay readable while `data` is held.
         """
 
-    def prepare(self, release: Callable[[str], object] = ...) -> Iterator[str]:
+    def prepare(self, release: Callable[[str], object] = ...) -> Preparation:
         """Begin what the uploaded tensors need, and give the name of each that can be read.
 
-        The work may go on behind the caller's back, and behind the first steps of the plans;
-        leaving the iterator early ends it. `release` is called with the name of each tensor whose
-        bytes in the file will hardly be read again.
+        The work may go on behind the caller's back, and behind the first steps of the plans.
+        `release` is called with the name of each tensor whose bytes in the file will hardly be
+        read again.
         """
 
     def compile(

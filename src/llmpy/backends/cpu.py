@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,10 +98,11 @@ class CpuBackend:
                 values = np.ascontiguousarray(values.T)
         return Tensor(name, raw.dtype, shape, weights, rows, values)
 
-    def prepare(self, release: Callable[[str], object] = str) -> Iterator[str]:
+    def prepare(self, release: Callable[[str], object] = str) -> Packing:
         """Pack what was uploaded, or let it be packed behind the first steps of the plans."""
         packing, self._packing = self._packing, Packing(self._level, self.n_threads)
-        return packing.start(release)
+        packing.start(release)
+        return packing
 
     def compile(
         self, graph: Graph, buffers: Mapping[str, Tensor], *, n_ctx: int, kv_dtype: str

@@ -132,6 +132,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_release": (None, (Address, I64)),
     "llmpy_packed_bytes": (I64, (I32, I64, I64)),
     "llmpy_pack": (None, (I32, Address, I32)),
+    "llmpy_touch": (None, (Address, I64)),
     "llmpy_input_kind": (I32, (I32,)),
     "llmpy_input_bytes": (I64, (I32, I64)),
     "llmpy_level_name": (ctypes.c_char_p, (I32,)),

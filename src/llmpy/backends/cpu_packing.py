@@ -68,7 +68,7 @@ class Packing:
         self._hurried = False
         self._threads: list[threading.Thread] = []
         # Also at the end of the interpreter, when a thread could not end itself any more.
-        self.cancel = weakref.finalize(self, _end, self._stop, self._begin, self._threads)
+        self.close = weakref.finalize(self, _end, self._stop, self._begin, self._threads)
 
     def add(self, name: str, weights: Weights | None) -> None:
         """A tensor; None for one that needs no work."""
@@ -77,11 +77,10 @@ class Packing:
             self._weights[name] = weights
             weights.packing = self
 
-    def start(self, release: Callable[[str], object]) -> Iterator[str]:
-        """Begin; gives the name of each tensor once products can read it, in order.
+    def start(self, release: Callable[[str], object]) -> None:
+        """Begin. `release` is called with the name of each tensor that is packed, maybe much later
 
-        `release` is called with the name of each tensor whose bytes in the file nobody needs any
-        more, maybe much later and from another thread. Leaving the iterator early ends the work.
+        and from another thread.
         """
         self._release = release
         # What was made for this alone is in memory twice until it is packed.
@@ -89,7 +88,6 @@ class Packing:
         self._behind = mapped if sum(w.rows.size for w in mapped) > AT_ONCE else []
         if self._names:
             self._in_background(self._at_once)
-        return self._readable()
 
     def go_on(self) -> None:
         """Do the rest in the background, after `first_step` or when idle."""
@@ -111,19 +109,14 @@ class Packing:
         self._threads.append(threading.Thread(target=work, name="llmpy-pack", daemon=True))
         self._threads[-1].start()
 
-    def _readable(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[str]:
+        """The name of each tensor once products can read it, in order."""
         behind = {weights.name for weights in self._behind}
-        done = False
-        try:
-            for name in self._names:
-                if name in self._weights and name not in behind:
-                    while not self._weights[name].ready:
-                        time.sleep(_GLANCE)
-                yield name
-            done = True
-        finally:
-            if not done:
-                self.cancel()
+        for name in self._names:
+            if name in self._weights and name not in behind:
+                while not self._weights[name].ready:
+                    time.sleep(_GLANCE)
+            yield name
 
     def _at_once(self) -> None:
         behind = {weights.name for weights in self._behind}
@@ -136,6 +129,10 @@ class Packing:
                 self._weights[name].pack(self._level, self._n_threads)
                 self._weights[name].rows = np.empty(0, np.uint8)
             self._release(name)
+        for weights in self._behind:
+            if self._stop.is_set():
+                return
+            functions().llmpy_touch(weights.rows.ctypes.data, weights.rows.size)
 
     def _rest(self) -> None:
         self._begin.wait(IDLE)

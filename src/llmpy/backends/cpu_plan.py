@@ -119,7 +119,7 @@ class CpuPlan:
         handle, self._handle = self._handle, None
         packing, self._packing = self._packing, None
         if packing is not None:
-            packing.cancel()
+            packing.close()
         self._program = None
         if handle is not None:
             self._native.llmpy_plan_destroy(handle)

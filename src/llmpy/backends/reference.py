@@ -5,7 +5,7 @@ Every other backend is tested against it. It is slow, needs no compiler, and com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,7 +118,7 @@ class ReferenceBackend:
         self._uploaded.append(name)
         return quant.dequantize(dtype, data, shape)
 
-    def prepare(self, release: Callable[[str], object] = str) -> Iterator[str]:
+    def prepare(self, release: Callable[[str], object] = str) -> Generator[str]:
         """Nothing is left to do."""
         names, self._uploaded = self._uploaded, []
         for name in names:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import struct
+from collections.abc import Callable
 
 import numpy as np
 
+from llmpy import native
 from llmpy.format.cursor import Cursor
 from llmpy.format.gguf_types import MAX_STRING
 
 __all__ = ["read_strings"]
 
-_CHUNK = 8192  # strings looked at together; their bytes and their indices fit a second-level cache
-_FEW = 64  # strings for which that is not worth its fixed cost
-_TYPICAL = 32  # bytes of a token and its length
+_FEW = 64  # strings for which it is not worth a foreign call
 
 
 def read_strings(cursor: Cursor, count: int, what: str) -> list[str]:
@@ -21,48 +23,34 @@ def read_strings(cursor: Cursor, count: int, what: str) -> list[str]:
 
     Raises `ModelFileError` where one reaches over the end of the file or is absurdly long.
     """
-    usual = cursor.word.format == "<Q"
-    result: list[str] = []
-    while len(result) < count:
-        n = min(_CHUNK, count - len(result))
-        found = _at_once(cursor, n) if usual and n >= _FEW else None
-        result += _one_by_one(cursor, n, what, len(result)) if found is None else found
-    return result
+    usual = cursor.word.format == "<Q" and _FEW <= count <= (cursor.size - cursor.position) // 8
+    usual = usual and native.available()
+    found = _at_once(cursor, count) if usual else None
+    return _one_by_one(cursor, count, what) if found is None else found
 
 
 def _at_once(cursor: Cursor, count: int) -> list[str] | None:
-    """Strings in a few passes over their bytes, or None where these are not of the usual form.
-
-    In the usual form no string is empty, holds a NUL, or is longer than 65535 bytes: then the
-    64-bit length in front of each string, and nothing else, ends in six zeros or more. Candidates
-    found by that are strings only if each begins where the one before it ends, which is checked.
-    """
-    start = cursor.position
-    raw = np.frombuffer(cursor.data, np.uint8, min(count * _TYPICAL, cursor.size - start), start)
-    keep = raw != 0
-    zeros = np.flatnonzero(~keep)
-    sixth = zeros[5:-1] - zeros[:-6] == 5
-    sixth &= zeros[6:] != zeros[5:-1] + 1
-    at = zeros[5:-1][sixth][:count] - 7
-    if len(at) < count or at[0] != 0:
+    """Strings found by native code; None where one of them is wrong or holds a NUL."""
+    call, start = _native(), cursor.position
+    raw = np.frombuffer(cursor.data, np.uint8, cursor.size - start, start)
+    n = call(raw.ctypes.data, raw.size, count, MAX_STRING, None)
+    if n < 0:
         return None
-    lengths = raw[at] + raw[at + 1].astype(np.int64) * 256
-    ends = at + 8 + lengths
-    if (at[1:] != ends[:-1]).any() or ends[-1] > raw.size:
-        return None
-    # Keep one zero of each length as a separator, and the strings' own bytes.
-    text = raw[: ends[-1]].copy()
-    text[at] = 0
-    keep[at] = True
-    keep[at + 1] = False
-    text = text[keep[: ends[-1]]]
-    if text.size != lengths.sum() + count:
-        return None
-    cursor.position = start + int(ends[-1])
-    return str(text.data, "utf-8", "surrogateescape").split("\0")[1:]
+    text = np.empty(n - 7 * count, np.uint8)
+    call(raw.ctypes.data, raw.size, count, MAX_STRING, text.ctypes.data)
+    cursor.position = start + n
+    return str(text[:-1].data, "utf-8", "surrogateescape").split("\0")
 
 
-def _one_by_one(cursor: Cursor, count: int, what: str, first: int) -> list[str]:
+@functools.cache
+def _native() -> Callable[..., int]:
+    call = native.library().llmpy_strings
+    number, address = ctypes.c_int64, ctypes.c_void_p
+    call.argtypes, call.restype = (address, number, number, number, address), number
+    return call
+
+
+def _one_by_one(cursor: Cursor, count: int, what: str) -> list[str]:
     unpack, width = cursor.word.unpack_from, cursor.word.size
     data, size = cursor.data, cursor.size
     result: list[str] = []
@@ -73,13 +61,12 @@ def _one_by_one(cursor: Cursor, count: int, what: str, first: int) -> list[str]:
             begin = start + width
             end = begin + unpack(data, start)[0]
             if end > size or end - begin > MAX_STRING:
-                name = f"{what}[{first + len(result)}]"
-                raise cursor.too_long(name, end - begin, start, MAX_STRING)
+                raise cursor.too_long(f"{what}[{len(result)}]", end - begin, start, MAX_STRING)
             append(str(data[begin:end], "utf-8", "surrogateescape"))
             start = end
     except struct.error:
         cursor.position = start
-        cursor.number(cursor.word, f"{what}[{first + len(result)}] length")
+        cursor.number(cursor.word, f"{what}[{len(result)}] length")
         raise
     cursor.position = start
     return result
