@@ -207,7 +207,7 @@ void read_weights(LinearCall& call, uint64_t address, int64_t i) {
 }
 
 void run_linears(const Run& run, LinearCall* calls, int32_t n) {
-    constexpr int64_t least_bytes = 32 << 10;  // of weights, for a region to be worth it
+    constexpr int64_t least_bytes = 160 << 10;  // of weights, for a region to be worth it
     constexpr int64_t least_products = 200000;
     int64_t bytes = 0, products = 0, chunks = 0;
     for (int32_t i = 0; i < n; ++i) {
