@@ -27,6 +27,7 @@ __all__ = ["ConvertEvent", "convert"]
 
 # general.file_type of files whose matrices have one type, as that of a mixture.
 FILE_TYPES = dict(reversed(KINDS.values()))
+TOO_LARGE_FOR_F16 = 65520.0  # what would be rounded to infinity
 VALUES_AT_ONCE = 1 << 22  # bounds the temporaries to some 50 MB
 
 
@@ -140,6 +141,13 @@ def _converted(
             part = piece[start : start + step]
             if to.is_float:
                 values = quant.dequantize(info.dtype, part, (part.size // width, n))
+                large = np.isfinite(values) & (abs(values) >= TOO_LARGE_FOR_F16)
+                if to.name == "F16" and large.any():
+                    raise ModelFileError(
+                        file.path, f"tensor '{info.name}' values",
+                        "at most 65504, the largest that F16 holds",
+                        f"{large.sum()} like {values[large][0]:.6g}", hint="BF16 holds them.",
+                    )  # fmt: skip
                 yield quant.quantize(to, values)
             else:
                 made, lost, _ = quantized_rows(info, to, part, None, n_threads)

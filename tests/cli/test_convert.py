@@ -194,3 +194,15 @@ def test_fused_experts_are_the_same_as_single_ones(folder: Path, tmp_path: Path)
     fused = checkpoints.write(tmp_path / "fused", golden.about["config"], weights)
     with open_model(folder) as single, open_model(fused) as other:
         assert tensors(single) == tensors(other)
+
+
+def test_values_too_large_for_f16_are_refused_by_name(tmp_path: Path) -> None:
+    golden = checkpoints.load_golden("llama")
+    weights = golden.weights(checkpoints.spec("llama"))
+    name = "model.layers.0.self_attn.q_proj.weight"
+    weights[name][0, :2] = 65519.0, -70000.0
+    folder = checkpoints.write(tmp_path / "large", golden.about["config"], weights)
+    with pytest.raises(ModelFileError, match=r"blk\.0\.attn_q.*65504.*1 like -70000.*BF16"):
+        llmpy.convert(folder, tmp_path / "x.gguf", type="f16")
+    assert not (tmp_path / "x.gguf").exists()
+    llmpy.convert(folder, tmp_path / "x.gguf", type="bf16")
