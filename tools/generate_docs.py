@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +20,13 @@ from llmpy.backends.reference import OPERATIONS
 from llmpy.cli import group
 from llmpy.graph import OPS
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.arch import checkpoints  # noqa: E402
+
+DOCS = ROOT / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
-AGREEMENT = Path(__file__).parents[1] / "tests" / "arch" / "agreement.json"
 INTRODUCTION = """\
 What runs, by the name in `general.architecture` of a GGUF file. A checkpoint of Hugging Face is
 known by the `model_type` of its config.json. Each architecture has tiny models with random
@@ -104,7 +107,9 @@ def _cell(text: str) -> str:
 
 def models() -> str:
     """docs/models.md: each architecture, and how far it is from other implementations."""
-    measured: dict[str, Any] = json.loads(AGREEMENT.read_text(encoding="utf-8"))
+    measured = {
+        name: checkpoints.load_golden(name).about["measured"] for name in checkpoints.goldens()
+    }
     lines = ["# Models", "", NOTE, "", *INTRODUCTION.splitlines(), ""]
     lines += ["| architecture | what it is | model_type | transformers | llama.cpp | features |"]
     lines += ["|---|---|---|---|---|---|"]

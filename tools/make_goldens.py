@@ -32,6 +32,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from llmpy.conversion import convert
 from tests.arch import checkpoints, tiny
+from tools.measure_models import measure
 
 ROOT = Path(__file__).parents[1]
 EPS = tiny.metadata(tiny.VARIANTS["llama"])["llama.attention.layer_norm_rms_epsilon"]
@@ -258,7 +259,9 @@ def make(spec: checkpoints.Spec, peer_python: str | None, check: bool) -> None:
             about["peer"] = judged(of_peer(spec, folder, tokens, peer_python), logits)
             said += f", llama.cpp {about['peer']}"
         if not check:
-            checkpoints.save_golden(spec.name, checkpoints.Golden(logits, about))
+            golden = checkpoints.Golden(logits, about)
+            about["measured"] = measure(spec, golden, Path(name))
+            checkpoints.save_golden(spec.name, logits, about)
         print(said, flush=True)
 
 

@@ -4,13 +4,13 @@
 
 NAME is that of a golden (all, if none is given). The largest difference to the logits of the
 original implementation, as a part of the largest logit, on both backends, and what is in the graph
-go to tests/arch/agreement.json; tools/generate_docs.py makes the table of it. Needs no torch.
+go into the golden itself; tools/generate_docs.py makes the table of them. Needs no torch;
+tools/make_goldens.py does the same for each golden that it makes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from llmpy.graph import Graph
 from tests.arch import checkpoints
 from tests.arch.steps import Runner, load, make_backend
 
-AGREEMENT = Path(__file__).parents[1] / "tests" / "arch" / "agreement.json"
 OPERATIONS = {
     "mixture": "experts",
     "linear_heads": "latent attention",
@@ -60,9 +59,9 @@ def error(runner: Runner, golden: checkpoints.Golden, causal: bool) -> float:
     return max(float(np.abs(logits - golden.logits).max() / scale) for logits in read)
 
 
-def measure(name: str, folder: Path) -> dict[str, Any]:
+def measure(spec: checkpoints.Spec, golden: checkpoints.Golden, folder: Path) -> dict[str, Any]:
     """One model, written as a checkpoint into `folder`."""
-    spec, golden = checkpoints.spec(name), checkpoints.load_golden(name)
+    name = spec.name
     path = checkpoints.write(
         folder / name, golden.about["config"], golden.weights(spec), spec.relative
     )
@@ -102,14 +101,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*")
     names = parser.parse_args().names or checkpoints.goldens()
-    known = json.loads(AGREEMENT.read_text("utf-8")) if AGREEMENT.exists() else {}
     for name in names:
+        golden = checkpoints.load_golden(name)
         with tempfile.TemporaryDirectory() as folder:
-            known[name] = measure(name, Path(folder))
-        print(name, known[name], flush=True)
-    kept = [name for name in sorted(known) if name in checkpoints.goldens()]
-    rows = [f"{json.dumps(name)}: {json.dumps(known[name])}" for name in kept]
-    AGREEMENT.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")
+            measured = measure(checkpoints.spec(name), golden, Path(folder))
+        checkpoints.save_golden(name, golden.logits, {**golden.about, "measured": measured})
+        print(name, measured, flush=True)
 
 
 if __name__ == "__main__":

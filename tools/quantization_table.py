@@ -1,9 +1,10 @@
-"""Writes the table of docs/quantization.md: bits, errors, and what a small model loses.
+"""Writes the tables of docs/quantization.md: bits, errors, and what two models lose.
 
-    python tools/quantization_table.py MODEL.gguf TEXT
+    python tools/quantization_table.py TEXT --small stories260K.gguf --large 1b-f16.gguf
 
-MODEL is stories260K in F32. Its rows have 64 values, so each matrix is quantized as one long row,
-and the model that computes has the values that come back, in F32.
+Rows of stories260K have 64 values, so each matrix is quantized as one long row, and the model that
+computes has the values that come back, in F32. The large one is of tools/random_gguf.py; it is
+quantized by `quantize`, and computes as it would for any user.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ TYPES = (
     "BF16", "F16", "Q8_0", "Q6_K", "Q5_K", "Q5_1", "Q5_0", "Q4_K", "IQ4_NL", "IQ4_XS", "Q4_1",
     "Q4_0", "MXFP4", "Q3_K", "Q2_K",
 )  # fmt: skip
+MIXTURES = (
+    "q8_0", "q6_k", "q5_k_m", "q5_1", "q5_0", "q4_k_m", "iq4_nl", "iq4_xs", "q4_1", "q4_0", "mxfp4",
+    "q3_k_m", "q2_k",
+)  # fmt: skip
 WINDOWS = 20
+LARGE_WINDOWS = 2
 
 
 def changed(model: Path, name: str, out: Path) -> None:
@@ -80,23 +86,54 @@ def row(name: str, base: llmpy.Model, model: Path, text: str, folder: Path) -> s
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
-    parser.add_argument("text", type=Path)
-    given = parser.parse_args()
-    text = given.text.read_bytes()[:60000].decode()
-    with llmpy.load(given.model, kv_dtype="f32") as base, tempfile.TemporaryDirectory() as folder:
+def small_table(model: Path, text: str, folder: Path) -> list[str]:
+    """Every type, on stories260K."""
+    with llmpy.load(model, kv_dtype="f32") as base:
         found = llmpy.perplexity(base, text, n_windows=WINDOWS)
-        rows = [
+        return [
             "| type | bits | error | to the other's | perplexity | divergence | same top |",
             "|---|---|---|---|---|---|---|",
             f"| F32 | 32 | 0 | - | {found.value:.2f} | 0 | 100% |",
-            *(row(name, base, given.model, text, Path(folder)) for name in TYPES),
+            *(row(name, base, model, text, folder) for name in TYPES),
         ]
-    page = PAGE.read_text(encoding="utf-8")
-    table = "<!-- table -->\n" + "\n".join(rows) + "\n<!-- end -->"
-    PAGE.write_text(re.sub(r"<!-- table -->.*?<!-- end -->", table, page, flags=re.S), "utf-8")
+
+
+def large_table(model: Path, text: str, folder: Path) -> list[str]:
+    """Every mixture, on a large model with random weights."""
+    lines = ["| mixture | file | divergence | same top |", "|---|---|---|---|"]
+    made = folder / "large.gguf"
+    with llmpy.load(model, n_ctx=512) as base:
+        for kind in MIXTURES:
+            made.unlink(missing_ok=True)
+            llmpy.quantize(model, made, kind)
+            with llmpy.load(made, n_ctx=512) as smaller:
+                apart = llmpy.divergence(smaller, base, text, n_windows=LARGE_WINDOWS)
+            size = made.stat().st_size / 2**20
+            lines.append(f"| {kind} | {size:.0f} MiB | {apart.mean:.5f} | {apart.same_top:.1%} |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--small", type=Path, metavar="MODEL")
+    parser.add_argument("--large", type=Path, metavar="MODEL")
+    given = parser.parse_args()
+    text = given.text.read_bytes()[:60000].decode()
+    for name, model, make in (
+        ("table", given.small, small_table),
+        ("large", given.large, large_table),
+    ):
+        if model is None:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            rows = make(model, text, Path(folder))
+        page = PAGE.read_text(encoding="utf-8")
+        table = f"<!-- {name} -->\n" + "\n".join(rows) + "\n<!-- end -->"
+        PAGE.write_text(
+            re.sub(rf"<!-- {name} -->.*?<!-- end -->", table, page, flags=re.S), "utf-8"
+        )
 
 
 if __name__ == "__main__":
