@@ -125,6 +125,17 @@ void prepare(const Run& run, const LinearInput& input, const float* x) {
     });
 }
 
+// What the pairs first .. last-1 feed to a matrix of their experts, for those who want to know.
+void collect_of_experts(const Run& run, const Workspace& w, const Mixture& m, int64_t first, int64_t last,
+                        const float* x, int64_t width, uint64_t sums) {
+    if (sums == 0) return;
+    for (int64_t e = 0; e < m.n_expert; ++e) {
+        const int64_t begin = w.begin[e] > first ? w.begin[e] : first;
+        const int64_t end = w.begin[e + 1] < last ? w.begin[e + 1] : last;
+        if (begin < end) collect(run, sums, e, x + (begin - first) * width, end - begin, width, width);
+    }
+}
+
 // Sorted pairs first .. last-1, at most a wave.
 void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Workspace& w, const float* x, int64_t first,
               int64_t last) {
@@ -150,6 +161,8 @@ void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Worksp
     over_range(run, n * m.n_ff, 4, 16, [&](int64_t begin, int64_t end) {
         run.kernels.gate(m.function, w.gate + begin, w.up + begin, end - begin, w.gate + begin);
     });
+    collect_of_experts(run, w, m, first, last, w.x, m.n_embd, op.w[6]);
+    collect_of_experts(run, w, m, first, last, w.gate, m.n_ff, op.w[7]);
     const LinearInput* const down = input_of(hidden, m.down_type);
     prepare(run, *down, w.gate);
     call = call_of(op, 2, m.n_embd, m.n_ff, down, w.out + first * m.n_embd);

@@ -113,7 +113,29 @@ void run_wanted(Run& run, const llmpy_op& op) {
     }
 }
 
+void run_collect(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const int64_t width = op.n[0], matrices = op.n[1];
+    for (int64_t i = 0; i < matrices; ++i) {
+        collect(run, op.w[0], i, run.at(rows, op.x) + i * width, rows.n, width, matrices * width);
+    }
+}
+
 }  // namespace
+
+void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int64_t n_rows, int64_t width,
+             int64_t stride) {
+    if (sums == 0) return;
+    const auto& of = *reinterpret_cast<const llmpy_sums*>(sums);
+    of.counts[matrix] += static_cast<double>(n_rows);
+    over_range(run, width, n_rows, 16, [&](int64_t begin, int64_t end) {
+        double* const squares = of.squares + matrix * width;
+        for (int64_t r = 0; r < n_rows; ++r) {
+            const float* const row = x + r * stride;
+            for (int64_t i = begin; i < end; ++i) squares[i] += static_cast<double>(row[i]) * static_cast<double>(row[i]);
+        }
+    });
+}
 
 void run_simple(Run& run, const llmpy_op& op) {
     switch (op.kind) {
@@ -130,6 +152,8 @@ void run_simple(Run& run, const llmpy_op& op) {
             return run_copy(run, op);
         case LLMPY_WANTED:
             return run_wanted(run, op);
+        case LLMPY_COLLECT:
+            return run_collect(run, op);
         default:
             return run_elementwise(run, op);
     }

@@ -108,6 +108,9 @@ constexpr int32_t kMostExperts = LLMPY_MOST_EXPERTS;
 // The indices of the largest values, largest first (ties: the lower index; NaN: last).
 void choose_best(const float* values, int32_t n, int32_t n_best, int32_t* best);
 
+// Adds rows of x, `stride` floats apart, to the sums of one matrix; nothing where there are none.
+void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int64_t n_rows, int64_t width, int64_t stride);
+
 // Bytes of memory that an operation needs besides its buffers.
 AttendShape attend_shape(const llmpy_op& op, int32_t cache_type);
 int64_t attend_partial_bytes(const llmpy_op& op, int64_t rows, int64_t positions);

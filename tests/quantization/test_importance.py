@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 import llmpy
 from llmpy.dtypes import BY_NAME
 from llmpy.format import write_gguf
+from tests.arch import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no whole number of blocks:RuntimeWarning")
 
@@ -122,8 +124,13 @@ def test_tensors_that_do_not_fit_are_refused(
         llmpy.read_importance(tmp_path / "i.gguf")
 
 
-def test_collecting_sums_the_squares_of_what_products_are_fed(stories: Path, text: str) -> None:
-    found = llmpy.collect_importance(stories, text, n_ctx=64, n_windows=2, name="book")
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_collecting_sums_the_squares_of_what_products_are_fed(
+    stories: Path, text: str, backend: Any
+) -> None:
+    found = llmpy.collect_importance(
+        stories, text, n_ctx=64, n_windows=2, name="book", backend=backend
+    )
     with llmpy.open_gguf(stories) as file:
         products = {n for n, t in file.tensors.items() if n[:4] == "blk." and len(t.shape) == 2}
         for name in products:
@@ -165,14 +172,34 @@ def test_importance_lowers_the_loss(stories: Path, tmp_path: Path, model: llmpy.
     assert distances[1] < distances[0]
 
 
-def test_experts_have_sums_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_experts_have_sums_of_their_own(tmp_path: Path, backend: Any) -> None:
     from tools import random_gguf
 
     path = tmp_path / "mixtral.gguf"
     random_gguf.main(["tiny-mixtral", str(path), "--type", "f32"])
-    found = llmpy.collect_importance(path, "a story of letters " * 30, n_ctx=32, n_windows=3)
+    text = "a story of letters " * 30
+    found = llmpy.collect_importance(path, text, n_ctx=32, n_windows=3, backend=backend)
     up, down = (found.counts[f"blk.0.ffn_{part}_exps.weight"] for part in ("up", "down"))
     assert up.shape == (4,)
     assert (up == down).all()
     assert up.sum() == 3 * 32 * 2  # two experts for each token
     assert found.sums["blk.0.ffn_down_exps.weight"].shape == (4, 96)
+
+
+@pytest.mark.parametrize("name", ["mixtral", "deepseek-v2"])
+def test_native_code_sums_what_the_reference_does(tmp_path: Path, name: str) -> None:
+    """Experts, products by head, and products that share an input."""
+    golden, spec = checkpoints.load_golden(name), checkpoints.spec(name)
+    path = checkpoints.write(tmp_path / "model", golden.about["config"], golden.weights(spec))
+    ours, reference = (
+        llmpy.collect_importance(
+            path, "aabb" * 60, n_ctx=40, n_windows=2, output=True, backend=backend
+        )
+        for backend in ("cpu", "reference")
+    )
+    assert ours.sums.keys() == reference.sums.keys()
+    for tensor, squares in reference.sums.items():
+        np.testing.assert_array_equal(ours.counts[tensor], reference.counts[tensor], tensor)
+        near = 1e-4 * squares.max()
+        np.testing.assert_allclose(ours.sums[tensor], squares, atol=near, err_msg=tensor)

@@ -41,7 +41,8 @@ enum llmpy_op_kind {
     LLMPY_GATE,       // x x2 y             n: width, function                     y = function(x) * x2
     LLMPY_MIXTURE,    // x x2 y             n: n_embd, n_ff, n_expert, n_used, types of gate, up, down, function
                       //                    x2: shares of all experts
-                      //                    w: weights of the experts, three times; three f32 biases or 0
+                      //                    w: weights of the experts, three times; three f32 biases or 0;
+                      //                    two `llmpy_sums` or 0: of what gate and up, and of what down is fed
     LLMPY_WANTED,     // x y                n: width                               x in rows "all", y in rows "wanted"
     LLMPY_ROUTE,      // x y                n: n_expert, n_used, gating, normalize, groups, groups used         f: factor
                       //                    gating: 0 softmax, 1 sigmoid, 2 sparsemixer          w: f32 bias or 0
@@ -60,6 +61,7 @@ enum llmpy_op_kind {
     LLMPY_DELTA_RULE, // x x2 y, also 4     n: heads, d_value, d_key, width of decay, memory
                       //                    x: q, x2: decay, also: k, v, a, b
     LLMPY_WKV4,       // x x2 y             n: width, three memories               x: k, x2: v         w: decay, first
+    LLMPY_COLLECT,    // x                  n: width, matrices                     w: llmpy_sums
     LLMPY_OP_KINDS
 };
 
@@ -73,8 +75,14 @@ typedef struct llmpy_op {
     int64_t also[4];  // further operands
     int64_t n[8];
     double f[2];
-    uint64_t w[6];
+    uint64_t w[8];
 } llmpy_op;
+
+// What products are fed, of each matrix of a tensor: how many rows, and the sums of the squares of their values.
+typedef struct llmpy_sums {
+    double* squares;  // [matrices, width]
+    double* counts;   // [matrices]
+} llmpy_sums;
 
 // One rotary embedding: pair i of a head turns by position * frequencies[i]; cos and sin are multiplied by magnitude,
 // and by 1 + growth ln(1 + floor(position / growth_every)) where growth_every is not 0.

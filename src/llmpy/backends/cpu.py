@@ -20,6 +20,7 @@ from llmpy.backends.cpu_native import level_names, level_number
 from llmpy.backends.cpu_packing import Packing, Weights
 from llmpy.backends.cpu_plan import CpuPlan
 from llmpy.backends.cpu_program import Tensor
+from llmpy.backends.cpu_sums import Sums
 from llmpy.backends.cpus import available_cpus
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import BackendError
@@ -48,19 +49,26 @@ class _Raw:
 class CpuBackend:
     """Native kernels on all processors that this process may use, or on `n_threads` of them.
 
-    Batches may have up to `max_tokens` tokens. `level` chooses an instruction set by name.
+    Batches may have up to `max_tokens` tokens. `level` chooses an instruction set by name. `sums`:
+    where plans sum the squares of what products are fed.
     """
 
     name = "cpu"
 
     def __init__(
-        self, *, n_threads: int | None = None, max_tokens: int = 512, level: str | None = None
+        self,
+        *,
+        n_threads: int | None = None,
+        max_tokens: int = 512,
+        level: str | None = None,
+        sums: Sums | None = None,
     ) -> None:
         self._level = level_number(level)
         self.level = level_names()[self._level]
         self.n_threads = min(n_threads or available_cpus(), available_cpus(), 256)
         self.max_tokens = max_tokens
         self._warned: set[str] = set()
+        self._sums = sums
         self._packing = Packing(self._level, self.n_threads)
 
     def upload(
@@ -112,7 +120,7 @@ class CpuBackend:
             pass
         weights = [tensor.weights for tensor in buffers.values() if tensor.weights is not None]
         packing = weights[0].packing if weights else None
-        program = lower(graph, buffers, kv_dtype)
+        program = lower(graph, buffers, kv_dtype, self._sums)
         plan = CpuPlan(
             program,
             level=self._level,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from llmpy.backends.cpu_native import NO_PLACE, Kind
 from llmpy.backends.cpu_program import Op, Tensor
+from llmpy.backends.cpu_sums import Sums
 from llmpy.graph import Graph, Node, Rope
 
 __all__ = ["Emitted"]
@@ -32,6 +33,7 @@ class Emitted:
     prepared: dict[tuple[int, int, int], int] = field(default_factory=dict)  # see cpu_products
     ropes: list[tuple[Rope, str, Tensor | None]] = field(default_factory=list)
     constants: list[NDArray[np.float32]] = field(default_factory=list)  # that operations read
+    sums: Sums | None = None  # where what products are fed is summed, if anybody wants to know
     done: set[int] = field(default_factory=set)  # nodes whose operation came before its turn
 
     def __post_init__(self) -> None:

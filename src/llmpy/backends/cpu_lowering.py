@@ -19,6 +19,7 @@ from llmpy.backends.cpu_products import PRODUCTS
 from llmpy.backends.cpu_program import Op, Program, RopeTable, Tensor
 from llmpy.backends.cpu_recurrent import RECURRENT, memory_layout
 from llmpy.backends.cpu_simple import SIMPLE
+from llmpy.backends.cpu_sums import Sums
 from llmpy.errors import BackendError
 from llmpy.graph import Graph
 
@@ -28,10 +29,15 @@ _CACHE_TYPES = {"f16": (0, 2), "f32": (1, 4)}  # number in native code, bytes of
 _LOWERED = {**SIMPLE, **PRODUCTS, **ATTENTION, **RECURRENT}  # how each operation is
 
 
-def lower(graph: Graph, tensors: Mapping[str, Tensor], kv_dtype: str) -> Program:
-    """Make the operations of a graph over tensors; `kv_dtype` is f16 or f32."""
+def lower(
+    graph: Graph, tensors: Mapping[str, Tensor], kv_dtype: str, sums: Sums | None = None
+) -> Program:
+    """Make the operations of a graph over tensors; `kv_dtype` is f16 or f32.
+
+    `sums`: where to sum what products are fed.
+    """
     cache_type, cache_bytes = _CACHE_TYPES[kv_dtype]
-    work = Emitted(graph, tensors, cache_bytes)
+    work = Emitted(graph, tensors, cache_bytes, sums=sums)
     for i, node in enumerate(graph.nodes):
         if node.op not in _LOWERED:
             raise BackendError(f"the cpu backend has no operation {node.op!r}")

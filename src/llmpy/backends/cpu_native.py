@@ -55,6 +55,7 @@ class Kind(IntEnum):
     SCAN = 24
     DELTA_RULE = 25
     WKV4 = 26
+    COLLECT = 27
 
 
 FUNCTIONS = (
@@ -66,7 +67,7 @@ FUNCTIONS = (
 OP = np.dtype(
     [
         ("kind", "i4"), ("wanted", "i4"), ("x", "i8"), ("x2", "i8"), ("y", "i8"),
-        ("also", "i8", (4,)), ("n", "i8", (8,)), ("f", "f8", (2,)), ("w", "u8", (6,)),
+        ("also", "i8", (4,)), ("n", "i8", (8,)), ("f", "f8", (2,)), ("w", "u8", (8,)),
     ]
 )  # fmt: skip
 """One operation, as `llmpy_op`."""

@@ -53,6 +53,7 @@ def linear_heads(work: Emitted, i: int, node: Node) -> None:
     """A product for each head."""
     t = work.tensors[node.weights[0]]
     heads, n_out, n_in = t.shape
+    _collect(work, work.of(node.inputs[0]), node, [t.name], heads)
     x = _prepare(work, work.of(node.inputs[0]), node, heads)
     n = (t.dtype.id, n_out, n_in, heads)
     work.emit(i, Op(Kind.LINEAR_HEADS, node.rows, x, n=n, w=(_weights(work, t.name),)))
@@ -69,12 +70,16 @@ def mixture(work: Emitted, i: int, node: Node) -> None:
         FUNCTIONS.index(node.attrs["activation"]),
     )
     w = (*(_weights(work, name) for name in parts), *(work.floats(name) for name in biases))
+    if work.sums is not None:
+        first = work.sums.address(list(parts[:2]), n_expert, n_embd)
+        w = (*w, *(0,) * (6 - len(w)), first, work.sums.address([parts[2]], n_expert, n_ff))
     work.emit(i, Op(Kind.MIXTURE, node.rows, x, shares, n=n, w=w))
 
 
 def _products(work: Emitted, group: list[tuple[int, Node]], added: int = NO_PLACE) -> None:
     """Products of one input, whose results are those of the nodes given with them."""
     node = group[0][1]
+    _collect(work, work.of(node.inputs[0]), node, [product.weights[0] for _, product in group])
     x = _prepare(work, work.of(node.inputs[0]), node)
     for n_left, (i, product) in zip(range(len(group), 0, -1), group, strict=True):
         t = work.tensors[product.weights[0]]
@@ -96,6 +101,14 @@ def _prepare(work: Emitted, x: int, node: Node, heads: int = 1) -> int:
         y = work.prepared[x, kind, heads] = work.new(0, node.rows, size)
         work.ops.append(Op(Kind.PREPARE, node.rows, x, y=y, n=(kind, n_in, heads)))
     return work.prepared[x, kind, heads]
+
+
+def _collect(work: Emitted, x: int, node: Node, names: list[str], matrices: int = 1) -> None:
+    """Sum the squares of what these tensors are fed, where that is wanted."""
+    if work.sums is not None:
+        n_in = work.tensors[names[0]].shape[-1]
+        sums = work.sums.address(names, matrices, n_in)
+        work.ops.append(Op(Kind.COLLECT, node.rows, x, n=(n_in, matrices), w=(sums,)))
 
 
 def _input_kind(work: Emitted, node: Node) -> int:

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from llmpy.cli.options import architecture_option, model_option, show_windows, text_of, text_options
+from llmpy.cli.options import (
+    architecture_option,
+    compute_options,
+    model_option,
+    show_windows,
+    text_of,
+    text_options,
+)
 
 
 @click.command(name="imatrix")
@@ -18,6 +25,7 @@ from llmpy.cli.options import architecture_option, model_option, show_windows, t
 @click.option("-c", "--n-ctx", type=click.IntRange(8), default=512, show_default=True,
               help="Tokens of a window.")  # fmt: skip
 @click.option("--output", is_flag=True, help="Collect for the output tensor too.")
+@compute_options
 @architecture_option
 def command(
     path: Path,
@@ -27,11 +35,12 @@ def command(
     windows: int | None,
     output: bool,
     architecture: str | None,
+    n_threads: int | None,
+    backend: str,
 ) -> None:
     """Let a model read a text, and write how large the inputs of its products were.
 
-    The file is for `llmpy quantize --imatrix`. Computed without compiled code, with four bytes of
-    memory for each weight.
+    The file is for `llmpy quantize --imatrix`.
     """
     import llmpy
 
@@ -43,6 +52,8 @@ def command(
         n_windows=windows,
         output=output,
         architecture=architecture,
+        n_threads=n_threads,
+        backend=backend,
         progress=show_windows(""),
     )
     llmpy.write_importance(out, found)

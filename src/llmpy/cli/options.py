@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "architecture_option",
+    "compute_options",
     "load",
     "load_options",
     "model_option",
@@ -45,12 +46,16 @@ architecture_option = click.option(
 
 def load_options(function: F) -> F:
     """Add -m, -c, -t and --backend."""
+    n_ctx = click.option(
+        "-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]"
+    )
+    return model_option(n_ctx(compute_options(function)))
+
+
+def compute_options(function: F) -> F:
+    """Add -t and --backend."""
     for option in reversed(
         [
-            model_option,
-            click.option(
-                "-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]"
-            ),
             click.option(
                 "-t", "--n-threads", type=click.IntRange(1), help="Threads.  [all CPUs allowed]"
             ),

@@ -1,7 +1,7 @@
 """Collecting importance: a text is read, and the squares of the inputs of each product summed.
 
-The reference backend computes, with the products of many tokens at once; it needs four bytes of
-memory for each weight.
+Native code sums while it reads. Without it the reference backend does, with the products of many
+tokens at once, and four bytes of memory for each weight.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy import native
+from llmpy.backends.base import Backend
+from llmpy.backends.cpu import CpuBackend
+from llmpy.backends.cpu_sums import Sums
 from llmpy.backends.reference import ReferenceBackend, ReferencePlan
 from llmpy.backends.reference_experts import ACTIVATIONS
 from llmpy.backends.reference_tools import Array, Step
@@ -29,19 +33,16 @@ __all__ = ["collect_importance"]
 class _Sums:
     """Sums of squares and counts, by name of the tensor."""
 
-    def __init__(self, everything: bool) -> None:
-        self.everything = everything
-        self.sums: dict[str, NDArray[np.float64]] = {}
+    def __init__(self) -> None:
+        self.squares: dict[str, NDArray[np.float64]] = {}
         self.counts: dict[str, NDArray[np.float64]] = {}
 
     def add(self, name: str, rows: Array, matrix: int = 0, n_matrices: int = 1) -> None:
         """Rows [T, n] that matrix number `matrix` of the tensor is multiplied with."""
-        if not self.everything and not name.startswith("blk."):
-            return
-        if name not in self.sums:
-            self.sums[name] = np.zeros((n_matrices, rows.shape[1]))
+        if name not in self.squares:
+            self.squares[name] = np.zeros((n_matrices, rows.shape[1]))
             self.counts[name] = np.zeros(n_matrices)
-        self.sums[name][matrix] += np.square(rows, dtype=np.float64).sum(axis=0)
+        self.squares[name][matrix] += np.square(rows, dtype=np.float64).sum(axis=0)
         self.counts[name][matrix] += len(rows)
 
 
@@ -87,9 +88,9 @@ class _Plan(ReferencePlan):
 class _Backend(ReferenceBackend):
     """Makes plans that remember."""
 
-    def __init__(self, everything: bool) -> None:
+    def __init__(self, sums: _Sums) -> None:
         super().__init__()
-        self.sums = _Sums(everything)
+        self.sums = sums
 
     def compile(
         self,
@@ -114,17 +115,30 @@ def collect_importance(
     n_windows: int | None = None,
     output: bool = False,
     architecture: str | None = None,
+    backend: str = "auto",
+    n_threads: int | None = None,
     progress: Callable[[MeasureEvent], object] | None = None,
 ) -> Importance:
     """Let the model at `path` read `text`, and sum the squared inputs of its products.
 
     Windows of `n_ctx` tokens, the first `n_windows` or all; `name` of the text goes into the file.
-    `output`: the last product too, whose importance is usually left out. The `estimate` of events
-    is 0. Raises as `load`, and ValueError for a text that is too short.
+    `output`: the last product too, whose importance is usually left out. `backend` and `n_threads`
+    are those of `load`. The `estimate` of events is 0. Raises as `load`, and ValueError for a text
+    that is too short.
     """
-    begin, backend = time.perf_counter(), _Backend(output)
+    begin = time.perf_counter()
+    sums: Sums | _Sums
+    engine: Backend
+    if backend not in ("auto", "cpu", "reference"):
+        raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")
+    if backend == "cpu" or (backend == "auto" and native.available()):
+        sums = Sums()
+        engine = CpuBackend(n_threads=n_threads, max_tokens=n_ctx, sums=sums)
+    else:
+        sums = _Sums()
+        engine = _Backend(sums)
     with load(
-        Path(path), architecture=architecture, n_ctx=n_ctx, n_batch=n_ctx, backend=backend,
+        Path(path), architecture=architecture, n_ctx=n_ctx, n_batch=n_ctx, backend=engine,
         kv_dtype="f32",
     ) as model:  # fmt: skip
         parts = windows(model, text, n_ctx, n_windows)
@@ -133,6 +147,7 @@ def collect_importance(
                 pass
             if progress is not None:
                 progress(MeasureEvent(i + 1, len(parts), 0.0, time.perf_counter() - begin))
-    sums = {name: values.astype(np.float32) for name, values in backend.sums.sums.items()}
-    counts = {name: values.astype(np.float32) for name, values in backend.sums.counts.items()}
-    return Importance(sums, counts, len(parts), n_ctx, [name] if name else [])
+    wanted = [tensor for tensor in sums.squares if output or tensor.startswith("blk.")]
+    squares = {tensor: sums.squares[tensor].astype(np.float32) for tensor in wanted}
+    counts = {tensor: sums.counts[tensor].astype(np.float32) for tensor in wanted}
+    return Importance(squares, counts, len(parts), n_ctx, [name] if name else [])
