@@ -7,15 +7,13 @@ import ctypes
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_native import Address
-
 __all__ = ["Sums"]
 
 
 class _Spec(ctypes.Structure):
     """`llmpy_sums`."""
 
-    _fields_ = (("squares", Address), ("counts", Address))
+    _fields_ = (("squares", ctypes.c_void_p), ("counts", ctypes.c_void_p))
 
 
 class Sums:
