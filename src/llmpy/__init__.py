@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         top_k,
         top_p,
     )
-    from llmpy.session import STOP, Logprobs, Piece, Session, Stats
+    from llmpy.session import STOP, Logprobs, Piece, Session, Stats, next_tokens
 
 __all__ = [
     "STOP",
@@ -97,6 +97,7 @@ __all__ = [
     "load_tokenizer",
     "logit_bias",
     "min_p",
+    "next_tokens",
     "open_gguf",
     "open_model",
     "perplexity",
@@ -130,7 +131,7 @@ _HOMES = {
         "Chain Rng Sampler chain default_chain frequency greedy logit_bias min_p presence "
         "repetition temperature top_k top_p"
     ),
-    "llmpy.session": "STOP Logprobs Piece Session Stats",
+    "llmpy.session": "STOP Logprobs Piece Session Stats next_tokens",
 }
 
 

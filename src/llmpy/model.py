@@ -30,6 +30,7 @@ from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
 from llmpy.session.embedding import Embedder, Pooling, checked_pooling, token_ids
+from llmpy.session.scheduler import Scheduler
 from llmpy.session.session import Session
 from llmpy.tokenizer import Tokenizer, build_tokenizer
 
@@ -155,6 +156,7 @@ class Model:
         self._closed = False
         self._positions = np.arange(max(n_ctx, n_batch), dtype=np.int32)
         self._zeros = np.zeros(n_batch, np.int32)
+        self._scheduler = Scheduler(self)
 
     def session(
         self, *, sampler: Chain | Sampler | None = None, seed: int | None = None

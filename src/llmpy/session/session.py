@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import native
-from llmpy.backends.base import Batch
 from llmpy.errors import ContextFull, SessionClosed
 from llmpy.session.cache import PagedState
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
 from llmpy.session.history import History
+from llmpy.session.scheduler import Request
 from llmpy.session.stop import StopStrings
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ Callback = Callable[[Piece], Any]
 class Session:
     """Made by `Model.session`. Holds what was said, its memory, a sampler and a random stream.
 
-    One thread may use it at a time; several sessions of one model may be used from several threads.
+    One thread may use it at a time. What several sessions of one model are asked for at the same
+    time, from several threads or by `llmpy.next_tokens`, is read in one batch.
     """
 
     def __init__(self, model: Model, chain: Chain, rng: Rng) -> None:
@@ -149,9 +150,7 @@ class Session:
         An end-of-text token is returned like any other (`model.tokenizer.end_ids` lists them).
         Raises ContextFull when the session holds `n_ctx` tokens.
         """
-        token = self._next(None)[0]
-        self._decoder(token)
-        return token
+        return self._next(None)[0]
 
     # Going back, branching, ending
 
@@ -184,9 +183,8 @@ class Session:
 
     def close(self) -> None:
         """Let go of the session's memory; further use raises SessionClosed."""
-        state, self._state = self._state, None
-        if state is not None:
-            state.keep(0)
+        with self._model._lock:  # no step may be reading it
+            self._let_go()
 
     def __enter__(self) -> Session:
         return self
@@ -196,9 +194,14 @@ class Session:
 
     def __del__(self) -> None:
         if getattr(self, "_state", None) is not None:
-            self.close()
+            self._let_go()  # nobody else has it, and a finalizer must not wait
 
     # Inside
+
+    def _let_go(self) -> None:
+        state, self._state = self._state, None
+        if state is not None:
+            state.keep(0)
 
     def _open_state(self) -> PagedState:
         if self._state is None:
@@ -242,70 +245,67 @@ class Session:
         if len(self) + n > self.n_ctx:
             raise ContextFull(self.n_ctx, len(self) + n)
 
+    def _check_next(self) -> None:
+        """That one token more can be said."""
+        self._open_state()
+        self._check_room(1)
+
     def _chunks(self, ids: list[int]) -> Iterator[list[int]]:
         size = self._model.n_batch
         return (ids[i : i + size] for i in range(0, len(ids), size))
 
     def _say(self, ids: Sequence[int], *, read: bool = True) -> None:
         """Append to what was said, and read all of it but the last token."""
-        with self._model._lock:
-            self._history.append(ids)
-            end = self._said_by_user = len(self)
-            if read and end - self._seen > 1:
-                self._read(end - 1, wanted=False)
+        self._history.append(ids)
+        end = self._said_by_user = len(self)
+        if read and end - self._seen > 1:
+            request = Request(self, end - 1, None)
+            self._model._scheduler.run((request,))
+            self._answer(request)
 
-    def _read(self, end: int, *, wanted: bool) -> NDArray[np.float32] | None:
-        """Let the model read tokens[seen:end]; the logits of the last one, if wanted."""
-        model, state = self._model, self._open_state()
-        self._seen = state.keep(self._seen)  # 0 if recurrent memory cannot go on from there
-        logits = None
-        clock = "prompt" if self._seen < self._said_by_user else "generate"
-        begin = time.perf_counter()
-        while self._seen < end:
-            stop = min(end, self._seen + model.n_batch)
-            n = stop - self._seen
-            state.prepare(self._seen, stop)
-            batch = Batch(
-                self._history.part(self._seen, stop),
-                model._positions[self._seen : stop],
-                model._zeros[:n],
-                model._positions[n - 1 : n] if wanted and stop == end else model._zeros[:0],
-            )
-            logits = model._plan.run(batch, [state])
-            state.done(stop)
-            self._seen = stop
-        self._clock[clock] += time.perf_counter() - begin
-        return logits if wanted else None
-
-    def _next(self, logprobs: int | None) -> tuple[int, Logprobs | None]:
+    def _next(self, logprobs: int | None) -> tuple[int, Logprobs | None, str]:
         """One token, sampled and said but not yet read."""
-        self._open_state()
-        self._check_room(1)
+        request = self._ask(logprobs)
+        self._model._scheduler.run((request,))
+        return self._hear(request, logprobs)
+
+    def _ask(self, logprobs: int | None = None) -> Request:
+        """For all that is unread and one token; the logits themselves, where Python samples."""
+        self._check_next()
         if len(self) == 0:
             self._say(self._encode("", False))
+        if self._seen == len(self):  # all was read, but its logits are gone: read again
+            self._seen -= 1
+        is_native = logprobs is None and self._native is not None
+        return Request(self, len(self), self._sample if is_native else np.copy)
+
+    def _hear(
+        self, request: Request, logprobs: int | None = None
+    ) -> tuple[int, Logprobs | None, str]:
+        """The token that was asked for, said, and the text that it completes."""
         found = None
-        with self._model._lock:
-            if self._seen == len(self):  # all was read, but its logits are gone: read again
-                self._seen -= 1
-            logits = self._read(len(self), wanted=True)
-            assert logits is not None
-            begin = time.perf_counter()
-            row = logits[0, : self._model.n_vocab]
-            if logprobs is None:
-                token = self._sample(row)
-            else:
-                token, chosen, top = self._chain.sample_with_logprobs(
-                    row, self, self._rng, logprobs
-                )
-                found = Logprobs(chosen, tuple(top))
-            self._history.append((token,))
-            self._clock["generate"] += time.perf_counter() - begin
-        return token, found
+        answer = self._answer(request)
+        if logprobs is not None:
+            token, chosen, top = self._chain.sample_with_logprobs(answer, self, self._rng, logprobs)
+            found = Logprobs(chosen, tuple(top))
+        elif self._native is not None:
+            token = answer
+        else:
+            token = self._chain.sample(answer, self, self._rng)
+        self._history.append((token,))
+        return token, found, self._decoder(token)
+
+    def _answer(self, request: Request) -> Any:
+        """The result of a request that was served, or its error."""
+        clock = "prompt" if request.is_prompt else "generate"
+        self._clock[clock] += time.perf_counter() - request.begin
+        if request.error is not None:
+            raise request.error
+        return request.result
 
     def _sample(self, row: NDArray[np.float32]) -> int:
         chain = self._native
-        if chain is None:
-            return self._chain.sample(row, self, self._rng)
+        assert chain is not None
         address, n = self._history.last(chain.n_history)
         return chain.sample(row.ctypes.data, row.size, address, n, self._rng)
 
@@ -321,9 +321,8 @@ class Session:
             elif len(self) >= self.n_ctx:
                 reason = "context"
             else:
-                token, found = self._next(logprobs)
+                token, found, text = self._next(logprobs)
                 n += 1
-                text = self._decoder(token)
                 if token in end_ids:
                     reason, end = "end", token
                 else:
