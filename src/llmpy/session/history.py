@@ -32,6 +32,14 @@ class History:
         self._ids[self._length : end] = ids
         self._length = end
 
+    def add(self, token: int) -> None:
+        """Say one more."""
+        if self._length == len(self._ids):
+            self.append((token,))
+        else:
+            self._ids[self._length] = token
+            self._length += 1
+
     def cut(self, n: int) -> None:
         """Keep the first `n`."""
         self._length = min(n, self._length)

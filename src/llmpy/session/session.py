@@ -11,9 +11,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from llmpy import native
 from llmpy.errors import ContextFull, SessionClosed
 from llmpy.session.cache import PagedState
@@ -248,7 +245,8 @@ class Session:
     def _check_next(self) -> None:
         """That one token more can be said."""
         self._open_state()
-        self._check_room(1)
+        if len(self._history) >= self._model.n_ctx:
+            self._check_room(1)
 
     def _chunks(self, ids: list[int]) -> Iterator[list[int]]:
         size = self._model.n_batch
@@ -259,9 +257,9 @@ class Session:
         self._history.append(ids)
         end = self._said_by_user = len(self)
         if read and end - self._seen > 1:
-            request = Request(self, end - 1, None)
+            request = Request(self, end - 1, wanted=False, native=None)
             self._model._scheduler.run((request,))
-            self._answer(request)
+            self._finish(request)
 
     def _next(self, logprobs: int | None) -> tuple[int, Logprobs | None, str]:
         """One token, sampled and said but not yet read."""
@@ -272,42 +270,36 @@ class Session:
     def _ask(self, logprobs: int | None = None) -> Request:
         """For all that is unread and one token; the logits themselves, where Python samples."""
         self._check_next()
-        if len(self) == 0:
+        if not len(self._history):
             self._say(self._encode("", False))
-        if self._seen == len(self):  # all was read, but its logits are gone: read again
+        end = len(self._history)
+        if self._seen == end:  # all was read, but its logits are gone: read again
             self._seen -= 1
-        is_native = logprobs is None and self._native is not None
-        return Request(self, len(self), self._sample if is_native else np.copy)
+        native = self._native if logprobs is None else None
+        return Request(self, end, wanted=True, native=native)
 
     def _hear(
         self, request: Request, logprobs: int | None = None
     ) -> tuple[int, Logprobs | None, str]:
         """The token that was asked for, said, and the text that it completes."""
-        found = None
-        answer = self._answer(request)
+        self._finish(request)
+        token, found = request.token, None
         if logprobs is not None:
-            token, chosen, top = self._chain.sample_with_logprobs(answer, self, self._rng, logprobs)
+            token, chosen, top = self._chain.sample_with_logprobs(
+                request.logits, self, self._rng, logprobs
+            )
             found = Logprobs(chosen, tuple(top))
-        elif self._native is not None:
-            token = answer
-        else:
-            token = self._chain.sample(answer, self, self._rng)
-        self._history.append((token,))
+        elif request.native is None:
+            token = self._chain.sample(request.logits, self, self._rng)
+        self._history.add(token)
         return token, found, self._decoder(token)
 
-    def _answer(self, request: Request) -> Any:
-        """The result of a request that was served, or its error."""
+    def _finish(self, request: Request) -> None:
+        """Count the time of a request that was served, and raise its error."""
         clock = "prompt" if request.is_prompt else "generate"
         self._clock[clock] += time.perf_counter() - request.begin
         if request.error is not None:
             raise request.error
-        return request.result
-
-    def _sample(self, row: NDArray[np.float32]) -> int:
-        chain = self._native
-        assert chain is not None
-        address, n = self._history.last(chain.n_history)
-        return chain.sample(row.ctypes.data, row.size, address, n, self._rng)
 
     def _stream(
         self, ids: list[int], max_tokens: int | None, stops: StopStrings, logprobs: int | None
