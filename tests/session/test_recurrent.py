@@ -175,3 +175,13 @@ def test_closing_gives_memory_back(model: llmpy.Model) -> None:
     session.close()
     assert state.recurrent is None
     assert state.pages == []
+
+
+def test_sessions_in_one_batch_say_what_each_says_alone(model: llmpy.Model) -> None:
+    sessions = [model.session(sampler=llmpy.greedy()) for _ in range(3)]
+    for session, n in zip(sessions, (40, 7, 23), strict=True):
+        session.feed(IDS[:n])
+    sessions[1].rewind(5)  # reads again, beside the others
+    tokens = [llmpy.next_tokens(sessions) for _ in range(5)]
+    alone = [said_after(model, IDS[:n]) for n in (40, 5, 23)]
+    assert [list(row) for row in zip(*tokens, strict=True)] == alone
