@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ def rate(worker: Worker, row: Row, n_vocab: int, seed: int, **options: Any) -> f
     elif row.what == "decode":
         tokens = token_ids(row.after, n_vocab)
         result = worker("decode", tokens=tokens, n=row.n, **options)
+    elif row.what == "together":
+        tokens = token_ids(row.after, n_vocab)
+        result = worker("together", tokens=tokens, n=row.n, sessions=16, **options)
     else:
         result = worker("public", prompt=PROMPT, n=row.n, seed=seed, **options)
     return float(result["tokens"] / result["seconds"])
@@ -70,8 +74,16 @@ class Turns:
         time.sleep(PAUSE_SECONDS)
         return self.quiet.turn(self.meter.measure)
 
+    def other(self, row: Row, seed: int, **options: Any) -> float:
+        """One turn of what llmpy is compared with: the peer, or itself with one session."""
+        if row.what == "together":
+            return self.rate(self.llmpy, replace(row, what="decode"), seed)
+        return self.rate(self.peer, row, seed, **options)
+
     def best_attention(self, row: Row) -> bool:
         """Whether the peer does this row faster with flash attention (also its warm-up)."""
+        if row.what == "together":
+            return False
         best = {
             flash: max(self.rate(self.peer, row, seed, flash=flash) for seed in range(2))
             for flash in (False, True)
@@ -85,7 +97,7 @@ class Turns:
             if seed % 2:
                 ours = self.rate(self.llmpy, row, seed)
             read = self.read()
-            theirs = self.rate(self.peer, row, seed, flash=flash)
+            theirs = self.other(row, seed, flash=flash)
             if not seed % 2:
                 ours = self.rate(self.llmpy, row, seed)
             rounds.append((ours, theirs, read))

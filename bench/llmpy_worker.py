@@ -50,6 +50,20 @@ class Engine:
                 session.next_token()
             return {"seconds": time.perf_counter() - started, "tokens": n}
 
+    def together(self, tokens: list[int], n: int, sessions: int) -> dict:
+        """As `decode`, for `sessions` sessions in one batch; each begins with another token."""
+        members = [self.model.session(sampler=llmpy.greedy()) for _ in range(sessions)]
+        for i, session in enumerate(members):
+            session.feed(tokens[i:] + tokens[:i])
+        llmpy.next_tokens(members)
+        started = time.perf_counter()
+        for _ in range(n):
+            llmpy.next_tokens(members)
+        seconds = time.perf_counter() - started
+        for session in members:
+            session.close()
+        return {"seconds": seconds, "tokens": n * sessions}
+
     def public(self, prompt: str, n: int, seed: int) -> dict:
         """Seconds of one `infer` of at most `n` tokens with the default sampler."""
         with self.model.session(seed=seed) as session:
@@ -108,7 +122,9 @@ class Engine:
 
 def main() -> None:
     engine = Engine()
-    names = ("open", "prefill", "decode", "public", "logits", "first_token", "close")
+    names = (
+        "open", "prefill", "decode", "together", "public", "logits", "first_token", "close",
+    )  # fmt: skip
     serve({name: getattr(engine, name) for name in names})
 
 

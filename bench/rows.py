@@ -15,7 +15,8 @@ class Row:
 
     `what`: "prefill" reads `n` tokens at once; "decode" makes `n` greedy tokens after reading
     `after` tokens; "public" makes `n` tokens from a short text through each engine's highest
-    interface with its default sampler.
+    interface with its default sampler; "together" is "decode" of 16 sessions in one batch, and is
+    compared with one session of llmpy instead of the peer.
     """
 
     model: str
@@ -43,6 +44,8 @@ ROWS = (
     Row("1b-f16", "decode", 16, after=16),
     Row("1b-q4_0", "prefill", 4096),
     Row("1b-q4_0", "decode", 32, after=4096),
+    Row("1b-q4_0", "together", 16, after=16, target=4.0),
+    Row("15m-q8_0", "together", 128, after=16),
     Row("15m-f16", "public", 256, target=4.0),
     Row("15m-q8_0", "public", 256, target=4.0),
     Row("stories260K", "public", 256),
