@@ -7,8 +7,7 @@ A backend turns tensors into buffers of its own (`upload`) and a graph over them
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ __all__ = ["PAGE_TOKENS", "Backend", "Batch", "Page", "Plan", "Preparation", "St
 PAGE_TOKENS = 64  # tokens a page holds, for every cache of the graph
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """One step for any number of sessions; rows of the four arrays belong together.
 
     `tokens`, `positions` (in its session) and `sessions` (index into the states given to `run`)

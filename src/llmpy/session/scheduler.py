@@ -39,10 +39,12 @@ class Request:
     `logits`: code of the user's runs in the user's thread.
     """
 
-    __slots__ = (
-        "alone", "begin", "end", "error", "is_prompt", "logits", "native", "served", "session",
-        "state", "token", "wanted",
-    )  # fmt: skip
+    token = -1
+    error: Exception | None = None
+    served = False
+    alone = False  # a step that it shared has failed: which of them was it?
+    logits: NDArray[np.float32]
+    state: PagedState  # known while a step runs
 
     def __init__(
         self, session: Session, end: int, *, wanted: bool, native: NativeChain | None
@@ -51,14 +53,8 @@ class Request:
         self.end = end
         self.wanted = wanted
         self.native = native
-        self.token = -1
-        self.error: Exception | None = None
-        self.served = False
-        self.alone = False  # a step that it shared has failed: which of them was it?
-        self.begin = time.perf_counter()
         self.is_prompt = session._seen < session._said_by_user
-        self.logits: NDArray[np.float32]
-        self.state: PagedState  # known while a step runs
+        self.begin = time.perf_counter()
 
     def take(self, logits: NDArray[np.float32], address: int) -> None:
         """What is wanted, of logits [n_vocab or more] that last until this returns."""
