@@ -28,7 +28,7 @@ __all__ = ["Request", "Scheduler", "next_tokens"]
 
 # A step waits for the sessions that went along in the last one, for they mostly come back at
 # once: for this share of the last step's time at most, and never longer than this.
-PATIENCE = 0.25
+PATIENCE = 0.5
 MOST_PATIENCE = 0.005  # seconds
 
 
