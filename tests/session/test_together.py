@@ -296,3 +296,21 @@ def test_an_interrupt_of_the_one_who_leads_passes_the_lead_on(fast: llmpy.Model)
     others.join(20)
     assert [[token] for token in said] == [alone(fast, i, 1) for i in (1, 2)]
     assert [sessions[0].next_token()] == alone(fast, 0, 1)
+
+
+def test_an_interrupt_behind_the_step_loses_no_token(fast: llmpy.Model) -> None:
+    session = sessions_of(fast, 1)[0]
+    chain = session._native
+    assert chain is not None
+
+    class Interrupted:
+        n_history, n_vocab = chain.n_history, chain.n_vocab
+
+        def sample(self, *_: object) -> int:
+            raise KeyboardInterrupt
+
+    session._native = Interrupted()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        session.next_token()
+    session._native = chain
+    assert [session.next_token(), session.next_token()] == alone(fast, 0, 2)

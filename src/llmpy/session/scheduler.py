@@ -131,7 +131,7 @@ class Scheduler:
                 self._calls.append(call)
                 if self._led:
                     call.sleep()
-                    if self._n_waiting() == self._expected:
+                    if self._n_waiting() >= self._expected:
                         self._all_arrived.notify()
                 else:
                     self._led = call.leads = True
@@ -168,11 +168,14 @@ class Scheduler:
                     lambda: self._n_waiting() >= self._expected,
                     min(PATIENCE * self._seconds, MOST_PATIENCE),
                 )
-        calls = [leading]
-        if len(self._calls) > 1:
-            with self._mutex:
-                calls = self._calls.copy()
-        self._serve([r for call in calls for r in call.requests if not r.served])
+        with self._model._lock:  # before looking: who gives up waits for this lock
+            calls = [leading]
+            if len(self._calls) > 1:
+                with self._mutex:
+                    calls = self._calls.copy()
+            begin = time.perf_counter()
+            self._serve([r for call in calls for r in call.requests if not r.served])
+            self._seconds = time.perf_counter() - begin
         if len(calls) > 1:
             with self._mutex:
                 for call in calls:
@@ -182,18 +185,15 @@ class Scheduler:
 
     def _serve(self, requests: list[Request]) -> None:
         """One step for as many of them as go along."""
-        begin = time.perf_counter()
-        with self._model._lock:
-            parts = self._parts(requests)
-            try:
-                if parts:
-                    self._read(parts)
-            except Exception as error:
-                for request, _ in parts:
-                    request.alone = True
-                if len(parts) == 1:
-                    parts[0][0].fail(error)
-        self._seconds = time.perf_counter() - begin
+        parts = self._parts(requests)
+        try:
+            if parts:
+                self._read(parts)
+        except Exception as error:
+            for request, _ in parts:
+                request.alone = True
+            if len(parts) == 1:
+                parts[0][0].fail(error)
         self._expected = len(parts)
 
     def _parts(self, waiting: list[Request]) -> list[_Part]:
@@ -206,7 +206,8 @@ class Scheduler:
             session = request.session
             try:
                 state = request.state = session._open_state()
-                start = session._seen = state.keep(session._seen)  # 0 where it must read again
+                # Logits that are gone are made again; recurrent memory may have to begin again.
+                start = session._seen = state.keep(min(session._seen, request.end - 1))
                 n = min(request.end - start, 1 + room)
                 state.prepare(start, start + n)
             except Exception as error:

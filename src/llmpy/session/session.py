@@ -272,11 +272,8 @@ class Session:
         self._check_next()
         if not len(self._history):
             self._say(self._encode("", False))
-        end = len(self._history)
-        if self._seen == end:  # all was read, but its logits are gone: read again
-            self._seen -= 1
         native = self._native if logprobs is None else None
-        return Request(self, end, wanted=True, native=native)
+        return Request(self, len(self._history), wanted=True, native=native)
 
     def _hear(
         self, request: Request, logprobs: int | None = None
