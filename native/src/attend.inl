@@ -1,5 +1,6 @@
 // attend.inl: see attend.h; compiled once per level.
 
+#include "attend_cache.inl"
 #include "attend_products.inl"
 
 namespace llmpy {
@@ -77,7 +78,7 @@ LLMPY_INLINE void soften(float* scores, Seen seen, float& most, float& total, fl
 // One page for `queries` neighbouring queries.
 template <int queries, class T>
 void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, const Seen* seen,
-                            const Bend* bend, State state, int64_t at, float* scores) {
+               const Bend* bend, State state, int64_t at, float* scores) {
     const int64_t padded = padded_values(shape), d = shape.d_value;
     float* const values = state.values + at * padded;
     score_page<queries>(q, keys, shape.d_key, scores);
@@ -113,15 +114,16 @@ void take_page(const AttendShape& shape, const float* q, const T* keys, const T*
 
 // All queries of one key head meet one page.
 template <class T>
-void take_head(const AttendCall& call, const float* q, int32_t head, int64_t page_start, const T* keys,
-                            const T* page, State state) {
+void take_head(const AttendCall& call, const float* q, int32_t head, int64_t page_start, const T* keys, const T* page,
+               State state) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t base = int64_t{head - call.head_begin} * n_queries;
     const bool bent = shape.softcap != 0.0f || shape.slopes != nullptr;
     float scores[kQueriesAtOnce * kPageTokens];
     Bend bend = {shape.softcap, {}, {}};
-    q += base * shape.d_key;
+    const int64_t width = query_floats(shape);
+    q += base * width;
     for (int32_t i = 0; i < n_queries;) {
         Seen seen[kQueriesAtOnce];
         int n = 0;
@@ -133,7 +135,7 @@ void take_head(const AttendCall& call, const float* q, int32_t head, int64_t pag
             bend.slope[n] = shape.slopes[head * group + (i + n) % group];
             bend.distance[n] = static_cast<float>(position - page_start);
         }
-        const float* const x = q + int64_t{i} * shape.d_key;
+        const float* const x = q + i * width;
         unroll<kQueriesAtOnce>([&](auto m) {
             if (n == m.value + 1) {
                 take_page<m.value + 1>(shape, x, keys, page, seen, bent ? &bend : nullptr, state, base + i, scores);
@@ -211,18 +213,18 @@ void attend_pages(const AttendCall& call) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t queries = int64_t{call.head_end - call.head_begin} * n_queries, padded = padded_values(shape);
+    const int64_t key_bytes = kPageTokens * cache_bytes(shape.type, shape.d_key);
+    const int64_t value_bytes = kPageTokens * cache_bytes(shape.type, shape.d_value);
     float* const q = call.scratch;
-    float* const here = q + (queries * shape.d_key + 15) / 16 * 16;
+    float* const here = q + (queries * query_floats(shape) + 15) / 16 * 16;
     State state(call.partial != nullptr ? call.partial : here, queries);
     State total(here + attend_state_floats(queries, shape), queries);
 
     float* out = q;
-    const F32x16 factor = set1(shape.scale);
     for (int32_t h = call.head_begin; h < call.head_end; ++h) {
-        for (int32_t t = 0; t < call.n_rows; ++t) {
-            const int64_t n = int64_t{group} * shape.d_key;
-            map1(call.q + (int64_t{t} * shape.n_kv + h) * n, n, out, [&](F32x16 x) LLMPY_LAMBDA { return x * factor; });
-            out += n;
+        for (int64_t i = 0; i < n_queries; ++i, out += query_floats(shape)) {
+            const int64_t head = i / group * shape.n_head + h * group + i % group;
+            prepare_query(call.q + head * shape.d_key, shape.d_key, shape.scale, static_cast<const T*>(nullptr), out);
         }
     }
 
@@ -236,12 +238,11 @@ void attend_pages(const AttendCall& call) {
         const int64_t page_end = lesser((segment + 1) * kSegmentPages, newest / kPageTokens + 1);
         for (int64_t page = page_begin; page < page_end; ++page) {
             const auto* const bytes = reinterpret_cast<const unsigned char*>(call.pages[page]);
-            const T* const keys = reinterpret_cast<const T*>(bytes + shape.keys);
-            const T* const values = reinterpret_cast<const T*>(bytes + shape.values);
             for (int32_t h = call.head_begin; h < call.head_end; ++h) {
                 const int64_t stored = h / shape.heads_a_key;
-                take_head(call, q, h, page * kPageTokens, keys + stored * shape.d_key * kPageTokens,
-                          values + stored * shape.d_value * kPageTokens, state);
+                const auto* const keys = reinterpret_cast<const T*>(bytes + shape.keys + stored * key_bytes);
+                const auto* const values = reinterpret_cast<const T*>(bytes + shape.values + stored * value_bytes);
+                take_head(call, q, h, page * kPageTokens, keys, values, state);
             }
         }
         if (call.segment >= 0) return;
@@ -258,10 +259,13 @@ void attend_pages(const AttendCall& call) {
 }
 
 void attend(const AttendCall& call) {
-    if (call.shape->type == CacheType::f16) {
-        attend_pages<uint16_t>(call);
-    } else {
-        attend_pages<float>(call);
+    switch (call.shape->type) {
+        case CacheType::f16:
+            return attend_pages<uint16_t>(call);
+        case CacheType::f32:
+            return attend_pages<float>(call);
+        case CacheType::q8_0:
+            return attend_pages<int8_t>(call);
     }
 }
 

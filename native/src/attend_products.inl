@@ -1,4 +1,4 @@
-// attend_products: queries times the keys of a page, and weights times its values. Uses ops.inl's loads of cached values.
+// attend_products: queries times the keys of a page, and weights times its values. Uses attend_cache.inl's loads.
 
 #pragma once
 
@@ -41,24 +41,68 @@ void score_page(const float* q, const T* keys, int64_t d, float* scores) {
     }
 }
 
+// The same for keys of q8_0, and queries rounded alike: a block at a time.
+template <int queries>
+void score_page(const float* q, const int8_t* keys, int64_t d, float* scores) {
+    constexpr int vectors = vectors_at_once<queries>();
+    constexpr int quads = static_cast<int>(kCacheBlock) / 4;
+    const int64_t blocks = cache_blocks(d);
+    const auto* const query = reinterpret_cast<const QueryBlock*>(q);
+    const auto* scale = reinterpret_cast<const uint16_t*>(keys + blocks * kCacheBlock * kPageTokens);
+    for (int64_t b = 0; b < blocks; ++b, keys += kCacheBlock * kPageTokens, scale += kPageTokens) {
+        for (int at = 0; at < kPageVectors; at += vectors) {
+            Dot<8> dot[queries][vectors];
+            unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                const I32x16 start = set1(query[r.value * blocks + b].start);
+                unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value].start(start); });
+            });
+            unroll<quads>([&](auto quad) LLMPY_LAMBDA {
+                U8x64 k[vectors];
+                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                    const int8_t* const key = keys + 4 * (quad.value * kPageTokens + 16 * (at + v.value));
+                    k[v.value] = load_bytes(key);
+                });
+                unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                    const int8_t* const x = query[r.value * blocks + b].values;
+                    unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                        dot[r.value][v.value].template add<quad.value, quads>(k[v.value], x);
+                    });
+                });
+            });
+            unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                const F32x16 factor = set1(query[r.value * blocks + b].scale);
+                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                    float* const score = scores + r.value * kPageTokens + 16 * (at + v.value);
+                    const F32x16 both = load_f16(scale + 16 * (at + v.value)) * factor;
+                    const F32x16 before = b == 0 ? set1(0.0f) : load(score);
+                    store(score, fma(to_f32(dot[r.value][v.value].result()), both, before));
+                });
+            });
+        }
+    }
+}
+
 // values[r] += p[r][j] * value j, for tokens first <= j < last of one head's values [64, d] in a page, `width` of the
 // vectors' lanes from dimension `at` on.
 template <int queries, int vectors, bool whole, class T>
 void add_vectors(const float* p, const T* page, int64_t d, int first, int last, float* values,
-                              int64_t padded, int64_t at) {
+                 int64_t padded, int64_t at) {
     F32x16 sum[queries][vectors];
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         unroll<vectors>([&](auto v) LLMPY_LAMBDA {
             sum[r.value][v.value] = load(values + r.value * padded + at + 16 * v.value);
         });
     });
-    const int rest = static_cast<int>(d - at) - 16 * (vectors - 1);
+    [[maybe_unused]] const int rest = static_cast<int>(d - at) - 16 * (vectors - 1);
     const T* row = page + first * d + at;
     for (int j = first; j < last; ++j, row += d) {
         F32x16 x[vectors];
         unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-            constexpr bool part = !whole && v.value == vectors - 1;
-            x[v.value] = part ? load_cache_part(row + 16 * v.value, rest) : load_cache(row + 16 * v.value);
+            if constexpr (!whole && v.value == vectors - 1) {
+                x[v.value] = load_cache_part(row + 16 * v.value, rest);
+            } else {
+                x[v.value] = load_cache(row + 16 * v.value);
+            }
         });
         unroll<queries>([&](auto r) LLMPY_LAMBDA {
             const F32x16 weight = set1(p[r.value * kPageTokens + j]);
@@ -76,7 +120,7 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
 
 template <int queries, class T>
 void add_values(const float* p, const T* page, int64_t d, int first, int last, float* values,
-                             int64_t padded) {
+                int64_t padded) {
     if (first >= last) return;
     constexpr int vectors = vectors_at_once<queries>();
     int64_t at = 0;
@@ -85,6 +129,30 @@ void add_values(const float* p, const T* page, int64_t d, int first, int last, f
     }
     for (; at + 16 <= d; at += 16) add_vectors<queries, 1, true>(p, page, d, first, last, values, padded, at);
     if (at < d) add_vectors<queries, 1, false>(p, page, d, first, last, values, padded, at);
+}
+
+// The same for values of q8_0: each block's scales join the weights.
+template <int queries>
+void add_values(const float* p, const int8_t* page, int64_t d, int first, int last, float* values,
+                int64_t padded) {
+    if (first >= last) return;
+    constexpr int vectors = queries * 2 > kAccumulators ? 1 : 2;
+    const int64_t blocks = cache_blocks(d), width = blocks * kCacheBlock;
+    const auto* scale = reinterpret_cast<const uint16_t*>(page + width * kPageTokens);
+    for (int64_t b = 0; b < blocks; ++b, scale += kPageTokens) {
+        float weights[queries * kPageTokens];
+        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+            const F32x16 s = load_f16(scale + 16 * v.value);
+            unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                constexpr int at = r.value * kPageTokens + 16 * v.value;
+                store(weights + at, load(p + at) * s);
+            });
+        });
+        for (int i = 0; i < kCacheBlock; i += 16 * vectors) {
+            const int64_t at = b * kCacheBlock + i;
+            add_vectors<queries, vectors, true>(weights, page, width, first, last, values, padded, at);
+        }
+    }
 }
 
 }  // namespace

@@ -119,7 +119,7 @@ void run_cached(Run& run, const llmpy_op& op) {
     const Rows& rows = run.rows(op);
     const int64_t heads = op.n[0], width = op.n[1], keys = op.n[2], values = op.n[3];
     const auto type = static_cast<CacheType>(run.plan.spec.cache_type);
-    const int64_t head_bytes = width * kPageTokens * (type == CacheType::f16 ? 2 : 4);
+    const int64_t head_bytes = kPageTokens * cache_bytes(type, width);
     const float* const x = run.at(rows, op.x);
     // By head: two threads never write to the same line of transposed keys.
     over_range(run, heads, rows.n * width * 2, 1, [&](int64_t begin, int64_t end) {
@@ -293,7 +293,7 @@ int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t wanted, int
             scratch = here > scratch ? here : scratch;
         }
         if (op.kind == LLMPY_ATTEND) {
-            here = attend_partial_bytes(op, rows, positions);
+            here = attend_partial_bytes(op, spec.cache_type, rows, positions);
             partials = here > partials ? here : partials;
             here = attend_scratch_floats(attend_shape(op, spec.cache_type)) * int64_t{sizeof(float)};
             scratch = here > scratch ? here : scratch;

@@ -129,9 +129,9 @@ AttendShape attend_shape(const llmpy_op& op, int32_t cache_type) {
     return s;
 }
 
-int64_t attend_partial_bytes(const llmpy_op& op, int64_t rows, int64_t positions) {
+int64_t attend_partial_bytes(const llmpy_op& op, int32_t cache_type, int64_t rows, int64_t positions) {
     if (rows > kSplitRows) rows = kSplitRows;
-    const AttendShape shape = attend_shape(op, 0);
+    const AttendShape shape = attend_shape(op, cache_type);
     const int64_t segments = (positions + kSegmentTokens - 1) / kSegmentTokens;
     return segments * attend_state_floats(rows * shape.n_head, shape) * int64_t{sizeof(float)};
 }

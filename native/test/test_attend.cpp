@@ -23,6 +23,20 @@ float* new_values(int64_t n) {
     return values;
 }
 
+// To values that q8_0 holds exactly, vector by vector, so that its products can be checked as closely as the others'.
+void snap(float* x, int64_t vectors, int32_t d) {
+    for (int64_t i = 0; i < vectors; ++i, x += d) {
+        for (int32_t begin = 0; begin < d; begin += kCacheBlock) {
+            const int32_t end = begin + kCacheBlock < d ? static_cast<int32_t>(begin + kCacheBlock) : d;
+            float size = 0.0f;
+            for (int32_t j = begin; j < end; ++j) size = fabsf(x[j]) > size ? fabsf(x[j]) : size;
+            const float scale = exp2f(ceilf(log2f(size / 127.0f)));
+            for (int32_t j = begin; j < end; ++j) x[j] = roundf(x[j] / scale) * scale;
+            x[begin] = (x[begin] < 0.0f ? -127.0f : 127.0f) * scale;
+        }
+    }
+}
+
 // A context of `n` tokens in pages, whose rest is full of NaN, and its queries.
 struct Case {
     const Level& level;
@@ -40,19 +54,23 @@ struct Case {
         v = new_values(int64_t{n} * shape.n_kv * shape.d_value);
         y = new_values(int64_t{n} * shape.n_head * shape.d_value);
         scratch = new_values(attend_scratch_floats(shape));
+        if (shape.type == CacheType::q8_0) {
+            snap(q, int64_t{n} * shape.n_head, shape.d_key);
+            snap(k, int64_t{n} * shape.n_kv, shape.d_key);
+            snap(v, int64_t{n} * shape.n_kv, shape.d_value);
+        }
         positions = static_cast<int32_t*>(malloc(sizeof(int32_t) * static_cast<size_t>(n)));
         n_pages = (n + kPageTokens - 1) / kPageTokens;
         pages = static_cast<uint64_t*>(malloc(sizeof(uint64_t) * static_cast<size_t>(n_pages)));
         const int32_t stored = shape.n_kv / shape.heads_a_key;
-        const int64_t size = shape.type == CacheType::f16 ? 2 : 4;
-        const int64_t key_bytes = int64_t{kPageTokens} * shape.d_key * size;
-        const int64_t value_bytes = int64_t{kPageTokens} * shape.d_value * size;
+        const int64_t key_bytes = kPageTokens * cache_bytes(shape.type, shape.d_key);
+        const int64_t value_bytes = kPageTokens * cache_bytes(shape.type, shape.d_value);
         shape.keys = 0;
         shape.values = key_bytes * stored;
         page_bytes = static_cast<size_t>((key_bytes + value_bytes) * stored);
         for (int32_t i = 0; i < n_pages; ++i) {
             void* const page = malloc(page_bytes);
-            memset(page, 0xff, page_bytes);  // NaN, in both types
+            memset(page, 0xff, page_bytes);  // NaN, in every type
             pages[i] = reinterpret_cast<uint64_t>(page);
         }
         for (int32_t t = 0; t < n; ++t) {
@@ -217,7 +235,7 @@ void test_kinds(const Level& level, CacheType type) {
 int main() {
     for (int32_t i = 0; level_of(i) != nullptr; ++i) {
         if (!level_runs_here(i)) continue;
-        for (const CacheType type : {CacheType::f32, CacheType::f16}) {
+        for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::q8_0}) {
             for (const int32_t d : {1, 8, 15, 16, 17, 33, 64, 80}) {
                 test(*level_of(i), shape_of(4, 2, d, 81 - d, 0, type), 70);
             }

@@ -66,11 +66,12 @@ def test_token_by_token_gives_the_original_logits(
 
 @backends
 @variants
-def test_half_precision_keys_and_values_stay_near_the_original(
-    variant: tiny.Variant, backend: str, loaded: Load
+@pytest.mark.parametrize(("kv_dtype", "tolerance"), [("f16", 5e-3), ("q8_0", 5e-2)])
+def test_rounded_keys_and_values_stay_near_the_original(
+    variant: tiny.Variant, backend: str, kv_dtype: str, tolerance: float, loaded: Load
 ) -> None:
-    logits = loaded(variant, backend, kv_dtype="f16").whole(TOKENS)
-    assert distance(logits, golden(variant)) < 5e-3
+    logits = loaded(variant, backend, kv_dtype=kv_dtype).whole(TOKENS)
+    assert distance(logits, golden(variant)) < tolerance
 
 
 @variants

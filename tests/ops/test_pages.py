@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from llmpy.backends.base import PAGE_TOKENS
+from llmpy.graph import Value, Weights
 from llmpy.session.cache import PagedState
-from tests.ops.harness import Array, Model, cpu_backend, random
+from tests.ops.harness import Array, Model, Trace, cpu_backend, random
 from tests.ops.test_attention import attention
 
 
@@ -17,6 +18,14 @@ def model(kv_dtype: str = "f16", window: int = 0) -> Model:
     weights = {f"{p}.weight": ("F32", random(i, 32, 32)) for i, p in enumerate("qkv")}
     trace = attention(2, 2, window, 0.2)
     return Model(cpu_backend(), random(1, 200, 32), trace, weights, kv_dtype)
+
+
+def attention_of_parts(d: int) -> Trace:
+    def trace(x: Value, _: Weights) -> Value:
+        q, k, v = (part.heads(1) for part in x.split(d, d, d))
+        return q.attend(k.cached(), v.cached())
+
+    return trace
 
 
 def contents(state: PagedState, page_bytes: int) -> list[bytes]:
@@ -29,14 +38,14 @@ def fill(model: Model, state: PagedState, n: int, value: int) -> None:
         ctypes.memset(page.address, value, model.plan.page_bytes)
 
 
-@pytest.mark.parametrize("kv_dtype", ["f16", "f32"])
+@pytest.mark.parametrize("kv_dtype", ["f16", "f32", "q8_0"])
 @pytest.mark.parametrize("window", [0, 70])
 @pytest.mark.parametrize("chunk", [1, 9, 200])
 def test_what_a_page_held_before_never_shows(kv_dtype: str, window: int, chunk: int) -> None:
     ours = model(kv_dtype, window)
     clean = ours.read(range(200), chunk)
     state = ours.state()
-    fill(ours, state, 200, 0xFF)  # NaN in either type
+    fill(ours, state, 200, 0xFF)  # NaN in any type
     rows: list[Array] = [
         ours.step([(state, at, range(at, min(at + chunk, 200)))]) for at in range(0, 200, chunk)
     ]
@@ -53,6 +62,7 @@ def test_a_new_page_is_zeros() -> None:
 def test_a_page_has_room_for_all_keys_and_values() -> None:
     assert model("f16").plan.page_bytes == PAGE_TOKENS * (32 + 32) * 2
     assert model("f32").plan.page_bytes == PAGE_TOKENS * (32 + 32) * 4
+    assert model("q8_0").plan.page_bytes == PAGE_TOKENS * (2 + 2) * (32 + 2)  # 16 wide, padded
 
 
 def test_a_copied_page_is_independent() -> None:
@@ -70,6 +80,25 @@ def test_half_precision_is_rounded_once() -> None:
     """A token that sees only itself gives back its value."""
     exact, rounded = (model(kv_dtype, window=1).read(range(100)) for kv_dtype in ("f32", "f16"))
     np.testing.assert_array_equal(rounded, exact.astype(np.float16).astype(np.float32))
+
+
+def test_q8_0_has_the_error_of_its_blocks() -> None:
+    """A token that sees only itself gives back its value, to half a step of 1/127."""
+    exact, rounded = (model(kv_dtype, window=1).read(range(100)) for kv_dtype in ("f32", "q8_0"))
+    heads = exact.reshape(-1, 2, 16)
+    step = np.abs(heads).max(axis=2, keepdims=True) / 127
+    assert (np.abs(rounded.reshape(heads.shape) - heads) <= 0.57 * step).all()
+    assert not np.array_equal(exact, rounded)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_q8_0_does_not_hide_what_is_no_number(wrong: float) -> None:
+    x = random(1, 3, 3 * 16)
+    x[1, 5 + 32] = wrong  # a value of the second token
+    trace = attention_of_parts(16)
+    rows = Model(cpu_backend(), x, trace, kv_dtype="q8_0").rows()
+    assert np.isfinite(rows[0]).all()
+    assert np.isnan(rows[1:]).all()
 
 
 def test_a_cache_may_be_keys_and_values_at_once() -> None:

@@ -113,9 +113,10 @@ def unpacked(lazy: Model) -> int:
 
 
 @levels
-def test_long_contexts_and_threads(level: str) -> None:
+@pytest.mark.parametrize("kv_dtype", ["f16", "q8_0"])
+def test_long_contexts_and_threads(kv_dtype: str, level: str) -> None:
     """Past 512 tokens one token's attention is shared between threads by segments."""
-    alone, shared = model("F32", level, 1), model("F32", level, 2)
+    alone, shared = (model("F32", level, n, kv_dtype) for n in (1, 2))
     state, other = alone.state(), shared.state()
     for at in range(0, 1000, 500):
         tokens = LONG[at : at + 500].tolist()

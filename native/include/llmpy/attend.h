@@ -7,14 +7,18 @@
 //   q        f32         [rows, n_head, d_key]      y  f32 [rows, n_head * d_value]
 //   keys     f16 or f32  [n_kv, d_key, 64]          at byte `keys` of each page: a lane is a token
 //   values   f16 or f32  [n_kv, 64, d_value]        at byte `values` of each page: a lane is a dimension
+//   q8_0     keys        [n_kv] of int8 [blocks * 8, 64, 4], then scales f16 [blocks, 64]
+//            values      [n_kv] of int8 [64, blocks * 32], then scales f16 [blocks, 64]; heads padded to blocks of 32
 //
 // How it is summed, whatever the batch and the threads: scores by fma over d ascending; pages ascending; in a page the 64
-// exponentials pairwise, values by fma over tokens ascending. Pages are cut into segments of 8 at fixed places, whose
+// exponentials pairwise, values by fma over tokens ascending. (q8_0: queries are rounded as the keys are, blocks of 32
+// summed in integers and joined by fma; a value's scale joins its weight.) Pages are cut into segments of 8 at fixed places, whose
 // results are joined in ascending order: a long context is shared between threads by segments.
 // A soft cap (cap tanh(s / cap)) and then ALiBi (s - slope * distance) bend the scores before the softmax; a sink is one more
 // score of each head, of a token without a value. Not causal: a token sees those behind it too.
 // Memory that no token of the session has written may hold anything: what it scores is replaced before it is used.
-// Means the same as `attend` in backends/reference.py, within 1e-5 of the largest value (f32 pages).
+// Means the same as `attend` in backends/reference.py, within 1e-5 of the largest value (f32 pages; 3e-2 for q8_0,
+// whose reference rounds keys and values, not queries).
 
 #ifndef LLMPY_ATTEND_H
 #define LLMPY_ATTEND_H
@@ -28,7 +32,17 @@ constexpr int32_t kSegmentPages = 8;
 constexpr int32_t kSegmentTokens = kSegmentPages * kPageTokens;
 constexpr int32_t kQueryRows = 64;  // queries of one key head that are taken together, unless more share that head
 
-enum class CacheType : int32_t { f16 = 0, f32 = 1 };
+enum class CacheType : int32_t { f16 = 0, f32 = 1, q8_0 = 2 };
+constexpr int64_t kCacheBlock = 32;  // values of q8_0 that share a scale
+
+inline int64_t cache_blocks(int64_t d) {
+    return (d + kCacheBlock - 1) / kCacheBlock;
+}
+// What one token's keys, or values, of a head of size `d` take in a page.
+inline int64_t cache_bytes(CacheType type, int64_t d) {
+    if (type == CacheType::q8_0) return cache_blocks(d) * (kCacheBlock + 2);
+    return d * (type == CacheType::f16 ? 2 : 4);
+}
 
 struct AttendShape {
     int32_t n_head, n_kv, d_key, d_value;
@@ -78,7 +92,18 @@ inline int32_t attend_heads(const AttendShape& s, int32_t n_rows) {
 }
 
 inline int64_t padded_values(const AttendShape& s) {
-    return (s.d_value + 15) / 16 * 16;
+    return s.type == CacheType::q8_0 ? cache_blocks(s.d_value) * kCacheBlock : (s.d_value + 15) / 16 * 16;
+}
+// A query's block as q8_0 keys meet it.
+struct QueryBlock {
+    int8_t values[kCacheBlock];
+    float scale;
+    int32_t start;  // of the integer sum: makes up for the offset of the keys, where they have one
+};
+// What a query takes in scratch memory.
+inline int64_t query_floats(const AttendShape& s) {
+    if (s.type != CacheType::q8_0) return s.d_key;
+    return cache_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryBlock) / sizeof(float));
 }
 // Maxima, sums and weighted values of `queries` queries.
 inline int64_t attend_state_floats(int64_t queries, const AttendShape& s) {
@@ -87,7 +112,7 @@ inline int64_t attend_state_floats(int64_t queries, const AttendShape& s) {
 inline int64_t attend_scratch_floats(const AttendShape& s) {
     const int64_t group = s.n_head / s.n_kv;
     const int64_t queries = group > kQueryRows ? group : kQueryRows;
-    return queries * s.d_key + 2 * attend_state_floats(queries, s) + 64;
+    return queries * query_floats(s) + 2 * attend_state_floats(queries, s) + 64;
 }
 
 }  // namespace llmpy

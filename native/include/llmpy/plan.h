@@ -110,7 +110,7 @@ typedef struct llmpy_batch {
 
 typedef struct llmpy_plan_spec {
     int32_t level;
-    int32_t cache_type;  // 0 f16, 1 f32
+    int32_t cache_type;  // 0 f16, 1 f32, 2 q8_0
     int32_t n_ops, n_ropes;
     const llmpy_op* ops;  // copied, as are the ropes
     const llmpy_rope* ropes;

@@ -7,17 +7,36 @@ A backend turns tensors into buffers of its own (`upload`) and a graph over them
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.dtypes import DType
+from llmpy.dtypes import BY_NAME, DType
 from llmpy.graph import Graph
 
-__all__ = ["PAGE_TOKENS", "Backend", "Batch", "Page", "Plan", "Preparation", "State"]
+__all__ = [
+    "KV_DTYPES",
+    "PAGE_TOKENS",
+    "Backend",
+    "Batch",
+    "Page",
+    "Plan",
+    "Preparation",
+    "State",
+    "kv_bytes",
+]
 
 PAGE_TOKENS = 64  # tokens a page holds, for every cache of the graph
+KV_DTYPES = {"f16": "F16", "f32": "F32", "q8_0": "Q8_0"}  # how keys and values can be stored
+
+
+def kv_bytes(kv_dtype: str, shape: tuple[int, ...]) -> int:
+    """What a token's keys, or values, of `shape` [heads, d] take; q8_0 pads each head to blocks."""
+    *heads, width = shape
+    dtype = BY_NAME[KV_DTYPES[kv_dtype]]
+    return prod(heads) * dtype.row_bytes(-(-width // dtype.block) * dtype.block)
 
 
 class Batch(NamedTuple):
@@ -132,4 +151,4 @@ class Backend(Protocol):
     def compile(
         self, graph: Graph, buffers: Mapping[str, Any], *, n_ctx: int, kv_dtype: str
     ) -> Plan:
-        """Make a plan; `buffers` has what `upload` gave, by tensor name; `kv_dtype` f16 or f32."""
+        """Make a plan; `buffers` has what `upload` gave, by name; `kv_dtype`: one of KV_DTYPES."""

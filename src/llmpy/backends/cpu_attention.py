@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
-from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.base import PAGE_TOKENS, kv_bytes
 from llmpy.backends.cpu_emitted import Emitted
 from llmpy.backends.cpu_native import NO_PLACE, Kind
 from llmpy.backends.cpu_program import Op
@@ -18,7 +17,7 @@ __all__ = ["ATTENTION", "page_layout"]
 _ALIGNMENT = 64
 
 
-def page_layout(graph: Graph, value_bytes: int) -> tuple[dict[int, int], dict[int, int], int]:
+def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, int], int]:
     """Where each cache begins in a page as keys and as values, in bytes, and the size of a page."""
     keys: dict[int, int] = {}
     values: dict[int, int] = {}
@@ -29,7 +28,7 @@ def page_layout(graph: Graph, value_bytes: int) -> tuple[dict[int, int], dict[in
         for cache, places in zip(_caches(graph, node), (keys, values), strict=True):
             if cache not in places:
                 places[cache] = end
-                size = prod(graph.caches[cache].shape) * PAGE_TOKENS * value_bytes
+                size = kv_bytes(kv_dtype, graph.caches[cache].shape) * PAGE_TOKENS
                 end += -(-size // _ALIGNMENT) * _ALIGNMENT
     return keys, values, end
 
@@ -50,7 +49,7 @@ def cached(work: Emitted, _: int, node: Node) -> None:
     """Rows to the pages."""
     if len(node.shape) != 2:
         raise BackendError(f"the cpu backend cannot cache arrays of shape {node.shape}")
-    keys, values, _size = page_layout(work.graph, work.cache_bytes)
+    keys, values, _size = page_layout(work.graph, work.kv_dtype)
     cache = node.attrs["index"]
     places = (keys.get(cache, NO_PLACE), values.get(cache, NO_PLACE))
     x = work.of(node.inputs[0])
@@ -61,7 +60,7 @@ def attend(work: Emitted, i: int, node: Node) -> None:
     """Over the pages."""
     q, k, v = (work.graph.nodes[j] for j in node.inputs)
     (n_head, d_key), n_kv, a = q.shape, k.shape[0], node.attrs
-    keys, values, _size = page_layout(work.graph, work.cache_bytes)
+    keys, values, _size = page_layout(work.graph, work.kv_dtype)
     key, value = _caches(work.graph, node)
     n = (
         *(n_head, n_kv, d_key, v.shape[1], keys[key], values[value], a["window"]),

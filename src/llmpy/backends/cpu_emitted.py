@@ -25,7 +25,7 @@ class Emitted:
 
     graph: Graph
     tensors: Mapping[str, Tensor]
-    cache_bytes: int  # of a value in a page
+    kv_dtype: str  # of values in a page
     ops: list[Op] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # bytes a row of each value
     spaces: list[str] = field(default_factory=list)

@@ -25,19 +25,18 @@ from llmpy.graph import Graph
 
 __all__ = ["lower"]
 
-_CACHE_TYPES = {"f16": (0, 2), "f32": (1, 4)}  # number in native code, bytes of a value
+_CACHE_TYPES = {"f16": 0, "f32": 1, "q8_0": 2}  # numbers in native code
 _LOWERED = {**SIMPLE, **PRODUCTS, **ATTENTION, **RECURRENT}  # how each operation is
 
 
 def lower(
     graph: Graph, tensors: Mapping[str, Tensor], kv_dtype: str, sums: Sums | None = None
 ) -> Program:
-    """Make the operations of a graph over tensors; `kv_dtype` is f16 or f32.
+    """Make the operations of a graph over tensors; `kv_dtype` is one of KV_DTYPES.
 
     `sums`: where to sum what products are fed.
     """
-    cache_type, cache_bytes = _CACHE_TYPES[kv_dtype]
-    work = Emitted(graph, tensors, cache_bytes, sums=sums)
+    work = Emitted(graph, tensors, kv_dtype, sums=sums)
     for i, node in enumerate(graph.nodes):
         if node.op not in _LOWERED:
             raise BackendError(f"the cpu backend has no operation {node.op!r}")
@@ -65,8 +64,8 @@ def lower(
         ropes=ropes,
         all_bytes=places.size("all"),
         wanted_bytes=places.size("wanted"),
-        cache_type=cache_type,
-        page_bytes=page_layout(graph, cache_bytes)[2],
+        cache_type=_CACHE_TYPES[kv_dtype],
+        page_bytes=page_layout(graph, kv_dtype)[2],
         recurrent=recurrent,
         recurrent_bytes=recurrent_bytes,
         n_vocab=graph.n_vocab,

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
-from llmpy.backends.base import PAGE_TOKENS, Batch, Page, State
+from llmpy.backends.base import KV_DTYPES, PAGE_TOKENS, Batch, Page, State, kv_bytes
 from llmpy.backends.reference_ops import OPERATIONS
 from llmpy.backends.reference_tools import Array, Step
-from llmpy.dtypes import DType
+from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import BackendError
 from llmpy.graph import Graph, Node
 
@@ -23,20 +23,20 @@ __all__ = ["OPERATIONS", "ReferenceBackend", "ReferencePlan"]
 
 
 class ReferencePlan:
-    """A graph for NumPy to run; a page's memory is one array [PAGE_TOKENS, ...] for each cache."""
+    """A graph for NumPy to run; a page's memory is one array [PAGE_TOKENS, bytes] a cache."""
 
     def __init__(self, graph: Graph, weights: Mapping[str, Array], kv_dtype: str) -> None:
         self.graph = graph
         self.weights = weights
         self.n_vocab = graph.n_vocab
-        self.kv_type = np.dtype({"f16": np.float16, "f32": np.float32}[kv_dtype])
-        values = sum(int(np.prod(c.shape)) for c in graph.caches)
-        self.page_bytes = PAGE_TOKENS * values * self.kv_type.itemsize
+        self.kv_dtype = KV_DTYPES[kv_dtype]
+        self.page_bytes = PAGE_TOKENS * sum(kv_bytes(kv_dtype, c.shape) for c in graph.caches)
         self.recurrent_bytes = 4 * sum(int(np.prod(r.shape)) for r in graph.recurrences)
 
     def new_page(self) -> Page:
         """A page of zeros."""
-        return Page([np.zeros((PAGE_TOKENS, *c.shape), self.kv_type) for c in self.graph.caches])
+        empty = [np.zeros((PAGE_TOKENS, *c.shape), np.float32) for c in self.graph.caches]
+        return Page([self._stored(array) for array in empty])
 
     def copy_page(self, page: Page) -> Page:
         """A page of its own with the same contents."""
@@ -56,10 +56,11 @@ class ReferencePlan:
         def history(cache: int, session: int, n: int) -> Array:
             pages = states[session].pages[: -(-n // PAGE_TOKENS)]
             rows = np.concatenate([page.memory[cache] for page in pages])[:n]
-            return rows.astype(np.float32)
+            return self._read(rows, self.graph.caches[cache].shape)
 
         def remember(cache: int, rows: Array) -> None:
-            for row, position, session in zip(rows, batch.positions, batch.sessions, strict=True):
+            stored = self._stored(rows)
+            for row, position, session in zip(stored, batch.positions, batch.sessions, strict=True):
                 page, slot = divmod(int(position), PAGE_TOKENS)
                 states[session].pages[page].memory[cache][slot] = row
 
@@ -94,6 +95,19 @@ class ReferencePlan:
     def close(self) -> None:
         """Let go of the weights."""
         self.weights = {}
+
+    def _stored(self, rows: Array) -> NDArray[np.uint8]:
+        """Keys or values [T, ..., d] as bytes [T, n]; a head is padded to whole blocks."""
+        padding = -rows.shape[-1] % BY_NAME[self.kv_dtype].block
+        padded = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, padding)])
+        return quant.quantize(self.kv_dtype, padded).reshape(len(rows), -1)
+
+    def _read(self, stored: NDArray[np.uint8], shape: tuple[int, ...]) -> Array:
+        """What `_stored` kept of rows of `shape`."""
+        *heads, width = shape
+        padded = width + -width % BY_NAME[self.kv_dtype].block
+        rows = quant.dequantize(self.kv_dtype, stored, (len(stored), *heads, padded))
+        return rows[..., :width]
 
 
 class ReferenceBackend:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmpy.cli.options import architecture_option, load, load_options
+from llmpy.cli.options import KvDtype, architecture_option, load, load_options
 
 if TYPE_CHECKING:
     import llmpy
@@ -41,6 +41,7 @@ def command(
     n_ctx: int | None,
     n_threads: int | None,
     backend: str,
+    kv_dtype: KvDtype,
     n_prompt: int,
     n_generate: int,
     rounds: int,
@@ -54,7 +55,7 @@ def command(
     import llmpy
 
     needed = n_prompt + n_generate + 1
-    model = load(path, n_ctx or needed, n_threads, backend, architecture)
+    model = load(path, n_ctx or needed, n_threads, backend, kv_dtype, architecture)
     if needed > model.n_ctx:
         raise click.UsageError(f"{needed} tokens are more than the context holds ({model.n_ctx})")
     model.warm_up()

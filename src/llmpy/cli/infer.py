@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmpy.cli.options import architecture_option, load, load_options, utf8
+from llmpy.cli.options import KvDtype, architecture_option, load, load_options, utf8
 
 if TYPE_CHECKING:
     import llmpy
@@ -45,6 +45,7 @@ def command(
     n_ctx: int | None,
     n_threads: int | None,
     backend: str,
+    kv_dtype: KvDtype,
     prompt: str | None,
     file: Path | None,
     max_tokens: int | None,
@@ -67,7 +68,7 @@ def command(
         llmpy.default_chain(**given)
     except llmpy.SamplerError as error:
         raise click.UsageError(str(error)) from error
-    model = load(path, n_ctx, n_threads, backend, architecture)
+    model = load(path, n_ctx, n_threads, backend, kv_dtype, architecture)
     sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
     session = model.session(sampler=sampler, seed=seed)
     printer = Printer(session, hide_prompt, quiet=as_json)

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import llmpy
 
 __all__ = [
+    "KvDtype",
     "architecture_option",
     "compute_options",
     "load",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+KvDtype = Literal["f16", "f32", "q8_0"]
 
 model_option = click.option(
     "-m",
@@ -45,11 +47,18 @@ architecture_option = click.option(
 
 
 def load_options(function: F) -> F:
-    """Add -m, -c, -t and --backend."""
+    """Add -m, -c, -t, --backend and --kv-dtype."""
     n_ctx = click.option(
         "-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]"
     )
-    return model_option(n_ctx(compute_options(function)))
+    kv_dtype = click.option(
+        "--kv-dtype",
+        type=click.Choice(["f16", "f32", "q8_0"]),
+        default="f16",
+        show_default=True,
+        help="How keys and values are stored.",
+    )
+    return model_option(n_ctx(compute_options(kv_dtype(function))))
 
 
 def compute_options(function: F) -> F:
@@ -131,6 +140,7 @@ def load(
     n_ctx: int | None,
     n_threads: int | None,
     backend: str,
+    kv_dtype: KvDtype,
     architecture: str | None = None,
 ) -> llmpy.Model:
     """Load the model; on a terminal, stderr shows how far it is."""
@@ -149,6 +159,7 @@ def load(
         n_ctx=n_ctx,
         n_threads=n_threads,
         backend=backend,
+        kv_dtype=kv_dtype,
         progress=progress,
     )
     if show:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from llmpy.cli.options import (
+    KvDtype,
     architecture_option,
     load,
     load_options,
@@ -35,6 +36,7 @@ def command(
     n_ctx: int | None,
     n_threads: int | None,
     backend: str,
+    kv_dtype: KvDtype,
     architecture: str | None,
     windows: int | None,
     base: Path | None,
@@ -47,14 +49,14 @@ def command(
     import llmpy
 
     text, n_ctx = text_of(source), n_ctx or 512
-    model = load(path, n_ctx, n_threads, backend, architecture)
+    model = load(path, n_ctx, n_threads, backend, kv_dtype, architecture)
     if base is None:
         found = llmpy.perplexity(
             model, text, n_ctx=n_ctx, n_windows=windows, progress=show_windows("perplexity")
         )
         click.echo(json.dumps(asdict(found)) if as_json else str(found))
         return
-    original = load(base, n_ctx, n_threads, backend, architecture)
+    original = load(base, n_ctx, n_threads, backend, kv_dtype, architecture)
     apart = llmpy.divergence(
         model, original, text, n_ctx=n_ctx, n_windows=windows, progress=show_windows("divergence")
     )

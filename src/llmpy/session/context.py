@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.base import PAGE_TOKENS, kv_bytes
 from llmpy.errors import ModelFileError, OutOfMemory
 from llmpy.format import ModelFile
 from llmpy.graph import Graph
@@ -21,8 +21,7 @@ def context_length(
     `asked` by the user, or None; `trained` is the model's own. Raises OutOfMemory with the numbers,
     ValueError for more than the model has positions, ModelFileError if it has none.
     """
-    size = {"f16": 2, "f32": 4}[kv_dtype]
-    per_token = sum(prod(c.shape) for c in graph.caches) * size
+    per_token = sum(kv_bytes(kv_dtype, c.shape) for c in graph.caches)
     weights = sum(file.tensors[name].size for name in graph.used)
     weights += 4 * sum(prod(r.shape) for r in graph.recurrences)
     free = available_memory()
