@@ -77,11 +77,11 @@ LLMPY_INLINE void soften(float* scores, Seen seen, float& most, float& total, fl
 
 // One page for `queries` neighbouring queries.
 template <int queries, class T>
-void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, const Seen* seen,
+void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, Ahead ahead, const Seen* seen,
                const Bend* bend, State state, int64_t at, float* scores) {
     const int64_t padded = padded_values(shape), d = shape.d_value;
     float* const values = state.values + at * padded;
-    score_page<queries>(q, keys, shape.d_key, scores);
+    score_page<queries>(q, keys, shape.d_key, ahead.keys, scores);
     for (int r = 0; bend != nullptr && r < queries; ++r) {
         bend_scores(scores + r * kPageTokens, bend->softcap, bend->slope[r], bend->distance[r]);
     }
@@ -93,7 +93,7 @@ void take_page(const AttendShape& shape, const float* q, const T* keys, const T*
         last = lesser(last, seen[n].last);
     });
     if (queries == 1 || (first == 0 && last == kPageTokens)) {
-        add_values<queries>(scores, page, d, first, last, values, padded);
+        add_values<queries>(scores, page, d, first, last, ahead.values, values, padded);
         return;
     }
     // At the edges of what they see, each query alone: a value that one must not see is not even multiplied by 0.
@@ -101,13 +101,13 @@ void take_page(const AttendShape& shape, const float* q, const T* keys, const T*
     last = greater(last, middle);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         constexpr int n = r.value;
-        add_values<1>(scores + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last),
+        add_values<1>(scores + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last), 0,
                       values + n * padded, padded);
     });
-    add_values<queries>(scores, page, d, middle, last, values, padded);
+    add_values<queries>(scores, page, d, middle, last, ahead.values, values, padded);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         constexpr int n = r.value;
-        add_values<1>(scores + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last,
+        add_values<1>(scores + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last, 0,
                       values + n * padded, padded);
     });
 }
@@ -115,7 +115,7 @@ void take_page(const AttendShape& shape, const float* q, const T* keys, const T*
 // All queries of one key head meet one page.
 template <class T>
 void take_head(const AttendCall& call, const float* q, int32_t head, int64_t page_start, const T* keys, const T* page,
-               State state) {
+               Ahead ahead, State state) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t base = int64_t{head - call.head_begin} * n_queries;
@@ -138,7 +138,9 @@ void take_head(const AttendCall& call, const float* q, int32_t head, int64_t pag
         const float* const x = q + i * width;
         unroll<kQueriesAtOnce>([&](auto m) {
             if (n == m.value + 1) {
-                take_page<m.value + 1>(shape, x, keys, page, seen, bent ? &bend : nullptr, state, base + i, scores);
+                const Ahead first = i == 0 ? ahead : Ahead{0, 0};
+                const Bend* const curve = bent ? &bend : nullptr;
+                take_page<m.value + 1>(shape, x, keys, page, first, seen, curve, state, base + i, scores);
             }
         });
         i += n > 0 ? n : 1;  // a query may see nothing of the page
@@ -208,13 +210,33 @@ LLMPY_INLINE void finish(const AttendCall& call, State state) {
     }
 }
 
+// The pages begin <= page < end meet all queries; what comes next is fetched meanwhile.
+template <class T>
+void take_pages(const AttendCall& call, const float* q, int64_t begin, int64_t end, State state) {
+    const AttendShape& shape = *call.shape;
+    const int64_t key_bytes = kPageTokens * cache_bytes(shape.type, shape.d_key);
+    const int64_t value_bytes = kPageTokens * cache_bytes(shape.type, shape.d_value);
+    for (int64_t page = begin; page < end; ++page) {
+        const auto* const bytes = reinterpret_cast<const unsigned char*>(call.pages[page]);
+        const auto to_next_page = static_cast<int64_t>(call.pages[lesser(page + 1, end - 1)] - call.pages[page]);
+        for (int32_t h = call.head_begin; h < call.head_end; ++h) {
+            const bool more = h + 1 < call.head_end;
+            const int64_t stored = h / shape.heads_a_key;
+            const int64_t heads = (more ? h + 1 : call.head_begin) / shape.heads_a_key - stored;
+            const int64_t pages = more ? 0 : to_next_page;
+            const auto* const keys = reinterpret_cast<const T*>(bytes + shape.keys + stored * key_bytes);
+            const auto* const values = reinterpret_cast<const T*>(bytes + shape.values + stored * value_bytes);
+            const Ahead ahead = {pages + heads * key_bytes, pages + heads * value_bytes};
+            take_head(call, q, h, page * kPageTokens, keys, values, ahead, state);
+        }
+    }
+}
+
 template <class T>
 void attend_pages(const AttendCall& call) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t queries = int64_t{call.head_end - call.head_begin} * n_queries, padded = padded_values(shape);
-    const int64_t key_bytes = kPageTokens * cache_bytes(shape.type, shape.d_key);
-    const int64_t value_bytes = kPageTokens * cache_bytes(shape.type, shape.d_value);
     float* const q = call.scratch;
     float* const here = q + (queries * query_floats(shape) + 15) / 16 * 16;
     State state(call.partial != nullptr ? call.partial : here, queries);
@@ -236,15 +258,7 @@ void attend_pages(const AttendCall& call) {
         forget(state, queries, padded);
         const int64_t page_begin = greater(segment * kSegmentPages, begin / kPageTokens);
         const int64_t page_end = lesser((segment + 1) * kSegmentPages, newest / kPageTokens + 1);
-        for (int64_t page = page_begin; page < page_end; ++page) {
-            const auto* const bytes = reinterpret_cast<const unsigned char*>(call.pages[page]);
-            for (int32_t h = call.head_begin; h < call.head_end; ++h) {
-                const int64_t stored = h / shape.heads_a_key;
-                const auto* const keys = reinterpret_cast<const T*>(bytes + shape.keys + stored * key_bytes);
-                const auto* const values = reinterpret_cast<const T*>(bytes + shape.values + stored * value_bytes);
-                take_head(call, q, h, page * kPageTokens, keys, values, state);
-            }
-        }
+        take_pages<T>(call, q, page_begin, page_end, state);
         if (call.segment >= 0) return;
         if (first == last_segment) return finish(call, state);
         if (segment == first) {

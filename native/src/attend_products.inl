@@ -13,9 +13,19 @@ constexpr int vectors_at_once() {
 }
 constexpr int kPageVectors = kPageTokens / 16;
 
+// How many bytes further lies what is read next. One query computes too little to wait for memory in between, and the
+// processor's own guesses end with each run of keys.
+struct Ahead {
+    int64_t keys, values;
+};
+template <class T>
+LLMPY_INLINE void prefetch(const T* p, int64_t ahead) {
+    prefetch_l2(reinterpret_cast<const char*>(p) + ahead);
+}
+
 // scores[r][j] = q[r] . key j, for the 64 keys [d, 64] of one head in a page
 template <int queries, class T>
-void score_page(const float* q, const T* keys, int64_t d, float* scores) {
+void score_page(const float* q, const T* keys, int64_t d, int64_t ahead, float* scores) {
     constexpr int vectors = vectors_at_once<queries>();
     for (int at = 0; at < kPageVectors; at += vectors) {
         F32x16 sum[queries][vectors];
@@ -25,7 +35,10 @@ void score_page(const float* q, const T* keys, int64_t d, float* scores) {
         const T* key = keys + 16 * at;
         for (int64_t i = 0; i < d; ++i, key += kPageTokens) {
             F32x16 k[vectors];
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA { k[v.value] = load_cache(key + 16 * v.value); });
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                k[v.value] = load_cache(key + 16 * v.value);
+                prefetch(key + 16 * v.value, ahead);
+            });
             unroll<queries>([&](auto r) LLMPY_LAMBDA {
                 const F32x16 x = set1(q[r.value * d + i]);
                 unroll<vectors>([&](auto v) LLMPY_LAMBDA {
@@ -43,7 +56,7 @@ void score_page(const float* q, const T* keys, int64_t d, float* scores) {
 
 // The same for keys of q8_0, and queries rounded alike: a block at a time.
 template <int queries>
-void score_page(const float* q, const int8_t* keys, int64_t d, float* scores) {
+void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, float* scores) {
     constexpr int vectors = vectors_at_once<queries>();
     constexpr int quads = static_cast<int>(kCacheBlock) / 4;
     const int64_t blocks = cache_blocks(d);
@@ -61,6 +74,7 @@ void score_page(const float* q, const int8_t* keys, int64_t d, float* scores) {
                 unroll<vectors>([&](auto v) LLMPY_LAMBDA {
                     const int8_t* const key = keys + 4 * (quad.value * kPageTokens + 16 * (at + v.value));
                     k[v.value] = load_bytes(key);
+                    prefetch(key, ahead);
                 });
                 unroll<queries>([&](auto r) LLMPY_LAMBDA {
                     const int8_t* const x = query[r.value * blocks + b].values;
@@ -85,7 +99,7 @@ void score_page(const float* q, const int8_t* keys, int64_t d, float* scores) {
 // values[r] += p[r][j] * value j, for tokens first <= j < last of one head's values [64, d] in a page, `width` of the
 // vectors' lanes from dimension `at` on.
 template <int queries, int vectors, bool whole, class T>
-void add_vectors(const float* p, const T* page, int64_t d, int first, int last, float* values,
+void add_vectors(const float* p, const T* page, int64_t d, int first, int last, int64_t ahead, float* values,
                  int64_t padded, int64_t at) {
     F32x16 sum[queries][vectors];
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
@@ -98,6 +112,7 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
     for (int j = first; j < last; ++j, row += d) {
         F32x16 x[vectors];
         unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            prefetch(row + 16 * v.value, ahead);
             if constexpr (!whole && v.value == vectors - 1) {
                 x[v.value] = load_cache_part(row + 16 * v.value, rest);
             } else {
@@ -119,21 +134,21 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
 }
 
 template <int queries, class T>
-void add_values(const float* p, const T* page, int64_t d, int first, int last, float* values,
+void add_values(const float* p, const T* page, int64_t d, int first, int last, int64_t ahead, float* values,
                 int64_t padded) {
     if (first >= last) return;
     constexpr int vectors = vectors_at_once<queries>();
     int64_t at = 0;
     for (; at + 16 * vectors <= d; at += 16 * vectors) {
-        add_vectors<queries, vectors, true>(p, page, d, first, last, values, padded, at);
+        add_vectors<queries, vectors, true>(p, page, d, first, last, ahead, values, padded, at);
     }
-    for (; at + 16 <= d; at += 16) add_vectors<queries, 1, true>(p, page, d, first, last, values, padded, at);
-    if (at < d) add_vectors<queries, 1, false>(p, page, d, first, last, values, padded, at);
+    for (; at + 16 <= d; at += 16) add_vectors<queries, 1, true>(p, page, d, first, last, ahead, values, padded, at);
+    if (at < d) add_vectors<queries, 1, false>(p, page, d, first, last, ahead, values, padded, at);
 }
 
 // The same for values of q8_0: each block's scales join the weights.
 template <int queries>
-void add_values(const float* p, const int8_t* page, int64_t d, int first, int last, float* values,
+void add_values(const float* p, const int8_t* page, int64_t d, int first, int last, int64_t ahead, float* values,
                 int64_t padded) {
     if (first >= last) return;
     constexpr int vectors = queries * 2 > kAccumulators ? 1 : 2;
@@ -150,7 +165,7 @@ void add_values(const float* p, const int8_t* page, int64_t d, int first, int la
         });
         for (int i = 0; i < kCacheBlock; i += 16 * vectors) {
             const int64_t at = b * kCacheBlock + i;
-            add_vectors<queries, vectors, true>(weights, page, width, first, last, values, padded, at);
+            add_vectors<queries, vectors, true>(weights, page, width, first, last, ahead, values, padded, at);
         }
     }
 }
