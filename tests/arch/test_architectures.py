@@ -66,12 +66,23 @@ def test_token_by_token_gives_the_original_logits(
 
 @backends
 @variants
-@pytest.mark.parametrize(("kv_dtype", "tolerance"), [("f16", 5e-3), ("q8_0", 5e-2)])
-def test_rounded_keys_and_values_stay_near_the_original(
-    variant: tiny.Variant, backend: str, kv_dtype: str, tolerance: float, loaded: Load
+def test_half_precision_keys_and_values_stay_near_the_original(
+    variant: tiny.Variant, backend: str, loaded: Load
 ) -> None:
-    logits = loaded(variant, backend, kv_dtype=kv_dtype).whole(TOKENS)
-    assert distance(logits, golden(variant)) < tolerance
+    logits = loaded(variant, backend, kv_dtype="f16").whole(TOKENS)
+    assert distance(logits, golden(variant)) < 5e-3
+
+
+@backends
+@variants
+def test_eight_bit_keys_and_values_stay_near_the_original(
+    variant: tiny.Variant, backend: str, loaded: Load
+) -> None:
+    """Most tokens do: rounding may send one to another expert."""
+    logits, original = loaded(variant, backend, kv_dtype="q8_0").whole(TOKENS), golden(variant)
+    rows = [distance(a, b) for a, b in zip(logits, original, strict=True)]
+    assert np.median(rows) < 3e-2
+    assert not np.array_equal(logits, loaded(variant, backend).whole(TOKENS))
 
 
 @variants
