@@ -3,15 +3,16 @@
 Run by hand, in an environment of its own; the tests need only what it writes:
 
     python -m venv goldens
-    goldens/bin/python -m pip install torch==2.13.0 transformers==5.23.0 numpy tokenizers
+    goldens/bin/python -m pip install torch==2.13.0 transformers==5.23.0 numpy tokenizers click
     PYTHONPATH=src:. goldens/bin/python tools/make_goldens.py [NAME ...] [--peer-python PYTHON]
 
 NAME is that of a file in tests/arch/models (all, if none is given): transformers makes the model,
 saves it, gets it back with the weights of tests/arch/checkpoints.py, and reads 40 tokens in float32
 with the plain ("eager") attention. Logits and names go to tests/arch/golden. With the Python of an
 environment that has llama-cpp-python, our GGUF of it is read there too, and the largest difference
-is kept. --check writes nothing and compares with what is there. "tiny" stands for the variants of
-tests/arch/tiny.py and the frequencies of rotary embedding.
+is kept; so is how near our backends are, which docs/models.md shows. --check writes nothing and
+compares with what is there. "tiny" stands for the variants of tests/arch/tiny.py and the
+frequencies of rotary embedding.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from llmpy.conversion import convert
 from tests.arch import checkpoints, tiny
-from tools.measure_models import measure
+from tools import generate_docs, measure_models
 
 ROOT = Path(__file__).parents[1]
 EPS = tiny.metadata(tiny.VARIANTS["llama"])["llama.attention.layer_norm_rms_epsilon"]
@@ -259,9 +260,8 @@ def make(spec: checkpoints.Spec, peer_python: str | None, check: bool) -> None:
             about["peer"] = judged(of_peer(spec, folder, tokens, peer_python), logits)
             said += f", llama.cpp {about['peer']}"
         if not check:
-            golden = checkpoints.Golden(logits, about)
-            about["measured"] = measure(spec, golden, Path(name))
-            checkpoints.save_golden(spec.name, logits, about)
+            golden = measure_models.measured(spec, checkpoints.Golden(logits, about))
+            checkpoints.save_golden(spec.name, golden)
         print(said, flush=True)
 
 
@@ -278,6 +278,8 @@ def main() -> None:
             make_tiny()
         else:
             make(checkpoints.spec(name), said.peer_python, said.check)
+    if not said.check:
+        generate_docs.write()
 
 
 if __name__ == "__main__":

@@ -4,24 +4,24 @@
 
 NAME is that of a golden (all, if none is given). The largest difference to the logits of the
 original implementation, as a part of the largest logit, on both backends, and what is in the graph
-go into the golden itself; tools/generate_docs.py makes the table of them. Needs no torch;
-tools/make_goldens.py does the same for each golden that it makes.
+are kept in the golden. make_goldens.py does the same for a new one. Needs no torch.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from llmpy.errors import BackendError
 from llmpy.files import open_model
 from llmpy.graph import Graph
 from tests.arch import checkpoints
 from tests.arch.steps import Runner, load, make_backend
+from tools import generate_docs
 
 OPERATIONS = {
     "mixture": "experts",
@@ -59,36 +59,24 @@ def error(runner: Runner, golden: checkpoints.Golden, causal: bool) -> float:
     return max(float(np.abs(logits - golden.logits).max() / scale) for logits in read)
 
 
-def measure(spec: checkpoints.Spec, golden: checkpoints.Golden, folder: Path) -> dict[str, Any]:
-    """One model, written as a checkpoint into `folder`."""
-    name = spec.name
-    path = checkpoints.write(
-        folder / name, golden.about["config"], golden.weights(spec), spec.relative
-    )
-    with open_model(path) as file:
-        found: dict[str, Any] = {"architecture": file.metadata["general.architecture"]}
-    for backend in ("reference", "cpu"):
-        try:
+def measure(spec: checkpoints.Spec, golden: checkpoints.Golden) -> dict[str, Any]:
+    """One model, written as a checkpoint and loaded from it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = checkpoints.write(
+            Path(folder, "model"), golden.about["config"], golden.weights(spec), spec.relative
+        )
+        with open_model(path) as file:
+            found: dict[str, Any] = {"architecture": file.metadata["general.architecture"]}
+        for backend in ("reference", "cpu"):
             runner = load(path, make_backend(backend))
-        except BackendError as refusal:
-            print(f"{name}: {refusal}")
-            continue
-        found["features"] = features(runner.graph)
-        found[backend] = rounded(error(runner, golden, spec.causal))
-    return found | judges(spec, golden)
-
-
-def judges(spec: checkpoints.Spec, golden: checkpoints.Golden) -> dict[str, Any]:
-    """Who made the golden if that was not transformers, and what llama.cpp says of our file."""
-    found = {k: golden.about[k] for k in ("original",) if k in golden.about}
-    peer = golden.about.get("peer") or {}
-    if "difference" in peer and not spec.peer:
-        found["llama.cpp"] = rounded(peer["difference"])
-    elif "unknown" in peer:
-        found["llama.cpp"] = "unknown"
-    elif spec.peer:
-        found["llama.cpp"] = spec.peer
+            found["features"] = features(runner.graph)
+            found[backend] = rounded(error(runner, golden, spec.causal))
     return found
+
+
+def measured(spec: checkpoints.Spec, golden: checkpoints.Golden) -> checkpoints.Golden:
+    """The same golden with what `measure` finds now."""
+    return replace(golden, about={**golden.about, "measured": measure(spec, golden)})
 
 
 def rounded(number: float) -> float:
@@ -100,13 +88,11 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*")
-    names = parser.parse_args().names or checkpoints.goldens()
-    for name in names:
-        golden = checkpoints.load_golden(name)
-        with tempfile.TemporaryDirectory() as folder:
-            measured = measure(checkpoints.spec(name), golden, Path(folder))
-        checkpoints.save_golden(name, golden.logits, {**golden.about, "measured": measured})
-        print(name, measured, flush=True)
+    for name in parser.parse_args().names or checkpoints.goldens():
+        golden = measured(checkpoints.spec(name), checkpoints.load_golden(name))
+        checkpoints.save_golden(name, golden)
+        print(name, golden.about["measured"], flush=True)
+    generate_docs.write()
 
 
 if __name__ == "__main__":

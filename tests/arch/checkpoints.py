@@ -154,7 +154,7 @@ class Golden:
     """What transformers made of a model: `logits` [T, n] (of encoders, their last states).
 
     `about` has its config.json, the shapes of its tensors, their fingerprint, versions, under
-    "peer" how llama.cpp agrees, and under "measured" how we do (tools/measure_models.py).
+    "peer" how llama.cpp agrees, and under "measured" our name of it, features and distances.
     """
 
     logits: Array
@@ -169,9 +169,9 @@ def load_golden(name: str) -> Golden:
         return Golden(file["logits"], json.loads(bytes(file["about"]).decode()))
 
 
-def save_golden(name: str, logits: Array, about: Mapping[str, Any]) -> None:
-    text = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    np.savez_compressed(GOLDEN / f"{name}.npz", logits=logits, about=text)
+def save_golden(name: str, golden: Golden) -> None:
+    about = np.frombuffer(json.dumps(golden.about).encode(), np.uint8)
+    np.savez_compressed(GOLDEN / f"{name}.npz", logits=golden.logits, about=about)
 
 
 def goldens() -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.arch import checkpoints
 from tests.arch.steps import Logits, Runner, load, make_backend
+from tools.measure_models import features
 
 NEAR = 2e-4  # of the largest logit: what is promised; float32 gives about 1e-6
 PEER = 5e-4  # llama.cpp looks GELU up in a table of float16
@@ -109,6 +110,20 @@ def test_llama_cpp_agrees_on_our_files(name: str) -> None:
     if not checkpoints.spec(name).peer:
         assert peer is not None, "make the golden with --peer-python"
         assert peer.get("unknown") or peer["difference"] < PEER
+
+
+@backends
+@names
+def test_the_golden_keeps_a_measurement(name: str, backend: str) -> None:
+    golden = checkpoints.load_golden(name)
+    measured = golden.about.get("measured", {})
+    assert measured.get(backend, np.inf) < near(golden), "run tools/measure_models.py"
+
+
+@names
+def test_the_golden_names_the_features_of_the_graph(name: str, loaded: Load) -> None:
+    measured = checkpoints.load_golden(name).about["measured"]
+    assert measured["features"] == features(loaded(name, "reference").graph)
 
 
 def test_each_model_has_its_golden() -> None:
