@@ -1,4 +1,4 @@
-"""Files with experts or latents in other layouts than ours, or with more than is run."""
+"""Files with experts, latents or heads in other layouts than ours, or with more than is run."""
 
 from __future__ import annotations
 
@@ -61,6 +61,18 @@ def test_mixtral_with_a_tensor_an_expert(tmp_path: Path) -> None:
                 m.arrays[name.replace("_exps.", f".{e}.")] = expert
 
     assert near(*logits(tmp_path, "mixtral", change))
+
+
+def test_starcoder_with_many_key_heads_as_its_checkpoint_has_them(tmp_path: Path) -> None:
+    def change(m: Parts) -> None:
+        m.metadata["starcoder.attention.head_count_kv"] = 1
+        for i in range(2):
+            for kind in ("weight", "bias"):
+                w = m.arrays[f"blk.{i}.attn_qkv.{kind}"]
+                heads = w.reshape(3, 4, -1, *w.shape[1:]).swapaxes(0, 1)
+                m.arrays[f"blk.{i}.attn_qkv.{kind}"] = heads.reshape(w.shape)
+
+    assert near(*logits(tmp_path, "starcoder-mha", change))
 
 
 def test_gate_and_up_of_experts_in_one_tensor(tmp_path: Path) -> None:

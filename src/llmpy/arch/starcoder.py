@@ -70,7 +70,14 @@ class StarCoder:
 
     def attention(self, w: Weights, x: Value) -> Value:
         """Attention whose heads share a key and a value."""
-        q, k, v = qkv(w, x, self.n_head, self.n_kv)
+        n_embd = x.shape[0]
+        rows = w.shapes[w.attn_qkv.tensor()][0] if w.attn_qkv else 0
+        if self.n_kv == 1 < self.n_head and rows == 3 * n_embd:
+            # llama.cpp's converter says one key head of all files, and leaves heads as they are
+            d = n_embd // self.n_head
+            q, k, v = x.linear(w.attn_qkv).heads(self.n_head).split(d, d, d)
+        else:
+            q, k, v = qkv(w, x, self.n_head, self.n_kv)
         return q.attend(k.cached(), v.cached()).linear(w.attn_output)
 
     def feed_forward(self, w: Weights, x: Value) -> Value:
