@@ -23,7 +23,7 @@ from llmpy.cli import group
 from llmpy.graph import OPS
 
 ROOT = Path(__file__).parents[1]
-DOCS, MODELS = ROOT / "docs", ROOT / "tests" / "arch" / "models"
+DOCS, GOLDEN = ROOT / "docs", ROOT / "tests" / "arch" / "golden"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
 INTRODUCTION = """\
 What runs, by the name in `general.architecture` of a GGUF file. A checkpoint of Hugging Face is
@@ -105,7 +105,7 @@ def _cell(text: str) -> str:
 
 def models() -> str:
     """docs/models.md: each architecture, and how far it is from other implementations."""
-    measured = {name: _said(name) for name in sorted(path.stem for path in MODELS.glob("*.json"))}
+    measured = {name: _said(name) for name in sorted(path.stem for path in GOLDEN.glob("*.npz"))}
     lines = ["# Models", "", NOTE, "", *INTRODUCTION.splitlines(), ""]
     lines += ["| architecture | what it is | model_type | transformers | llama.cpp | features |"]
     lines += ["|---|---|---|---|---|---|"]
@@ -120,10 +120,10 @@ def models() -> str:
 
 def _said(name: str) -> dict[str, Any]:
     """What the golden of a tiny model keeps of measurements, and of llama.cpp's verdict."""
-    with np.load(MODELS.parent / "golden" / f"{name}.npz") as file:
+    with np.load(GOLDEN / f"{name}.npz") as file:
         about = json.loads(bytes(file["about"]).decode())
     found = {k: about[k] for k in ("original",) if k in about} | about.get("measured", {})
-    spec = json.loads((MODELS / f"{name}.json").read_text("utf-8"))
+    spec = json.loads((GOLDEN.parent / "models" / f"{name}.json").read_text("utf-8"))
     peer, why = about.get("peer") or {}, spec.get("peer")
     if "unknown" in peer:
         found["llama.cpp"] = "unknown"
