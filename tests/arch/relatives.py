@@ -6,7 +6,7 @@ Each turns a checkpoint of a relative into one of the architecture, with the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Config = dict[str, Any]
 Weights = dict[str, NDArray[np.float32]]
+Change = Callable[[Config, Weights], tuple[Config, Weights]]
 
 
 def internlm2(config: Config, weights: Weights) -> tuple[Config, Weights]:
@@ -170,8 +171,29 @@ def with_fused_attention(config: Config, weights: Weights) -> Weights:
     return result
 
 
-CHANGES = (internlm2, exaone, minicpm, baichuan, chatglm, deepseek, bailing_moe, bailing_moe_v2)
-RELATIVES = {f.__name__: f for f in CHANGES}
+def kimi_k2(config: Config, weights: Weights) -> tuple[Config, Weights]:
+    """DeepSeek V3 by another name, its experts in one group."""
+    return {**config, "model_type": "kimi_k2"}, weights
+
+
+def _visual(name: str) -> Change:
+    """The text part of a model that sees pictures: its rotation names sections."""
+
+    def change(config: Config, weights: Weights) -> tuple[Config, Weights]:
+        heads = config["num_attention_heads"]
+        pairs = (config.get("head_dim") or config["hidden_size"] // heads) // 2
+        sections = [pairs - pairs // 3 * 2, pairs // 3, pairs // 3]
+        rope = {**config["rope_parameters"], "mrope_section": sections}
+        return {**config, "model_type": name, "rope_parameters": rope}, weights
+
+    return change
+
+
+CHANGES = (
+    internlm2, exaone, minicpm, baichuan, chatglm, deepseek, bailing_moe, bailing_moe_v2, kimi_k2
+)  # fmt: skip
+VISUAL = ("qwen2_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text")
+RELATIVES = {f.__name__: f for f in CHANGES} | {name: _visual(name) for name in VISUAL}
 
 
 def renamed(weights: Weights, names: Mapping[str, str]) -> Weights:

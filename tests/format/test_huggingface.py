@@ -43,12 +43,14 @@ class Maker:
         rules: Sequence[Tensor],
         config: dict[str, Any] | None = None,
         extra: Callable[[Any], Any] | None = None,
+        numbers: dict[str, str] | None = None,
     ) -> CheckpointFile:
         write_safetensors(self.folder / "model.safetensors", tensors)
         said = {"model_type": "toy"} if config is None else config
         (self.folder / "config.json").write_text(json.dumps(said))
         metadata = {"block_count": 1, "absent": None, "general.license": "mit"}
-        toy = Checkpoint("toy", ("toy", "toy_text"), lambda _: metadata, lambda _: rules, extra)
+        names = ("toy", "toy_text")
+        toy = Checkpoint("toy", names, lambda _: metadata, lambda _: rules, extra, numbers)
         return open_checkpoint(self.folder, {"toy": toy, "toy_text": toy}, lambda *_: {})
 
 
@@ -290,3 +292,22 @@ def test_a_damaged_config_is_refused(config: bytes, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(config)
     with pytest.raises(ModelFileError, match=r"config\.json"):
         open_checkpoint(tmp_path, {}, lambda *_: {})
+
+
+def test_numbers_of_blocks_become_metadata(make: Maker) -> None:
+    tensors = [(f"h.{i}.beta", "F32", (1,), np.full(1, i + 0.5, np.float32)) for i in range(3)]
+    rules = [Tensor("h.{i}.beta", None)]
+    file = make(tensors, rules, numbers={"xielu.beta": "h.{i}.beta", "beta": "h.{i}.beta"})
+    assert file.metadata["xielu.beta"] == file.metadata["toy.beta"] == [0.5, 1.5, 2.5]
+    file.close()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [("F32", [1.0, 2.0]), ("F32", [np.nan]), ("F32", [np.inf]), ("U8", [1])],
+)
+def test_what_is_no_number_is_refused(make: Maker, dtype: str, values: list[float]) -> None:
+    array = np.array(values, np.uint8 if dtype == "U8" else np.float32)
+    stored = [("h.0.beta", dtype, array.shape, array)]
+    with pytest.raises(ModelFileError, match="one finite number"):
+        make(stored, [Tensor("h.{i}.beta", None)], numbers={"beta": "h.{i}.beta"})

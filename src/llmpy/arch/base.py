@@ -26,6 +26,7 @@ from llmpy.graph import Graph, Shape, Value, Weights, finish
 __all__ = ["Architecture", "architecture", "architectures", "build", "checkpoints", "key"]
 
 MAX_INT = 2**31 - 1  # of any count in a model file; native code holds them in 32 bits
+WHOLE = ("xielu.",)  # keys that have no architecture's name before them
 HARMLESS = ("*.attn_rot_embd.weight", "*.rotary_emb.inv_freq")
 T = TypeVar("T")
 
@@ -194,7 +195,8 @@ def _read_hyperparameters(model: Any, source: Source, name: str, n_blocks: int) 
     read: dict[str, Any] = {}
     for field, kind in typing.get_type_hints(type(model)).items():
         declared = getattr(type(model), field)
-        full = f"{name}.{declared.suffix}"
+        own = declared.suffix.startswith(WHOLE)
+        full = declared.suffix if own else f"{name}.{declared.suffix}"
         if full in source.metadata:
             value = read[full] = _checked(source, full, kind, declared, n_blocks)
         elif declared.default is ...:

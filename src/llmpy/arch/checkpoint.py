@@ -65,11 +65,13 @@ class Tensor:
 class Checkpoint:
     """What `model_types` (of config.json) are called in GGUF, and how they get there.
 
-    Of models that another has the model_type of, these are the names of their classes.
+    Of models that another has the model_type of, these are the names of their classes; where even
+    those are the same, `metadata` gives "general.architecture".
 
-    `metadata(config)` gives values by key, without the architecture's name before them ("general."
-    and "tokenizer." keys are whole); None is left out. `tensors(config)` gives the rules for names,
-    `extra(config)` tensors that no checkpoint has, by full name.
+    `metadata(config)` gives values by key, without the architecture's name before them ("general.",
+    "tokenizer." and "xielu." keys are whole); None is left out. `tensors(config)` gives the rules
+    for names, `extra(config)` tensors that no checkpoint has, by full name. `numbers` are keys
+    whose values a checkpoint has as tensors of one number, `{i}` standing for the block.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Checkpoint:
     metadata: Callable[[Config], Mapping[str, Any]]
     tensors: Callable[[Config], Sequence[Tensor]]
     extra: Callable[[Config], Mapping[str, Array]] | None = None
+    numbers: Mapping[str, str] | None = None
 
 
 def usual(config: Config) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Phi-3.5-MoE: layer norms, and two experts a token chosen by SparseMixer (Liu et al. 2023).
 
 llama.cpp routes this model by softmax and norms it by the root mean square, which gives other
-logits; this is what the model was trained with.
+logits, and transformers has short factors for long texts; this is what it was trained with.
     x -> norm -> attention -> + -> norm -> experts -> + -> ... -> norm -> logits
 """
 

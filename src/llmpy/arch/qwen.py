@@ -1,5 +1,6 @@
 """Qwen 2, 2.5 and 3, the dense ones: Llama's wiring with biases, or with norms of each head.
 
+Of those that see pictures (VL) the text, whose positions are the same in all sections.
 x -> norm -> attention -> + -> norm -> swiglu -> + -> ... -> norm -> logits
 """
 
@@ -9,19 +10,22 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, expect, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, expect, rope, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
+
+VISUAL = ("qwen2_vl_text", "qwen2_5_vl_text")
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; its sliding window, which no published one uses, is refused."""
     expect(config, "use_sliding_window", False, None)
     expect(config, "hidden_act", "silu")
-    return usual(config)
+    sections = rope(config).get("mrope_section")
+    return {**usual(config), "rope.dimension_sections": [*sections, 0] if sections else None}
 
 
-@architecture("qwen2", "qwen3")
+@architecture("qwen2", "qwen2vl", "qwen3", "qwen3vl")
 class Qwen(Rotary):
     """Hyperparameters and wiring."""
 
@@ -29,7 +33,9 @@ class Qwen(Rotary):
 
     checkpoints = (
         Checkpoint("qwen2", ("qwen2",), hyperparameters, usual_tensors),
+        Checkpoint("qwen2vl", VISUAL, hyperparameters, usual_tensors),
         Checkpoint("qwen3", ("qwen3",), hyperparameters, usual_tensors),
+        Checkpoint("qwen3vl", ("qwen3_vl_text",), hyperparameters, usual_tensors),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
@@ -45,5 +51,5 @@ class Qwen(Rotary):
         q, k, v = self.qkv(w, x)
         if w.attn_q_norm:
             q, k = q.rms_norm(w.attn_q_norm, self.eps), k.rms_norm(w.attn_k_norm, self.eps)
-        rope = self.rope(neox=True)
-        return q.rope(rope).attend(k.rope(rope).cached(), v.cached()).linear(w.attn_output)
+        turn = self.rope(neox=True)
+        return q.rope(turn).attend(k.rope(turn).cached(), v.cached()).linear(w.attn_output)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rope, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
@@ -16,7 +16,12 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    return {**usual(config), **expert_keys(config)}
+    sections = rope(config).get("mrope_section")
+    return {
+        **usual(config),
+        **expert_keys(config),
+        "rope.dimension_sections": [*sections, 0] if sections else None,
+    }
 
 
 def tensors(config: Config) -> list[Tensor]:
@@ -24,14 +29,17 @@ def tensors(config: Config) -> list[Tensor]:
     return [*usual_tensors(config), *expert_tensors()]
 
 
-@architecture("qwen3moe")
+@architecture("qwen3moe", "qwen3vlmoe")
 class Qwen3Moe(Rotary, Experts):
     """Hyperparameters and wiring."""
 
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
 
-    checkpoints = (Checkpoint("qwen3moe", ("qwen3_moe",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint("qwen3moe", ("qwen3_moe",), hyperparameters, tensors),
+        Checkpoint("qwen3vlmoe", ("qwen3_vl_moe_text",), hyperparameters, tensors),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""
@@ -44,7 +52,7 @@ class Qwen3Moe(Rotary, Experts):
     def attention(self, w: Weights, x: Value) -> Value:
         """Rotary grouped-query attention, its queries and keys normed."""
         q, k, v = self.qkv(w, x)
-        rope = self.rope(neox=True)
-        q = q.rms_norm(w.attn_q_norm, self.eps).rope(rope)
-        k = k.rms_norm(w.attn_k_norm, self.eps).rope(rope)
+        turn = self.rope(neox=True)
+        q = q.rms_norm(w.attn_q_norm, self.eps).rope(turn)
+        k = k.rms_norm(w.attn_k_norm, self.eps).rope(turn)
         return q.attend(k.cached(), v.cached()).linear(w.attn_output)

@@ -7,6 +7,7 @@ tokenizer's room; here they meet the files. Tensors are read, and changed, when 
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.format.container import ModelFile, TensorInfo
 from llmpy.format.cursor import quoted
 from llmpy.format.folder import Folder
-from llmpy.format.renamed import FAILURES, Planned, Rule, plan
+from llmpy.format.renamed import FAILURES, Planned, Rule, decode, plan
 from llmpy.format.safetensors import INDEX, SINGLE, Safetensors, open_safetensors
 
 __all__ = ["CheckpointFile", "Recipe", "open_checkpoint"]
@@ -51,6 +52,8 @@ class Recipe(Protocol):
     def tensors(self) -> Callable[[Config], Sequence[Rule]]: ...  # noqa: D102
     @property
     def extra(self) -> Callable[[Config], Mapping[str, NDArray[Any]]] | None: ...  # noqa: D102
+    @property
+    def numbers(self) -> Mapping[str, str] | None: ...  # noqa: D102
 
 
 Vocabulary = Callable[[Folder, Config], Mapping[str, Any]]
@@ -116,15 +119,18 @@ def open_checkpoint(
     said, rules, extra = _follow(folder, recipe, config)
     files = open_safetensors(_weights(folder))
     try:
-        planned = plan(files, _names(files, nested), rules)
+        names = _names(files, nested)
+        planned = plan(files, names, rules)
+        said = {**said, **_numbers(files, path, names, recipe.numbers or {})}
         planned += [Planned(name, BY_NAME["F32"], a.shape, given=a) for name, a in extra.items()]
+        architecture = str(said.get("general.architecture", recipe.name))
         metadata = {
-            "general.architecture": recipe.name,
+            "general.architecture": architecture,
             "general.type": "model",
             "general.name": path.resolve().name,
-            **_full(recipe.name, said),
+            **_full(architecture, said),
             **_sampling(folder),
-            **_pooling(folder, recipe.name),
+            **_pooling(folder, architecture),
             **vocabulary(folder, config),
         }
         return CheckpointFile(path, files, metadata, planned)
@@ -217,9 +223,28 @@ def _names(files: Safetensors, nested: bool) -> dict[str, str]:
     return names | {n: n for n in files.tensors if n.startswith("lm_head.")}
 
 
+def _numbers(
+    files: Safetensors, path: Path, names: Mapping[str, str], wanted: Mapping[str, str]
+) -> dict[str, list[float]]:
+    """Metadata that a checkpoint has as tensors of one number, in the order of the blocks."""
+    stored, found = {meaning: name for name, meaning in names.items()}, {}
+    for key, pattern in wanted.items():
+        values: list[float] = []
+        while (name := pattern.replace("{i}", str(len(values)))) in stored:
+            tensor = files.tensors[stored[name]]
+            one = tensor.dtype in ("BF16", "F16", "F32", "F64") and math.prod(tensor.shape) == 1
+            value = float(decode(tensor, files.data(tensor.name))[0]) if one else math.nan
+            if not math.isfinite(value):
+                said = f"{value} ({tensor.dtype} {tensor.shape})"
+                raise ModelFileError(path, f"tensor {name!r}", "one finite number", said)
+            values.append(value)
+        found[key] = values
+    return found
+
+
 def _full(architecture: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata under full keys; fractions are rounded to float32, as they are in a file."""
-    whole = ("general.", "tokenizer.")
+    whole = ("general.", "tokenizer.", "xielu.")
     with np.errstate(over="ignore"):
         return {
             key if key.startswith(whole) else f"{architecture}.{key}": float(np.float32(value))
