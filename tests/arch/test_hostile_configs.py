@@ -27,7 +27,7 @@ def outcome(folder: Path) -> str:
         return "refused"
 
 
-@pytest.mark.parametrize("name", ["llama3", "mixtral", "phi3-long"])
+@pytest.mark.parametrize("name", ["apertus", "llama3", "mixtral", "phi3-long", "qwen35"])
 def test_a_damaged_configuration_opens_or_is_refused(name: str, tmp_path: Path) -> None:
     golden = checkpoints.load_golden(name)
     weights = golden.weights(checkpoints.spec(name))

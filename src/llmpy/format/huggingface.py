@@ -123,7 +123,7 @@ def open_checkpoint(
         planned = plan(files, names, rules)
         said = {**said, **_numbers(files, path, names, recipe.numbers or {})}
         planned += [Planned(name, BY_NAME["F32"], a.shape, given=a) for name, a in extra.items()]
-        architecture = str(said.get("general.architecture", recipe.name))
+        architecture = str(said.get("general.architecture") or recipe.name)
         metadata = {
             "general.architecture": architecture,
             "general.type": "model",
