@@ -19,7 +19,7 @@ from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.format.cursor import quoted
 from llmpy.format.safetensors import Safetensors, Stored
 
-__all__ = ["FAILURES", "Planned", "Rule", "plan", "stays_f32"]
+__all__ = ["FAILURES", "Planned", "Rule", "decode", "plan", "stays_f32"]
 
 Array = NDArray[Any]
 FLOATS = ("F32", "F16", "BF16", "F64")
