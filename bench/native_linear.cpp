@@ -48,14 +48,20 @@ T* allocate(int64_t count) {
 #define SIXTEEN(op) \
     op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
 #define DOT512(i) "vpdpbusd %%zmm31, %%zmm30, %%zmm" #i "\n"
+#define WORD512(i) "vpdpwssd %%zmm31, %%zmm30, %%zmm" #i "\n"
 #define FMA512(i) "vfmadd231ps %%zmm31, %%zmm30, %%zmm" #i "\n"
 #define MADD256(i) "vpmaddubsw %%ymm15, %%ymm14, %%ymm" #i "\n"
+#define WORD256(i) "vpmaddwd %%ymm15, %%ymm14, %%ymm" #i "\n"
 #define FMA256(i) "vfmadd231ps %%ymm15, %%ymm14, %%ymm" #i "\n"
 #define TWELVE(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11)
 
 double dot_512(int64_t rounds) {
     for (int64_t i = 0; i < rounds; ++i) __asm__ volatile(SIXTEEN(DOT512)::: "xmm0", "memory");
     return static_cast<double>(rounds) * 16 * 64;
+}
+double words_512(int64_t rounds) {
+    for (int64_t i = 0; i < rounds; ++i) __asm__ volatile(SIXTEEN(WORD512)::: "xmm0", "memory");
+    return static_cast<double>(rounds) * 16 * 32;
 }
 double fma_512(int64_t rounds) {
     for (int64_t i = 0; i < rounds; ++i) __asm__ volatile(SIXTEEN(FMA512)::: "xmm0", "memory");
@@ -64,6 +70,10 @@ double fma_512(int64_t rounds) {
 double dot_256(int64_t rounds) {
     for (int64_t i = 0; i < rounds; ++i) __asm__ volatile(TWELVE(MADD256)::: "xmm0", "memory");
     return static_cast<double>(rounds) * 12 * 32;
+}
+double words_256(int64_t rounds) {
+    for (int64_t i = 0; i < rounds; ++i) __asm__ volatile(TWELVE(WORD256)::: "xmm0", "memory");
+    return static_cast<double>(rounds) * 12 * 16;
 }
 double fma_256(int64_t rounds) {
     for (int64_t i = 0; i < rounds; ++i) __asm__ volatile(TWELVE(FMA256)::: "xmm0", "memory");
@@ -111,8 +121,10 @@ struct Bench {
     float *x, *y;
     int64_t copies;  // of the weights, so that one token reads them from memory
 
-    double peak(bool floats, int64_t rounds) const {
+    double peak(InputKind kind, int64_t rounds) const {
+        const bool floats = kind == InputKind::floats;
 #if defined(__x86_64__)
+        if (kind == InputKind::int16) return wide ? words_512(rounds) : words_256(rounds);
         if (wide) return floats ? fma_512(rounds) : dot_512(rounds);
         return floats ? fma_256(rounds) : dot_256(rounds);
 #else
@@ -143,7 +155,7 @@ struct Bench {
         const double start = now();
         for (int turn = 0; turn < 200 && (turn < 5 || now() - start < 1.5); ++turn) {
             double t = now();
-            const double done = peak(kind == InputKind::floats, 200000);
+            const double done = peak(kind, 200000);
             top.add(done, now() - t);
             t = now();
             kernels->prepare(in, x, k, 0, tokens);

@@ -2,6 +2,7 @@
 // defined as the table's name. See linear.h for what the functions do, linear_layout.h for where things lie.
 
 #include "linear_float.inl"
+#include "linear_int16.inl"
 #include "linear_int8.inl"
 #include "linear_pack.inl"
 #include "linear_prepare.inl"
@@ -11,15 +12,15 @@ namespace llmpy {
 namespace {
 
 // Calls body with a value of the struct that describes the type.
-template <class Blocks, class Floats>
-void for_type(WeightType type, const Blocks& blocks, const Floats& floats) {
+template <class Blocks, class Halves, class Floats>
+void for_type(WeightType type, const Blocks& blocks, const Halves& halves, const Floats& floats) {
     switch (type) {
         case type_f32:
             return floats(F32{});
         case type_f16:
-            return floats(F16{});
+            return halves(F16{});
         case type_bf16:
-            return floats(BF16{});
+            return halves(BF16{});
         case type_q4_0:
             return blocks(Q4_0{});
         case type_q4_1:
@@ -64,6 +65,7 @@ void pack(WeightType type, int64_t outputs, int64_t inputs, const void* rows, vo
     shape.tile_end = tile_end;
     for_type(
         type, [&](auto t) { pack_int8<decltype(t)>(shape, rows, packed); },
+        [&](auto t) { pack_int16<decltype(t)>(shape, rows, packed); },
         [&](auto t) { pack_floats<decltype(t)>(shape, rows, packed); });
 }
 
@@ -72,12 +74,14 @@ void unpack(WeightType type, int64_t outputs, int64_t inputs, const void* packed
     shape.packed = packed;
     for_type(
         type, [&](auto t) { unpack_int8<decltype(t)>(shape, row, values); },
+        [&](auto t) { unpack_int16<decltype(t)>(shape, row, values); },
         [&](auto t) { unpack_floats<decltype(t)>(shape, row, values); });
 }
 
 void linear(const LinearCall& call) {
     for_type(
-        call.type, [&](auto t) { linear_int8<decltype(t)>(call); }, [&](auto t) { linear_floats<decltype(t)>(call); });
+        call.type, [&](auto t) { linear_int8<decltype(t)>(call); }, [&](auto t) { linear_int16<decltype(t)>(call); },
+        [&](auto t) { linear_floats<decltype(t)>(call); });
 }
 
 }  // namespace

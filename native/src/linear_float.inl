@@ -1,4 +1,4 @@
-// linear_float: products with F32, F16 and BF16 weights.
+// linear_float: products with F32 weights; how F16 and BF16 are read.
 //
 // One kernel: the sums of a few tokens and tiles stay in registers, weights are widened on the way (that costs nothing
 // next to the multiplications). For one token several tiles run side by side, because each sum is one chain of

@@ -17,13 +17,16 @@
 //   Q6_K                       f16 d [16], 32 unused bytes; for each 64 inputs int8 scales [4][16], 8 vectors of
 //   nibbles,
 //                              4 of upper bits between them
-//   F32 F16 BF16               [input][16]
+//   F16 BF16                   f32 scales [16]; int16 [pair of inputs][16][2]. Or, where rounding would lose too much:
+//                              a mark instead of the scales; the file's numbers [input][16]
+//   F32                        [input][16]
 //
 // The order is the order in which a kernel first touches the lines: one ascending stream is what the hardware fetches
 // ahead at the speed of memory. With scales behind the quads (three streams within a page), Q6_K and Q4_1 ran at a
 // third.
 //
 // Prepared input, int8: for all groups, all tokens: q int8 [256]; then Int8Side; then sums of 16 int32 [16], negated.
+// Prepared input, int16: for all groups, all tokens: q int16 [256]; then f32 scales [8].
 // Prepared input, floats: for all groups, all tokens: f32 [256].
 
 #ifndef LLMPY_LINEAR_LAYOUT_H
@@ -44,6 +47,10 @@ static_assert(sizeof(Int8Side) == 64, "one cache line");
 
 constexpr int64_t int8_group_bytes = group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)};
 
+constexpr int int16_blocks = 8;  // of 32 activations, in a group of 256
+constexpr int64_t int16_group_bytes =
+    group_width * int64_t{sizeof(int16_t)} + int16_blocks * int64_t{sizeof(float)};
+
 inline int64_t group_count(int64_t inputs) { return (inputs + group_width - 1) / group_width; }
 
 // Blocks of 32, two to a header.
@@ -61,7 +68,7 @@ inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
             break;
         case type_f16:
         case type_bf16:
-            bytes = inputs * 32;
+            bytes = inputs == 0 ? 0 : 64 + (inputs + 1) / 2 * 64;
             break;
         case type_q4_0:
         case type_iq4_nl:

@@ -2,10 +2,11 @@
 //
 // int8: per token and group of 256, scale = (largest size) / 127 and q = the nearest integer to x / scale, ties to
 // even. A largest size below 2^-100 counts as zero (its reciprocal would overflow); if some x is not finite, the scale
-// is NaN, and so will be every output of the token.
+// is NaN, and so will be every output of the token. int16: the same with 32767 and for each 32.
 
 #pragma once
 
+#include "linear_int16.inl"
 #include "linear_int8.inl"
 
 namespace llmpy {
@@ -55,6 +56,10 @@ void prepare(const LinearInput& input, const float* x, int64_t stride, int64_t t
                 round_group(from, width, const_cast<int8_t*>(view.values(group, token)),
                             const_cast<Int8Side*>(view.sides(group, token)),
                             const_cast<int32_t*>(view.minus_sums_of_16(group, token)));
+            } else if (input.kind == InputKind::int16) {
+                const Int16Input halves(input);
+                round_group_to_int16(from, width, const_cast<int16_t*>(halves.values(group, token)),
+                                     const_cast<float*>(halves.scales(group, token)));
             } else {
                 float* to = static_cast<float*>(input.data) + (group * input.tokens + token) * group_width;
                 memcpy(to, from, static_cast<size_t>(width) * sizeof *to);

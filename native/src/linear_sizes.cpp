@@ -24,11 +24,14 @@ int64_t packed_tile_bytes(WeightType type, int64_t inputs) {
 }
 
 InputKind linear_input_kind(WeightType type) {
-    return type == type_f32 || type == type_f16 || type == type_bf16 ? InputKind::floats : InputKind::int8;
+    if (type == type_f32) return InputKind::floats;
+    return type == type_f16 || type == type_bf16 ? InputKind::int16 : InputKind::int8;
 }
 
 int64_t linear_input_bytes(InputKind kind, int64_t tokens, int64_t inputs) {
-    const int64_t per_group = kind == InputKind::floats ? group_width * int64_t{sizeof(float)} : int8_group_bytes;
+    int64_t per_group = int8_group_bytes;
+    if (kind == InputKind::floats) per_group = group_width * int64_t{sizeof(float)};
+    if (kind == InputKind::int16) per_group = int16_group_bytes;
     return group_count(inputs) * tokens * per_group;
 }
 

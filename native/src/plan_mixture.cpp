@@ -55,7 +55,7 @@ struct Workspace {
     int32_t* begin;    // [n_expert + 1] sorted: where an expert's pairs begin
     LinearCall* calls; // [2 * n_expert]
     float *x, *gate, *up, *out;                 // [wave, n_embd], twice [wave, n_ff], [pairs, n_embd]
-    unsigned char *prepared[2], *prepared_ff[2];  // by kind of input
+    unsigned char *prepared[input_kinds], *prepared_ff[input_kinds];  // by kind of input
 
     Workspace(const Mixture& m, Pieces& pieces)
         : expert(pieces.take<int32_t>(m.pairs)),
@@ -68,7 +68,7 @@ struct Workspace {
           gate(pieces.take<float>(m.wave * m.n_ff)),
           up(pieces.take<float>(m.wave * m.n_ff)),
           out(pieces.take<float>(m.pairs * m.n_embd)) {
-        for (int kind = 0; kind < 2; ++kind) {
+        for (int kind = 0; kind < input_kinds; ++kind) {
             const auto input = static_cast<InputKind>(kind);
             prepared[kind] = pieces.take<unsigned char>(linear_input_bytes(input, m.wave, m.n_embd));
             prepared_ff[kind] = pieces.take<unsigned char>(linear_input_bytes(input, m.wave, m.n_ff));
@@ -143,8 +143,8 @@ void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Worksp
     for (int64_t i = 0; i < n; ++i) {
         memcpy(w.x + i * m.n_embd, x + w.row[first + i] * m.n_embd, sizeof(float) * static_cast<size_t>(m.n_embd));
     }
-    LinearInput inputs[2], hidden[2];
-    for (int kind = 0; kind < 2; ++kind) {
+    LinearInput inputs[input_kinds], hidden[input_kinds];
+    for (int kind = 0; kind < input_kinds; ++kind) {
         const auto k = static_cast<InputKind>(kind);
         inputs[kind] = {k, n, m.n_embd, w.prepared[kind]};
         hidden[kind] = {k, n, m.n_ff, w.prepared_ff[kind]};

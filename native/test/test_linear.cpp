@@ -112,6 +112,18 @@ struct Case {
         for (int64_t i = 0; i < x.count; ++i) x.data[i] = random_float();
         input = {linear_input_kind(type), m, k, input_data.data};
     }
+    // Some weights thousands of times as large as the others, so that their groups are kept as they are.
+    void make_outliers() {
+        for (int64_t i = 3; i < n * k; i += 7 * k * tile_rows / 2 + 1) {
+            if (type == type_f16) write_weight(i, 0x5555);
+            if (type == type_bf16) write_weight(i, 0x4555);
+        }
+    }
+    void write_weight(int64_t i, uint16_t bits) { memcpy(rows.data + 2 * i, &bits, 2); }
+    // The weights as the kernels see them: those of 16 bits were rounded, the others are the file's.
+    void unpack() {
+        for (int64_t o = 0; o < n; ++o) kernels->unpack(type, n, k, packed.data, o, weights.data + o * k);
+    }
     void pack() {  // in two pieces, the second one first
         const int64_t tiles = tile_count(n), middle = tiles / 2;
         kernels->pack(type, n, k, rows.data, packed.data, middle, tiles);
@@ -147,6 +159,11 @@ struct Case {
         if (input.kind == InputKind::floats) {
             return reinterpret_cast<const float*>(data)[(group * m + t) * group_width + i % group_width];
         }
+        if (input.kind == InputKind::int16) {
+            const int16_t q = reinterpret_cast<const int16_t*>(data)[(group * m + t) * group_width + i % group_width];
+            const float* scales = reinterpret_cast<const float*>(data + groups * m * group_width * 2);
+            return q * static_cast<double>(scales[(group * m + t) * int16_blocks + i % group_width / 32]);
+        }
         const Int8Side* sides = reinterpret_cast<const Int8Side*>(data + groups * m * group_width);
         const int8_t q = static_cast<int8_t>(data[(group * m + t) * group_width + i % group_width]);
         return static_cast<double>(q) * static_cast<double>(sides[group * m + t].scale);
@@ -162,7 +179,15 @@ void test_unpacking(Case& c) {
     bool same = true;
     for (int64_t o = 0; o < c.n; ++o) {
         c.kernels->unpack(c.type, c.n, c.k, c.packed.data, o, row.data);
-        for (int64_t i = 0; i < c.k; ++i) same = same && row.data[i] == c.weights.data[o * c.k + i];
+        for (int64_t first = 0; first < c.k; first += group_width) {
+            const int64_t end = first + group_width < c.k ? first + group_width : c.k;
+            double size = 0;  // the mean; a 1024th of it is what 16 bits may cost
+            for (int64_t i = first; i < end; ++i) size += fabs(c.weights.data[o * c.k + i]) / (end - first);
+            const double allowed = c.input.kind == InputKind::int16 ? size * 1.0001 / 1024 : 0;
+            for (int64_t i = first; i < end; ++i) {
+                same = same && fabs(row.data[i] - c.weights.data[o * c.k + i]) <= allowed;
+            }
+        }
     }
     check(same, "packed weights are not the file's", c.n, c.k, c.m);
 }
@@ -170,14 +195,16 @@ void test_unpacking(Case& c) {
 void test_rounding(Case& c) {
     bool near = true;
     for (int64_t t = 0; t < c.m; ++t) {
-        for (int64_t first = 0; first < c.k; first += group_width) {
-            const int64_t end = first + group_width < c.k ? first + group_width : c.k;
+        const int64_t width = c.input.kind == InputKind::int16 ? 32 : group_width;
+        for (int64_t first = 0; first < c.k; first += width) {
+            const int64_t end = first + width < c.k ? first + width : c.k;
             float largest = 0;
             for (int64_t i = first; i < end; ++i) largest = fmaxf(largest, fabsf(c.x.data[t * (c.k + 3) + i]));
-            const double step = c.input.kind == InputKind::floats ? 0 : static_cast<double>(largest) / 127;
+            const double most = c.input.kind == InputKind::int16 ? 32767 : 127;
+            const double step = c.input.kind == InputKind::floats ? 0 : static_cast<double>(largest) / most;
             for (int64_t i = first; i < end; ++i) {
                 const double error = c.activation(t, i) - static_cast<double>(c.x.data[t * (c.k + 3) + i]);
-                near = near && fabs(error) <= 0.5001 * step;
+                near = near && fabs(error) <= (width == 32 ? 0.502 : 0.5001) * step;  // quotients in float32
             }
         }
     }
@@ -259,6 +286,7 @@ void test_epilogue(Case& c, const float* whole, int64_t stride) {
 
 void test_shape(const LinearKernels* kernels, WeightType type, int64_t n, int64_t k, int64_t m) {
     Case c(kernels, type, n, k, m);
+    if ((n + k) % 3 == 0) c.make_outliers();
     c.pack();
     c.prepare();
     c.dequantize();
@@ -267,10 +295,50 @@ void test_shape(const LinearKernels* kernels, WeightType type, int64_t n, int64_
     c.kernels->linear(c.call(y.data, stride));
     test_unpacking(c);
     test_rounding(c);
+    c.unpack();
     test_value(c, y.data, stride);
     test_pieces(c, y.data, stride);
     test_alone(c, y.data, stride);
     test_epilogue(c, y.data, stride);
+}
+
+// Sums as large as 16-bit integers can make them: every weight and activation of one size and sign.
+void test_largest_sums(const LinearKernels* kernels, WeightType type) {
+    Case c(kernels, type, 40, 288, 9);
+    for (int64_t i = 0; i < c.n * c.k; ++i) c.write_weight(i, i % c.k < 64 ? 0x3c00 : 0x3a00);
+    for (int64_t i = 0; i < c.x.count; ++i) c.x.data[i] = -3.0f;
+    c.pack();
+    c.prepare();
+    c.unpack();
+    Buffer<float> y(c.m * c.n);
+    c.kernels->linear(c.call(y.data, c.n));
+    test_value(c, y.data, c.n);
+}
+
+// A weight that is infinite or NaN, one far above all others, and very small ones stay what they are.
+void test_special_weights(const LinearKernels* kernels, WeightType type) {
+    Case c(kernels, type, 33, 512, 3);
+    const bool half = type == type_f16;
+    c.write_weight(5, half ? 0x7c00 : 0x7f80);                 // infinity in row 0
+    c.write_weight(17 * c.k + 300, half ? 0x7e01 : 0x7fc1);    // NaN in row 17
+    for (int64_t i = 0; i < c.k; ++i) c.write_weight(32 * c.k + i, 1);  // the smallest number in row 32
+    c.pack();
+    c.prepare();
+    c.dequantize();
+    Buffer<float> y(c.m * c.n), row(c.k);
+    c.kernels->linear(c.call(y.data, c.n));
+    bool right = true;
+    for (int64_t t = 0; t < c.m; ++t) {
+        for (int64_t o = 0; o < c.n; ++o) right = right && isfinite(y.data[t * c.n + o]) == (o != 0 && o != 17);
+    }
+    for (int64_t o = 0; o <= 32; o += 32) {
+        c.kernels->unpack(type, c.n, c.k, c.packed.data, o, row.data);
+        for (int64_t i = 0; i < 256; ++i) {
+            const float size = c.weights.data[o * c.k + i];
+            right = right && (row.data[i] == size || fabsf(row.data[i] - size) <= 1e-4f * size);
+        }
+    }
+    check(right, "special weights", c.n, c.k, c.m);
 }
 
 // Any bytes as weights, any floats as activations: defined results, and NaN only in the token that has one.
@@ -325,6 +393,10 @@ void test_level(const LinearKernels* kernels, const char* name) {
         }
         test_shape(kernels, t.type, 65, width < 32 ? 300 : 512, 521);
         test_hostile(kernels, t.type);
+        if (linear_input_kind(t.type) == InputKind::int16) {
+            test_largest_sums(kernels, t.type);
+            test_special_weights(kernels, t.type);
+        }
     }
     printf("%s: %s\n", name, failures ? "FAILED" : "passed");
 }

@@ -193,7 +193,7 @@ def test_rope_with_factors_and_two_tables(level: str) -> None:
     near(ours, reference)
 
 
-FLOATS = {"F32": 2e-6, "F16": 2e-6, "BF16": 2e-6}
+FLOATS = {"F32": 2e-6, "F16": 1e-4, "BF16": 1e-4}  # of 16 bits: both factors are rounded to them
 
 
 def product(x: Value, w: Weights) -> Value:
@@ -253,7 +253,7 @@ def test_products_in_all_combinations(level: str) -> None:
     weights["a.bias"] = ("F32", random(9, n))
     x = random(1, 7, n)
     ours, reference = (Model(backend(b), x, products, weights).rows() for b in (level, "reference"))
-    near(ours, reference, 2e-5)
+    near(ours, reference, 1e-3)  # four products in a row, of 16 bits
 
 
 @levels
@@ -268,5 +268,5 @@ def test_linear_heads(dtype: str, level: str) -> None:
         ]
         ours, reference = (model.rows() for model in models)
         error = np.sqrt(np.mean((ours - reference) ** 2) / np.mean(reference**2))
-        assert error < (0.015 if dtype.startswith("Q") else 2e-6)
+        assert error < {"F32": 2e-6, "BF16": 2e-4}.get(dtype, 0.015)
         np.testing.assert_array_equal(models[0].read(range(5), chunk=1), ours)

@@ -10,13 +10,16 @@
 // How it is summed, in every path, so that the same input gives the same bits: inputs are taken in groups of 256 in
 // ascending order, y = fma(f, activation scale, y) for each group. With weights of blocks, the activations of a group
 // are rounded to int8 with one scale, f = fma(integer dot product, weight scale, f) over the blocks of the group in
-// ascending order, and minima join by fma with the sums of the activations. With F32, F16 and BF16 weights nothing is
+// ascending order, and minima join by fma with the sums of the activations. With F16 and BF16 weights the activations
+// of each 32 inputs are rounded to int16 with one scale, weights of each 256 likewise (when they are packed; unless that
+// would move one by more than a 1024th of their mean size: then the group of this tile keeps them exact),
+// f = fma(integer dot product of 32, activation scale, f), y = fma(f, weight scale, y). With F32 weights nothing is
 // rounded, f = fma(x, w, f) in ascending order, and the scale is 1.
 //
 // Threads: no function here starts any. Different ranges of tiles or tokens may run at once, on the same input.
-// Means the same as `linear` in backends/reference.py: within 1e-5 relative for float weights, within the rounding of
-// activations (about 7e-3 relative RMS for Gaussian ones) for the others.
-// An activation that is not finite makes outputs of its token that are not: with weights in blocks, all of them NaN.
+// Means the same as `linear` in backends/reference.py: within 1e-5 relative for F32 weights, within the rounding
+// (relative RMS for Gaussian values) for the others: about 1.4e-4 for F16 and BF16, 7e-3 for blocks.
+// An activation that is not finite makes outputs of its token that are not: unless weights are F32, all of them NaN.
 
 #ifndef LLMPY_LINEAR_H
 #define LLMPY_LINEAR_H
@@ -41,8 +44,9 @@ inline int64_t packed_bytes(WeightType type, int64_t outputs, int64_t inputs) {
     return tile_count(outputs) * packed_tile_bytes(type, inputs);
 }
 
-// Activations as linear wants them. `int8` for weights of blocks, `floats` for F32, F16, BF16.
-enum class InputKind : int32_t { floats, int8 };
+// Activations as linear wants them. `int8` for weights of blocks, `int16` for F16 and BF16, `floats` for F32.
+enum class InputKind : int32_t { floats, int8, int16 };
+constexpr int input_kinds = 3;
 InputKind linear_input_kind(WeightType type);
 int64_t linear_input_bytes(InputKind kind, int64_t tokens, int64_t inputs);
 

@@ -102,6 +102,10 @@ LLMPY_INLINE void store_i8(int8_t* p, I32x16 x) {
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
 }
+// Each lane, which must lie in -32768..32767.
+LLMPY_INLINE void store_i16(int16_t* p, I32x16 x) {
+    store_256(p, _mm256_permute4x64_epi64(_mm256_packs_epi32(x.a, x.b), 0xd8));
+}
 
 // ---- between them
 

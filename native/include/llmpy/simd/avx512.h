@@ -81,6 +81,10 @@ LLMPY_INLINE I32x16 load_u8(const void* p) {
 LLMPY_INLINE void store_i8(int8_t* p, I32x16 a) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
 }
+// Each lane, which must lie in -32768..32767.
+LLMPY_INLINE void store_i16(int16_t* p, I32x16 a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a.v));
+}
 
 // ---- between them
 

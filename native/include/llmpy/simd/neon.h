@@ -106,6 +106,11 @@ LLMPY_INLINE void store_i8(int8_t* p, I32x16 a) {
     const int16x8_t high = vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3]));
     vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
+// Each lane, which must lie in -32768..32767.
+LLMPY_INLINE void store_i16(int16_t* p, I32x16 a) {
+    vst1q_s16(p, vcombine_s16(vmovn_s32(a.v[0]), vmovn_s32(a.v[1])));
+    vst1q_s16(p + 8, vcombine_s16(vmovn_s32(a.v[2]), vmovn_s32(a.v[3])));
+}
 
 // ---- between them
 

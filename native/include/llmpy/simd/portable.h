@@ -120,6 +120,12 @@ LLMPY_INLINE void store_i8(int8_t* p, I32x16 a) {
     store(lanes, a);
     for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(lanes[i]);
 }
+// Each lane, which must lie in -32768..32767.
+LLMPY_INLINE void store_i16(int16_t* p, I32x16 a) {
+    int32_t lanes[16];
+    store(lanes, a);
+    for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(lanes[i]);
+}
 
 // ---- between them
 

@@ -1,0 +1,320 @@
+// linear_int16: products of F16 and BF16 weights as 16-bit integers, with activations rounded to 16 bits.
+//
+// Twice as many products an instruction as in float32. One kernel for any number of tokens: sums over 32 inputs stay
+// in integer registers, and cannot overflow (see pack_pairs); those of a group in float registers. A group that would
+// lose too much by rounding is kept in the file's type and multiplied in float32.
+
+#pragma once
+
+#include "linear_float.inl"
+
+namespace llmpy {
+namespace {
+
+constexpr int int16_block = 32;       // inputs that share an activation scale
+constexpr int int16_few_tokens = 4;   // so few are bound by memory, and read one tile after the other
+constexpr uint32_t kept_mark = 0x7fc00000;  // instead of the first scale: a group of the file's numbers
+
+struct Int16Input {
+    const uint8_t* data;
+    int64_t tokens, groups;
+
+    explicit LLMPY_INLINE Int16Input(const LinearInput& input)
+        : data(static_cast<const uint8_t*>(input.data)), tokens(input.tokens), groups(group_count(input.inputs)) {}
+
+    LLMPY_INLINE const int16_t* values(int64_t group, int64_t token) const {
+        return reinterpret_cast<const int16_t*>(data) + (group * tokens + token) * group_width;
+    }
+    LLMPY_INLINE const float* scales(int64_t group, int64_t token) const {
+        const uint8_t* base = data + groups * tokens * group_width * int64_t{sizeof(int16_t)};
+        return reinterpret_cast<const float*>(base) + (group * tokens + token) * int16_blocks;
+    }
+};
+
+// ---- a group of some tokens and tiles: sums [token][tile][16] = fma(products, weight scales, sums)
+
+// What a thread works on: a group of one tile or more, and a token's activations and those of the tokens after it.
+struct Int16Group {
+    const uint8_t* tile[2];
+    const int16_t* values;  // [token][256]
+    const float* scales;    // [token][8]
+    int width;
+    bool first;
+};
+
+template <int tokens, int tiles>
+LLMPY_NOINLINE void multiply_pairs(const Int16Group& group, float* sums, int64_t stride) {
+    F32x16 f[tokens][tiles];
+    LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
+    constexpr int most = int16_block / 2;
+    const int pairs = (group.width + 1) / 2;
+    for (int begin = 0, block = 0; begin < pairs; begin += most, ++block) {
+        I32x16 dot[tokens][tiles];
+        LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) dot[t][r] = set1(0);
+        const auto add = [&](int i) LLMPY_LAMBDA {
+            U8x64 weights[tiles];
+            LLMPY_EACH(r, tiles) weights[r] = load_bytes(group.tile[r] + quad_bytes * (1 + begin + i));
+            LLMPY_EACH(t, tokens) {
+                const int32_t pair = read<int32_t>(group.values + group_width * t + 2 * (begin + i));
+                LLMPY_EACH(r, tiles) dot[t][r] = add_products_of_pairs(dot[t][r], weights[r], pair);
+            }
+        };
+        if (pairs - begin >= most) {  // a loop of its own would cost a copy of every sum in each round
+            unroll<most>([&](auto i) LLMPY_LAMBDA { add(i); });
+        } else {
+            for (int i = 0; i < pairs - begin; ++i) add(i);
+        }
+        LLMPY_EACH(t, tokens) {
+            const F32x16 scale = set1(group.scales[int16_blocks * t + block]);
+            LLMPY_EACH(r, tiles) f[t][r] = fma(to_f32(dot[t][r]), scale, f[t][r]);
+        }
+    }
+    LLMPY_EACH(r, tiles) {
+        const F32x16 scale = load(reinterpret_cast<const float*>(group.tile[r]));
+        LLMPY_EACH(t, tokens) {
+            float* sum = sums + stride * t + tile_rows * r;
+            store(sum, fma(f[t][r], scale, group.first ? set1(0.0f) : load(sum)));
+        }
+    }
+}
+
+// One tile whose numbers were kept.
+template <class T, int tokens>
+LLMPY_NOINLINE void multiply_kept(const Int16Group& group, int tile, float* sums, int64_t stride) {
+    const typename T::Stored* w = reinterpret_cast<const typename T::Stored*>(group.tile[tile] + quad_bytes);
+    F32x16 f[tokens];
+    LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
+    for (int begin = 0, block = 0; begin < group.width; begin += int16_block, ++block) {
+        float a[tokens][int16_block];
+        for (int t = 0; t < tokens; ++t) {
+            for (int i = 0; i < int16_block; ++i) a[t][i] = group.values[group_width * t + begin + i];
+        }
+        F32x16 g[tokens];
+        LLMPY_EACH(t, tokens) g[t] = set1(0.0f);
+        const int end = lesser(begin + int16_block, group.width);
+        for (int i = begin; i < end; ++i) {
+            const F32x16 weights = T::load16(w + tile_rows * i);
+            LLMPY_EACH(t, tokens) g[t] = fma(weights, set1(a[t][i - begin]), g[t]);
+        }
+        LLMPY_EACH(t, tokens) f[t] = fma(g[t], set1(group.scales[int16_blocks * t + block]), f[t]);
+    }
+    LLMPY_EACH(t, tokens) {
+        float* sum = sums + stride * t + tile_rows * tile;
+        store(sum, f[t] + (group.first ? set1(0.0f) : load(sum)));
+    }
+}
+
+LLMPY_INLINE bool is_kept(const uint8_t* group) { return read<uint32_t>(group) == kept_mark; }
+
+template <class T, int tokens, int tiles>
+LLMPY_INLINE int multiply_group(const Int16Group& group, float* sums, int64_t stride) {
+    bool kept = false;
+    for (int r = 0; r < tiles; ++r) kept = kept || is_kept(group.tile[r]);
+    if (!kept) {
+        multiply_pairs<tokens, tiles>(group, sums, stride);
+        return tokens;
+    }
+    for (int r = 0; r < tiles; ++r) {
+        Int16Group one = group;
+        one.tile[0] = group.tile[r];
+        if (is_kept(group.tile[r])) {
+            multiply_kept<T, tokens>(group, r, sums, stride);
+        } else {
+            multiply_pairs<tokens, 1>(one, sums + tile_rows * r, stride);
+        }
+    }
+    return tokens;
+}
+
+// As many tokens as there is a kernel for, at most `rest`; returns how many.
+template <class T, int tiles>
+LLMPY_INLINE int multiply_some_groups(int64_t rest, const Int16Group& group, float* sums, int64_t stride) {
+    if (rest >= token_tile) return multiply_group<T, token_tile, tiles>(group, sums, stride);
+    if (rest >= token_tile - 2) return multiply_group<T, token_tile - 2, tiles>(group, sums, stride);
+    if (rest >= 2) return multiply_group<T, 2, tiles>(group, sums, stride);
+    return multiply_group<T, 1, tiles>(group, sums, stride);
+}
+
+// Tiles [tile, tile + tiles) for up to tokens_at_once tokens from `token` on.
+template <class T, int tiles>
+void int16_tiles(const LinearCall& call, const Int16Input& input, int64_t token, int64_t count, int64_t tile) {
+    constexpr int64_t stride = tiles * tile_rows;
+    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs);
+    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * tile_bytes;
+    float* sums = static_cast<float*>(call.scratch);
+    for (int64_t g = 0; g < input.groups; ++g) {
+        const int64_t width = lesser(call.inputs - g * group_width, group_width);
+        const int64_t group_bytes = packed_group_bytes(call.type, width);
+        const bool last = g + 1 == input.groups;
+        Int16Group group = {};
+        for (int r = 0; r < tiles; ++r) group.tile[r] = p + r * tile_bytes;
+        group.width = static_cast<int>(width);
+        group.first = g == 0;
+        p += group_bytes;
+        const uint8_t* next = last ? p + (tiles - 1) * tile_bytes : p;  // the next tiles begin where these end
+        for (int r = 0; count > int16_few_tokens && r < tiles && (!last || tile + tiles + r < call.tile_end); ++r) {
+            for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * tile_bytes + i);
+        }
+        for (int64_t t = 0; t < count;) {
+            group.values = input.values(g, token + t);
+            group.scales = input.scales(g, token + t);
+            t += multiply_some_groups<T, tiles>(count - t, group, sums + t * stride, stride);
+        }
+    }
+    for (int64_t t = 0; t < count; ++t) {
+        for (int r = 0; r < tiles; ++r) {
+            finish(call, token + t, (tile + r) * tile_rows, load(sums + stride * t + tile_rows * r));
+        }
+    }
+}
+
+template <class T>
+void linear_int16(const LinearCall& call) {
+    const Int16Input input(*call.input);
+    for (int64_t token = call.token_begin; token < call.token_end; token += tokens_at_once) {
+        const int64_t count = lesser(call.token_end - token, tokens_at_once);
+        int64_t tile = call.tile_begin;
+        for (; count > int16_few_tokens && tile + row_tiles <= call.tile_end; tile += row_tiles) {
+            int16_tiles<T, row_tiles>(call, input, token, count, tile);
+        }
+        for (; tile < call.tile_end; ++tile) int16_tiles<T, 1>(call, input, token, count, tile);
+    }
+}
+
+// ---- activations
+
+// `width` activations of one group: each 32 with a scale of their own. See linear_prepare.inl for what the limits mean.
+inline void round_group_to_int16(const float* x, int64_t width, int16_t* q, float* scales) {
+    memset(q, 0, group_width * sizeof *q);
+    memset(scales, 0, int16_blocks * sizeof *scales);
+    for (int64_t begin = 0; begin < width; begin += int16_block) {
+        const int64_t n = lesser(width - begin, int64_t{int16_block});
+        float values[int16_block] = {};
+        memcpy(values, x + begin, static_cast<size_t>(n) * sizeof *values);
+        const F32x16 low = load(values), high = load(values + 16);
+        int32_t lanes[16];
+        store(lanes, max(bits_of(absolute(low)), bits_of(absolute(high))));
+        int32_t largest = 0;
+        for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
+        const float size = float_from_bits(static_cast<uint32_t>(largest));
+        float* scale = scales + begin / int16_block;
+        if (largest >= 0x7f800000) {
+            *scale = __builtin_nanf("");
+        } else if (size >= 0x1p-100f) {
+            const F32x16 factor = set1(32767.0f / size);
+            store_i16(q + begin, to_i32(low * factor));
+            store_i16(q + begin + 16, to_i32(high * factor));
+            *scale = size / 32767.0f;
+        }
+    }
+}
+
+// ---- weights
+
+// The step to which 256 weights of a row are rounded: zero if all are zero, NaN if they had better be kept. It is as
+// small as a 16-bit integer and the sums allow: the sizes of 32 integers add up to at most 65500 + 16 (half a step for
+// each), times activations of at most 32767: below 2^31. At most 1/512 of the weights' mean size, so that no weight is
+// moved by more than a 1024th of it.
+inline float int16_step(const float* row, int64_t width) {
+    const float none = __builtin_nanf("");
+    I32x16 most = set1(0);
+    float largest_sum = 0.0f, total = 0.0f;
+    for (int64_t k = 0; k < group_width; k += int16_block) {
+        const F32x16 low = absolute(load(row + k)), high = absolute(load(row + k + 16));
+        most = max(most, max(bits_of(low), bits_of(high)));
+        const float of_block = sum(low + high);
+        largest_sum = greater(largest_sum, of_block);
+        total += of_block;
+    }
+    int32_t lanes[16];
+    store(lanes, most);
+    int32_t largest = 0;
+    for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
+    if (largest == 0) return 0.0f;
+    if (largest >= 0x7f800000) return none;
+    const float step = greater(float_from_bits(static_cast<uint32_t>(largest)) / 32767.0f, largest_sum / 65500.0f);
+    const bool fine = step <= total / static_cast<float>(width) * 0x1p-9f && step >= 0x1p-100f && total <= 0x1p120f;
+    return fine ? step : none;
+}
+
+// One group of a tile: `values` [16][256] are the rows, zero beyond `width`.
+template <class T>
+void pack_pairs(const float* values, const typename T::Stored* stored, int64_t width, uint8_t* out) {
+    float steps[tile_rows];
+    bool kept = false;
+    for (int r = 0; r < tile_rows; ++r) {
+        steps[r] = int16_step(values + r * group_width, width);
+        kept = kept || !(steps[r] >= 0.0f);
+    }
+    if (kept) {
+        memset(out, 0, static_cast<size_t>(quad_bytes + (width + 1) / 2 * quad_bytes));
+        write(out, kept_mark);
+        typename T::Stored* to = reinterpret_cast<typename T::Stored*>(out + quad_bytes);
+        for (int64_t k = 0; k < width; ++k) {
+            for (int64_t r = 0; r < tile_rows; ++r) to[tile_rows * k + r] = stored[r * group_width + k];
+        }
+        return;
+    }
+    memcpy(out, steps, sizeof steps);
+    int16_t q[tile_rows * group_width];
+    for (int64_t r = 0; r < tile_rows; ++r) {
+        const F32x16 factor = set1(steps[r] > 0.0f ? 1.0f / steps[r] : 0.0f);
+        for (int64_t k = r * group_width; k < r * group_width + width; k += 16) {
+            store_i16(q + k, to_i32(load(values + k) * factor));
+        }
+    }
+    for (int64_t i = 0; i < (width + 1) / 2; ++i) {
+        for (int64_t r = 0; r < tile_rows; ++r) {
+            memcpy(out + quad_bytes * (1 + i) + 4 * r, q + r * group_width + 2 * i, 4);
+        }
+    }
+}
+
+template <class T>
+void pack_int16(const LinearCall& shape, const void* rows, void* packed) {
+    using Stored = typename T::Stored;
+    const int64_t row_stride = row_bytes(shape.type, shape.inputs);
+    Stored stored[tile_rows * group_width];
+    float values[tile_rows * group_width];
+    for (int64_t tile = shape.tile_begin; tile < shape.tile_end; ++tile) {
+        uint8_t* out = static_cast<uint8_t*>(packed) + tile * packed_tile_bytes(shape.type, shape.inputs);
+        const int64_t first = tile * tile_rows, count = lesser(shape.outputs - first, tile_rows);
+        for (int64_t k = 0; k < shape.inputs; k += group_width) {
+            const int64_t width = lesser(shape.inputs - k, group_width);
+            if (width < group_width || count < tile_rows) memset(stored, 0, sizeof stored);
+            for (int64_t r = 0; r < count; ++r) {
+                const uint8_t* from = static_cast<const uint8_t*>(rows) + (first + r) * row_stride;
+                memcpy(stored + r * group_width, from + k * static_cast<int64_t>(sizeof(Stored)),
+                       static_cast<size_t>(width) * sizeof(Stored));
+            }
+            for (int64_t i = 0; i < tile_rows * group_width; i += 16) store(values + i, T::load16(stored + i));
+            pack_pairs<T>(values, stored, width, out);
+            out += packed_group_bytes(shape.type, width);
+        }
+    }
+}
+
+template <class T>
+void unpack_int16(const LinearCall& shape, int64_t row, float* values) {
+    const uint8_t* group =
+        static_cast<const uint8_t*>(shape.packed) + row / tile_rows * packed_tile_bytes(shape.type, shape.inputs);
+    const int64_t lane = row % tile_rows;
+    for (int64_t k = 0; k < shape.inputs; k += group_width) {
+        const int64_t width = lesser(shape.inputs - k, group_width);
+        for (int64_t i = 0; i < width; ++i) {
+            if (is_kept(group)) {
+                float lanes[16];
+                const uint8_t* from = group + quad_bytes + i * tile_rows * int64_t{sizeof(typename T::Stored)};
+                store(lanes, T::load16(reinterpret_cast<const typename T::Stored*>(from)));
+                values[k + i] = lanes[lane];
+            } else {
+                const int16_t q = read<int16_t>(group + quad_bytes * (1 + i / 2) + 4 * lane + 2 * (i % 2));
+                values[k + i] = read<float>(group + 4 * lane) * static_cast<float>(q);
+            }
+        }
+        group += packed_group_bytes(shape.type, width);
+    }
+}
+
+}  // namespace
+}  // namespace llmpy
