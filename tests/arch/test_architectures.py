@@ -136,7 +136,7 @@ def test_cpu_equals_reference_on_half_precision_weights(
     ours, exact = (
         loaded(tiny.VARIANTS[name], b, dtype).whole(TOKENS) for b in ("cpu", "reference")
     )
-    assert distance(ours, exact) < NEAR
+    assert distance(ours, exact) < 2e-3  # weights and activations of 16 bits, in every product
 
 
 @backends
