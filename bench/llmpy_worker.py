@@ -1,4 +1,7 @@
-"""The worker for llmpy: serves the line protocol of lines.py through the public interface alone."""
+"""The worker for llmpy: serves the line protocol of lines.py through the public interface.
+
+Only "python" looks inside: it puts clocks around the two native calls of a token.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import numpy as np
 from lines import resident_bytes, serve
 
 import llmpy
+from llmpy.native import library
 
 
 class Engine:
@@ -16,6 +20,7 @@ class Engine:
 
     def __init__(self) -> None:
         self.model: Any = None
+        self.read: Any = None  # a session that has read what "decode" read last
 
     def open(
         self,
@@ -41,9 +46,14 @@ class Engine:
             return {"seconds": time.perf_counter() - started, "tokens": len(tokens)}
 
     def decode(self, tokens: list[int], n: int) -> dict:
-        """Seconds for `n` greedy tokens, one at a time, after reading `tokens`."""
-        with self.model.session(sampler=llmpy.greedy()) as session:
-            session.feed(tokens)
+        """Seconds for `n` greedy tokens, one at a time, after reading `tokens`.
+
+        A long text is read once: each turn goes on from a fork of what has read it.
+        """
+        if self.read is None or self.read.tokens != tokens:
+            self.read = self.model.session(sampler=llmpy.greedy())
+            self.read.feed(tokens)
+        with self.read.fork() as session:
             session.next_token()
             started = time.perf_counter()
             for _ in range(n):
@@ -115,15 +125,67 @@ class Engine:
         result["tokenizer"] = time.perf_counter() - started
         return result
 
+    def python(self, path: str, prompt: str, n: int, seed: int, n_threads: int) -> dict:
+        """Microseconds a token outside of native code, by two loops with the default sampler.
+
+        And the native step and sampler of the first loop, in microseconds a token.
+        """
+        clocks = clocked()
+        found: dict[str, float] = {}
+        with llmpy.load(path, n_threads=n_threads, n_ctx=512) as model:
+            for loop in ("infer", "next_token"):
+                with model.session(seed=seed) as session:
+                    session.feed(prompt)
+                    session.next_token()
+                    for clock in clocks.values():
+                        clock.seconds[0] = 0.0
+                    done, started = n, time.perf_counter()
+                    if loop == "infer":
+                        done = session.infer([], max_tokens=n).n_generated
+                    else:
+                        for _ in range(n):
+                            session.next_token()
+                    whole = time.perf_counter() - started
+                native = {name: 1e6 * clock.seconds[0] / done for name, clock in clocks.items()}
+                found[loop] = 1e6 * whole / done - sum(native.values())
+        return found | native
+
     def close(self) -> None:
+        self.read = None
         self.model.close()
         self.model = None
+
+
+class Clocked:
+    """A foreign function that counts the seconds spent in it."""
+
+    def __init__(self, function: Any) -> None:
+        self.__dict__.update(function=function, seconds=[0.0])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.function, name, value)  # its types are declared after this took its place
+
+    def __call__(self, *arguments: Any) -> Any:
+        begin = time.perf_counter()
+        result = self.function(*arguments)
+        self.seconds[0] += time.perf_counter() - begin
+        return result
+
+
+def clocked() -> dict[str, Clocked]:
+    """The native functions that a token needs, with clocks for models loaded from now on."""
+    native = library()
+    for name in ("llmpy_plan_run", "llmpy_sample"):
+        if not isinstance(getattr(native, name), Clocked):
+            setattr(native, name, Clocked(getattr(native, name)))
+    return {name: getattr(native, name) for name in ("llmpy_plan_run", "llmpy_sample")}
 
 
 def main() -> None:
     engine = Engine()
     names = (
-        "open", "prefill", "decode", "together", "public", "logits", "first_token", "close",
+        "open", "prefill", "decode", "together", "public", "logits", "first_token", "python",
+        "close",
     )  # fmt: skip
     serve({name: getattr(engine, name) for name in names})
 

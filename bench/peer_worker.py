@@ -25,7 +25,8 @@ class Engine:
 
     def __init__(self) -> None:
         self.model: Any = None
-        self.contexts: dict[bool, Any] = {}
+        self.contexts: dict[tuple[bool, str], Any] = {}
+        self.held: dict[tuple[bool, str], list[int]] = {}  # what "decode" read last
         self.samplers: Any = None
         self.llama: Any = None
 
@@ -64,6 +65,7 @@ class Engine:
                 raise ValueError(f"the peer makes no context with flash={flash} {kv_dtype}")
             self.contexts[key] = context
         context = self.contexts[key]
+        self.held.pop(key, None)
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), False)
         return context
 
@@ -76,9 +78,20 @@ class Engine:
         return {"seconds": time.perf_counter() - started, "tokens": len(tokens)}
 
     def decode(self, tokens: list[int], n: int, flash: bool = False, kv_dtype: str = "f16") -> dict:
-        """Seconds for `n` greedy tokens, one at a time, after reading `tokens`."""
-        context = self.context(flash, kv_dtype)
-        self._read(context, tokens)
+        """Seconds for `n` greedy tokens, one at a time, after reading `tokens`.
+
+        A long text is read once: what a turn added to it is forgotten before the next.
+        """
+        key, end = (flash, kv_dtype), len(tokens) - 1
+        if self.held.get(key) == tokens:
+            memory = llama_cpp.llama_get_memory(self.contexts[key])
+            if not llama_cpp.llama_memory_seq_rm(memory, 0, end, -1):
+                raise RuntimeError("the peer does not forget")
+            context, unread = self.contexts[key], tokens[end:]
+        else:
+            context, unread = self.context(flash, kv_dtype), tokens
+            self.held[key] = tokens
+        self._read(context, unread)
         token = llama_cpp.llama_sampler_sample(self.samplers, context, -1)
         one = (llama_cpp.llama_token * 1)()
         started = time.perf_counter()
@@ -144,6 +157,7 @@ class Engine:
         for context in self.contexts.values():
             llama_cpp.llama_free(context)
         self.contexts.clear()
+        self.held.clear()
         if self.model:
             llama_cpp.llama_sampler_free(self.samplers)
             llama_cpp.llama_model_free(self.model)
