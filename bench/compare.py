@@ -126,7 +126,8 @@ def main() -> None:
     if arguments.write:
         table = "\n".join(map(str, found))
         where = f"Measured on: {machine(arguments.n_threads)}."
-        write(arguments.write, f"```text\n{COMMAND}\n```\n\n{where}\n\n{HEADING}\n{table}")
+        text = f"```text\n{COMMAND}\n```\n\n{where}\n\n{HEADING}\n{table}"
+        write(arguments.write, "compare.py", text)
     sys.exit(any(line.passed is False for line in found))
 
 

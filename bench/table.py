@@ -19,7 +19,6 @@ HEADING = (
     "| measured | unit | llmpy | against | that | ratio | spread | target | |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
-MARKS = "<!-- the table of bench/compare.py -->", "<!-- its end -->"
 MIB = 2**20
 
 
@@ -136,11 +135,11 @@ def machine(n_threads: int) -> str:
     return f"{name} ({platform.machine()}), {os.cpu_count()} processors, {n_threads} threads"
 
 
-def write(page: Path, text: str) -> None:
-    """Put `text` between the marks of the page; raises SystemExit if it has none."""
-    begin, end = MARKS
+def write(page: Path, program: str, text: str) -> None:
+    """Put `text` between the program's marks on the page; raises SystemExit if it has none."""
+    begin, end = f"<!-- made by bench/{program} -->", f"<!-- end of bench/{program} -->"
     whole = page.read_text(encoding="utf-8")
     if begin not in whole or end not in whole:
-        raise SystemExit(f"compare: {page} has no lines {begin} and {end}")
+        raise SystemExit(f"{program}: {page} has no lines {begin} and {end}")
     before, after = whole.partition(begin)[0], whole.partition(end)[2]
     page.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
