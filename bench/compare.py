@@ -25,8 +25,10 @@ COMMAND = "python bench/compare.py --peer-python .venv-peer/bin/python --models 
 BY_NAME = {row.name: row for row in ROWS}
 
 
-def run(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[dict[str, Any]]:
-    """The results of `rows`, one model open at a time."""
+def run(
+    arguments: argparse.Namespace, rows: list[Row], failures: list[WorkerError]
+) -> Iterator[dict[str, Any]]:
+    """The results of `rows`, one model open at a time; a failure ends the rows of its model."""
 
     def opened_as(row: Row) -> tuple[bool, str, str]:
         return row.what in ("first", "python"), row.model, row.kv
@@ -34,15 +36,19 @@ def run(arguments: argparse.Namespace, rows: list[Row]) -> Iterator[dict[str, An
     for (unopened, model, kv), group in groupby(sorted(rows, key=opened_as), opened_as):
         members = list(group)
         path = find_model(model, arguments.models)
-        with (
-            Worker(sys.executable, "llmpy_worker.py") as llmpy,
-            Worker(arguments.peer_python, "peer_worker.py") as peer,
-        ):
-            turns = Turns(llmpy, peer, path, arguments)
-            if not unopened:
-                turns.open(kv, max(512, *(row.n + row.after + 64 for row in members)))
-            for row in members:
-                yield turns.measure(row, arguments.rounds)
+        try:
+            with (
+                Worker(sys.executable, "llmpy_worker.py") as llmpy,
+                Worker(arguments.peer_python, "peer_worker.py") as peer,
+            ):
+                turns = Turns(llmpy, peer, path, arguments)
+                if not unopened:
+                    turns.open(kv, max(512, *(row.n + row.after + 64 for row in members)))
+                for row in members:
+                    yield turns.measure(row, arguments.rounds)
+        except WorkerError as error:
+            failures.append(error)
+            print(f"compare: {model}, {kv}: {error}", file=sys.stderr, flush=True)
 
 
 def find_model(name: str, folders: list[Path]) -> Path:
@@ -91,18 +97,16 @@ def chosen(row: Row, arguments: argparse.Namespace) -> bool:
     return row.name in names if arguments.exactly else row.name.startswith(tuple(names))
 
 
-def measured(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measured(arguments: argparse.Namespace, failures: list[WorkerError]) -> list[dict[str, Any]]:
     """Measure, print each line as it comes, and write the file of --json however it ends."""
     rows = [row for row in ROWS if chosen(row, arguments)]
     if not rows:
         raise SystemExit("compare: no row has such a name; --list prints them")
     results: list[dict[str, Any]] = []
     try:
-        for result in run(arguments, rows):
+        for result in run(arguments, rows, failures):
             results.append(result)
             print(*lines(BY_NAME[result["row"]], result), sep="\n", flush=True)
-    except WorkerError as error:
-        raise SystemExit(f"compare: {error}") from error
     finally:
         if arguments.json:
             arguments.json.write_text(json.dumps(results, indent=1))
@@ -114,12 +118,13 @@ def main() -> None:
     if arguments.list:
         print("\n".join(row.name for row in ROWS))
         return
+    failures: list[WorkerError] = []
     print(f"{machine(arguments.n_threads)}\n\n{HEADING}")
     if arguments.given:
         files = [json.loads(path.read_text()) for path in arguments.given]
         results = merged(result for file in files for result in file)
     else:
-        results = merged(measured(arguments))
+        results = merged(measured(arguments, failures))
     found = [line for result in results for line in lines(BY_NAME[result["row"]], result)]
     if arguments.given:
         print(*found, sep="\n")
@@ -128,7 +133,7 @@ def main() -> None:
         where = f"Measured on: {machine(arguments.n_threads)}."
         text = f"```text\n{COMMAND}\n```\n\n{where}\n\n{HEADING}\n{table}"
         write(arguments.write, "compare.py", text)
-    sys.exit(any(line.passed is False for line in found))
+    sys.exit(bool(failures) or any(line.passed is False for line in found))
 
 
 if __name__ == "__main__":

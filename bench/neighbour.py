@@ -78,7 +78,9 @@ def measure(engine: str, arguments: argparse.Namespace) -> Iterator[dict[str, An
 
 def line(result: dict[str, Any]) -> str:
     """One line of the table: medians over the rounds."""
-    alone, beside, both = (statistics.median(column) for column in zip(*result["rounds"]))
+    alone, beside, both = (
+        statistics.median(column) for column in zip(*result["rounds"], strict=True)
+    )
     kept = [statistics.median(r[i] / r[0] for r in result["rounds"]) for i in (1, 2)]
     return (
         f"| {result['engine']} | {result['row']} | {alone:.1f} | {beside:.1f} | {kept[0]:.0%} "
