@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from llmpy.backends import cpus
+from llmpy.backends.base import weight_bytes
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import BackendError
 from llmpy.graph import Value, Weights
@@ -78,6 +79,15 @@ def test_a_type_without_a_kernel_becomes_f16_with_one_warning(shape: tuple[int, 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         engine.upload("b", BY_NAME["TQ2_0"], shape, data, use)
+
+
+@pytest.mark.parametrize("dtype", ["TQ2_0", "Q4_0", "F32"])
+def test_weights_are_counted_as_they_will_be_kept(dtype: str) -> None:
+    data = stored(dtype, np.zeros((32, 256), np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        tensor = cpu_backend().upload("a", BY_NAME[dtype], (32, 256), data, frozenset({"linear"}))
+    assert weight_bytes(BY_NAME[dtype], data.nbytes) == 32 * tensor.dtype.row_bytes(256)
 
 
 def test_a_type_without_a_kernel_gives_the_numbers_it_means() -> None:

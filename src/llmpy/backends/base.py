@@ -17,6 +17,7 @@ from llmpy.dtypes import BY_NAME, DType
 from llmpy.graph import Graph
 
 __all__ = [
+    "KERNEL_DTYPES",
     "KV_DTYPES",
     "PAGE_TOKENS",
     "Backend",
@@ -26,6 +27,7 @@ __all__ = [
     "Preparation",
     "State",
     "kv_bytes",
+    "weight_bytes",
 ]
 
 PAGE_TOKENS = 64  # tokens a page holds, for every cache of the graph
@@ -37,6 +39,20 @@ def kv_bytes(kv_dtype: str, shape: tuple[int, ...]) -> int:
     *heads, width = shape
     dtype = BY_NAME[KV_DTYPES[kv_dtype]]
     return prod(heads) * dtype.row_bytes(-(-width // dtype.block) * dtype.block)
+
+
+KERNEL_DTYPES = (
+    *("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
+    *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"),
+)
+"""Types that native products read as they are; weights of others become F16 when loaded."""
+
+
+def weight_bytes(dtype: DType, size: int) -> int:
+    """What a tensor of `size` bytes in a file takes in memory."""
+    if dtype.name in KERNEL_DTYPES:
+        return size
+    return size // dtype.size * dtype.block * BY_NAME["F16"].size
 
 
 class Batch(NamedTuple):

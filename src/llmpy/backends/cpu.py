@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
+from llmpy.backends.base import KERNEL_DTYPES
 from llmpy.backends.cpu_lowering import lower
 from llmpy.backends.cpu_native import level_names, level_number
 from llmpy.backends.cpu_packing import Packing, Weights
@@ -28,10 +29,6 @@ from llmpy.graph import Graph
 
 __all__ = ["CpuBackend"]
 
-_PACKED = (
-    *("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
-    *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"),
-)
 _EMBEDDED = {"embed", "embed_position", "embed_row"}  # what reads single rows
 _PRODUCTS = {2: {"linear"}, 3: {"linear_heads", "mixture"}}  # what reads matrices, by dimensions
 _LARGEST_F16 = 65504.0
@@ -93,7 +90,7 @@ class CpuBackend:
         weights = rows = values = None
         matrix = bool(uses & _PRODUCTS.get(len(shape), set()))  # else a bias, or no product's
         embedded = bool(uses & _EMBEDDED)
-        if (matrix or embedded) and dtype.name not in _PACKED:
+        if (matrix or embedded) and dtype.name not in KERNEL_DTYPES:
             raw = self._converted(raw)
         if matrix:
             weights = Weights(name, raw.dtype.id, raw.shape, raw.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from llmpy.backends.base import PAGE_TOKENS, kv_bytes
+from llmpy.backends.base import PAGE_TOKENS, kv_bytes, weight_bytes
 from llmpy.errors import ModelFileError, OutOfMemory
 from llmpy.format import ModelFile
 from llmpy.graph import Graph
@@ -22,7 +22,8 @@ def context_length(
     ValueError for more than the model has positions, ModelFileError if it has none.
     """
     per_token = sum(kv_bytes(kv_dtype, c.shape) for c in graph.caches)
-    weights = sum(file.tensors[name].size for name in graph.used)
+    used = [file.tensors[name] for name in graph.used]
+    weights = sum(weight_bytes(info.dtype, info.size) for info in used)
     weights += 4 * sum(prod(r.shape) for r in graph.recurrences)
     free = available_memory()
     most = _position_limit(file, graph, asked)
