@@ -198,12 +198,27 @@ struct Panel {
     int blocks;
 };
 
+// The next tokens' activations come to L1 while these are multiplied, some lines a block.
+template <class T>
+LLMPY_INLINE void fetch_values(const int8_t* next, int tokens, int j) {
+    const int lines = (4 * tokens + T::blocks - 1) / T::blocks;
+    LLMPY_EACH(i, lines) prefetch_l1(next + 64 * (lines * j + i));
+}
+
+template <class T>
+LLMPY_INLINE void fetch_sides(const Int8Side* next, const int32_t* of_16, int tokens) {
+    LLMPY_EACH(t, tokens) prefetch_l1(next + t);
+    if constexpr (T::quads == 4) LLMPY_EACH(t, tokens) prefetch_l1(of_16 + 16 * t);
+}
+
 template <class T, int tokens, int tiles>
 LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side* sides, const int32_t* of_16,
                              float* sums, bool first) {
     F32x16 f[tokens][tiles];
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
+    fetch_sides<T>(sides + tokens, of_16 + 16 * tokens, tokens);
     for (int j = 0; j < panel.blocks; ++j) {
+        fetch_values<T>(a + group_width * tokens, tokens, j);
         Dot<T::bits> dot[tokens][tiles];
         LLMPY_EACH(t, tokens) {
             const I32x16 start = start_of<T>(sides + t, of_16 + 16 * t, j);
