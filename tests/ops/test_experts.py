@@ -29,7 +29,7 @@ def test_mixture(n_used: int, level: str) -> None:
     }
     x = random(1, 37, n_embd)
     models = [Model(backend(b), x, mixture(n_used), weights) for b in (level, "reference")]
-    near(*(model.rows() for model in models), tolerance=1e-4)  # weights of 16 bits
+    near(*(model.rows() for model in models), tolerance=1e-3)  # products of 16 bits
     single = models[0].read(range(37), chunk=1)
     np.testing.assert_array_equal(single, models[0].rows())
 
