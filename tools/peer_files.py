@@ -121,7 +121,7 @@ def check(root: str, name: str) -> str:
 
 
 def main(root: str, *names: str) -> int:
-    """Returns the exit code: 1 if a file could not be made or read, or gives other logits."""
+    """Returns the exit code: 1 if a file that was made cannot be read, or gives other logits."""
     code = 0
     for name in names or checkpoints.goldens():
         if not checkpoints.spec(name).causal:
@@ -130,7 +130,7 @@ def main(root: str, *names: str) -> int:
             said = check(root, name)
         except Exception as error:
             said = f"FAILED: {error}"[:400]
-        code |= said.startswith(("FAILED", "not converted")) or said.endswith("TOO FAR")
+        code |= said.startswith("FAILED") or said.endswith("TOO FAR")
         print(f"{name}: {said}", flush=True)
     return code
 

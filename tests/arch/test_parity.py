@@ -48,6 +48,8 @@ def test_files_of_another_converter_give_the_same(name: str, torch_python: str) 
         pytest.skip("no sources of llama.cpp (set LLMPY_LLAMA_CPP)")
     done = run([torch_python, ROOT / "tools" / "peer_files.py", sources, name])
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    if "not converted" in done.stdout:
+        pytest.skip(done.stdout)  # by its own converter
 
 
 def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
