@@ -113,7 +113,6 @@ class NemotronH(Experts, Predicting):
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
     n_kv: tuple[int, ...] = key("attention.head_count_kv", least=0)  # 0: no attention there
-    n_ff: tuple[int, ...] = key("feed_forward_length", least=0)  # 0: no feed-forward there
     eps: float = key("attention.layer_norm_epsilon")
     eps_rms: float = key("attention.layer_norm_rms_epsilon", default="eps")
     inner: int = key("ssm.inner_size")
@@ -127,14 +126,14 @@ class NemotronH(Experts, Predicting):
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""
         x = tokens.embed(w.token_embd)
-        for layer, n_kv, n_ff in zip(w.blk[: self.n_run], self.n_kv, self.n_ff, strict=False):
+        for layer, n_kv in zip(w.blk[: self.n_run], self.n_kv, strict=False):
             y = x.rms_norm(layer.attn_norm, self.eps_rms)
-            if n_ff:
-                x = x + self.feed_forward(layer, y)
+            if layer.ssm_in:
+                x = x + self.mix(layer, y)
             elif n_kv:
                 x = x + self.attention(layer, y, n_kv)
             else:
-                x = x + self.mix(layer, y)
+                x = x + self.feed_forward(layer, y)
         return x.rms_norm(w.output_norm, self.eps_rms).linear(w.output or w.token_embd)
 
     def mix(self, w: Weights, x: Value) -> Value:
