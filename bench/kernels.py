@@ -67,6 +67,7 @@ class Small:
             uses, data = frozenset(graph.used[name]), made[kind, shape]
             buffers[name] = engine.upload(name, BY_NAME[kind], shape, data, uses)
         self.plan = engine.compile(finished, buffers, n_ctx=N_CTX, kv_dtype=kv)
+        self.plan.warm_up()
         self.state = PagedState(PagePool(self.plan), N_CTX)
 
     def run(self, n: int, start: int = 0, all_wanted: bool = True) -> float:
