@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from llmpy.arch.base import architectures
 from llmpy.backends.reference import OPERATIONS
@@ -23,7 +21,11 @@ from llmpy.cli import group
 from llmpy.graph import OPS
 
 ROOT = Path(__file__).parents[1]
-DOCS, GOLDEN = ROOT / "docs", ROOT / "tests" / "arch" / "golden"
+sys.path.insert(0, str(ROOT))
+
+from tests.arch import checkpoints  # noqa: E402
+
+DOCS = ROOT / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
 INTRODUCTION = """\
 What runs, by the name in `general.architecture` of a GGUF file. A checkpoint of Hugging Face is
@@ -105,7 +107,7 @@ def _cell(text: str) -> str:
 
 def models() -> str:
     """docs/models.md: each architecture, and how far it is from other implementations."""
-    measured = {name: _said(name) for name in sorted(path.stem for path in GOLDEN.glob("*.npz"))}
+    measured = {name: _said(name) for name in checkpoints.goldens()}
     lines = ["# Models", "", NOTE, "", *INTRODUCTION.splitlines(), ""]
     lines += ["| architecture | what it is | model_type | transformers | llama.cpp | features |"]
     lines += ["|---|---|---|---|---|---|"]
@@ -120,11 +122,9 @@ def models() -> str:
 
 def _said(name: str) -> dict[str, Any]:
     """What the golden of a tiny model keeps of measurements, and of llama.cpp's verdict."""
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        about = json.loads(bytes(file["about"]).decode())
+    about = checkpoints.load_golden(name).about
     found = {k: about[k] for k in ("original",) if k in about} | about.get("measured", {})
-    spec = json.loads((GOLDEN.parent / "models" / f"{name}.json").read_text("utf-8"))
-    peer, why = about.get("peer") or {}, spec.get("peer")
+    peer, why = about.get("peer") or {}, checkpoints.spec(name).peer
     if "unknown" in peer:
         found["llama.cpp"] = "unknown"
     elif why:

@@ -192,10 +192,7 @@ inline void round_group_to_int16(const float* x, int64_t width, int16_t* q, floa
         float values[int16_block] = {};
         memcpy(values, x + begin, static_cast<size_t>(n) * sizeof *values);
         const F32x16 low = load(values), high = load(values + 16);
-        int32_t lanes[16];
-        store(lanes, max(bits_of(absolute(low)), bits_of(absolute(high))));
-        int32_t largest = 0;
-        for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
+        const int32_t largest = largest_lane(max(bits_of(absolute(low)), bits_of(absolute(high))));
         const float size = float_from_bits(static_cast<uint32_t>(largest));
         float* scale = scales + begin / int16_block;
         if (largest >= 0x7f800000) {
@@ -226,10 +223,7 @@ inline float int16_step(const float* row, int64_t width) {
         largest_sum = greater(largest_sum, of_block);
         total += of_block;
     }
-    int32_t lanes[16];
-    store(lanes, most);
-    int32_t largest = 0;
-    for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
+    const int32_t largest = largest_lane(most);
     if (largest == 0) return 0.0f;
     if (largest >= 0x7f800000) return none;
     const float step = greater(float_from_bits(static_cast<uint32_t>(largest)) / 32767.0f, largest_sum / 65500.0f);

@@ -13,6 +13,15 @@
 namespace llmpy {
 namespace {
 
+// At least 0.
+inline int32_t largest_lane(I32x16 a) {
+    int32_t lanes[16];
+    store(lanes, a);
+    int32_t largest = 0;
+    for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
+    return largest;
+}
+
 constexpr int most_few_tokens = 8;
 constexpr int few_at_once = vectors_in_registers >= 32 ? 4 : 2;
 // Tokens and tiles whose sums fill the registers: each takes one integer and one float vector.

@@ -19,10 +19,7 @@ constexpr float smallest_size = 0x1p-100f;
 inline void round_group(const float* x, int64_t width, int8_t* q, Int8Side* side, int32_t* minus_sums_of_16) {
     I32x16 most = set1(0);
     for (int64_t i = 0; i < width; i += 16) most = max(most, bits_of(absolute(load(x + i))));
-    int32_t lanes[16];
-    store(lanes, most);
-    int32_t largest = 0;
-    for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
+    const int32_t largest = largest_lane(most);
     const bool finite = largest < 0x7f800000;
     const float size = float_from_bits(static_cast<uint32_t>(largest));
     const bool zero = !finite || size < smallest_size;

@@ -89,21 +89,28 @@ void sort_by_expert(const Mixture& m, const Workspace& w) {
     w.begin[0] = 0;
 }
 
+// body(e, begin, end) for each expert that has pairs in first .. last-1, with its own of them, counted from `first`.
+template <class Body>
+void each_expert(const Workspace& w, const Mixture& m, int64_t first, int64_t last, const Body& body) {
+    for (int64_t e = 0; e < m.n_expert; ++e) {
+        const int64_t begin = w.begin[e] > first ? w.begin[e] : first;
+        const int64_t end = w.begin[e + 1] < last ? w.begin[e + 1] : last;
+        if (begin < end) body(e, begin - first, end - first);
+    }
+}
+
 // One matrix of each expert that has pairs in first .. last-1, as calls; returns how many.
 int32_t expert_calls(const Workspace& w, const Mixture& m, int64_t first, int64_t last, LinearCall call,
                      uint64_t weights, LinearCall* calls) {
     int32_t n = 0;
-    for (int64_t e = 0; e < m.n_expert; ++e) {
-        const int64_t begin = w.begin[e] > first ? w.begin[e] : first;
-        const int64_t end = w.begin[e + 1] < last ? w.begin[e + 1] : last;
-        if (begin >= end) continue;
+    each_expert(w, m, first, last, [&](int64_t e, int64_t begin, int64_t end) {
         calls[n] = call;
         read_weights(calls[n], weights, e);
         if (call.bias != nullptr) calls[n].bias = call.bias + e * call.outputs;
-        calls[n].token_begin = begin - first;
-        calls[n].token_end = end - first;
+        calls[n].token_begin = begin;
+        calls[n].token_end = end;
         ++n;
-    }
+    });
     return n;
 }
 
@@ -129,11 +136,9 @@ void prepare(const Run& run, const LinearInput& input, const float* x) {
 void collect_of_experts(const Run& run, const Workspace& w, const Mixture& m, int64_t first, int64_t last,
                         const float* x, int64_t width, uint64_t sums) {
     if (sums == 0) return;
-    for (int64_t e = 0; e < m.n_expert; ++e) {
-        const int64_t begin = w.begin[e] > first ? w.begin[e] : first;
-        const int64_t end = w.begin[e + 1] < last ? w.begin[e + 1] : last;
-        if (begin < end) collect(run, sums, e, x + (begin - first) * width, end - begin, width, width);
-    }
+    each_expert(w, m, first, last, [&](int64_t e, int64_t begin, int64_t end) {
+        collect(run, sums, e, x + begin * width, end - begin, width, width);
+    });
 }
 
 // Sorted pairs first .. last-1, at most a wave.

@@ -141,13 +141,8 @@ def _converted(
             part = piece[start : start + step]
             if to.is_float:
                 values = quant.dequantize(info.dtype, part, (part.size // width, n))
-                large = np.isfinite(values) & (abs(values) >= TOO_LARGE_FOR_F16)
-                if to.name == "F16" and large.any():
-                    raise ModelFileError(
-                        file.path, f"tensor '{info.name}' values",
-                        "at most 65504, the largest that F16 holds",
-                        f"{large.sum()} like {values[large][0]:.6g}", hint="BF16 holds them.",
-                    )  # fmt: skip
+                if to.name == "F16":
+                    _check_f16(file.path, info.name, values)
                 yield quant.quantize(to, values)
             else:
                 made, lost, _ = quantized_rows(info, to, part, None, n_threads)
@@ -157,6 +152,16 @@ def _converted(
                         "infinite ones, NaN, or too large ones",
                     )  # fmt: skip
                 yield made
+
+
+def _check_f16(path: Path, name: str, values: NDArray[np.float32]) -> None:
+    """Refuse numbers that would become infinite."""
+    large = np.isfinite(values) & (abs(values) >= TOO_LARGE_FOR_F16)
+    if large.any():
+        raise ModelFileError(
+            path, f"tensor '{name}' values", "at most 65504, the largest that F16 holds",
+            f"{large.sum()} like {values[large][0]:.6g}", hint="BF16 holds them.",
+        )  # fmt: skip
 
 
 def _metadata(file: ModelFile, types: dict[str, DType], kind: str | None) -> dict[str, Any]:

@@ -21,13 +21,16 @@ __all__ = [
     "Checkpoint",
     "Config",
     "Tensor",
+    "around_zero",
     "expect",
     "expect_no_limit",
     "longrope_attention",
+    "normed_on_both_sides",
     "original_context",
     "paired",
     "rope",
     "rope_scaling",
+    "rope_sections",
     "rope_tensors",
     "rotated_dims",
     "sizes",
@@ -35,6 +38,7 @@ __all__ = [
     "usual",
     "usual_tensors",
     "window_pattern",
+    "without_prediction",
 ]
 
 Config = Mapping[str, Any]
@@ -146,6 +150,36 @@ def usual_tensors(config: Config, *, pairs: bool = False) -> list[Tensor]:
     ]
 
 
+def around_zero(norms: Mapping[str, str]) -> list[Tensor]:
+    """Rules, by source, for norms that multiply by 1 + weight."""
+    return [Tensor(source, target, lambda w: w + 1) for source, target in norms.items()]
+
+
+def normed_on_both_sides(config: Config) -> list[Tensor]:
+    """The usual names, with norms around 0 before and after both halves of a block."""
+    at, to = "model.layers.{i}.", "blk.{i}."
+    norms = {
+        "model.norm": "output_norm",
+        at + "input_layernorm": to + "attn_norm",
+        at + "self_attn.q_norm": to + "attn_q_norm",
+        at + "self_attn.k_norm": to + "attn_k_norm",
+        at + "post_attention_layernorm": to + "post_attention_norm",
+        at + "pre_feedforward_layernorm": to + "ffn_norm",
+        at + "post_feedforward_layernorm": to + "post_ffw_norm",
+    }
+    return [*around_zero(norms), *usual_tensors(config)]
+
+
+def without_prediction(rules: Sequence[Tensor]) -> list[Tensor]:
+    """These, and a block of the same names under "mtp." that predicts further tokens left out."""
+    names = [
+        f"mtp.{part}" for part in ("fc", "norm", "pre_fc_norm_embedding", "pre_fc_norm_hidden")
+    ]
+    sources = (str(rule.source) for rule in rules)
+    names += [source.replace("model.", "mtp.") for source in sources if "{i}" in source]
+    return [*rules, *(Tensor(name, None) for name in sorted(set(names)))]
+
+
 def expect(config: Config, key: str, *allowed: Any) -> None:
     """Refuse a configuration that says something else, which GGUF could not express."""
     if key in config and config[key] not in allowed:
@@ -221,6 +255,12 @@ def rope(config: Config) -> Config:
     """What a configuration says about its rotation, under the name that its time used."""
     said: Config = config.get("rope_parameters") or config.get("rope_scaling") or {}
     return said.get("full_attention") or said
+
+
+def rope_sections(config: Config, usually: Sequence[int] = ()) -> list[int] | None:
+    """Pairs that turn by each coordinate of a picture; of text all coordinates are the same."""
+    said = rope(config).get("mrope_section") or usually
+    return [*said, 0] if said else None
 
 
 def rope_tensors(config: Config) -> dict[str, Array]:

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import geglu
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    Tensor,
+    around_zero,
+    usual,
+    usual_tensors,
+)
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -15,13 +22,12 @@ from llmpy.graph import Value, Weights
 def tensors(config: Config) -> list[Tensor]:
     """Of a checkpoint, whose norms multiply by 1 + weight."""
     at, to = "model.layers.{i}.", "blk.{i}."
-    return [
-        Tensor("lm_head", None),
-        Tensor("model.norm", "output_norm", lambda w: w + 1),
-        Tensor(at + "input_layernorm", to + "attn_norm", lambda w: w + 1),
-        Tensor(at + "post_attention_layernorm", to + "ffn_norm", lambda w: w + 1),
-        *usual_tensors(config),
-    ]
+    norms = {
+        "model.norm": "output_norm",
+        at + "input_layernorm": to + "attn_norm",
+        at + "post_attention_layernorm": to + "ffn_norm",
+    }
+    return [Tensor("lm_head", None), *around_zero(norms), *usual_tensors(config)]
 
 
 @architecture("gemma")

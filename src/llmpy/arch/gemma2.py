@@ -9,7 +9,14 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import geglu, sliding_layers
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors, window_pattern
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    Tensor,
+    normed_on_both_sides,
+    usual,
+    window_pattern,
+)
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -27,19 +34,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 def tensors(config: Config) -> list[Tensor]:
     """Of a checkpoint, whose norms multiply by 1 + weight."""
-    at, to = "model.layers.{i}.", "blk.{i}."
-    norms = {
-        "model.norm": "output_norm",
-        at + "input_layernorm": to + "attn_norm",
-        at + "post_attention_layernorm": to + "post_attention_norm",
-        at + "pre_feedforward_layernorm": to + "ffn_norm",
-        at + "post_feedforward_layernorm": to + "post_ffw_norm",
-    }
-    return [
-        Tensor("lm_head", None),
-        *(Tensor(source, target, lambda w: w + 1) for source, target in norms.items()),
-        *usual_tensors(config),
-    ]
+    return [Tensor("lm_head", None), *normed_on_both_sides(config)]
 
 
 @architecture("gemma2")

@@ -9,7 +9,13 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import geglu, sliding_layers
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors, window_pattern
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    normed_on_both_sides,
+    usual,
+    window_pattern,
+)
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -30,24 +36,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     }
 
 
-def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose norms multiply by 1 + weight."""
-    at, to = "model.layers.{i}.", "blk.{i}."
-    norms = {
-        "model.norm": "output_norm",
-        at + "input_layernorm": to + "attn_norm",
-        at + "self_attn.q_norm": to + "attn_q_norm",
-        at + "self_attn.k_norm": to + "attn_k_norm",
-        at + "post_attention_layernorm": to + "post_attention_norm",
-        at + "pre_feedforward_layernorm": to + "ffn_norm",
-        at + "post_feedforward_layernorm": to + "post_ffw_norm",
-    }
-    return [
-        *(Tensor(source, target, lambda w: w + 1) for source, target in norms.items()),
-        *usual_tensors(config),
-    ]
-
-
 @architecture("gemma3")
 class Gemma3(Rotary):
     """Hyperparameters and wiring."""
@@ -59,7 +47,7 @@ class Gemma3(Rotary):
     logit_cap: float = key("final_logit_softcapping", default=0.0)
     score_scale: float = key("attention.scale", default=0.0)
 
-    checkpoints = (Checkpoint("gemma3", ("gemma3_text",), hyperparameters, tensors),)
+    checkpoints = (Checkpoint("gemma3", ("gemma3_text",), hyperparameters, normed_on_both_sides),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

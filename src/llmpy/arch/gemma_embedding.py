@@ -13,11 +13,10 @@ from llmpy.arch.blocks import geglu, sliding_layers
 from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
-    Tensor,
     expect,
+    normed_on_both_sides,
     rope,
     usual,
-    usual_tensors,
     window_pattern,
 )
 from llmpy.arch.rotary import Rotary
@@ -39,24 +38,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     }
 
 
-def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose norms multiply by 1 + weight."""
-    at, to = "model.layers.{i}.", "blk.{i}."
-    norms = {
-        "model.norm": "output_norm",
-        at + "input_layernorm": to + "attn_norm",
-        at + "self_attn.q_norm": to + "attn_q_norm",
-        at + "self_attn.k_norm": to + "attn_k_norm",
-        at + "post_attention_layernorm": to + "post_attention_norm",
-        at + "pre_feedforward_layernorm": to + "ffn_norm",
-        at + "post_feedforward_layernorm": to + "post_ffw_norm",
-    }
-    return [
-        *(Tensor(source, target, lambda w: w + 1) for source, target in norms.items()),
-        *usual_tensors(config),
-    ]
-
-
 @architecture("gemma-embedding")
 class GemmaEmbedding(Rotary):
     """Hyperparameters and wiring."""
@@ -66,7 +47,9 @@ class GemmaEmbedding(Rotary):
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=6, least=0)
     rope_base_sliding: float = key("rope.freq_base_swa", default=10_000.0, least=1, most=3e38)
 
-    checkpoints = (Checkpoint("gemma-embedding", ("Gemma3TextModel",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint("gemma-embedding", ("Gemma3TextModel",), hyperparameters, normed_on_both_sides),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model.

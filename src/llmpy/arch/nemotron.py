@@ -12,6 +12,7 @@ from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
     Tensor,
+    around_zero,
     expect,
     rotated_dims,
     usual,
@@ -34,12 +35,12 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 def tensors(config: Config) -> list[Tensor]:
     """Of a checkpoint, whose norms multiply by 1 + weight."""
     at, to = "model.layers.{i}.", "blk.{i}."
-    return [
-        Tensor("model.norm.weight", "output_norm.weight", lambda w: w + 1),
-        Tensor(at + "input_layernorm.weight", to + "attn_norm.weight", lambda w: w + 1),
-        Tensor(at + "post_attention_layernorm.weight", to + "ffn_norm.weight", lambda w: w + 1),
-        *usual_tensors(config),
-    ]
+    norms = {  # their biases are as they are
+        "model.norm.weight": "output_norm.weight",
+        at + "input_layernorm.weight": to + "attn_norm.weight",
+        at + "post_attention_layernorm.weight": to + "ffn_norm.weight",
+    }
+    return [*around_zero(norms), *usual_tensors(config)]
 
 
 @architecture("nemotron")

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, expect, rope, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, expect, rope_sections, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -21,8 +21,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; its sliding window, which no published one uses, is refused."""
     expect(config, "use_sliding_window", False, None)
     expect(config, "hidden_act", "silu")
-    sections = rope(config).get("mrope_section")
-    return {**usual(config), "rope.dimension_sections": [*sections, 0] if sections else None}
+    return {**usual(config), "rope.dimension_sections": rope_sections(config)}
 
 
 @architecture("qwen2", "qwen2vl", "qwen3", "qwen3vl")

@@ -17,11 +17,13 @@ from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
     Tensor,
+    around_zero,
     expect,
-    rope,
+    rope_sections,
     rotated_dims,
     usual,
     usual_tensors,
+    without_prediction,
 )
 from llmpy.arch.experts import Experts, Predicting, expert_keys, expert_tensors
 from llmpy.arch.rotary import Rotary
@@ -38,7 +40,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         **usual(config),
         **(_of_experts(config) if "num_experts" in config else {}),
         "rope.dimension_count": rotated_dims(config, 0.25),
-        "rope.dimension_sections": [*(rope(config).get("mrope_section") or (11, 11, 10)), 0],
+        "rope.dimension_sections": rope_sections(config, usually=(11, 11, 10)),
         "ssm.conv_kernel": config["linear_conv_kernel_dim"],
         "ssm.state_size": config["linear_key_head_dim"],
         "ssm.group_count": config["linear_num_key_heads"],
@@ -71,26 +73,25 @@ def tensors(config: Config) -> list[Tensor]:
         at + "self_attn.q_norm": to + "attn_q_norm",
         at + "self_attn.k_norm": to + "attn_k_norm",
     }
-    rules = [
-        *(Tensor(source, target, lambda w: w + 1) for source, target in norms.items()),
-        Tensor(net + "in_proj_qkv", to + "attn_qkv", last),
-        Tensor(net + "in_proj_z", to + "attn_gate", tiled),
-        Tensor(net + "in_proj_b", to + "ssm_beta", tiled),
-        Tensor(net + "in_proj_a", to + "ssm_alpha", tiled),
-        Tensor(net + "conv1d.weight", to + "ssm_conv1d.weight", last),
-        Tensor(net + "dt_bias", to + "ssm_dt.bias", tiled),
-        Tensor(net + "A_log", to + "ssm_a", lambda w: -np.exp(tiled(w))),
-        Tensor(net + "norm", to + "ssm_norm"),
-        Tensor(net + "out_proj", to + "ssm_out", lambda w: np.ascontiguousarray(tiled(w.T).T)),
-        *expert_tensors(),
-        Tensor(at + "mlp.shared_expert_gate", to + "ffn_gate_inp_shexp", lambda w: w.reshape(-1)),
-        *usual_tensors(config),
-    ]
-    further = {str(r.source).replace("model.", "mtp.") for r in rules if "{i}" in str(r.source)}
-    further |= {
-        f"mtp.{part}" for part in ("fc", "norm", "pre_fc_norm_embedding", "pre_fc_norm_hidden")
-    }
-    return [*rules, *(Tensor(name, None) for name in sorted(further))]
+    return without_prediction(
+        [
+            *around_zero(norms),
+            Tensor(net + "in_proj_qkv", to + "attn_qkv", last),
+            Tensor(net + "in_proj_z", to + "attn_gate", tiled),
+            Tensor(net + "in_proj_b", to + "ssm_beta", tiled),
+            Tensor(net + "in_proj_a", to + "ssm_alpha", tiled),
+            Tensor(net + "conv1d.weight", to + "ssm_conv1d.weight", last),
+            Tensor(net + "dt_bias", to + "ssm_dt.bias", tiled),
+            Tensor(net + "A_log", to + "ssm_a", lambda w: -np.exp(tiled(w))),
+            Tensor(net + "norm", to + "ssm_norm"),
+            Tensor(net + "out_proj", to + "ssm_out", lambda w: np.ascontiguousarray(tiled(w.T).T)),
+            *expert_tensors(),
+            Tensor(
+                at + "mlp.shared_expert_gate", to + "ffn_gate_inp_shexp", lambda w: w.reshape(-1)
+            ),
+            *usual_tensors(config),
+        ]
+    )
 
 
 def _tiled(config: Config) -> Callable[[Array], Array]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rope, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rope_sections, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
@@ -16,11 +16,10 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    sections = rope(config).get("mrope_section")
     return {
         **usual(config),
         **expert_keys(config),
-        "rope.dimension_sections": [*sections, 0] if sections else None,
+        "rope.dimension_sections": rope_sections(config),
     }
 
 

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, rotated_dims, usual
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    Tensor,
+    around_zero,
+    expect,
+    rotated_dims,
+    usual,
+    without_prediction,
+)
 from llmpy.arch.experts import Experts, Predicting, expert_keys, expert_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
@@ -43,9 +52,6 @@ def tensors(config: Config) -> list[Tensor]:
     at, to = "model.layers.{i}.", "blk.{i}."
     net = at + "linear_attn."
 
-    def one_more(w: Any) -> Any:
-        return w + 1
-
     def parts(w: Any) -> Any:
         """From q, k, v and z of each key head to all q, all k and all v, and all z."""
         d_k, d_v = config["linear_key_head_dim"], config["linear_value_head_dim"]
@@ -56,35 +62,41 @@ def tensors(config: Config) -> list[Tensor]:
         flat = [part.reshape(-1, w.shape[1]) for part in (q, k, v, z)]
         return np.concatenate(flat[:3]), flat[3]
 
-    rules = [
-        Tensor("model.embed_tokens", "token_embd"),
-        Tensor("model.norm", "output_norm", one_more),
-        Tensor("lm_head", "output"),
-        Tensor(at + "input_layernorm", to + "attn_norm", one_more),
-        Tensor(at + "post_attention_layernorm", to + "post_attention_norm", one_more),
-        Tensor(at + "self_attn.q_proj", to + "attn_q"),
-        Tensor(at + "self_attn.k_proj", to + "attn_k"),
-        Tensor(at + "self_attn.v_proj", to + "attn_v"),
-        Tensor(at + "self_attn.o_proj", to + "attn_output"),
-        Tensor(at + "self_attn.q_norm", to + "attn_q_norm", one_more),
-        Tensor(at + "self_attn.k_norm", to + "attn_k_norm", one_more),
-        Tensor(
-            net + "in_proj_qkvz.weight", (to + "attn_qkv.weight", to + "attn_gate.weight"), parts
-        ),
-        Tensor(net + "in_proj_ba", to + "ssm_ba"),
-        Tensor(net + "conv1d.weight", to + "ssm_conv1d.weight", lambda w: w.reshape(len(w), -1)),
-        Tensor(net + "dt_bias", to + "ssm_dt.bias"),
-        Tensor(net + "A_log", to + "ssm_a", lambda w: -np.exp(w)),
-        Tensor(net + "norm", to + "ssm_norm"),
-        Tensor(net + "out_proj", to + "ssm_out"),
-        *expert_tensors(),
-        Tensor(at + "mlp.shared_expert_gate", to + "ffn_gate_inp_shexp", lambda w: w.reshape(-1)),
-    ]
-    further = [str(rule.source).replace("model.", "mtp.") for rule in rules if "{i}" in rule.source]
-    further += [
-        f"mtp.{part}" for part in ("fc", "norm", "pre_fc_norm_embedding", "pre_fc_norm_hidden")
-    ]
-    return [*rules, *(Tensor(name, None) for name in further)]
+    norms = {
+        "model.norm": "output_norm",
+        at + "input_layernorm": to + "attn_norm",
+        at + "post_attention_layernorm": to + "post_attention_norm",
+        at + "self_attn.q_norm": to + "attn_q_norm",
+        at + "self_attn.k_norm": to + "attn_k_norm",
+    }
+    return without_prediction(
+        [
+            *around_zero(norms),
+            Tensor("model.embed_tokens", "token_embd"),
+            Tensor("lm_head", "output"),
+            Tensor(at + "self_attn.q_proj", to + "attn_q"),
+            Tensor(at + "self_attn.k_proj", to + "attn_k"),
+            Tensor(at + "self_attn.v_proj", to + "attn_v"),
+            Tensor(at + "self_attn.o_proj", to + "attn_output"),
+            Tensor(
+                net + "in_proj_qkvz.weight",
+                (to + "attn_qkv.weight", to + "attn_gate.weight"),
+                parts,
+            ),
+            Tensor(net + "in_proj_ba", to + "ssm_ba"),
+            Tensor(
+                net + "conv1d.weight", to + "ssm_conv1d.weight", lambda w: w.reshape(len(w), -1)
+            ),
+            Tensor(net + "dt_bias", to + "ssm_dt.bias"),
+            Tensor(net + "A_log", to + "ssm_a", lambda w: -np.exp(w)),
+            Tensor(net + "norm", to + "ssm_norm"),
+            Tensor(net + "out_proj", to + "ssm_out"),
+            *expert_tensors(),
+            Tensor(
+                at + "mlp.shared_expert_gate", to + "ffn_gate_inp_shexp", lambda w: w.reshape(-1)
+            ),
+        ]
+    )
 
 
 @architecture("qwen3next")

@@ -38,7 +38,7 @@ class Weights:
         *matrices, n_out, n_in = shape
         n, size = prod(matrices), functions().llmpy_packed_bytes(type_id, n_out, n_in)
         stride = -(-size // _ALIGNMENT) * _ALIGNMENT
-        self.name, self.rows = name, rows
+        self.rows = rows
         self.packing: Packing | None = None
         self._memory = Memory(stride * n, f"tensor {name!r}")
         places = rows.ctypes.data, rows.size // max(1, n), self._memory.address, stride
@@ -62,7 +62,7 @@ class Packing:
         self._level, self._n_threads = level, n_threads
         self._names: list[str] = []
         self._weights: dict[str, Weights] = {}
-        self._behind: list[Weights] = []
+        self._behind: dict[str, Weights] = {}  # the rest, packed behind the first step
         self._release: Callable[[str], object] = str
         self._begin, self._stop = threading.Event(), threading.Event()
         self._hurried = False
@@ -84,8 +84,8 @@ class Packing:
         """
         self._release = release
         # What was made for this alone is in memory twice until it is packed.
-        mapped = [w for w in self._weights.values() if not w.rows.flags.writeable]
-        self._behind = mapped if sum(w.rows.size for w in mapped) > AT_ONCE else []
+        mapped = {k: w for k, w in self._weights.items() if not w.rows.flags.writeable}
+        self._behind = mapped if sum(w.rows.size for w in mapped.values()) > AT_ONCE else {}
         if self._names:
             self._in_background(self._at_once)
 
@@ -111,37 +111,35 @@ class Packing:
 
     def __iter__(self) -> Iterator[str]:
         """The name of each tensor once products can read it, in order."""
-        behind = {weights.name for weights in self._behind}
         for name in self._names:
-            if name in self._weights and name not in behind:
+            if name in self._weights and name not in self._behind:
                 while not self._weights[name].ready:
                     time.sleep(_GLANCE)
             yield name
 
     def _at_once(self) -> None:
-        behind = {weights.name for weights in self._behind}
         for name in self._names:
             if self._stop.is_set():
                 return
-            if name in behind:
+            if name in self._behind:
                 continue
             if name in self._weights:
                 self._weights[name].pack(self._level, self._n_threads)
                 self._weights[name].rows = np.empty(0, np.uint8)
             self._release(name)
-        for weights in self._behind:
+        for weights in self._behind.values():
             if self._stop.is_set():
                 return
             functions().llmpy_touch(weights.rows.ctypes.data, weights.rows.size)
 
     def _rest(self) -> None:
         self._begin.wait(IDLE)
-        for weights in self._behind:
+        for name, weights in self._behind.items():
             begin = time.perf_counter()
             if self._stop.is_set():
                 return
             weights.pack(self._level, self._n_threads)
-            self._release(weights.name)
+            self._release(name)
             if not self._hurried:  # half of the time belongs to the steps that go on meanwhile
                 self._stop.wait(time.perf_counter() - begin)
 

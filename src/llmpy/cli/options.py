@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 
@@ -53,7 +53,7 @@ def load_options(function: F) -> F:
     )
     kv_dtype = click.option(
         "--kv-dtype",
-        type=click.Choice(["f16", "f32", "q8_0"]),
+        type=click.Choice(get_args(KvDtype)),
         default="f16",
         show_default=True,
         help="How keys and values are stored.",
