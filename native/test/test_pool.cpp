@@ -1,7 +1,5 @@
 // The thread pool: every chunk once, whoever runs it; turns; forks.
 
-#include <string.h>
-
 #include <atomic>
 #include <initializer_list>
 
@@ -96,21 +94,6 @@ void a_forked_child_makes_its_own_workers() {
 }
 #endif
 
-void memory_is_zeroed_and_aligned() {
-    const int64_t sizes[] = {1, 64, 4096, (2 << 20) - 1, 2 << 20, (5 << 20) + 123};
-    for (const int64_t bytes : sizes) {
-        auto* const memory = static_cast<unsigned char*>(allocate(static_cast<size_t>(bytes)));
-        CHECK(memory != nullptr && reinterpret_cast<uintptr_t>(memory) % 64 == 0, "%lld bytes", (long long)bytes);
-        if (memory == nullptr) continue;
-        int64_t wrong = 0;
-        for (int64_t i = 0; i < bytes; ++i) wrong += memory[i] != 0;
-        CHECK(wrong == 0, "%lld bytes of %lld", (long long)wrong, (long long)bytes);
-        memset(memory, 1, static_cast<size_t>(bytes));
-        release(memory, static_cast<size_t>(bytes));
-    }
-    CHECK(allocate(~size_t{0} - 5) == nullptr, "more memory than there can be");
-}
-
 }  // namespace
 
 int main() {
@@ -123,6 +106,5 @@ int main() {
 #if !defined(_WIN32) && !defined(__SANITIZE_THREAD__)
     a_forked_child_makes_its_own_workers();
 #endif
-    memory_is_zeroed_and_aligned();
     return n_failures == 0 ? 0 : 1;
 }
