@@ -29,3 +29,17 @@ extern "C" LLMPY_API int64_t llmpy_strings(const unsigned char* data, int64_t si
     }
     return at;
 }
+
+// One for each NUL in `text`: of the bytes from the last one to it. FNV-1a, as its authors (Fowler, Noll, Vo) define it.
+extern "C" LLMPY_API void llmpy_string_hashes(const unsigned char* text, int64_t size, uint64_t* hashes) {
+    constexpr uint64_t basis = 0xcbf29ce484222325u, prime = 0x100000001b3u;
+    uint64_t hash = basis;
+    for (int64_t i = 0; i < size; ++i) {
+        if (text[i] == 0) {
+            *hashes++ = hash;
+            hash = basis;
+        } else {
+            hash = (hash ^ text[i]) * prime;
+        }
+    }
+}

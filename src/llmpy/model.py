@@ -105,6 +105,7 @@ def load(
             hyperparameters, graph = build(file, shapes, context)
         total = sum(file.tensors[name].size for name in graph.used)
         report("metadata", str(file.path), 0)
+        file.release_all()  # of the metadata, and before any tensor is read ahead
         buffers, done = _uploaded(engine, file, graph), 0
         # goes on while the tokenizer is made
         ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
@@ -115,7 +116,6 @@ def load(
             report("tensor", name, done)
         compiled = partial(engine.compile, buffers=buffers, n_ctx=context, kv_dtype=kv_dtype)
         plan = compiled(graph)
-        file.release_all()
         model = Model(file, hyperparameters, graph, tokenizer, plan, context, n_batch, compiled)
         report("done", str(file.path), total)
         opened.pop_all()  # the map of the file lives as long as something reads it

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.house import rooms
 
-GROUND = {"dtypes", "errors", "native", "memory"}
+GROUND = {"dtypes", "errors", "native", "memory", "strings"}
 FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
 MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends", "bandwidth"}
 MAY_USE = {
@@ -15,6 +15,7 @@ MAY_USE = {
     "dtypes": {"errors"},
     "memory": {"errors"},
     "native": {"errors"},
+    "strings": {"errors", "native"},
     "bandwidth": {"errors", "native"},
     **dict.fromkeys(FLOOR_1, GROUND),
     "graph": {"dtypes", "errors"},

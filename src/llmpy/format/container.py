@@ -20,8 +20,9 @@ from llmpy.dtypes import DType
 from llmpy.errors import ModelFileError
 from llmpy.format.cursor import quoted
 from llmpy.format.mapped import MappedFile
+from llmpy.strings import Strings
 
-__all__ = ["ModelFile", "TensorInfo", "Value"]
+__all__ = ["Metadata", "ModelFile", "TensorInfo", "Value"]
 
 Value: TypeAlias = bool | int | float | str | list[str] | list[Any] | NDArray[Any]
 """One metadata value. Arrays of numbers are NumPy arrays, arrays of strings lists of str, arrays of
@@ -69,6 +70,38 @@ class TensorInfo:
         return math.prod(self.shape)
 
 
+class Metadata(Mapping[str, Value]):
+    """Read-only metadata. `Strings` become a list when they are looked at, but not by `raw`."""
+
+    def __init__(self, values: Mapping[str, Value | Strings]) -> None:
+        self._values = dict(values)
+        self._lists: dict[str, list[str]] = {}
+
+    def raw(self, key: str) -> Value | Strings | None:
+        """The value as it was read; None for a key that is not there."""
+        return self._values.get(key)
+
+    def __getitem__(self, key: str) -> Value:
+        value = self._values[key]
+        if not isinstance(value, Strings):
+            return value
+        if key not in self._lists:
+            self._lists[key] = value.all()
+        return self._lists[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class ModelFile:
     """An open model file: read-only, shareable between threads, to be closed or used with `with`.
 
@@ -81,7 +114,7 @@ class ModelFile:
         self,
         files: Sequence[MappedFile],
         format: str,
-        metadata: Mapping[str, Value],
+        metadata: Mapping[str, Value | Strings],
         tensors: Mapping[str, TensorInfo],
         *,
         kinds: Mapping[str, str],
@@ -93,7 +126,7 @@ class ModelFile:
         self._adapt = adapt
         self.path: Path = files[0].path
         self.format = format
-        self.metadata: Mapping[str, Value] = MappingProxyType(dict(metadata))
+        self.metadata: Mapping[str, Value] = Metadata(metadata)
         self.kinds: Mapping[str, str] = MappingProxyType(dict(kinds))
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(dict(tensors))
 

@@ -32,6 +32,7 @@ from llmpy.format.gguf_types import (
 from llmpy.format.mapped import MappedFile
 from llmpy.format.sniff import looks_like
 from llmpy.format.strings import read_strings
+from llmpy.strings import Strings
 
 __all__ = ["Part", "read_part"]
 
@@ -47,7 +48,7 @@ class Part:
     file: MappedFile
     version: int = 3
     big_endian: bool = False
-    metadata: dict[str, Value] = field(default_factory=dict)
+    metadata: dict[str, Value | Strings] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
     tensors: dict[str, TensorInfo] = field(default_factory=dict)
@@ -65,7 +66,9 @@ def _read_kind(cursor: Cursor, what: str) -> int:
     return kind
 
 
-def _read_value(cursor: Cursor, kind: int, what: str, depth: int = 0) -> tuple[Value, str]:
+def _read_value(
+    cursor: Cursor, kind: int, what: str, depth: int = 0
+) -> tuple[Value | Strings, str]:
     """The value at the cursor and the name of its kind."""
     if kind == STRING:
         return cursor.string(what), "string"
@@ -81,7 +84,7 @@ def _read_value(cursor: Cursor, kind: int, what: str, depth: int = 0) -> tuple[V
     return value, name
 
 
-def _read_array(cursor: Cursor, what: str, depth: int) -> tuple[Value, str]:
+def _read_array(cursor: Cursor, what: str, depth: int) -> tuple[Value | Strings, str]:
     if depth == MAX_DEPTH:
         raise cursor.error(
             what, f"arrays nested at most {MAX_DEPTH} deep", "a deeper one", offset=cursor.position
@@ -104,7 +107,8 @@ def _read_array(cursor: Cursor, what: str, depth: int) -> tuple[Value, str]:
     if member == STRING:
         return read_strings(cursor, count, what), kind
     if member == ARRAY:
-        return [_read_array(cursor, f"{what}[{i}]", depth + 1)[0] for i in range(count)], kind
+        inner = (_read_array(cursor, f"{what}[{i}]", depth + 1)[0] for i in range(count))
+        return [value.all() if isinstance(value, Strings) else value for value in inner], kind
     return _read_numbers(cursor, member, count, what), kind
 
 

@@ -1,4 +1,4 @@
-"""Arrays of strings, fast: vocabularies have 100k tokens and 300k merges."""
+"""Arrays of strings in a file, found fast: vocabularies have 100k tokens and 300k merges."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 from llmpy import native
 from llmpy.format.cursor import Cursor
 from llmpy.format.gguf_types import MAX_STRING
+from llmpy.strings import Strings
 
 __all__ = ["read_strings"]
 
 _FEW = 64  # strings for which it is not worth a foreign call
 
 
-def read_strings(cursor: Cursor, count: int, what: str) -> list[str]:
+def read_strings(cursor: Cursor, count: int, what: str) -> list[str] | Strings:
     """The `count` strings at the cursor, which moves behind them.
 
     Raises `ModelFileError` where one reaches over the end of the file or is absurdly long.
@@ -29,7 +30,7 @@ def read_strings(cursor: Cursor, count: int, what: str) -> list[str]:
     return _one_by_one(cursor, count, what) if found is None else found
 
 
-def _at_once(cursor: Cursor, count: int) -> list[str] | None:
+def _at_once(cursor: Cursor, count: int) -> Strings | None:
     """Strings found by native code; None where one of them is wrong or holds a NUL."""
     call, start = _native(), cursor.position
     raw = np.frombuffer(cursor.data, np.uint8, cursor.size - start, start)
@@ -39,7 +40,7 @@ def _at_once(cursor: Cursor, count: int) -> list[str] | None:
     text = np.empty(n - 7 * count, np.uint8)
     call(raw.ctypes.data, raw.size, count, MAX_STRING, text.ctypes.data)
     cursor.position = start + n
-    return str(text[:-1].data, "utf-8", "surrogateescape").split("\0")
+    return Strings(text)
 
 
 @functools.cache

@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
+from llmpy import native
 from llmpy.errors import ModelFileError, TokenizerError
+from llmpy.strings import Strings
 from llmpy.tokenizer.alphabet import CHARACTERS, to_characters
 from llmpy.tokenizer.merging import FirstTexts, LazyEngine
 from llmpy.tokenizer.pieces import Unigram, WordPieces
@@ -103,12 +105,19 @@ def build_engine(vocabulary: Vocabulary) -> Engine | LazyEngine | Unigram | Word
     if vocabulary.model == "bert":
         return WordPieces(vocabulary)
     if vocabulary.model == "gpt2":
-        if len(vocabulary.merges) < MANY_MERGES:
-            return _byte_level(vocabulary)
-        family = FAMILIES[vocabulary.pre]
-        first = FirstTexts(vocabulary, _words(family).pre_tokenize_str, family.whole_words)
-        return LazyEngine(first, partial(_byte_level, vocabulary))
+        first = _first_texts(vocabulary) if len(vocabulary.merges) >= MANY_MERGES else None
+        make = partial(_byte_level, vocabulary)
+        return LazyEngine(first, make) if first is not None else make()
     return _sentencepiece(vocabulary)
+
+
+def _first_texts(vocabulary: Vocabulary) -> FirstTexts | None:
+    tokens, merges = Strings.of(vocabulary.tokens), Strings.of(vocabulary.merges)
+    if tokens is None or merges is None or not native.available():
+        return None
+    family = FAMILIES[vocabulary.pre]
+    cut = _words(family).pre_tokenize_str
+    return FirstTexts(vocabulary.kinds, tokens, merges, cut, family.whole_words)
 
 
 def _byte_level(vocabulary: Vocabulary) -> Engine:
@@ -124,9 +133,10 @@ def _byte_level(vocabulary: Vocabulary) -> Engine:
             ids[character] = stand_in
             expand[stand_in] = unknown
     # Rust joins each merge in a buffer as long as the longest token, and panics where it is short.
-    ids["\0" * _longest(vocabulary.merges)] = n + len(expand)
+    merges = list(vocabulary.merges)
+    ids["\0" * _longest(merges)] = n + len(expand)
     try:
-        bpe = models.BPE(ids, _pairs(vocabulary.merges), ignore_merges=family.whole_words)
+        bpe = models.BPE(ids, _pairs(merges), ignore_merges=family.whole_words)
     except Exception:  # tokenizers has no narrower type, and does not say which merge it was
         bpe = models.BPE(ids, _usable(vocabulary, ids), ignore_merges=family.whole_words)
     model = Tokenizer(bpe)
@@ -156,7 +166,7 @@ def _longest(merges: Sequence[str]) -> int:
 
 def _pieces(vocabulary: Vocabulary, *kinds: Kind) -> dict[str, int]:
     """Tokens of these kinds that text can hold, and their ids; of equal ones the first."""
-    tokens = vocabulary.tokens
+    tokens = list(vocabulary.tokens)
     places = [i for kind in kinds for i in vocabulary.of_kind(kind)]
     pieces = {tokens[i]: i for i in places}
     if len(pieces) < len(places):

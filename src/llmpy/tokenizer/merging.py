@@ -7,31 +7,16 @@ more text has come than can be merged here in less time; both give the same ids.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from llmpy.tokenizer.vocabulary import Kind, Vocabulary
+from llmpy.strings import Strings
+from llmpy.tokenizer.vocabulary import Kind
 
 __all__ = ["FirstTexts", "LazyEngine"]
 
 MOST_CHARACTERS = 400  # in all; one takes about 0.2 ms
-
-
-class _Places:
-    """Where a string stands in a list, without a dict of them all: by looking through hashes."""
-
-    def __init__(self, strings: Sequence[str]) -> None:
-        self._strings = strings
-        self._hashes: NDArray[np.int64] = np.fromiter(map(hash, strings), np.int64, len(strings))
-
-    def all(self, string: str) -> list[int]:
-        """Every place, ascending."""
-        places: list[int] = np.flatnonzero(self._hashes == hash(string)).tolist()
-        return [i for i in places if self._strings[i] == string]
 
 
 class _Engine(Protocol):
@@ -64,12 +49,13 @@ class FirstTexts:
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        kinds: bytes,
+        tokens: Strings,
+        merges: Strings,
         cut: Callable[[str], list[tuple[str, tuple[int, int]]]],
         whole_words: bool,
     ) -> None:
-        self._kinds = vocabulary.kinds
-        self._tokens, self._merges = _Places(vocabulary.tokens), _Places(vocabulary.merges)
+        self._kinds, self._tokens, self._merges = kinds, tokens, merges
         self._cut = cut
         self._whole_words = whole_words
         self._left = MOST_CHARACTERS
@@ -93,7 +79,7 @@ class FirstTexts:
     def _id(self, token: str) -> int | None:
         """Of equal tokens that text can become, the first."""
         wanted = (Kind.NORMAL, Kind.UNDEFINED)
-        return next((i for i in self._tokens.all(token) if self._kinds[i] in wanted), None)
+        return next((i for i in self._tokens.places(token) if self._kinds[i] in wanted), None)
 
     def _word(self, word: str) -> list[int] | None:
         """The pair that merges first, again and again; of equal ones the leftmost.
@@ -118,5 +104,5 @@ class FirstTexts:
 
     def _rank(self, left: str, right: str) -> int | None:
         """The number of a merge, from 1; of equal ones the last counts, as in the engine."""
-        places = self._merges.all(f"{left} {right}")
+        places = self._merges.places(f"{left} {right}")
         return places[-1] + 1 if places else None

@@ -29,13 +29,14 @@ class WordPieces:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         pieces: dict[str, int] = {}
+        tokens = list(vocabulary.tokens)
         for i in reversed(vocabulary.of_kind(Kind.NORMAL)):
-            token = vocabulary.tokens[i]
+            token = tokens[i]
             if is_text(token) and token not in ("", SPACE):
                 pieces[token[1:] if token[0] == SPACE else "##" + token] = i
         unknown = "[UNK]"  # no word: its signs are words of their own
         self._unk = vocabulary.unk
-        self._stand_in = len(vocabulary.tokens)
+        self._stand_in = len(tokens)
         pieces[unknown] = self._stand_in if self._unk is None else self._unk
         with guarded():
             model = models.WordPiece(

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmpy.errors import ModelFileError, UnsupportedModelError
+from llmpy.strings import Strings
 from llmpy.tokenizer.pretokenizers import FAMILIES
 
 __all__ = ["BYTE_TOKEN", "Kind", "Vocabulary", "is_text", "read_vocabulary"]
@@ -147,9 +148,11 @@ class _Metadata:
         return int(value)
 
     def strings(self, key: str, what: str) -> Sequence[str]:
-        value = self.values.get(_PREFIX + key)
+        value = getattr(self.values, "raw", self.values.get)(_PREFIX + key)
         if value is None:
             self.fail(key, f"an array of {what}", "nothing")
+        if isinstance(value, Strings):
+            return value
         if not isinstance(value, (list, tuple)):
             self.fail(key, f"an array of {what}", _short(value))
         if not set(map(type, value)) <= {str}:

@@ -39,8 +39,9 @@ class World:
         self._ids: dict[bytes, int] = {}
         self._lengths: dict[bytes, list[int]] = {}  # by the first two bytes, longest first
         lengths: dict[bytes, set[int]] = {}
+        tokens = list(vocabulary.tokens)
         for i in vocabulary.of_kind(Kind.NORMAL):
-            raw = unescaped(vocabulary.tokens[i])
+            raw = unescaped(tokens[i])
             if raw:
                 self._ids.setdefault(raw, i)
                 lengths.setdefault(raw[:2], set()).add(len(raw))
