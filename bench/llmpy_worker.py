@@ -12,6 +12,8 @@ import numpy as np
 from lines import resident_bytes, serve
 
 import llmpy
+import llmpy.backends.cpu
+import llmpy.model  # imported before "first_token", as all of the peer is
 from llmpy.native import library
 
 
