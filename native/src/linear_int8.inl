@@ -7,158 +7,17 @@
 
 #pragma once
 
-#include "linear_types.inl"
-#include "linear_types_small.inl"
+#include "linear_int8_few.inl"
 
 namespace llmpy {
 namespace {
 
-// At least 0.
-inline int32_t largest_lane(I32x16 a) {
-    int32_t lanes[16];
-    store(lanes, a);
-    int32_t largest = 0;
-    for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
-    return largest;
-}
-
-constexpr int most_few_tokens = 8;
-constexpr int few_at_once = vectors_in_registers >= 32 ? 4 : 2;
+// Up to so many tokens the kernel for few is faster. With blocks of 16 a weight takes more unpacking.
+template <class T>
+constexpr int most_few_tokens = vectors_in_registers >= 32 && T::quads == 8 ? 32 : 8;
 // Tokens and tiles whose sums fill the registers: each takes one integer and one float vector.
 constexpr int token_tile = vectors_in_registers >= 32 ? 6 : 4;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
-
-struct Int8Input {
-    const uint8_t* data;
-    int64_t tokens, groups;
-
-    explicit LLMPY_INLINE Int8Input(const LinearInput& input)
-        : data(static_cast<const uint8_t*>(input.data)), tokens(input.tokens), groups(group_count(input.inputs)) {}
-
-    LLMPY_INLINE const int8_t* values(int64_t group, int64_t token) const {
-        return reinterpret_cast<const int8_t*>(data) + (group * tokens + token) * group_width;
-    }
-    LLMPY_INLINE const Int8Side* sides(int64_t group, int64_t token) const {
-        const uint8_t* base = data + groups * tokens * group_width;
-        return reinterpret_cast<const Int8Side*>(base) + group * tokens + token;
-    }
-    // Negated sums of 16 activations: 16 for each token.
-    LLMPY_INLINE const int32_t* minus_sums_of_16(int64_t group, int64_t token) const {
-        const uint8_t* base = data + groups * tokens * (group_width + static_cast<int64_t>(sizeof(Int8Side)));
-        return reinterpret_cast<const int32_t*>(base) + (group * tokens + token) * 16;
-    }
-};
-
-// Adds the bias and what was there, if wanted, and stores 16 outputs of a token, or as many as there are.
-LLMPY_INLINE void finish(const LinearCall& call, int64_t token, int64_t row, F32x16 value) {
-    float* y = call.y + token * call.y_stride + row;
-    const int64_t rows = call.outputs - row;
-    if (rows >= tile_rows) {
-        if (call.bias) value = value + load(call.bias + row);
-        if (call.accumulate) value = value + load(y);
-        store(y, value);
-    } else {
-        const int part = static_cast<int>(rows);
-        if (call.bias) value = value + load_part(call.bias + row, part);
-        if (call.accumulate) value = value + load_part(y, part);
-        store_part(y, value, part);
-    }
-}
-
-// What a block's integer sum starts with: the weights' offset times the sum of activations, negated.
-template <class T>
-LLMPY_INLINE I32x16 start_of(const Int8Side* side, const int32_t* of_16, int j) {
-    if constexpr (T::offset_shift < 0) {
-        return set1(0);
-    } else {
-        return shift_left<(T::offset_shift < 0 ? 0 : T::offset_shift)>(
-            set1(T::quads == 4 ? of_16[j] : side->minus_sums[j]));
-    }
-}
-
-// Minima that are integers times one factor of the group: pairs of them, and the sums of activations that each meets.
-template <class T>
-constexpr int minimum_pairs = T::minima == Minima::pairs ? 4 : T::minima == Minima::pairs_of_16 ? 8 : 0;
-
-template <class T>
-LLMPY_INLINE int32_t sums_of_pair(const Int8Side* side, const int32_t* of_16, int i) {
-    if constexpr (T::minima == Minima::pairs) return side->pairs[i];
-    const int first = 4 * (i / 2) + i % 2;
-    const uint32_t low = static_cast<uint32_t>(-of_16[first]) & 0xffffu;
-    return static_cast<int32_t>(low | static_cast<uint32_t>(-of_16[first + 2]) << 16);
-}
-
-// ---- few tokens
-
-// The hardware reads ahead along ascending addresses; compilers that move loads of a later block up disturb it, and run
-// out of registers besides.
-LLMPY_INLINE void keep_loads_in_order() { __asm__ volatile("" ::: "memory"); }
-
-template <class T, int tokens>
-LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, int64_t token, int64_t tile) {
-    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * packed_tile_bytes(call.type, call.inputs);
-    F32x16 y[tokens];
-    LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
-    for (int64_t group = 0; group < input.groups; ++group) {
-        const int64_t width = lesser(call.inputs - group * group_width, group_width);
-        const int n = static_cast<int>(width) / (4 * T::quads);
-        const int8_t* a = input.values(group, token);
-        const Int8Side* sides = input.sides(group, token);
-        const int32_t* of_16 = input.minus_sums_of_16(group, token);
-        const typename T::Reader reader(p, n);
-        F32x16 f[tokens];
-        LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
-        T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
-            keep_loads_in_order();
-            Dot<T::bits> dot[tokens];
-            LLMPY_EACH(t, tokens) dot[t].start(start_of<T>(sides + t, of_16 + 16 * t, j));
-            unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
-                const U8x64 weights = reader.template quad<q.value>(j);
-                LLMPY_EACH(t, tokens) {
-                    dot[t].template add<q.value, T::quads>(weights, a + group_width * t + 4 * T::quads * j);
-                }
-            });
-            const F32x16 scale = reader.scale(j);
-            LLMPY_EACH(t, tokens) f[t] = fma(to_f32(dot[t].result()), scale, f[t]);
-            if constexpr (T::minima == Minima::each) {
-                const F32x16 minimum = reader.subtracted(j);
-                LLMPY_EACH(t, tokens) f[t] = fma(minimum, to_f32(set1(sides[t].minus_sums[j])), f[t]);
-            }
-        });
-        if constexpr (minimum_pairs<T> > 0) {
-            const F32x16 minus_dmin = reader.minus_dmin();
-            I32x16 sum[tokens];
-            LLMPY_EACH(t, tokens) sum[t] = set1(0);
-            unroll<minimum_pairs<T>>([&](auto i) LLMPY_LAMBDA {
-                const U8x64 pairs = reader.template minimum_pairs<i.value>();
-                LLMPY_EACH(t, tokens) {
-                    sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(sides + t, of_16 + 16 * t, i.value));
-                }
-            });
-            LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
-        }
-        LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(sides[t].scale), y[t]);
-        p += packed_group_bytes(call.type, width);
-    }
-    LLMPY_EACH(t, tokens) finish(call, token + t, tile * tile_rows, y[t]);
-}
-
-template <class T>
-void all_few_tokens(const LinearCall& call, const Int8Input& input) {
-    for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) {
-        int64_t token = call.token_begin;
-        for (; token + few_at_once <= call.token_end; token += few_at_once) {
-            few_tokens<T, few_at_once>(call, input, token, tile);
-        }
-        if (token + 2 <= call.token_end) {
-            few_tokens<T, 2>(call, input, token, tile);
-            token += 2;
-        }
-        if (token < call.token_end) few_tokens<T, 1>(call, input, token, tile);
-    }
-}
-
-// ---- many tokens
 
 // A tile's group in L1: quads in order, then scales [16][16], then minima: [8][16], or vectors of pairs and -dmin.
 constexpr int64_t panel_scales_at = 64 * quad_bytes;
@@ -218,6 +77,14 @@ template <class T>
 LLMPY_INLINE void fetch_sides(const Int8Side* next, const int32_t* of_16, int tokens) {
     LLMPY_EACH(t, tokens) prefetch_l1(next + t);
     if constexpr (T::quads == 4) LLMPY_EACH(t, tokens) prefetch_l1(of_16 + 16 * t);
+}
+
+// Rows of y lie far apart: a store to a line that is not in the cache waits for it, and the next ones with it.
+template <int tiles>
+LLMPY_INLINE void fetch_outputs(const LinearCall& call, int64_t token, int64_t tokens, int64_t tile) {
+    for (int64_t t = token; t < token + tokens; ++t) {
+        LLMPY_EACH(r, tiles) prefetch_l1(call.y + t * call.y_stride + (tile + r) * tile_rows);
+    }
 }
 
 template <class T, int tokens, int tiles>
@@ -316,14 +183,18 @@ void many_tokens(const LinearCall& call, const Int8Input& input, int64_t token, 
             for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * tile_bytes + i);
         }
         for (int64_t t = 0; t < count;) {
-            t += multiply_some<T, tiles>(count - t, panel, input.values(group, token + t),
-                                         input.sides(group, token + t), input.minus_sums_of_16(group, token + t),
-                                         sums + t * tiles * tile_rows, group == 0);
-        }
-    }
-    for (int64_t t = 0; t < count; ++t) {
-        for (int r = 0; r < tiles; ++r) {
-            finish(call, token + t, (tile + r) * tile_rows, load(sums + tile_rows * (tiles * t + r)));
+            if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{token_tile}), tile);
+            float* its = sums + t * tiles * tile_rows;
+            const int64_t done = multiply_some<T, tiles>(
+                count - t, panel, input.values(group, token + t), input.sides(group, token + t),
+                input.minus_sums_of_16(group, token + t), its, group == 0);
+            // Stored while the next tokens are multiplied.
+            for (int64_t i = 0; last && i < done; ++i) {
+                for (int r = 0; r < tiles; ++r) {
+                    finish(call, token + t + i, (tile + r) * tile_rows, load(its + tile_rows * (tiles * i + r)));
+                }
+            }
+            t += done;
         }
     }
 }
@@ -331,7 +202,7 @@ void many_tokens(const LinearCall& call, const Int8Input& input, int64_t token, 
 template <class T>
 void linear_int8(const LinearCall& call) {
     const Int8Input input(*call.input);
-    if (call.token_end - call.token_begin <= most_few_tokens) return all_few_tokens<T>(call, input);
+    if (call.token_end - call.token_begin <= most_few_tokens<T>) return all_few_tokens<T>(call, input);
     for (int64_t token = call.token_begin; token < call.token_end; token += tokens_at_once) {
         const int64_t count = lesser(call.token_end - token, tokens_at_once);
         int64_t tile = call.tile_begin;

@@ -1,0 +1,113 @@
+// linear_int8_few: products of weights in blocks with few tokens. See linear_int8.inl.
+
+#pragma once
+
+#include "linear_int8_parts.inl"
+
+namespace llmpy {
+namespace {
+
+// The hardware reads ahead along ascending addresses; compilers that move loads of a later block up disturb it, and run
+// out of registers besides.
+LLMPY_INLINE void keep_loads_in_order() { __asm__ volatile("" ::: "memory"); }
+
+// The part of the next tile that comes to L2 while this one is multiplied; none if `parts` is 0.
+struct NextTile {
+    int64_t part, parts;
+};
+
+template <class T, int tokens>
+LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, int64_t token, int64_t tile,
+                               NextTile next_tile) {
+    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs);
+    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * tile_bytes;
+    F32x16 y[tokens];
+    LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
+    for (int64_t group = 0; group < input.groups; ++group) {
+        const int64_t width = lesser(call.inputs - group * group_width, group_width);
+        const int64_t group_bytes = packed_group_bytes(call.type, width);
+        const int n = static_cast<int>(width) / (4 * T::quads);
+        if (next_tile.parts > 0) {
+            const int64_t share = group_bytes / next_tile.parts;
+            const uint8_t* next = p + tile_bytes + next_tile.part * share;
+            for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
+        }
+        const int8_t* a = input.values(group, token);
+        const Int8Side* sides = input.sides(group, token);
+        const int32_t* of_16 = input.minus_sums_of_16(group, token);
+        const typename T::Reader reader(p, n);
+        F32x16 f[tokens];
+        LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
+        T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
+            keep_loads_in_order();
+            Dot<T::bits> dot[tokens];
+            LLMPY_EACH(t, tokens) dot[t].start(start_of<T>(sides + t, of_16 + 16 * t, j));
+            unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
+                const U8x64 weights = reader.template quad<q.value>(j);
+                LLMPY_EACH(t, tokens) {
+                    dot[t].template add<q.value, T::quads>(weights, a + group_width * t + 4 * T::quads * j);
+                }
+            });
+            const F32x16 scale = reader.scale(j);
+            LLMPY_EACH(t, tokens) f[t] = fma(to_f32(dot[t].result()), scale, f[t]);
+            if constexpr (T::minima == Minima::each) {
+                const F32x16 minimum = reader.subtracted(j);
+                LLMPY_EACH(t, tokens) f[t] = fma(minimum, to_f32(set1(sides[t].minus_sums[j])), f[t]);
+            }
+        });
+        if constexpr (minimum_pairs<T> > 0) {
+            const F32x16 minus_dmin = reader.minus_dmin();
+            I32x16 sum[tokens];
+            LLMPY_EACH(t, tokens) sum[t] = set1(0);
+            unroll<minimum_pairs<T>>([&](auto i) LLMPY_LAMBDA {
+                const U8x64 pairs = reader.template minimum_pairs<i.value>();
+                LLMPY_EACH(t, tokens) {
+                    sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(sides + t, of_16 + 16 * t, i.value));
+                }
+            });
+            LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
+        }
+        LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(sides[t].scale), y[t]);
+        p += group_bytes;
+    }
+    LLMPY_EACH(t, tokens) finish(call, token + t, tile * tile_rows, y[t]);
+}
+
+// As many tokens from `token` on as there is a kernel for; returns how many.
+template <class T, int tokens>
+LLMPY_INLINE int64_t some_few_tokens(const LinearCall& call, const Int8Input& input, int64_t token, int64_t tile,
+                                     NextTile next_tile) {
+    if constexpr (tokens > 1) {
+        if (call.token_end - token < tokens) return some_few_tokens<T, tokens / 2>(call, input, token, tile, next_tile);
+    }
+    few_tokens<T, tokens>(call, input, token, tile, next_tile);
+    return tokens;
+}
+
+// `at_once`: how many tokens share weights that are in registers. The hardware fetches ahead best alone while a tile is
+// read at the speed of memory; once products take longer, it stops too soon.
+template <class T, int at_once>
+void few_tokens_at_once(const LinearCall& call, const Int8Input& input, bool fetch_ahead) {
+    const int64_t tokens = call.token_end - call.token_begin;
+    const int64_t passes = tokens / at_once + __builtin_popcountll(tokens % at_once);
+    for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) {
+        NextTile next_tile = {0, fetch_ahead && tile + 1 < call.tile_end ? passes : 0};
+        for (int64_t token = call.token_begin; token < call.token_end; ++next_tile.part) {
+            token += some_few_tokens<T, at_once>(call, input, token, tile, next_tile);
+        }
+    }
+}
+
+template <class T>
+void all_few_tokens(const LinearCall& call, const Int8Input& input) {
+    const int64_t tokens = call.token_end - call.token_begin;
+    if constexpr (vectors_in_registers >= 32) {
+        if (tokens > (T::quads == 8 ? 8 : 4)) return few_tokens_at_once<T, 8>(call, input, true);
+        return few_tokens_at_once<T, 4>(call, input, false);
+    } else {
+        return few_tokens_at_once<T, 2>(call, input, false);
+    }
+}
+
+}  // namespace
+}  // namespace llmpy
