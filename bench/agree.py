@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from compare import token_ids
 from lines import Worker
 from numpy.typing import NDArray
+from turns import token_ids
 
 # Below this, differences are those of the order of summation in float32, whoever is nearer.
 NOISE = 1e-4

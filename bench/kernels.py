@@ -2,7 +2,8 @@
 
 Operations run as plans of the CPU backend that hold little else. The floor is the longer of bytes
 over read bandwidth and products over the peak of the product instruction, both measured in turns
-with the operation; the share is floor over measured time, the median of the turns.
+with the operation; the share is floor over measured time, the median of the turns. A turn with
+busy neighbours is repeated; "noisy" counts those that stayed so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from bandwidth import ReadBandwidth
 from ceilings import peak
+from quiet import Quiet
 from table import machine, short, write
 
 import llmpy
@@ -96,6 +98,7 @@ class Limits:
 
     def __init__(self, n_threads: int, turns: int) -> None:
         self.meter, self.n_threads, self.turns = ReadBandwidth(n_threads), n_threads, turns
+        self.quiet = Quiet(patience=5.0)
 
     def row(
         self, name: str, n: int, work: Callable[[], float], n_bytes: float,
@@ -103,23 +106,25 @@ class Limits:
     ) -> str:  # fmt: skip
         """A line of the table: `work` gives seconds for reading `n_bytes` and `products`."""
         work()
+        self.quiet.noisy = 0
         times, reads, peaks, shares = [], [], [], []
         for _ in range(self.turns):
             read, most = 1e9 * self.meter.measure(2), peak(kind, self.n_threads) or 1.0
-            took = min(work() for _ in range(3 if n < 100 else 1))
+            took = self.quiet.turn(lambda: min(work() for _ in range(3 if n < 100 else 1)))
             floor = max(n_bytes / read, products / most)
             times.append(took)
             reads.append(read)
             peaks.append(most)
             shares.append(floor / took)
         took, read, most = (statistics.median(values) for values in (times, reads, peaks))
+        noisy = f" ({self.quiet.noisy} noisy)" if self.quiet.noisy else ""
         by = "products" if products / most > n_bytes / read else "bytes"
         done = (
             f"{short(products / took / 1e9)} | {products / took / most:.0%}" if products else " | "
         )
         return (
             f"| {name} | {n} | {short(1e6 * took)} | {by} | {short(n_bytes / took / 1e9)} "
-            f"| {n_bytes / took / read:.0%} | {done} | {statistics.median(shares):.0%} |"
+            f"| {n_bytes / took / read:.0%} | {done} | {statistics.median(shares):.0%}{noisy} |"
         )
 
 

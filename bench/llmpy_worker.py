@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import numpy as np
-from lines import resident_bytes, serve
+from lines import Pair, resident_bytes, serve
 
 import llmpy
 import llmpy.backends.cpu
@@ -186,10 +186,11 @@ def clocked() -> dict[str, Clocked]:
 def main() -> None:
     engine = Engine()
     names = (
-        "open", "prefill", "decode", "together", "public", "logits", "first_token", "python",
-        "close",
+        "prefill", "decode", "together", "public", "logits", "first_token", "python", "close",
     )  # fmt: skip
-    serve({name: getattr(engine, name) for name in names})
+    pair = Pair(engine)
+    handlers = {name: getattr(engine, name) for name in names}
+    serve(handlers | {"open": pair.open, "both": pair.both})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How much speed each engine keeps with company: a busy process, or a second process of its own.
+"""How much speed each engine keeps with company: a busy process, a second process, a second model.
 
 "alone" is measured in each round next to the others. "busy" runs a process beside it that never
-waits; "two at once" are two processes of the engine, both with all threads: their sum over one.
+waits; "two processes" of the engine, and "two models" in one, both with all threads, give the
+tokens of both over the longer of their times.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,12 +21,12 @@ from typing import Any
 from compare import find_model
 from lines import Worker
 from rows import Row
-from turns import rate
+from turns import token_ids
 
-WHAT = {"prefill": (512, 0), "decode": (24, 16)}
+WHAT = {"prefill": (512, 0), "decode": (0, 16)}
 HEADING = (
-    "| engine | measured | alone, tokens/s | busy neighbour | kept | two at once, sum | kept |\n"
-    "|---|---|---|---|---|---|---|"
+    "| engine | measured | alone, tokens/s | busy neighbour | two processes | two models |\n"
+    "|---|---|---|---|---|---|"
 )
 
 
@@ -42,14 +43,26 @@ def busy(count: int) -> Iterator[None]:
             process.wait()
 
 
-def one_round(workers: list[Worker], turn: Callable[[Worker], float], count: int) -> list[float]:
-    """Tokens per second alone, beside `count` busy processes, and of both workers together."""
+def one_round(workers: list[Worker], row: Row, tokens: list[int], count: int) -> list[float]:
+    """Tokens per second alone, beside `count` busy processes, of two processes, of two models."""
+    options: dict[str, Any] = {"tokens": tokens}
+    if row.what == "decode":
+        options["n"] = row.n
+
+    def turn(worker: Worker) -> dict[str, float]:
+        return worker(row.what, **options)  # type: ignore[no-any-return]
+
     alone = turn(workers[0])
     with busy(count):
         beside = turn(workers[0])
     with ThreadPoolExecutor(2) as threads:
-        both = sum(threads.map(turn, workers))
-    return [alone, beside, both]
+        both = list(threads.map(turn, workers))
+    processes = {
+        "tokens": sum(each["tokens"] for each in both),
+        "seconds": max(each["seconds"] for each in both),
+    }
+    models = workers[0]("both", work=row.what, **options)
+    return [each["tokens"] / each["seconds"] for each in (alone, beside, processes, models)]
 
 
 def measure(engine: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -65,27 +78,23 @@ def measure(engine: str, arguments: argparse.Namespace) -> Iterator[dict[str, An
         ]
         n_vocab = opened[0].get("n_vocab", 32000)
         for what, (n, after) in WHAT.items():
-            row = Row(arguments.model, what, n, after)
-
-            def turn(worker: Worker, row: Row = row) -> float:
-                return rate(worker, row, n_vocab, 1)
-
-            for worker in workers:
-                turn(worker)
-            rounds = [one_round(workers, turn, arguments.busy) for _ in range(arguments.rounds)]
-            yield {"engine": engine, "row": row.name, "rounds": rounds}
+            row = Row(arguments.model, what, n if what == "prefill" else arguments.n, after)
+            tokens = token_ids(row.length, n_vocab)
+            rounds = [
+                one_round(workers, row, tokens, arguments.busy) for _ in range(arguments.rounds + 1)
+            ]
+            yield {"engine": engine, "row": row.name, "rounds": rounds[1:]}
 
 
 def line(result: dict[str, Any]) -> str:
-    """One line of the table: medians over the rounds."""
-    alone, beside, both = (
-        statistics.median(column) for column in zip(*result["rounds"], strict=True)
-    )
-    kept = [statistics.median(r[i] / r[0] for r in result["rounds"]) for i in (1, 2)]
-    return (
-        f"| {result['engine']} | {result['row']} | {alone:.1f} | {beside:.1f} | {kept[0]:.0%} "
-        f"| {both:.1f} | {kept[1]:.0%} |"
-    )
+    """One line of the table: medians over the rounds, and what is kept of being alone."""
+    alone = statistics.median(each[0] for each in result["rounds"])
+    cells = [result["engine"], result["row"], f"{alone:.1f}"]
+    for i in range(1, 4):
+        speed = statistics.median(each[i] for each in result["rounds"])
+        kept = statistics.median(each[i] / each[0] for each in result["rounds"])
+        cells.append(f"{speed:.1f}, {kept:.0%}")
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -96,6 +105,7 @@ def main() -> None:
     parser.add_argument(
         "--engines", nargs="+", choices=("llmpy", "peer"), default=["llmpy", "peer"]
     )
+    parser.add_argument("-n", type=int, default=24, help="tokens that decoding makes")
     parser.add_argument("--busy", type=int, default=1, help="busy processes beside")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("-t", "--n-threads", type=int, default=2)

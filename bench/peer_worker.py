@@ -14,7 +14,7 @@ from typing import Any
 
 import llama_cpp
 import numpy as np
-from lines import resident_bytes, serve
+from lines import Pair, resident_bytes, serve
 
 N_BATCH = 512
 SILENT = llama_cpp.llama_log_callback(lambda _level, _text, _data: None)
@@ -195,8 +195,10 @@ def main() -> None:
     llama_cpp.llama_backend_init()
     llama_cpp.llama_log_set(SILENT, ctypes.c_void_p(0))
     engine = Engine()
-    names = ("open", "prefill", "decode", "public", "logits", "first_token", "close")
-    serve({name: getattr(engine, name) for name in names})
+    names = ("prefill", "decode", "public", "logits", "first_token", "close")
+    pair = Pair(engine)
+    handlers = {name: getattr(engine, name) for name in names}
+    serve(handlers | {"open": pair.open, "both": pair.both})
 
 
 if __name__ == "__main__":
