@@ -248,7 +248,11 @@ def rows(arguments: argparse.Namespace) -> Iterator[str]:
     """All lines that were asked for."""
     engine = CpuBackend(n_threads=arguments.n_threads, max_tokens=512)
     limits = Limits(engine.n_threads, arguments.turns)
-    yield from linear(engine, limits, [t for t in TYPES if t in (arguments.types or TYPES)])
+    yield from linear(
+        engine,
+        limits,
+        [t for t in TYPES if t in (TYPES if arguments.types is None else arguments.types)],
+    )
     if arguments.types is None or arguments.others:
         for kv in arguments.kv:
             yield from attend(engine, limits, kv)
@@ -258,7 +262,9 @@ def rows(arguments: argparse.Namespace) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--types", nargs="*", choices=TYPES, help="types of weights, only these")
+    parser.add_argument(
+        "--types", nargs="*", choices=TYPES, help="types of weights, only these (or none)"
+    )
     parser.add_argument("--others", action="store_true", help="with --types: the rest as well")
     kinds = [kind for kind in ("f16", "q8_0") if kind in _CACHE_TYPES]
     parser.add_argument("--kv", nargs="*", default=kinds, help="types of keys and values")

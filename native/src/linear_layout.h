@@ -10,8 +10,9 @@
 //                              (fifth bits, one vector,) nibbles or bytes
 //   IQ4_NL MXFP4               as Q4_0; MXFP4 with bf16 scales
 //   IQ4_XS                     f16 d [16], 32 unused bytes; int8 scales [8][16]; nibbles as in Q4_0
-//   Q2_K                       f16 d, dmin [2][16]; 4 vectors of scales and minima and 16 of two bits, as in the file
-//   Q3_K                       f16 d [16], 32 unused bytes; int8 scales [16][16]; 8 vectors of third bits, 16 of two bits
+//   Q2_K                       f16 d, dmin [2][16]; for each 64 inputs a vector of scales and minima, 4 of two bits
+//   Q3_K                       f16 d [16], 32 unused bytes; for each 64 inputs int8 scales [4][16], 2 vectors of third
+//                              bits, 4 of two bits
 //   Q4_K Q5_K                  f16 d, dmin [2][16]; 3 vectors of 6-bit scales as in the file; 32 vectors of nibbles
 //                              (, 8 of fifth bits between them)
 //   Q6_K                       f16 d [16], 32 unused bytes; for each 64 inputs int8 scales [4][16], 8 vectors of

@@ -73,31 +73,17 @@ struct Table32 {
 using IQ4_NL = Table32<BlockIQ4_NL, 8, false>;
 using MXFP4 = Table32<BlockMXFP4, 5, true>;
 
-// ---- what the rest share: blocks of 256
+// ---- blocks of 256 with nibbles that look up the same table: IQ4_XS
 
-struct Block256 {
-    static constexpr bool plain_bytes = false;
-    static constexpr int64_t scales_at = quad_bytes;
-
-    // Bytes of the file, four at a time, each to a vector of their own.
-    static LLMPY_INLINE void copy_quads(uint8_t* lane, const uint8_t* from, int n) {
-        for (int i = 0; i < n; ++i) copy_quad(lane + quad_bytes * i, from + 4 * i);
-    }
-    // The two bits of quad q of block j of 16: four blocks of 32 share a vector.
-    template <int q, int j>
-    static LLMPY_INLINE U8x64 two_bits(const uint8_t* vectors) {
-        const U8x64 four = load_bytes(vectors + quad_bytes * (8 * (j / 8) + 4 * (j % 2) + q));
-        return shift_right<2 * (j % 8 / 2)>(four) & set1_byte(3);
-    }
-};
-
-struct IQ4_XS : Block256 {
+struct IQ4_XS {
     using FileBlock = BlockIQ4_XS;
     static constexpr int bits = 8;
     static constexpr int quads = 8;
     static constexpr int blocks = 8;
     static constexpr Minima minima = Minima::none;
+    static constexpr bool plain_bytes = false;
     static constexpr int offset_shift = weights_are_offset ? 7 : -1;
+    static constexpr int64_t scales_at = quad_bytes;
     static constexpr int64_t nibbles_at = scales_at + 8 * tile_rows;
 
     template <class Body>
@@ -114,7 +100,8 @@ struct IQ4_XS : Block256 {
                 const int scale = iq4_xs_scale(block + offsetof(BlockIQ4_XS, scales), high, j);
                 out[scales_at + tile_rows * j + row] = static_cast<uint8_t>(scale);
             }
-            copy_quads(out + nibbles_at + 4 * row, block + offsetof(BlockIQ4_XS, low), 32);
+            uint8_t* lane = out + nibbles_at + 4 * row;
+            for (int i = 0; i < 32; ++i) copy_quad(lane + quad_bytes * i, block + offsetof(BlockIQ4_XS, low) + 4 * i);
         }
         memset(out + 32, 0, 32);
     }
@@ -136,27 +123,55 @@ struct IQ4_XS : Block256 {
     };
 };
 
-struct Q2_K : Block256 {
-    using FileBlock = BlockQ2_K;
-    static constexpr int bits = 4;  // so few that sums stay in 16 bits for long
+// ---- blocks of 256 with two bits, in blocks of 16 with scales of their own: Q2_K, Q3_K
+
+struct TwoBits {
+    static constexpr bool plain_bytes = false;
     static constexpr int quads = 4;
     static constexpr int blocks = 16;
-    static constexpr Minima minima = Minima::pairs_of_16;
-    static constexpr int offset_shift = -1;
-    static constexpr int64_t quads_at = scales_at + 4 * quad_bytes;
+    static constexpr int bits = 4;  // so few that sums stay in 16 bits for long
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
         unroll<16>(body);
     }
 
+    // The two bits of 16 elements, four of them in a byte: quad q in bits 2 q. The file has those of elements 32 apart in
+    // a byte.
+    static LLMPY_INLINE void pack_two_bits(uint8_t* lane, const uint8_t* file, int j) {
+        uint32_t together = 0;
+        LLMPY_EACH(q, 4) {
+            const uint32_t four = read<uint32_t>(file + 32 * (j / 8) + 16 * (j % 2) + 4 * q);
+            together |= (four >> 2 * (j % 8 / 2) & 0x03030303u) << 2 * q;
+        }
+        write<uint32_t>(lane, together);
+    }
+    template <int q>
+    static LLMPY_INLINE U8x64 two_bits(const uint8_t* vector) {
+        return shift_right<2 * q>(load_bytes(vector)) & set1_byte(3);
+    }
+};
+
+struct Q2_K : TwoBits {
+    using FileBlock = BlockQ2_K;
+    static constexpr Minima minima = Minima::pairs_of_16;
+    static constexpr int offset_shift = -1;
+
+    // Behind the factors of the rows, per 64 elements 5 vectors: two bits of the first block, four scales and minima,
+    // two bits of the other blocks.
+    static constexpr LLMPY_INLINE int64_t block_at(int j) {
+        return quad_bytes * (1 + 5 * (j / 4) + (j % 4 > 0 ? j % 4 + 1 : 0));
+    }
+    static constexpr LLMPY_INLINE int64_t scales_at(int part) { return quad_bytes * (2 + 5 * part); }
+
     static void pack(uint8_t* out, const Rows<BlockQ2_K>& rows, int64_t first_block, int) {
         for (int row = 0; row < tile_rows; ++row) {
             const uint8_t* block = rows.block(row, first_block);
             copy_half(out + 2 * row, block + offsetof(BlockQ2_K, d));
             copy_half(out + 32 + 2 * row, block + offsetof(BlockQ2_K, dmin));
-            copy_quads(out + scales_at + 4 * row, block + offsetof(BlockQ2_K, scales), 4);
-            copy_quads(out + quads_at + 4 * row, block + offsetof(BlockQ2_K, q), 16);
+            uint8_t* lane = out + 4 * row;
+            for (int i = 0; i < 4; ++i) copy_quad(lane + scales_at(i), block + offsetof(BlockQ2_K, scales) + 4 * i);
+            for (int j = 0; j < 16; ++j) pack_two_bits(lane + block_at(j), block + offsetof(BlockQ2_K, q), j);
         }
     }
 
@@ -168,11 +183,11 @@ struct Q2_K : Block256 {
 
         template <int q, int j>
         LLMPY_INLINE U8x64 quad(Index<j>) const {
-            return two_bits<q, j>(group + quads_at);
+            return two_bits<q>(group + block_at(j));
         }
         template <int i>
         LLMPY_INLINE U8x64 four_scales() const {
-            return load_bytes(group + scales_at + quad_bytes * i);
+            return load_bytes(group + scales_at(i));
         }
         template <int j>
         LLMPY_INLINE F32x16 scale(Index<j>) const {
@@ -193,20 +208,19 @@ struct Q2_K : Block256 {
     };
 };
 
-struct Q3_K : Block256 {
+struct Q3_K : TwoBits {
     using FileBlock = BlockQ3_K;
-    static constexpr int bits = 4;
-    static constexpr int quads = 4;
-    static constexpr int blocks = 16;
     static constexpr Minima minima = Minima::none;
     static constexpr int offset_shift = 2;
-    static constexpr int64_t high_at = scales_at + 16 * tile_rows;
-    static constexpr int64_t quads_at = high_at + 8 * quad_bytes;
 
-    template <class Body>
-    static LLMPY_INLINE void for_blocks(int, const Body& body) {
-        unroll<16>(body);
+    // Behind the factors of the rows, per 64 elements 7 vectors: third bits of two blocks, two bits of the first, int8
+    // scales [4][16], two bits of the second; then third bits and two bits of the other two blocks.
+    static constexpr LLMPY_INLINE int64_t part_at(int j) { return quad_bytes * (1 + 7 * (j / 4)); }
+    static constexpr LLMPY_INLINE int64_t high_at(int j) { return part_at(j) + quad_bytes * (j % 4 < 2 ? 0 : 4); }
+    static constexpr LLMPY_INLINE int64_t block_at(int j) {
+        return part_at(j) + quad_bytes * (j % 4 < 2 ? 1 + 2 * (j % 4) : 3 + j % 4);
     }
+    static constexpr LLMPY_INLINE int64_t scale_at(int j) { return part_at(j) + 2 * quad_bytes + tile_rows * (j % 4); }
 
     static void pack(uint8_t* out, const Rows<BlockQ3_K>& rows, int64_t first_block, int) {
         for (int row = 0; row < tile_rows; ++row) {
@@ -214,12 +228,21 @@ struct Q3_K : Block256 {
             copy_half(out + 2 * row, block + offsetof(BlockQ3_K, d));
             for (int j = 0; j < 16; ++j) {
                 const int scale = q3_k_scale(block + offsetof(BlockQ3_K, scales), j);
-                out[scales_at + tile_rows * j + row] = static_cast<uint8_t>(scale);
+                out[scale_at(j) + row] = static_cast<uint8_t>(scale);
+                pack_two_bits(out + block_at(j) + 4 * row, block + offsetof(BlockQ3_K, q), j);
             }
-            copy_quads(out + high_at + 4 * row, block + offsetof(BlockQ3_K, high), 8);
-            copy_quads(out + quads_at + 4 * row, block + offsetof(BlockQ3_K, q), 16);
+            for (int j = 0; j < 16; j += 2) {
+                pack_third_bits(out + high_at(j) + 4 * row, block + offsetof(BlockQ3_K, high), j / 2);
+            }
         }
         memset(out + 32, 0, 32);
+    }
+
+    // The third bits of 32 elements, eight of them in a byte: quad q in bit q.
+    static LLMPY_INLINE void pack_third_bits(uint8_t* lane, const uint8_t* file, int j) {
+        uint32_t together = 0;
+        LLMPY_EACH(q, 8) together |= (read<uint32_t>(file + 4 * q) >> j & 0x01010101u) << q;
+        write<uint32_t>(lane, together);
     }
 
     struct Reader {
@@ -230,15 +253,15 @@ struct Q3_K : Block256 {
 
         template <int q, int j>
         LLMPY_INLINE U8x64 quad(Index<j>) const {
-            constexpr int bit = j / 2;
-            const U8x64 high = load_bytes(group + high_at + quad_bytes * (4 * (j % 2) + q));
-            const U8x64 low = two_bits<q, j>(group + quads_at);
+            constexpr int bit = 4 * (j % 2) + q;
+            const U8x64 high = load_bytes(group + high_at(j));
+            const U8x64 low = two_bits<q>(group + block_at(j));
             if constexpr (bit < 2) return masked_or(shift_left<2 - (bit < 2 ? bit : 2)>(high), set1_byte(4), low);
             return masked_or(shift_right<(bit > 2 ? bit - 2 : 0)>(high), set1_byte(4), low);
         }
         template <int j>
         LLMPY_INLINE F32x16 scale(Index<j>) const {
-            return d * to_f32(load_i8(group + scales_at + tile_rows * j));
+            return d * to_f32(load_i8(group + scale_at(j)));
         }
     };
 };
