@@ -334,14 +334,14 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t th
                threads,
                {tokens, arena, batch.positions, batch.sessions, nullptr, tiles, 0, 0},
                {wanted, arena + spec.all_bytes * tokens, positions, sessions, batch.wanted, tiles + plan->tokens, 0, 0}};
-    if (threads > 1) take_turn();
+    Share share(threads);
+    run.threads = share.threads();
     make_rope_tables(run);
     for (int32_t i = 0; i < spec.n_ops; ++i) {
         const llmpy_op& op = spec.ops[i];
         if (run.rows(op).n > 0) run_op(run, op);
         if (op.kind == LLMPY_LINEAR) i += static_cast<int32_t>(op.n[3]) - 1;
-        if (threads > 1) share_turn();
+        run.threads = share.again();
     }
-    if (threads > 1) end_turn();
 }
 }

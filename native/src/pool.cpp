@@ -13,6 +13,7 @@ namespace {
 
 constexpr uint64_t kSpin = 150000;    // nanoseconds a worker waits awake: a step's serial parts, and a sampler, fit in
 constexpr uint64_t kSlice = 5000000;  // nanoseconds a plan may keep the workers while another waits
+constexpr uint64_t kCrowd = 5000000;  // nanoseconds for which a crowd is remembered: who made it will be back soon
 // Rounds of 64 pauses, some microseconds, after which whoever waits offers its processor: on a busy machine the one it
 // waits for may be next in line there. Without that, waking a worker could stop the caller for as long as the worker spins.
 constexpr int kRoundsOfMyOwn = 4;
@@ -45,6 +46,31 @@ struct Turns {
     uint64_t since = 0;
 };
 Turns turns;
+
+// Those that hold a Share now; and when there were several, with how many, in one word.
+struct Crowd {
+    std::atomic<int32_t> now{0};
+    std::atomic<uint64_t> last{0};
+};
+Crowd crowd;
+constexpr int kCountBits = 10;
+constexpr int32_t kMostCounted = (1 << kCountBits) - 1;
+
+// Whether there are, or have been lately, as many as `wanted`.
+bool crowded(int32_t wanted) {
+    const int32_t now = crowd.now.load(std::memory_order_relaxed);
+    const uint64_t last = crowd.last.load(std::memory_order_relaxed);
+    if (now < 2 && last == 0) return false;  // alone from the beginning: not even a look at the clock
+    const uint64_t clock = nanoseconds();
+    if (now >= 2) {
+        const auto count = static_cast<uint64_t>(now < kMostCounted ? now : kMostCounted);
+        crowd.last.store(clock << kCountBits | count, std::memory_order_relaxed);
+        return now >= wanted;
+    }
+    if (clock - (last >> kCountBits) < kCrowd) return static_cast<int32_t>(last & kMostCounted) >= wanted;
+    crowd.last.store(0, std::memory_order_relaxed);
+    return false;
+}
 
 void pause() {
 #if defined(__x86_64__)
@@ -106,6 +132,7 @@ void forget_workers() {
     pool.n_workers = 0;
     turns.next.store(0, std::memory_order_relaxed);
     turns.serving.store(0, std::memory_order_relaxed);
+    crowd.now.store(0, std::memory_order_relaxed);
     reset(workers_monitor);
     reset(turns_monitor);
 }
@@ -166,13 +193,38 @@ void end_turn() {
     unlock(turns_monitor);
 }
 
-void share_turn() {
-    if (turns.next.load(std::memory_order_relaxed) - turns.serving.load(std::memory_order_relaxed) < 2) return;
+Share::Share(int32_t wanted) : wanted_(wanted), threads_(1) {
+    crowd.now.fetch_add(1, std::memory_order_relaxed);
+    if (wanted_ < 2 || crowded(wanted_)) return;
+    take_turn();
+    threads_ = wanted_;
+}
+
+Share::~Share() {
+    if (threads_ > 1) end_turn();
+    crowd.now.fetch_sub(1, std::memory_order_relaxed);
+}
+
+int32_t Share::again() {
+    if (wanted_ < 2) return 1;
+    const bool alone = crowded(wanted_);
+    if (threads_ == 1) {
+        if (alone) return 1;
+        take_turn();
+        return threads_ = wanted_;
+    }
+    if (alone) {
+        end_turn();
+        return threads_ = 1;
+    }
+    if (turns.next.load(std::memory_order_relaxed) - turns.serving.load(std::memory_order_relaxed) < 2) return threads_;
     const uint64_t now = nanoseconds();
     if (turns.since == 0) turns.since = now;  // the other came just now
-    if (now - turns.since < kSlice) return;
-    end_turn();
-    take_turn();
+    if (now - turns.since >= kSlice) {
+        end_turn();
+        take_turn();
+    }
+    return threads_;
 }
 
 }  // namespace llmpy

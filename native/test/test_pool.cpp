@@ -50,8 +50,9 @@ void sleeping_workers_wake() {
     }
 }
 
-// Two threads that each run regions, as two models would.
+// Two threads that each run regions, as two models would. With two threads wanted they are a crowd, with three not.
 struct Caller {
+    int32_t wanted = 2;
     std::atomic<int32_t> done{0};
     int32_t wrong = 0;
 };
@@ -59,24 +60,42 @@ struct Caller {
 void call_regions(void* context) {
     auto* const caller = static_cast<Caller*>(context);
     for (int32_t i = 0; i < 300; ++i) {
-        take_turn();
+        Share share(caller->wanted);
         for (int32_t region = 0; region < 20; ++region) {
             std::atomic<int32_t> sum{0};
-            parallel(2, 16, [&](int32_t chunk, int32_t) { sum.fetch_add(chunk); });
-            caller->wrong += sum.load() != 120;
-            share_turn();
+            parallel(share.threads(), 16, [&](int32_t chunk, int32_t) { sum.fetch_add(chunk); });
+            caller->wrong += sum.load() != 120 || (share.threads() != 1 && share.threads() != caller->wanted);
+            share.again();
         }
-        end_turn();
     }
     caller->done.store(1);
 }
 
-void callers_take_turns() {
+void callers_take_turns(int32_t wanted) {
     static Caller callers[2];
+    for (Caller& caller : callers) {
+        caller.wanted = wanted;
+        caller.done.store(0);
+    }
     CHECK(start_thread(call_regions, &callers[0]), "no thread to be had");
     call_regions(&callers[1]);
     while (callers[0].done.load() == 0) yield_processor();
     CHECK(callers[0].wrong == 0 && callers[1].wrong == 0, "%d and %d", callers[0].wrong, callers[1].wrong);
+}
+
+void as_many_as_threads_have_one_each() {
+    const uint64_t begin = nanoseconds();
+    while (nanoseconds() - begin < 10000000) yield_processor();  // longer than a crowd is remembered
+    Share first(2);
+    CHECK(first.threads() == 2, "%d", first.threads());
+    {
+        const Share second(2);
+        CHECK(second.threads() == 1 && first.again() == 1, "%d and %d", second.threads(), first.threads());
+    }
+    CHECK(first.again() == 1, "%d: it was forgotten at once", first.threads());
+    const uint64_t end = nanoseconds();
+    while (nanoseconds() - end < 10000000) yield_processor();
+    CHECK(first.again() == 2, "%d", first.threads());
 }
 
 #if !defined(_WIN32) && !defined(__SANITIZE_THREAD__)
@@ -102,7 +121,8 @@ int main() {
     }
     results_are_seen_by_the_caller();
     sleeping_workers_wake();
-    callers_take_turns();
+    for (const int32_t wanted : {1, 2, 3}) callers_take_turns(wanted);
+    as_many_as_threads_have_one_each();
 #if !defined(_WIN32) && !defined(__SANITIZE_THREAD__)
     a_forked_child_makes_its_own_workers();
 #endif

@@ -18,14 +18,31 @@ constexpr int kMaxThreads = 256;
 // `worker` is 0 for the caller and below the region's number of threads for all: an index of scratch memory.
 using ChunkBody = void (*)(void* context, int32_t chunk, int32_t worker);
 
-// Runs body(context, 0 .. n_chunks-1). Between `take_turn` and `end_turn` only, or with n_threads 1. Not from a chunk.
+// Runs body(context, 0 .. n_chunks-1), with n_threads 1 on this one alone. With more only as much as a Share says, or
+// between `take_turn` and `end_turn`. Not from a chunk.
 void run_region(int32_t n_threads, int32_t n_chunks, ChunkBody body, void* context);
 
-// One plan at a time has the workers, first come first served.
+// One at a time has the workers, first come first served.
 void take_turn();
 void end_turn();
-// To be called between regions: lets others have their turn if one waits and this one has lasted for some milliseconds.
-void share_turn();
+
+// How many threads something long may use now, with `wanted` at most: a plan, while others may run too. As many at
+// once as would want threads each have one, their own, and wait for nobody; fewer have all of them in turns.
+class Share {
+public:
+    explicit Share(int32_t wanted);
+    ~Share();
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+
+    int32_t threads() const { return threads_; }
+    // Between regions: gives `threads` anew, and lets others have their turn if this one has lasted for some milliseconds.
+    int32_t again();
+
+private:
+    const int32_t wanted_;
+    int32_t threads_;
+};
 
 // The same for anything that can be called with (chunk, worker).
 template <class Body>
