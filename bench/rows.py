@@ -23,8 +23,8 @@ class Row:
     and makes one token; "python" is the time a token that llmpy spends outside of native code.
 
     `target` is llmpy's tokens per second over the peer's. `of_read`: bytes of weights per second
-    over what the memory can be read at. `of_peak`: products per second over the peak of the 8-bit
-    dot product. `kv`: the type of keys and values, in both engines.
+    over what so many bytes can be read at. `of_peak`: products per second over the peak of the
+    8-bit dot product. `kv`: the type of keys and values, in both engines.
     """
 
     model: str
@@ -59,11 +59,14 @@ ROWS = (
     Row("1b-q4_k_m", "decode", 32, after=16, target=1.25, of_read=0.9),
     Row("1b-q8_0", "decode", 32, after=16, target=1.25, of_read=0.9),
     Row("1b-f16", "decode", 16, after=16),
+    Row("1b-bf16", "decode", 16, after=16),
     Row("1b-q4_0", "prefill", 4096, target=2.5),
     Row("1b-q4_0", "decode", 32, after=4096, target=1.3),
     Row("1b-q4_0", "decode", 32, after=4096, target=1.3, kv="q8_0"),
     Row("1b-q4_0", "together", 16, after=16, target=4.0),
     Row("15m-q8_0", "together", 128, after=16),
+    Row("15m-f16", "decode", 256, after=16),
+    Row("15m-q8_0", "decode", 256, after=16),
     Row("15m-f16", "public", 256, target=6.0),
     Row("15m-q8_0", "public", 256, target=6.0),
     Row("stories260K", "public", 256, target=8.0),

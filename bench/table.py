@@ -93,7 +93,7 @@ def lines(row: Row, result: dict[str, Any]) -> list[Line]:
         ]  # fmt: skip
     against = "one session" if row.what == "together" else peer_name(result)
     found = [line(name, "tokens/s", against, compared, row.target)]
-    if row.of_read is not None:
+    if row.what == "decode" and row.length <= 512:  # later, keys and values are read as well
         size = result["bytes"] / 1e9
         share = line(name, "GB/s", "read speed", lambda r: (r["llmpy"] * size, r["read"]),
                      row.of_read)  # fmt: skip

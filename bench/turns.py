@@ -28,6 +28,7 @@ PROMPT = "Once upon a time, there was a little crab who lived by the sea."
 # Long enough for the other engine's waiting threads to stop spinning and sleep.
 PAUSE_SECONDS = 0.1
 LONG = 1024  # tokens; what reads more is not done only to warm up
+SMALL = 128e6  # bytes; of fewer, a part may stay in a cache from one token to the next
 TOGETHER = 16  # sessions
 
 Round = dict[str, float]
@@ -81,6 +82,12 @@ class Turns:
         self.opened = self.peer("open", **options)
         self.llmpy("open", **options, kv_dtype=kv)
 
+    def read(self) -> float:
+        """GB/s of reading again and again as many bytes as a token does, in RAM or in a cache."""
+        if self.opened["bytes"] > SMALL:
+            return self.meter.measure()
+        return llmpy.read_bandwidth(self.n_threads, self.opened["bytes"], passes=40) / 1e9
+
     def turn(self, work: Callable[[], float]) -> float:
         """The result of `work`, from a quiet turn."""
         time.sleep(PAUSE_SECONDS)
@@ -106,7 +113,7 @@ class Turns:
             now: Round = {}
             if seed % 2:
                 now["llmpy"] = self.rate(self.llmpy, row, seed)
-            now["read"] = self.turn(self.meter.measure)
+            now["read"] = self.turn(self.read)
             if row.of_peak is not None:
                 now["peak"] = self.turn(lambda: peak("int8", self.n_threads))
             tried = [(self.rate(worker, against, seed, **way), i) for i, way in enumerate(ways)]
