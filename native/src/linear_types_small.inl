@@ -136,8 +136,8 @@ struct TwoBits {
         unroll<16>(body);
     }
 
-    // The two bits of 16 elements, four of them in a byte: quad q in bits 2 q. The file has those of elements 32 apart in
-    // a byte.
+    // The two bits of 16 elements, four of them in a byte: quad q in bits 2 q. The file has those of elements 32 apart
+    // in a byte.
     static LLMPY_INLINE void pack_two_bits(uint8_t* lane, const uint8_t* file, int j) {
         uint32_t together = 0;
         LLMPY_EACH(q, 4) {

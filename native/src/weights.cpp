@@ -38,7 +38,8 @@ void llmpy_pack(int32_t level, llmpy_weights* weights, int32_t threads) {
     for (int64_t i = 0; i < weights->matrices; ++i) {
         const auto* const rows = static_cast<const unsigned char*>(weights->rows) + i * weights->rows_stride;
         auto* const packed = static_cast<unsigned char*>(weights->packed) + i * weights->packed_stride;
-        parallel(small ? 1 : share.threads(), static_cast<int32_t>((tiles + step - 1) / step), [&](int32_t chunk, int32_t) {
+        const auto chunks = static_cast<int32_t>((tiles + step - 1) / step);
+        parallel(small ? 1 : share.threads(), chunks, [&](int32_t chunk, int32_t) {
             const int64_t begin = chunk * step, end = begin + step;
             kernels.pack(type, weights->outputs, weights->inputs, rows, packed, begin, end < tiles ? end : tiles);
         });

@@ -29,17 +29,18 @@ void end_turn();
 // How many threads something long may use now, with `wanted` at most: a plan, while others may run too. As many at
 // once as would want threads each have one, their own, and wait for nobody; fewer have all of them in turns.
 class Share {
-public:
+  public:
     explicit Share(int32_t wanted);
     ~Share();
     Share(const Share&) = delete;
     Share& operator=(const Share&) = delete;
 
     int32_t threads() const { return threads_; }
-    // Between regions: gives `threads` anew, and lets others have their turn if this one has lasted for some milliseconds.
+    // Between regions: gives `threads` anew, and lets others have their turn if this one has lasted for some
+    // milliseconds.
     int32_t again();
 
-private:
+  private:
     const int32_t wanted_;
     int32_t threads_;
 };
