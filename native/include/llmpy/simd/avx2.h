@@ -209,6 +209,9 @@ LLMPY_INLINE I32x16 byte_of_lane(U8x64 x) {
 
 // ---- products of weights with 8-bit activations
 
+// Compilers sum integers in trees, which takes a register for every product: a sum is made as it is written.
+LLMPY_INLINE void keep_order(__m256i& sum) { __asm__("" : "+x"(sum)); }
+
 // Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
 constexpr bool weights_are_offset = false;
 
@@ -232,10 +235,12 @@ struct Dot {
         const __m256i b = product(weights.b, quad);
         a16 = q % rounds_in_16_bits == 0 ? a : _mm256_add_epi16(a16, a);
         b16 = q % rounds_in_16_bits == 0 ? b : _mm256_add_epi16(b16, b);
+        keep_order(a16), keep_order(b16);
         if constexpr ((q + 1) % rounds_in_16_bits == 0 || q + 1 == quads) {
             const __m256i ones = _mm256_set1_epi16(1);
             total.a = _mm256_add_epi32(total.a, _mm256_madd_epi16(a16, ones));
             total.b = _mm256_add_epi32(total.b, _mm256_madd_epi16(b16, ones));
+            keep_order(total.a), keep_order(total.b);
         }
     }
     LLMPY_INLINE I32x16 result() const { return total; }
@@ -249,8 +254,10 @@ struct Dot {
 // sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
 LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
     const __m256i both = _mm256_set1_epi32(pair);
-    return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(weights.a, both)),
-            _mm256_add_epi32(sum.b, _mm256_madd_epi16(weights.b, both))};
+    I32x16 y = {_mm256_add_epi32(sum.a, _mm256_madd_epi16(weights.a, both)),
+                _mm256_add_epi32(sum.b, _mm256_madd_epi16(weights.b, both))};
+    keep_order(y.a), keep_order(y.b);
+    return y;
 }
 
 // How many F32x16 the registers hold.
