@@ -4,6 +4,8 @@
 // many seconds, the best of short pieces; 0 where the processor or the compiler has no such instruction.
 
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 namespace {
@@ -44,7 +46,10 @@ double best(double seconds, double products_a_round, Loop loop) {
     "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", \
         "xmm13", "xmm14", "xmm15"
 
+// Not where LLMPY_CPU keeps llmpy below that.
 bool wide() {
+    const char* level = getenv("LLMPY_CPU");
+    if (level && *level && strcmp(level, "avx512") != 0) return false;
     return __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512f");
 }
 

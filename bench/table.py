@@ -124,7 +124,7 @@ def merged(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def machine(n_threads: int) -> str:
-    """The processor, how many there are, and the threads that were used."""
+    """The processor, how many there are, the threads that were used, and the level if one was."""
     name = platform.machine()
     about = Path("/proc/cpuinfo")
     if about.exists():
@@ -132,7 +132,8 @@ def machine(n_threads: int) -> str:
             if entry.startswith("model name"):
                 name = entry.partition(":")[2].strip()
                 break
-    return f"{name} ({platform.machine()}), {os.cpu_count()} processors, {n_threads} threads"
+    level = f", llmpy at {os.environ['LLMPY_CPU']}" if os.environ.get("LLMPY_CPU") else ""
+    return f"{name} ({platform.machine()}), {os.cpu_count()} processors, {n_threads} threads{level}"
 
 
 def write(page: Path, program: str, text: str) -> None:

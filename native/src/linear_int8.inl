@@ -12,9 +12,9 @@
 namespace llmpy {
 namespace {
 
-// Up to so many tokens the kernel for few is faster. With blocks of 16 a weight takes more unpacking.
+// Beyond so many tokens it pays to unpack weights once for all. With blocks of 16 a weight takes more unpacking.
 template <class T>
-constexpr int most_few_tokens = vectors_in_registers >= 32 && T::quads == 8 ? 32 : 8;
+constexpr int most_few_tokens = vectors_in_registers < 32 ? 2 : T::quads == 8 ? 32 : 8;
 // Tokens and tiles whose sums fill the registers: each takes one integer and one float vector.
 constexpr int token_tile = vectors_in_registers >= 32 ? 6 : 4;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
