@@ -11,8 +11,7 @@
 namespace llmpy {
 namespace {
 
-constexpr int int16_block = 32;       // inputs that share an activation scale
-constexpr int int16_few_tokens = 4;   // so few are bound by memory, and read one tile after the other
+constexpr int int16_few_tokens = 4;         // so few are bound by memory, and read one tile after the other
 constexpr uint32_t kept_mark = 0x7fc00000;  // instead of the first scale: a group of the file's numbers
 
 struct Int16Input {
@@ -42,28 +41,27 @@ struct Int16Group {
     bool first;
 };
 
+// The next tokens' activations come to L1 while these are multiplied, a line of each for a block.
 template <int tokens, int tiles>
 LLMPY_NOINLINE void multiply_pairs(const Int16Group& group, float* sums, int64_t stride) {
     F32x16 f[tokens][tiles];
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
-    constexpr int most = int16_block / 2;
-    const int pairs = (group.width + 1) / 2;
-    for (int begin = 0, block = 0; begin < pairs; begin += most, ++block) {
+    LLMPY_EACH(i, (tokens + 1) / 2) prefetch_l1(group.scales + int16_blocks * tokens + 16 * i);
+    const int blocks = (group.width + int16_block - 1) / int16_block;
+    for (int block = 0; block < blocks; ++block) {
+        const int16_t* a = group.values + int16_block * block;
+        LLMPY_EACH(i, tokens) prefetch_l1(group.values + group_width * tokens + int16_block * (tokens * block + i));
         I32x16 dot[tokens][tiles];
         LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) dot[t][r] = set1(0);
-        const auto add = [&](int i) LLMPY_LAMBDA {
+        unroll<int16_block / 2>([&](auto i) LLMPY_LAMBDA {
+            const int64_t at = quad_bytes * (1 + int16_block / 2 * block + i);
             U8x64 weights[tiles];
-            LLMPY_EACH(r, tiles) weights[r] = load_bytes(group.tile[r] + quad_bytes * (1 + begin + i));
+            LLMPY_EACH(r, tiles) weights[r] = load_bytes(group.tile[r] + at);
             LLMPY_EACH(t, tokens) {
-                const int32_t pair = read<int32_t>(group.values + group_width * t + 2 * (begin + i));
+                const int32_t pair = read<int32_t>(a + group_width * t + 2 * i);
                 LLMPY_EACH(r, tiles) dot[t][r] = add_products_of_pairs(dot[t][r], weights[r], pair);
             }
-        };
-        if (pairs - begin >= most) {  // a loop of its own would cost a copy of every sum in each round
-            unroll<most>([&](auto i) LLMPY_LAMBDA { add(i); });
-        } else {
-            for (int i = 0; i < pairs - begin; ++i) add(i);
-        }
+        });
         LLMPY_EACH(t, tokens) {
             const F32x16 scale = set1(group.scales[int16_blocks * t + block]);
             LLMPY_EACH(r, tiles) f[t][r] = fma(to_f32(dot[t][r]), scale, f[t][r]);
@@ -155,6 +153,9 @@ void int16_tiles(const LinearCall& call, const Int16Input& input, int64_t token,
         for (int r = 0; count > int16_few_tokens && r < tiles && (!last || tile + tiles + r < call.tile_end); ++r) {
             for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * tile_bytes + i);
         }
+        for (int64_t t = 0; last && count > int16_few_tokens && t < count; ++t) {
+            for (int r = 0; r < tiles; ++r) prefetch_l2(call.y + (token + t) * call.y_stride + (tile + r) * tile_rows);
+        }
         for (int64_t t = 0; t < count;) {
             group.values = input.values(g, token + t);
             group.scales = input.scales(g, token + t);
@@ -192,7 +193,7 @@ inline void round_group_to_int16(const float* x, int64_t width, int16_t* q, floa
         float values[int16_block] = {};
         memcpy(values, x + begin, static_cast<size_t>(n) * sizeof *values);
         const F32x16 low = load(values), high = load(values + 16);
-        const int32_t largest = largest_lane(max(bits_of(absolute(low)), bits_of(absolute(high))));
+        const int32_t largest = max_lane(max(bits_of(absolute(low)), bits_of(absolute(high))));
         const float size = float_from_bits(static_cast<uint32_t>(largest));
         float* scale = scales + begin / int16_block;
         if (largest >= 0x7f800000) {
@@ -223,7 +224,7 @@ inline float int16_step(const float* row, int64_t width) {
         largest_sum = greater(largest_sum, of_block);
         total += of_block;
     }
-    const int32_t largest = largest_lane(most);
+    const int32_t largest = max_lane(most);
     if (largest == 0) return 0.0f;
     if (largest >= 0x7f800000) return none;
     const float step = greater(float_from_bits(static_cast<uint32_t>(largest)) / 32767.0f, largest_sum / 65500.0f);
@@ -241,7 +242,7 @@ void pack_pairs(const float* values, const typename T::Stored* stored, int64_t w
         kept = kept || !(steps[r] >= 0.0f);
     }
     if (kept) {
-        memset(out, 0, static_cast<size_t>(quad_bytes + (width + 1) / 2 * quad_bytes));
+        memset(out, 0, static_cast<size_t>(quad_bytes + int16_pairs(width) * quad_bytes));
         write(out, kept_mark);
         typename T::Stored* to = reinterpret_cast<typename T::Stored*>(out + quad_bytes);
         for (int64_t k = 0; k < width; ++k) {
@@ -253,11 +254,11 @@ void pack_pairs(const float* values, const typename T::Stored* stored, int64_t w
     int16_t q[tile_rows * group_width];
     for (int64_t r = 0; r < tile_rows; ++r) {
         const F32x16 factor = set1(steps[r] > 0.0f ? 1.0f / steps[r] : 0.0f);
-        for (int64_t k = r * group_width; k < r * group_width + width; k += 16) {
+        for (int64_t k = r * group_width; k < r * group_width + 2 * int16_pairs(width); k += 16) {
             store_i16(q + k, to_i32(load(values + k) * factor));
         }
     }
-    for (int64_t i = 0; i < (width + 1) / 2; ++i) {
+    for (int64_t i = 0; i < int16_pairs(width); ++i) {
         for (int64_t r = 0; r < tile_rows; ++r) {
             memcpy(out + quad_bytes * (1 + i) + 4 * r, q + r * group_width + 2 * i, 4);
         }

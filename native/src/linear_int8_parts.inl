@@ -9,15 +9,6 @@
 namespace llmpy {
 namespace {
 
-// At least 0.
-inline int32_t largest_lane(I32x16 a) {
-    int32_t lanes[16];
-    store(lanes, a);
-    int32_t largest = 0;
-    for (int i = 0; i < 16; ++i) largest = greater(largest, lanes[i]);
-    return largest;
-}
-
 struct Int8Input {
     const uint8_t* data;
     int64_t tokens, groups;

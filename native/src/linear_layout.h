@@ -18,8 +18,8 @@
 //   Q6_K                       f16 d [16], 32 unused bytes; for each 64 inputs int8 scales [4][16], 8 vectors of
 //   nibbles,
 //                              4 of upper bits between them
-//   F16 BF16                   f32 scales [16]; int16 [pair of inputs][16][2]. Or, where rounding would lose too much:
-//                              a mark instead of the scales; the file's numbers [input][16]
+//   F16 BF16                   f32 scales [16]; int16 [pair of inputs][16][2], blocks of 32 inputs filled up with zeros.
+//                              Or, where rounding would lose too much: a mark instead of the scales; the file's numbers [input][16]
 //   F32                        [input][16]
 //
 // The order is the order in which a kernel first touches the lines: one ascending stream is what the hardware fetches
@@ -48,7 +48,10 @@ static_assert(sizeof(Int8Side) == 64, "one cache line");
 
 constexpr int64_t int8_group_bytes = group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)};
 
-constexpr int int16_blocks = 8;  // of 32 activations, in a group of 256
+constexpr int int16_block = 32;  // inputs that share an activation scale
+constexpr int int16_blocks = static_cast<int>(group_width) / int16_block;
+// Pairs of inputs in whole blocks.
+inline int64_t int16_pairs(int64_t inputs) { return (inputs + int16_block - 1) / int16_block * (int16_block / 2); }
 constexpr int64_t int16_group_bytes =
     group_width * int64_t{sizeof(int16_t)} + int16_blocks * int64_t{sizeof(float)};
 
@@ -69,7 +72,7 @@ inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
             break;
         case type_f16:
         case type_bf16:
-            bytes = inputs == 0 ? 0 : 64 + (inputs + 1) / 2 * 64;
+            bytes = inputs == 0 ? 0 : 64 + int16_pairs(inputs) * 64;
             break;
         case type_q4_0:
         case type_iq4_nl:

@@ -19,7 +19,7 @@ constexpr float smallest_size = 0x1p-100f;
 inline void round_group(const float* x, int64_t width, int8_t* q, Int8Side* side, int32_t* minus_sums_of_16) {
     I32x16 most = set1(0);
     for (int64_t i = 0; i < width; i += 16) most = max(most, bits_of(absolute(load(x + i))));
-    const int32_t largest = largest_lane(most);
+    const int32_t largest = max_lane(most);
     const bool finite = largest < 0x7f800000;
     const float size = float_from_bits(static_cast<uint32_t>(largest));
     const bool zero = !finite || size < smallest_size;
@@ -27,9 +27,8 @@ inline void round_group(const float* x, int64_t width, int8_t* q, Int8Side* side
     memset(minus_sums_of_16, 0, 16 * sizeof *minus_sums_of_16);
     if (zero) memset(q, 0, static_cast<size_t>(width));
     for (int64_t i = 0; i < width && !zero; i += 16) {
-        const I32x16 nearest = to_i32(load(x + i) * factor);
-        store_i8(q + i, nearest);
-        minus_sums_of_16[i / 16] = -sum(nearest);
+        store_i8(q + i, to_i32(load(x + i) * factor));
+        minus_sums_of_16[i / 16] = -sum_i8(q + i);
     }
     for (int j = 0; j < 8; ++j) side->minus_sums[j] = minus_sums_of_16[2 * j] + minus_sums_of_16[2 * j + 1];
     for (int i = 0; i < 4; ++i) {

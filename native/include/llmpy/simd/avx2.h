@@ -157,11 +157,17 @@ LLMPY_INLINE float max_lane(F32x16 x) {
     const __m128 by2 = _mm_max_ps(by4, _mm_movehl_ps(by4, by4));
     return _mm_cvtss_f32(_mm_max_ss(by2, _mm_shuffle_ps(by2, by2, 1)));
 }
-LLMPY_INLINE int32_t sum(I32x16 x) {
-    const __m256i by8 = _mm256_add_epi32(x.a, x.b);
-    const __m128i by4 = _mm_add_epi32(_mm256_castsi256_si128(by8), _mm256_extracti128_si256(by8, 1));
-    const __m128i by2 = _mm_add_epi32(by4, _mm_shuffle_epi32(by4, 0x4e));
-    return _mm_cvtsi128_si32(_mm_add_epi32(by2, _mm_shuffle_epi32(by2, 0xb1)));
+LLMPY_INLINE int32_t max_lane(I32x16 x) {
+    const __m256i by8 = _mm256_max_epi32(x.a, x.b);
+    const __m128i by4 = _mm_max_epi32(_mm256_castsi256_si128(by8), _mm256_extracti128_si256(by8, 1));
+    const __m128i by2 = _mm_max_epi32(by4, _mm_shuffle_epi32(by4, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(by2, _mm_shuffle_epi32(by2, 0xb1)));
+}
+// The sum of 16 bytes.
+LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i sums = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
 }
 
 // ---- bytes

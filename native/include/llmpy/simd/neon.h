@@ -161,9 +161,11 @@ LLMPY_INLINE float max_lane(F32x16 a) {
     const float odd = lanes[1] > lanes[3] ? lanes[1] : lanes[3];
     return even > odd ? even : odd;
 }
-LLMPY_INLINE int32_t sum(I32x16 a) {
-    return vaddvq_s32(vaddq_s32(vaddq_s32(a.v[0], a.v[1]), vaddq_s32(a.v[2], a.v[3])));
+LLMPY_INLINE int32_t max_lane(I32x16 a) {
+    return vmaxvq_s32(vmaxq_s32(vmaxq_s32(a.v[0], a.v[1]), vmaxq_s32(a.v[2], a.v[3])));
 }
+// The sum of 16 bytes.
+LLMPY_INLINE int32_t sum_i8(const int8_t* p) { return vaddlvq_s8(vld1q_s8(p)); }
 
 // ---- bytes
 

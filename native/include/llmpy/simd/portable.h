@@ -170,10 +170,18 @@ LLMPY_INLINE float max_lane(F32x16 a) {
     }
     return lanes[0];
 }
-LLMPY_INLINE int32_t sum(I32x16 a) {
-    const U8x64 x = words(a);
-    const Word4 by4 = (x.v[0] + x.v[2]) + (x.v[1] + x.v[3]);
-    return static_cast<int32_t>(by4[0] + by4[1] + by4[2] + by4[3]);
+LLMPY_INLINE int32_t max_lane(I32x16 a) {
+    int32_t lanes[16];
+    store(lanes, a);
+    int32_t largest = lanes[0];
+    for (int i = 1; i < 16; ++i) largest = largest > lanes[i] ? largest : lanes[i];
+    return largest;
+}
+// The sum of 16 bytes.
+LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
+    int32_t total = 0;
+    for (int i = 0; i < 16; ++i) total += p[i];
+    return total;
 }
 
 // ---- bytes
