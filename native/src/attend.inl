@@ -43,57 +43,64 @@ inline void bend_scores(float* scores, float softcap, float slope, float distanc
     }
 }
 
-// Scores of one query -> exponentials, in place; the state's maximum and sum move on, its values are scaled to fit.
-LLMPY_INLINE void soften(float* scores, Seen seen, float& most, float& total, float* values, int64_t padded) {
-    F32x16 s[kPageVectors];
-    unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA { s[v.value] = load(scores + 16 * v.value); });
-    if (seen.first > 0 || seen.last < kPageTokens) {
-        const F32x16 never = set1(-__builtin_inff());
-        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
-            const int first = greater(seen.first - 16 * v.value, 0), last = greater(seen.last - 16 * v.value, 0);
-            s[v.value] = select(first_lanes(first), never, select(first_lanes(last), s[v.value], never));
-        });
-    }
-    const float top = max_lane(max(max(s[0], s[1]), max(s[2], s[3])));
-    // Never -inf: a score of -inf then counts for nothing instead of making NaN of all.
-    const float now = greater(greater(top, most), -__FLT_MAX__);
-    const F32x16 base = set1(now);
-    unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
-        s[v.value] = exp(s[v.value] - base);
-        store(scores + 16 * v.value, s[v.value]);
+// Scores of a page -> exponentials, in place; maxima and sums of the state move on, its values are scaled to fit. Each
+// step for all queries before the next one, so that none waits for the last of another.
+template <int queries>
+LLMPY_INLINE void soften(float* scores, const Seen* seen, float* most, float* total, float* values, int64_t padded) {
+    float now[queries];
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        float* const x = scores + r.value * kPageTokens;
+        const Seen part = seen[r.value];
+        F32x16 s[kPageVectors];
+        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA { s[v.value] = load(x + 16 * v.value); });
+        if (part.first > 0 || part.last < kPageTokens) {
+            const F32x16 never = set1(-__builtin_inff());
+            unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+                const int first = greater(part.first - 16 * v.value, 0), last = greater(part.last - 16 * v.value, 0);
+                s[v.value] = select(first_lanes(first), never, select(first_lanes(last), s[v.value], never));
+                store(x + 16 * v.value, s[v.value]);
+            });
+        }
+        // Never -inf: a score of -inf then counts for nothing instead of making NaN of all.
+        const float top = max_lane(max(max(s[0], s[1]), max(s[2], s[3])));
+        now[r.value] = greater(greater(top, most[r.value]), -__FLT_MAX__);
     });
-    const float added = sum((s[0] + s[1]) + (s[2] + s[3]));
-    if (now == most) {
-        total += added;
-        return;
+    float added[queries];
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        float* const x = scores + r.value * kPageTokens;
+        const F32x16 base = set1(now[r.value]);
+        F32x16 s[kPageVectors];
+        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+            s[v.value] = exp_down(load(x + 16 * v.value) - base);
+            store(x + 16 * v.value, s[v.value]);
+        });
+        added[r.value] = sum((s[0] + s[1]) + (s[2] + s[3]));
+    });
+    for (int r = 0; r < queries; ++r, values += padded) {
+        if (now[r] == most[r]) {
+            total[r] += added[r];
+            continue;
+        }
+        float lanes[16];
+        store(lanes, exp(set1(most[r] - now[r])));
+        const float keep = lanes[0];
+        most[r] = now[r];
+        total[r] = total[r] * keep + added[r];
+        for (int64_t i = 0; i < padded; i += 16) store(values + i, load(values + i) * set1(keep));
     }
-    float lanes[16];
-    store(lanes, exp(set1(most - now)));
-    const float keep = lanes[0];
-    most = now;
-    total = total * keep + added;
-    for (int64_t i = 0; i < padded; i += 16) store(values + i, load(values + i) * set1(keep));
 }
 
-// One page for `queries` neighbouring queries.
+// What the values of a page add for `queries` neighbouring queries, by their exponentials.
 template <int queries, class T>
-void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, Ahead ahead, const Seen* seen,
-               const Bend* bend, State state, int64_t at, float* scores) {
-    const int64_t padded = padded_values(shape), d = shape.d_value;
-    float* const values = state.values + at * padded;
-    score_page<queries>(q, keys, shape.d_key, ahead.keys, scores);
-    for (int r = 0; bend != nullptr && r < queries; ++r) {
-        bend_scores(scores + r * kPageTokens, bend->softcap, bend->slope[r], bend->distance[r]);
-    }
+LLMPY_INLINE void weigh_page(const float* p, const T* page, int64_t d, Ahead ahead, const Seen* seen, float* values,
+                             int64_t padded) {
     int first = 0, last = kPageTokens;
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        constexpr int n = r.value;
-        soften(scores + n * kPageTokens, seen[n], state.most[at + n], state.total[at + n], values + n * padded, padded);
-        first = greater(first, seen[n].first);
-        last = lesser(last, seen[n].last);
+        first = greater(first, seen[r.value].first);
+        last = lesser(last, seen[r.value].last);
     });
     if (queries == 1 || (first == 0 && last == kPageTokens)) {
-        add_values<queries>(scores, page, d, first, last, ahead.values, values, padded);
+        add_values<queries>(p, page, d, first, last, ahead.values, values, padded);
         return;
     }
     // At the edges of what they see, each query alone: a value that one must not see is not even multiplied by 0.
@@ -101,15 +108,54 @@ void take_page(const AttendShape& shape, const float* q, const T* keys, const T*
     last = greater(last, middle);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         constexpr int n = r.value;
-        add_values<1>(scores + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last), 0,
+        add_values<1>(p + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last), 0,
                       values + n * padded, padded);
     });
-    add_values<queries>(scores, page, d, middle, last, ahead.values, values, padded);
+    add_values<queries>(p, page, d, middle, last, ahead.values, values, padded);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         constexpr int n = r.value;
-        add_values<1>(scores + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last, 0,
+        add_values<1>(p + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last, 0,
                       values + n * padded, padded);
     });
+}
+
+// The same for values of f16: whatever one must not see has a weight of zero.
+template <int queries>
+LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead ahead, const Seen* seen,
+                             float* values, int64_t padded) {
+    constexpr int vectors = vectors_at_once<queries>();
+    const auto* const scales = reinterpret_cast<const float*>(page + padded * kPageTokens);
+    int16_t weights[queries * kPageTokens];
+    float step[queries];
+    int first = kPageTokens, last = 0;
+    round_weights<queries>(p, scales, weights, step);
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        first = lesser(first, seen[r.value].first);
+        last = greater(last, seen[r.value].last);
+    });
+    first /= 2;
+    last = (last + 1) / 2;
+    int64_t at = 0;
+    for (; at + 16 * vectors <= padded; at += 16 * vectors) {
+        add_pairs<queries, vectors>(weights, step, page, padded, first, last, ahead.values, values, at);
+    }
+    for (; at < padded; at += 16) {
+        add_pairs<queries, 1>(weights, step, page, padded, first, last, ahead.values, values, at);
+    }
+}
+
+// One page for `queries` neighbouring queries.
+template <int queries, class T>
+void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, Ahead ahead, const Seen* seen,
+               const Bend* bend, State state, int64_t at, float* scores) {
+    const int64_t padded = padded_values(shape);
+    float* const values = state.values + at * padded;
+    score_page<queries>(q, keys, shape.d_key, ahead.keys, scores);
+    for (int r = 0; bend != nullptr && r < queries; ++r) {
+        bend_scores(scores + r * kPageTokens, bend->softcap, bend->slope[r], bend->distance[r]);
+    }
+    soften<queries>(scores, seen, state.most + at, state.total + at, values, padded);
+    weigh_page<queries>(scores, page, shape.d_value, ahead, seen, values, padded);
 }
 
 // All queries of one key head meet one page.
@@ -275,7 +321,7 @@ void attend_pages(const AttendCall& call) {
 void attend(const AttendCall& call) {
     switch (call.shape->type) {
         case CacheType::f16:
-            return attend_pages<uint16_t>(call);
+            return attend_pages<int16_t>(call);
         case CacheType::f32:
             return attend_pages<float>(call);
         case CacheType::q8_0:

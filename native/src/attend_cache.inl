@@ -1,5 +1,7 @@
 // attend_cache: how keys and values lie in pages, see attend.h.
 //
+// f16: of a token's head, scale = (largest size) / 8191 and the nearest integers to x / scale, ties to even; with an
+// infinity or NaN, all of it becomes NaN.
 // q8_0: per block of 32, scale = (largest size) / 127 and the nearest integers to x / scale, ties to even; a block
 // with an infinity or NaN becomes NaN.
 
@@ -8,56 +10,65 @@
 namespace llmpy {
 namespace {
 
-LLMPY_INLINE F32x16 load_cache(const uint16_t* p) {
-    return load_f16(p);
-}
 LLMPY_INLINE F32x16 load_cache(const float* p) {
     return load(p);
 }
 LLMPY_INLINE F32x16 load_cache(const int8_t* p) {
     return to_f32(load_i8(p));
 }
-LLMPY_INLINE F32x16 load_cache_part(const uint16_t* p, int n) {
-    return load_f16_part(p, n);
-}
 LLMPY_INLINE F32x16 load_cache_part(const float* p, int n) {
     return load_part(p, n);
 }
-LLMPY_INLINE void store_cache(uint16_t* p, F32x16 a) {
-    store_f16(p, a);
-}
-LLMPY_INLINE void store_cache(float* p, F32x16 a) {
-    store(p, a);
-}
-LLMPY_INLINE void store_cache_part(uint16_t* p, F32x16 a, int n) {
-    store_f16_part(p, a, n);
-}
-LLMPY_INLINE void store_cache_part(float* p, F32x16 a, int n) {
-    store_part(p, a, n);
+LLMPY_INLINE void store_column(const float* x, int64_t d, float* head, int64_t slot) {
+    for (int64_t i = 0; i < d; ++i) head[i * kPageTokens + slot] = x[i];
 }
 
-template <class T>
-LLMPY_INLINE void store_column(const float* x, int64_t d, T* head, int64_t slot) {
-    each_vector(
-        d,
-        [&](int64_t i) LLMPY_LAMBDA {
-            T values[16];
-            store_cache(values, load(x + i));
-            for (int64_t j = 0; j < 16; ++j) head[(i + j) * kPageTokens + slot] = values[j];
-        },
-        [&](int64_t i, int rest) LLMPY_LAMBDA {
-            T values[16];
-            store_cache_part(values, load_part(x + i, rest), rest);
-            for (int64_t j = 0; j < rest; ++j) head[(i + j) * kPageTokens + slot] = values[j];
-        });
+LLMPY_INLINE void store_row(const float* x, int64_t d, float* head, int64_t slot) {
+    memcpy(head + slot * d, x, static_cast<size_t>(d) * sizeof *x);
 }
 
-template <class T>
-LLMPY_INLINE void store_row(const float* x, int64_t d, T* head, int64_t slot) {
-    T* const row = head + slot * d;
-    each_vector(
-        d, [&](int64_t i) LLMPY_LAMBDA { store_cache(row + i, load(x + i)); },
-        [&](int64_t i, int rest) LLMPY_LAMBDA { store_cache_part(row + i, load_part(x + i, rest), rest); });
+// What numbers are divided by to become integers of at most `most_of_one`, whose sizes add up to at most `most_of_all`
+// and half of their number. 0: all are zero; NaN: one is not finite.
+LLMPY_INLINE float step_of(float most, float total, float most_of_one, float most_of_all) {
+    if (!(total <= __FLT_MAX__)) return __builtin_nanf("");
+    const float step = greater(most * (1.0f / most_of_one), total * (1.0f / most_of_all));
+    return step < 0x1p-100f ? 0.0f : step;  // its reciprocal would overflow
+}
+LLMPY_INLINE float inverse_step(float step) { return step > 0.0f ? 1.0f / step : 0.0f; }
+
+// Keys and values of f16 have 13 bits and a sign, so that queries and weights can have as many as an integer sum holds.
+constexpr float kCacheMost = 8191.0f;
+constexpr float kPairsMost = 262000.0f;  // 2^31 / 8191, less what rounding 64 numbers may add
+
+LLMPY_INLINE int64_t whole_vectors(int64_t d) { return (d + 15) / 16 * 16; }
+
+// x [n] as integers: put(i, numbers i .. i + 15), zeros behind the last; returns their step.
+template <class Put>
+LLMPY_INLINE float round_pairs(const float* x, int64_t n, float most_of_one, float most_of_all, const Put& put) {
+    const auto part = [&](int64_t i) LLMPY_LAMBDA {
+        return load_part(x + i, static_cast<int>(lesser(n - i, int64_t{16})));
+    };
+    F32x16 most = set1(0.0f), total = set1(0.0f);
+    for (int64_t i = 0; i < n; i += 16) {
+        const F32x16 size = absolute(part(i));
+        most = max(most, size);
+        total = total + size;
+    }
+    const float step = step_of(max_lane(most), sum(total), most_of_one, most_of_all);
+    const F32x16 factor = set1(inverse_step(step));
+    for (int64_t i = 0; i < n; i += 16) put(i, to_i32(part(i) * factor));
+    return step;
+}
+
+// One token's key or value in a head: integer i at place(i), the step behind them all.
+template <class Place>
+LLMPY_INLINE void store_pairs(const float* x, int64_t d, int16_t* head, int64_t slot, const Place& place) {
+    const float step = round_pairs(x, d, kCacheMost, __FLT_MAX__, [&](int64_t i, I32x16 integers) LLMPY_LAMBDA {
+        int16_t numbers[16];
+        store_i16(numbers, integers);
+        for (int64_t j = 0; j < 16; ++j) head[place(i + j)] = numbers[j];
+    });
+    write(head + whole_vectors(d) * kPageTokens + 2 * slot, step);
 }
 
 // n <= 32 values as integers, zeros behind them; returns their scale.
@@ -101,7 +112,8 @@ LLMPY_INLINE void store_rounded_value(const float* x, int64_t d, uint8_t* head, 
 void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
         case CacheType::f16:
-            return store_column(x, d, static_cast<uint16_t*>(head), slot);
+            return store_pairs(x, d, static_cast<int16_t*>(head), slot,
+                               [&](int64_t i) LLMPY_LAMBDA { return (i / 2 * kPageTokens + slot) * 2 + i % 2; });
         case CacheType::f32:
             return store_column(x, d, static_cast<float*>(head), slot);
         case CacheType::q8_0:
@@ -112,7 +124,9 @@ void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t sl
 void store_value(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
         case CacheType::f16:
-            return store_row(x, d, static_cast<uint16_t*>(head), slot);
+            return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i) LLMPY_LAMBDA {
+                return (slot / 2 * whole_vectors(d) + i) * 2 + slot % 2;
+            });
         case CacheType::f32:
             return store_row(x, d, static_cast<float*>(head), slot);
         case CacheType::q8_0:
@@ -125,8 +139,14 @@ LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const f
     const F32x16 f = set1(factor);
     map1(x, d, out, [&](F32x16 v) LLMPY_LAMBDA { return v * f; });
 }
-LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const uint16_t*, float* out) {
-    prepare_query(x, d, factor, static_cast<const float*>(nullptr), out);
+LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const int16_t*, float* out) {
+    auto* const blocks = reinterpret_cast<QueryPairs*>(out);
+    constexpr int64_t width = 2 * kQueryPairs;
+    for (int64_t b = 0; b < query_pair_blocks(d); ++b) {
+        const auto put = [&](int64_t i, I32x16 integers) LLMPY_LAMBDA { store_i16(blocks[b].values + i, integers); };
+        const int64_t n = lesser(d - b * width, width);
+        blocks[b].scale = round_pairs(x + b * width, n, 32767.0f, kPairsMost, put) * factor;
+    }
 }
 LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const int8_t*, float* out) {
     auto* const blocks = reinterpret_cast<QueryBlock*>(out);

@@ -96,6 +96,54 @@ void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, fl
     }
 }
 
+// The same for keys of f16: 64 dimensions are summed as integers.
+template <int queries>
+void score_page(const float* q, const int16_t* keys, int64_t d, int64_t ahead, float* scores) {
+    constexpr int vectors = vectors_at_once<queries>();
+    const int64_t pairs = whole_vectors(d) / 2, blocks = query_pair_blocks(d);
+    const auto* const query = reinterpret_cast<const QueryPairs*>(q);
+    const auto* const scale = reinterpret_cast<const float*>(keys + pairs * 2 * kPageTokens);
+    for (int at = 0; at < kPageVectors; at += vectors) {
+        F32x16 sum[queries][vectors];
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = set1(0.0f); });
+        });
+        const int16_t* key = keys + 2 * 16 * at;
+        for (int64_t b = 0; b < blocks; ++b) {
+            I32x16 dot[queries][vectors];
+            unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value] = set1(0); });
+            });
+            const int64_t n = lesser(pairs - b * kQueryPairs, kQueryPairs);
+            for (int64_t i = 0; i < n; ++i, key += 2 * kPageTokens) {
+                U8x64 k[vectors];
+                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                    k[v.value] = load_bytes(key + 2 * 16 * v.value);
+                    prefetch(key + 2 * 16 * v.value, ahead);
+                });
+                unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                    const int32_t x = read<int32_t>(query[r.value * blocks + b].values + 2 * i);
+                    unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                        dot[r.value][v.value] = add_products_of_pairs(dot[r.value][v.value], k[v.value], x);
+                    });
+                });
+            }
+            unroll<queries>([&](auto r) LLMPY_LAMBDA {
+                const F32x16 factor = set1(query[r.value * blocks + b].scale);
+                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                    sum[r.value][v.value] = fma(to_f32(dot[r.value][v.value]), factor, sum[r.value][v.value]);
+                });
+            });
+        }
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                const int lane = 16 * (at + v.value);
+                store(scores + r.value * kPageTokens + lane, sum[r.value][v.value] * load(scale + lane));
+            });
+        });
+    }
+}
+
 // values[r] += p[r][j] * value j, for tokens first <= j < last of one head's values [64, d] in a page, `width` of the
 // vectors' lanes from dimension `at` on.
 template <int queries, int vectors, bool whole, class T>
@@ -168,6 +216,61 @@ void add_values(const float* p, const int8_t* page, int64_t d, int first, int la
             add_vectors<queries, vectors, true>(weights, page, width, first, last, ahead, values, padded, at);
         }
     }
+}
+
+// Weights of a page's values as integers, the values' scales in them, and their steps. A weight of zero stays zero
+// whatever memory holds for its value.
+template <int queries>
+LLMPY_INLINE void round_weights(const float* p, const float* scales, int16_t* rounded, float* step) {
+    F32x16 x[queries][kPageVectors];
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+            const F32x16 weight = load(p + r.value * kPageTokens + 16 * v.value), zero = set1(0.0f);
+            x[r.value][v.value] = select(less(zero, weight), weight * load(scales + 16 * v.value), zero);
+        });
+    });
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        const F32x16* const w = x[r.value];
+        const float most = max_lane(max(max(w[0], w[1]), max(w[2], w[3])));
+        step[r.value] = step_of(most, sum((w[0] + w[1]) + (w[2] + w[3])), 32767.0f, kPairsMost);
+    });
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        const F32x16 factor = set1(inverse_step(step[r.value]));
+        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+            store_i16(rounded + r.value * kPageTokens + 16 * v.value, to_i32(x[r.value][v.value] * factor));
+        });
+    });
+}
+
+// values[r] += step[r] * the sum of weights[r][j] * value j, for pairs of tokens first <= j / 2 < last.
+template <int queries, int vectors>
+void add_pairs(const int16_t* weights, const float* step, const int16_t* page, int64_t width, int first, int last,
+               int64_t ahead, float* values, int64_t at) {
+    I32x16 dot[queries][vectors];
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value] = set1(0); });
+    });
+    const int16_t* row = page + 2 * (first * width + at);
+    for (int j = first; j < last; ++j, row += 2 * width) {
+        U8x64 x[vectors];
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            x[v.value] = load_bytes(row + 2 * 16 * v.value);
+            prefetch(row + 2 * 16 * v.value, ahead);
+        });
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            const int32_t two = read<int32_t>(weights + r.value * kPageTokens + 2 * j);
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                dot[r.value][v.value] = add_products_of_pairs(dot[r.value][v.value], x[v.value], two);
+            });
+        });
+    }
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        const F32x16 factor = set1(step[r.value]);
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            float* const y = values + r.value * width + at + 16 * v.value;
+            store(y, fma(to_f32(dot[r.value][v.value]), factor, load(y)));
+        });
+    });
 }
 
 }  // namespace

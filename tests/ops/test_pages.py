@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.reference import ReferenceBackend
 from llmpy.graph import Value, Weights
 from llmpy.session.cache import PagedState
 from tests.ops.harness import Array, Model, Trace, cpu_backend, random
@@ -60,7 +61,7 @@ def test_a_new_page_is_zeros() -> None:
 
 
 def test_a_page_has_room_for_all_keys_and_values() -> None:
-    assert model("f16").plan.page_bytes == PAGE_TOKENS * (32 + 32) * 2
+    assert model("f16").plan.page_bytes == PAGE_TOKENS * (2 + 2) * (16 * 2 + 4)
     assert model("f32").plan.page_bytes == PAGE_TOKENS * (32 + 32) * 4
     assert model("q8_0").plan.page_bytes == PAGE_TOKENS * (2 + 2) * (32 + 2)  # 16 wide, padded
 
@@ -76,29 +77,36 @@ def test_a_copied_page_is_independent() -> None:
     assert contents(other, ours.plan.page_bytes) != before
 
 
-def test_half_precision_is_rounded_once() -> None:
-    """A token that sees only itself gives back its value."""
-    exact, rounded = (model(kv_dtype, window=1).read(range(100)) for kv_dtype in ("f32", "f16"))
-    np.testing.assert_array_equal(rounded, exact.astype(np.float16).astype(np.float32))
-
-
-def test_q8_0_has_the_error_of_its_blocks() -> None:
-    """A token that sees only itself gives back its value, to half a step of 1/127."""
-    exact, rounded = (model(kv_dtype, window=1).read(range(100)) for kv_dtype in ("f32", "q8_0"))
+@pytest.mark.parametrize(("kv_dtype", "steps"), [("f16", 8191), ("q8_0", 127)])
+def test_memory_has_the_error_of_its_steps(kv_dtype: str, steps: int) -> None:
+    """A token that sees only itself gives back its value, to half a step."""
+    exact, rounded = (model(kind, window=1).read(range(100)) for kind in ("f32", kv_dtype))
     heads = exact.reshape(-1, 2, 16)
-    step = np.abs(heads).max(axis=2, keepdims=True) / 127
+    step = np.abs(heads).max(axis=2, keepdims=True) / steps
     assert (np.abs(rounded.reshape(heads.shape) - heads) <= 0.57 * step).all()
     assert not np.array_equal(exact, rounded)
 
 
+def test_f16_loses_less_than_half_precision() -> None:
+    engines = cpu_backend(), ReferenceBackend()
+    weights = {f"{p}.weight": ("F32", random(i, 128, 32)) for i, p in enumerate("qkv")}
+    exact, ours, half = (
+        Model(engine, random(1, 200, 32), attention(2, 2, 0, 0.01), weights, kv_dtype).rows()
+        for engine, kv_dtype in ((engines[1], "f32"), (engines[0], "f16"), (engines[1], "f16"))
+    )
+    assert np.square(ours - exact).mean() < np.square(half - exact).mean()
+
+
+@pytest.mark.parametrize("kv_dtype", ["f16", "q8_0"])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_q8_0_does_not_hide_what_is_no_number(wrong: float) -> None:
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_rounding_does_not_hide_what_is_no_number(kv_dtype: str, wrong: float, part: int) -> None:
     x = random(1, 3, 3 * 16)
-    x[1, 5 + 32] = wrong  # a value of the second token
-    trace = attention_of_parts(16)
-    rows = Model(cpu_backend(), x, trace, kv_dtype="q8_0").rows()
+    x[1, 5 + 16 * part] = wrong  # in the query, key or value of the second token
+    rows = Model(cpu_backend(), x, attention_of_parts(16), kv_dtype=kv_dtype).rows()
     assert np.isfinite(rows[0]).all()
-    assert np.isnan(rows[1:]).all()
+    assert np.isnan(rows[1]).all()
+    assert np.isfinite(rows[2]).all() if part == 0 else np.isnan(rows[2]).all()
 
 
 def test_a_cache_may_be_keys_and_values_at_once() -> None:

@@ -5,20 +5,28 @@
 // memory bandwidth is the limit; query heads that share a key head are taken together, and so are the tokens of a prompt.
 //
 //   q        f32         [rows, n_head, d_key]      y  f32 [rows, n_head * d_value]
-//   keys     f16 or f32  [n_kv, d_key, 64]          at byte `keys` of each page: a lane is a token
-//   values   f16 or f32  [n_kv, 64, d_value]        at byte `values` of each page: a lane is a dimension
-//   q8_0     keys        [n_kv] of int8 [blocks * 8, 64, 4], then scales f16 [blocks, 64]
-//            values      [n_kv] of int8 [64, blocks * 32], then scales f16 [blocks, 64]; heads padded to blocks of 32
+//   keys     [n_kv] of   at byte `keys` of each page: a lane is a token
+//     f32    f32 [d_key, 64]
+//     f16    int16 [d_key / 2, 64, 2], then scales f32 [64]
+//     q8_0   int8 [blocks * 8, 64, 4], then scales f16 [blocks, 64]
+//   values   [n_kv] of   at byte `values` of each page: a lane is a dimension
+//     f32    f32 [64, d_value]
+//     f16    int16 [32, d_value, 2], then scales f32 [64]
+//     q8_0   int8 [64, blocks * 32], then scales f16 [blocks, 64]
+// Heads of f16 are filled up to a multiple of 16, those of q8_0 to blocks of 32.
 //
 // How it is summed, whatever the batch and the threads: scores by fma over d ascending; pages ascending; in a page the 64
-// exponentials pairwise, values by fma over tokens ascending. (q8_0: queries are rounded as the keys are, blocks of 32
-// summed in integers and joined by fma; a value's scale joins its weight.) Pages are cut into segments of 8 at fixed places, whose
-// results are joined in ascending order: a long context is shared between threads by segments.
+// exponentials pairwise, values by fma over tokens ascending. f16: a key or value of a token is integers of 14 bits with
+// one scale; blocks of 64 of a query are rounded to 16 bits, and so are the weights of a page, times the values' scales;
+// 64 dimensions or tokens are summed in integers, which cannot overflow, and joined by fma. q8_0: queries are rounded as
+// the keys are, blocks of 32 summed in integers and joined by fma; a value's scale joins its weight. Pages are cut into
+// segments of 8 at fixed places, whose results are joined in ascending order: a long context is shared between threads
+// by segments.
 // A soft cap (cap tanh(s / cap)) and then ALiBi (s - slope * distance) bend the scores before the softmax; a sink is one more
 // score of each head, of a token without a value. Not causal: a token sees those behind it too.
 // Memory that no token of the session has written may hold anything: what it scores is replaced before it is used.
-// Means the same as `attend` in backends/reference.py, within 1e-5 of the largest value (f32 pages; 3e-2 for q8_0,
-// whose reference rounds keys and values, not queries).
+// Means the same as `attend` in backends/reference.py, within 1e-5 of the largest value (f32 pages; 1e-3 for f16, where
+// it rounds to half precision; 3e-2 for q8_0, where it rounds keys and values, not queries).
 
 #ifndef LLMPY_ATTEND_H
 #define LLMPY_ATTEND_H
@@ -41,7 +49,7 @@ inline int64_t cache_blocks(int64_t d) {
 // What one token's keys, or values, of a head of size `d` take in a page.
 inline int64_t cache_bytes(CacheType type, int64_t d) {
     if (type == CacheType::q8_0) return cache_blocks(d) * (kCacheBlock + 2);
-    return d * (type == CacheType::f16 ? 2 : 4);
+    return type == CacheType::f16 ? (d + 15) / 16 * 16 * 2 + 4 : d * 4;
 }
 
 struct AttendShape {
@@ -94,6 +102,15 @@ inline int32_t attend_heads(const AttendShape& s, int32_t n_rows) {
 inline int64_t padded_values(const AttendShape& s) {
     return s.type == CacheType::q8_0 ? cache_blocks(s.d_value) * kCacheBlock : (s.d_value + 15) / 16 * 16;
 }
+constexpr int64_t kQueryPairs = 32;
+// A block of a query as f16 keys meet it.
+struct QueryPairs {
+    int16_t values[2 * kQueryPairs];
+    float scale;
+};
+inline int64_t query_pair_blocks(int64_t d) {
+    return (d + 2 * kQueryPairs - 1) / (2 * kQueryPairs);
+}
 // A query's block as q8_0 keys meet it.
 struct QueryBlock {
     int8_t values[kCacheBlock];
@@ -102,7 +119,10 @@ struct QueryBlock {
 };
 // What a query takes in scratch memory.
 inline int64_t query_floats(const AttendShape& s) {
-    if (s.type != CacheType::q8_0) return s.d_key;
+    if (s.type == CacheType::f32) return s.d_key;
+    if (s.type == CacheType::f16) {
+        return query_pair_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryPairs) / sizeof(float));
+    }
     return cache_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryBlock) / sizeof(float));
 }
 // Maxima, sums and weighted values of `queries` queries.

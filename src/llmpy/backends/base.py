@@ -35,8 +35,13 @@ KV_DTYPES = {"f16": "F16", "f32": "F32", "q8_0": "Q8_0"}  # how keys and values 
 
 
 def kv_bytes(kv_dtype: str, shape: tuple[int, ...]) -> int:
-    """What a token's keys, or values, of `shape` [heads, d] take; q8_0 pads each head to blocks."""
+    """What a token's keys, or values, of `shape` [heads, d] take.
+
+    q8_0 pads each head to blocks of 32, f16 to 16 values, which share a scale of 4 bytes.
+    """
     *heads, width = shape
+    if kv_dtype == "f16":
+        return prod(heads) * (-(-width // 16) * 32 + 4)
     dtype = BY_NAME[KV_DTYPES[kv_dtype]]
     return prod(heads) * dtype.row_bytes(-(-width // dtype.block) * dtype.block)
 
