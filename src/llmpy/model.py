@@ -76,10 +76,9 @@ def load(
     tokens a session can hold (default: the model's own context, or what memory can hold of
     it). `n_threads`: default all CPUs available to this process. `n_batch`: tokens read in one
     step, at most. `backend`: "cpu", "reference", or an object of that protocol; "auto" takes the
-    compiled one where it is installed. `kv_dtype`: storage of keys and values; f16
-    in the compiled backend: integers of 16 bits with one scale a head, closer than half precision;
-    q8_0, blocks of 32 with one scale, takes about half of f16's memory, at some error. `progress`
-    is called with a `LoadEvent` as things are ready; an exception it raises cancels the load.
+    compiled one where it is installed. `kv_dtype`: storage of keys and values; f16:
+    16 bits, in the compiled backend closer than half precision; q8_0, blocks of 32, half of that at
+    some error. `progress` gets a `LoadEvent` as things are ready; an exception cancels the load.
 
     Raises ModelFileError or UnsupportedModelError for the file, OutOfMemory with the numbers,
     BackendError when the backend cannot run here, ValueError for more context than a model with a
