@@ -23,5 +23,7 @@ namespace {
 constexpr OpKernels op_kernels = {norm, total,      rope,      add,         mul,    scale,      clamp_all, function,
                                   gate, add_scaled, store_key, store_value, attend, attend_join};
 }
-const Level level_neon = {"neon", &linear_neon, &op_kernels, &recurrent_kernels, quantize_neon};
+const OpKernels ops_neon = op_kernels;
+const RecurrentKernels recurrent_neon = recurrent_kernels;
+const Level level_neon = {"neon", &linear_neon, &ops_neon, &recurrent_neon, quantize_neon};
 }  // namespace llmpy

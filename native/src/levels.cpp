@@ -57,6 +57,7 @@ const Level* const levels[] = {
     &level_avx512,
 #elif defined(__aarch64__)
     &level_neon,
+    &level_neon_i8mm,
 #endif
 };
 
@@ -74,6 +75,7 @@ bool level_runs_here(int32_t number) {
     if (level == &level_avx512) return has_avx512();
     if (level == &level_avx2) return has_avx2();
 #elif defined(__aarch64__)
+    if (level == &level_neon_i8mm) return arm_has_dot_product() && arm_has_matrix_product();
     if (level == &level_neon) return arm_has_dot_product();
 #endif
     return true;

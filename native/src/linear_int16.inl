@@ -128,7 +128,7 @@ LLMPY_INLINE int multiply_group(const Int16Group& group, float* sums, int64_t st
 template <class T, int tiles>
 LLMPY_INLINE int multiply_some_groups(int64_t rest, const Int16Group& group, float* sums, int64_t stride) {
     if (rest >= token_tile) return multiply_group<T, token_tile, tiles>(group, sums, stride);
-    if (rest >= token_tile - 2) return multiply_group<T, token_tile - 2, tiles>(group, sums, stride);
+    if (rest >= fewer(token_tile)) return multiply_group<T, fewer(token_tile), tiles>(group, sums, stride);
     if (rest >= 2) return multiply_group<T, 2, tiles>(group, sums, stride);
     return multiply_group<T, 1, tiles>(group, sums, stride);
 }

@@ -8,15 +8,17 @@
 #pragma once
 
 #include "linear_int8_few.inl"
+#include "linear_pairs.inl"
 
 namespace llmpy {
 namespace {
 
-// Beyond so many tokens it pays to unpack weights once for all. With blocks of 16 a weight takes more unpacking.
+// Beyond so many tokens it pays to unpack weights once for all. With blocks of 16 a weight takes more unpacking; for
+// pairs one unpacks sooner.
 template <class T>
-constexpr int most_few_tokens = vectors_in_registers < 32 ? 2 : T::quads == 8 ? 32 : 8;
+constexpr int most_few_tokens = multiplies_pairs ? 3 : vectors_in_registers < 32 ? 2 : T::quads == 8 ? 32 : 8;
 // Tokens and tiles whose sums fill the registers: each takes one integer and one float vector.
-constexpr int token_tile = vectors_in_registers >= 32 ? 6 : 4;
+constexpr int int8_tokens = multiplies_pairs ? 2 : token_tile;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
 
 // A tile's group in L1: quads in order, then scales [16][16], then minima: [8][16], or vectors of pairs and -dmin.
@@ -25,7 +27,7 @@ constexpr int64_t panel_minima_at = panel_scales_at + 16 * quad_bytes;
 static_assert(panel_minima_at + 9 * quad_bytes == panel_tile_bytes, "as the scratch is laid out");
 
 template <class T>
-constexpr bool quads_need_no_unpacking = T::plain_bytes;
+constexpr bool quads_need_no_unpacking = T::plain_bytes && !multiplies_pairs;
 
 // Where the quads of block j begin, in the panel or in packed weights that serve as one.
 template <class T>
@@ -44,7 +46,9 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
     float* minima = reinterpret_cast<float*>(panel + panel_minima_at);
     T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
         const int block = j;
-        if constexpr (!quads_need_no_unpacking<T>) {
+        if constexpr (multiplies_pairs) {
+            store_pairs<T>(panel + quad_bytes * T::quads * block, reader, j);
+        } else if constexpr (!quads_need_no_unpacking<T>) {
             unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
                 store_bytes(panel + quad_bytes * (T::quads * block + q.value), reader.template quad<q.value>(j));
             });
@@ -101,14 +105,18 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side
             LLMPY_EACH(r, tiles) dot[t][r].start(start);
         }
         const int64_t at = block_at<T>(j);
-        unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
-            LLMPY_EACH(r, tiles) {
-                const U8x64 weights = load_bytes(panel.quads[r] + at + quad_bytes * q);
-                LLMPY_EACH(t, tokens) {
-                    dot[t][r].template add<q.value, T::quads>(weights, a + group_width * t + 4 * T::quads * j);
+        if constexpr (multiplies_pairs) {
+            add_pairs<T>(dot, panel.quads, at, a + 4 * T::quads * j);
+        } else {
+            unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
+                LLMPY_EACH(r, tiles) {
+                    const U8x64 weights = load_bytes(panel.quads[r] + at + quad_bytes * q);
+                    LLMPY_EACH(t, tokens) {
+                        dot[t][r].template add<q.value, T::quads>(weights, a + group_width * t + 4 * T::quads * j);
+                    }
                 }
-            }
-        });
+            });
+        }
         LLMPY_EACH(r, tiles) {
             const F32x16 scale = load(reinterpret_cast<const float*>(panel.rest[r] + panel_scales_at) + 16 * j);
             LLMPY_EACH(t, tokens) f[t][r] = fma(to_f32(dot[t][r].result()), scale, f[t][r]);
@@ -143,13 +151,13 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side
 template <class T, int tiles>
 LLMPY_INLINE int64_t multiply_some(int64_t rest, const Panel& panel, const int8_t* a, const Int8Side* sides,
                                    const int32_t* of_16, float* sums, bool first) {
-    if (rest >= token_tile) {
-        multiply<T, token_tile, tiles>(panel, a, sides, of_16, sums, first);
-        return token_tile;
+    if (rest >= int8_tokens) {
+        multiply<T, int8_tokens, tiles>(panel, a, sides, of_16, sums, first);
+        return int8_tokens;
     }
-    if (rest >= token_tile - 2) {
-        multiply<T, token_tile - 2, tiles>(panel, a, sides, of_16, sums, first);
-        return token_tile - 2;
+    if (rest >= fewer(int8_tokens)) {
+        multiply<T, fewer(int8_tokens), tiles>(panel, a, sides, of_16, sums, first);
+        return fewer(int8_tokens);
     }
     if (rest >= 2) {
         multiply<T, 2, tiles>(panel, a, sides, of_16, sums, first);
@@ -183,7 +191,7 @@ void many_tokens(const LinearCall& call, const Int8Input& input, int64_t token, 
             for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * tile_bytes + i);
         }
         for (int64_t t = 0; t < count;) {
-            if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{token_tile}), tile);
+            if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{int8_tokens}), tile);
             float* its = sums + t * tiles * tile_rows;
             const int64_t done = multiply_some<T, tiles>(
                 count - t, panel, input.values(group, token + t), input.sides(group, token + t),

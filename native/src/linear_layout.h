@@ -117,6 +117,8 @@ inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
 // sums.
 constexpr int64_t tokens_at_once = 512;
 constexpr int64_t tiles_at_once = 4;
+// How many tokens are multiplied at a time when `tokens` are not left.
+constexpr int fewer(int tokens) { return tokens > 4 ? tokens - 2 : 2; }
 constexpr int64_t panel_tile_bytes = 64 * 64 + 16 * 64 + 9 * 64;  // quads, scales, minima
 constexpr int64_t scratch_bytes = 2 * panel_tile_bytes + tokens_at_once * 2 * tile_rows * int64_t{sizeof(float)};
 

@@ -229,19 +229,36 @@ bool arm_has_dot_product() {
     constexpr unsigned long dot_product = 1ul << 20;  // HWCAP_ASIMDDP
     return (getauxval(AT_HWCAP) & dot_product) != 0;
 }
+bool arm_has_matrix_product() {
+    constexpr unsigned long matrix_product = 1ul << 13;  // HWCAP2_I8MM
+    return (getauxval(AT_HWCAP2) & matrix_product) != 0;
+}
 #elif defined(__aarch64__) && defined(__APPLE__)
-bool arm_has_dot_product() {
+static bool has_feature(const char* name) {
     int found = 0;
     size_t size = sizeof found;
-    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, nullptr, 0) == 0 && found != 0;
+    return sysctlbyname(name, &found, &size, nullptr, 0) == 0 && found != 0;
+}
+bool arm_has_dot_product() {
+    return has_feature("hw.optional.arm.FEAT_DotProd");
+}
+bool arm_has_matrix_product() {
+    return has_feature("hw.optional.arm.FEAT_I8MM");
 }
 #elif defined(__aarch64__) && defined(_WIN32)
 bool arm_has_dot_product() {
     constexpr DWORD dot_product = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
     return IsProcessorFeaturePresent(dot_product) != 0;
 }
+bool arm_has_matrix_product() {
+    constexpr DWORD matrix_product = 66;  // PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE
+    return IsProcessorFeaturePresent(matrix_product) != 0;
+}
 #else
 bool arm_has_dot_product() {
+    return false;
+}
+bool arm_has_matrix_product() {
     return false;
 }
 #endif

@@ -3,7 +3,10 @@
 // The definition here is a plain loop in double precision over the weights as dequantize_row gives them and the
 // activations as prepare rounded them, so that only the kernels' own error remains.
 
+#include <initializer_list>
+
 #include "linear_case.h"
+#include "llmpy/ops.h"
 
 namespace {
 
@@ -213,6 +216,22 @@ void test_hostile(const LinearKernels* kernels, WeightType type) {
     check(right, "NaN and infinity", n, k, m);
 }
 
+// Every level gives the bits of the plainest one.
+void test_levels_agree(const LinearKernels* kernels, WeightType type, int64_t m) {
+    const int64_t n = 40, k = 512;
+    Buffer<float> expected(m * n), y(m * n);
+    const Random before = random_state;
+    for (const bool plain : {true, false}) {
+        random_state = before;
+        Case c(plain ? &linear_portable : kernels, type, n, k, m);
+        c.make_outliers();
+        c.pack();
+        c.prepare();
+        c.kernels->linear(c.call(plain ? expected.data : y.data, n));
+    }
+    check(same_bits(y.data, expected.data, m * n), "levels differ", n, k, m);
+}
+
 void test_level(const LinearKernels* kernels, const char* name) {
     level_name = name;
     for (const auto& t : types) {
@@ -229,6 +248,7 @@ void test_level(const LinearKernels* kernels, const char* name) {
             }
         }
         test_shape(kernels, t.type, 65, width < 32 ? 300 : 512, 521);
+        for (const int64_t m : {1, 3, 5, 9, 14}) test_levels_agree(kernels, t.type, m);
         test_hostile(kernels, t.type);
         if (linear_input_kind(t.type) == InputKind::int16) {
             test_largest_sums(kernels, t.type);
@@ -241,14 +261,8 @@ void test_level(const LinearKernels* kernels, const char* name) {
 }  // namespace
 
 int main() {
-#if defined(__aarch64__)
-    test_level(&linear_neon, "neon");
-#elif defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) test_level(&linear_avx2, "avx2");
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl")) {
-        test_level(&linear_avx512, "avx512");
+    for (int32_t i = 0; level_of(i) != nullptr; ++i) {
+        if (level_runs_here(i)) test_level(level_of(i)->linear, level_of(i)->name);
     }
-#endif
-    test_level(&linear_portable, "portable");
     return failures ? 1 : 0;
 }

@@ -23,7 +23,7 @@ Trace = Callable[[Value, Weights], Value]
 N_CTX = 2048
 MAX_TOKENS = 512
 ARM = platform.machine().lower() in ("aarch64", "arm64")
-LEVELS = ["portable", "neon"] if ARM else ["portable", "avx2", "avx512"]
+LEVELS = ["portable", "neon", "neon_i8mm"] if ARM else ["portable", "avx2", "avx512"]
 
 
 def cpu_backend(level: str | None = None, n_threads: int = 1) -> Any:

@@ -45,6 +45,7 @@ extern const LinearKernels linear_portable;
 extern const LinearKernels linear_avx2;
 extern const LinearKernels linear_avx512;
 extern const LinearKernels linear_neon;
+extern const LinearKernels linear_neon_i8mm;
 
 }  // namespace llmpy
 

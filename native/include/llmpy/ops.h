@@ -59,6 +59,9 @@ extern const Level level_portable;
 extern const Level level_avx2;
 extern const Level level_avx512;
 extern const Level level_neon;
+extern const Level level_neon_i8mm;
+extern const OpKernels ops_neon;  // shared by both
+extern const RecurrentKernels recurrent_neon;
 
 // By number, best last; null beyond the last one that this build has.
 const Level* level_of(int32_t number);

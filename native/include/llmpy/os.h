@@ -33,8 +33,10 @@ void yield_processor();
 void* allocate(size_t bytes);
 void release(void* memory, size_t bytes);
 
-// Arm only: whether the processor has the dot product instructions that the NEON level needs.
+// Arm only: whether the processor has the instructions that the level needs: dot products, and for the second also
+// products of int8 matrices.
 bool arm_has_dot_product();
+bool arm_has_matrix_product();
 
 }  // namespace llmpy
 

@@ -221,6 +221,9 @@ LLMPY_INLINE void keep_order(__m256i& sum) { __asm__("" : "+x"(sum)); }
 // Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
 constexpr bool weights_are_offset = false;
 
+// Whether there is a DotPair, for two tokens with two rows in one instruction; see simd/neon.h.
+constexpr bool multiplies_pairs = false;
+
 // One lane's sum over k of weight * activation, from `start` on; see simd/avx512.h. The products are first added in 16
 // bits, as many as fit (2 products of 127 * (2^bits - 1) an instruction). 8-bit weights are signed: their sign moves
 // over to the activation, and |-128| is the unsigned 128 that the instruction takes.
@@ -268,6 +271,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 8;
+// Tokens that are multiplied at a time: each takes an integer and a float vector for each tile of rows.
+constexpr int token_tile = 4;
 
 // ---- memory
 

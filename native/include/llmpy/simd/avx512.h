@@ -181,6 +181,9 @@ LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {
 // Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
 constexpr bool weights_are_offset = true;
 
+// Whether there is a DotPair, for two tokens with two rows in one instruction; see simd/neon.h.
+constexpr bool multiplies_pairs = false;
+
 // One lane's sum over k of weight * activation, from `start` on. Weights have `bits` bits, unsigned; 8-bit ones are
 // signed unless `weights_are_offset`. `a` points at the activations of the group of `quads` quads that `q` counts.
 template <int bits>
@@ -202,6 +205,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 32;
+// Tokens that are multiplied at a time: each takes an integer and a float vector for each tile of rows.
+constexpr int token_tile = 6;
 
 // ---- memory
 

@@ -5,6 +5,7 @@
 //   F32x16   16 floats          I32x16   16 integers         Mask16   one truth per lane
 //   U8x64    64 bytes, read as 16 lanes (output rows) of 4 bytes (consecutive k): the unit of every 8-bit product
 //   Dot<bits>  a running integer product of U8x64 weights with 8-bit activations
+//   DotPair<bits>  two of them, for two tokens, where a level `multiplies_pairs`
 //
 // Everything is in an unnamed namespace and always inlined: a translation unit compiled for AVX-512 must not leave
 // behind a function that the linker could hand to the portable path. For the same reason: nothing from std with code in
@@ -125,6 +126,9 @@ LLMPY_INLINE uint16_t f16_from_f32(float value) {
     }
     return static_cast<uint16_t>(sign | ((size + 0xfffu + (size >> 13 & 1u) - 0x38000000u) >> 13));
 }
+
+template <int bits>
+struct DotPair;
 
 }  // namespace
 }  // namespace llmpy

@@ -1,5 +1,5 @@
-// simd/neon: the vocabulary on 64-bit ARM with the dot-product extension (ARMv8.2-A): four registers a vector.
-// See simd/common.h.
+// simd/neon: the vocabulary on 64-bit ARM with the dot-product extension (ARMv8.2-A): four registers a vector. Compiled
+// with FEAT_I8MM, also products of int8 matrices. See simd/common.h.
 
 #ifndef LLMPY_SIMD_LEVEL
 #define LLMPY_SIMD_LEVEL neon
@@ -236,19 +236,72 @@ struct Dot {
     LLMPY_INLINE I32x16 result() const { return total; }
 };
 
+// Whether one instruction multiplies two tokens with two rows, eight inputs of each at once: twice as many products as
+// a dot product.
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+constexpr bool multiplies_pairs = true;
+
+// What two Dots of the same rows and two tokens add up to. A register holds the sums of both tokens with two rows, token
+// by token: rows 4i and 4i + 1 in register i of the first, 4i + 2 and 4i + 3 in register i of the second.
+template <int bits>
+struct DotPair {
+    Dot<bits>&a, &b;
+
+    LLMPY_INLINE DotPair(Dot<bits>& first, Dot<bits>& second) : a(first), b(second) { exchange(); }
+    LLMPY_INLINE ~DotPair() { exchange(); }
+    DotPair(const DotPair&) = delete;
+
+    // Weights of two quads that follow each other, to eight inputs of a row beside those of the next.
+    static LLMPY_INLINE void pair_rows(U8x64& first, U8x64& second) {
+        const U8x64 low = first, high = second;
+        const auto words = [](uint8x16_t x) LLMPY_LAMBDA { return vreinterpretq_u32_u8(x); };
+        first = LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vzip1q_u32(words(low.v[i]), words(high.v[i]))));
+        second = LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vzip2q_u32(words(low.v[i]), words(high.v[i]))));
+    }
+    // Adds the products of quads q and q + 1, paired, with activations of the two tokens.
+    template <int q>
+    LLMPY_INLINE void add(U8x64 first, U8x64 second, const int8_t* of_a, const int8_t* of_b) {
+        const int64x2_t x = vreinterpretq_s64_s8(vld1q_s8(of_a + 16 * (q / 4)));
+        const int64x2_t y = vreinterpretq_s64_s8(vld1q_s8(of_b + 16 * (q / 4)));
+        const int8x16_t both = vreinterpretq_s8_s64(q % 4 == 0 ? vzip1q_s64(x, y) : vzip2q_s64(x, y));
+        a.total = LLMPY_PARTS(I32x16, vmmlaq_s32(a.total.v[i], both, vreinterpretq_s8_u8(first.v[i])));
+        b.total = LLMPY_PARTS(I32x16, vmmlaq_s32(b.total.v[i], both, vreinterpretq_s8_u8(second.v[i])));
+    }
+
+private:
+    // From sums of tokens to those of pairs, and back.
+    LLMPY_INLINE void exchange() {
+        const I32x16 x = a.total, y = b.total;
+        const auto halves = [](int32x4_t v) LLMPY_LAMBDA { return vreinterpretq_s64_s32(v); };
+        a.total = LLMPY_PARTS(I32x16, vreinterpretq_s32_s64(vzip1q_s64(halves(x.v[i]), halves(y.v[i]))));
+        b.total = LLMPY_PARTS(I32x16, vreinterpretq_s32_s64(vzip2q_s64(halves(x.v[i]), halves(y.v[i]))));
+    }
+};
+#else
+constexpr bool multiplies_pairs = false;
+#endif
+
 // sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
 LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
-    const I32x16 both = as_i32(weights);
-    const int32x4_t low = vdupq_n_s32(static_cast<int16_t>(pair & 0xffff));
-    const int32x4_t high = vdupq_n_s32(pair >> 16);
-    return LLMPY_PARTS(I32x16, vmlaq_s32(vmlaq_s32(sum.v[i], vshrq_n_s32(vshlq_n_s32(both.v[i], 16), 16), low),
-                                         vshrq_n_s32(both.v[i], 16), high));
+    const int16x4_t two = vreinterpret_s16_s32(vdup_n_s32(pair));
+    unroll<2>([&](auto half) LLMPY_LAMBDA {  // eight rows: their first numbers, their second ones
+        constexpr int at = 2 * half.value;
+        const int16x8_t a = vreinterpretq_s16_u8(weights.v[at]), b = vreinterpretq_s16_u8(weights.v[at + 1]);
+        const int16x8_t first = vuzp1q_s16(a, b), second = vuzp2q_s16(a, b);
+        sum.v[at] = vmlal_lane_s16(sum.v[at], vget_low_s16(first), two, 0);
+        sum.v[at] = vmlal_lane_s16(sum.v[at], vget_low_s16(second), two, 1);
+        sum.v[at + 1] = vmlal_high_lane_s16(sum.v[at + 1], first, two, 0);
+        sum.v[at + 1] = vmlal_high_lane_s16(sum.v[at + 1], second, two, 1);
+    });
+    return sum;
 }
 
 #undef LLMPY_PARTS
 
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 8;
+// Tokens that are multiplied at a time: each takes an integer and a float vector for each tile of rows.
+constexpr int token_tile = 3;
 
 // ---- memory
 

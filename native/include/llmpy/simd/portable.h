@@ -229,6 +229,9 @@ LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {
 // Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
 constexpr bool weights_are_offset = false;
 
+// Whether there is a DotPair, for two tokens with two rows in one instruction; see simd/neon.h.
+constexpr bool multiplies_pairs = false;
+
 // total += what `Dot` below says, for one quad. Not inlined for the same reason as load_f16.
 template <bool is_signed>
 LLMPY_NOINLINE void add_products_of_quad(I32x16& total, const U8x64& weights, const int8_t* a) {
@@ -265,6 +268,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 8;
+// Tokens that are multiplied at a time: each takes an integer and a float vector for each tile of rows.
+constexpr int token_tile = 4;
 
 // ---- memory
 
