@@ -189,10 +189,10 @@ inline void round_group_to_int16(const float* x, int64_t width, int16_t* q, floa
     memset(q, 0, group_width * sizeof *q);
     memset(scales, 0, int16_blocks * sizeof *scales);
     for (int64_t begin = 0; begin < width; begin += int16_block) {
-        const int64_t n = lesser(width - begin, int64_t{int16_block});
-        float values[int16_block] = {};
-        memcpy(values, x + begin, static_cast<size_t>(n) * sizeof *values);
-        const F32x16 low = load(values), high = load(values + 16);
+        const int n = static_cast<int>(lesser(width - begin, int64_t{int16_block}));
+        const float* const high_half = x + begin + 16;
+        const F32x16 low = n >= 16 ? load(x + begin) : load_part(x + begin, n);
+        const F32x16 high = n == int16_block ? load(high_half) : n > 16 ? load_part(high_half, n - 16) : set1(0.0f);
         const int32_t largest = max_lane(max(bits_of(absolute(low)), bits_of(absolute(high))));
         const float size = float_from_bits(static_cast<uint32_t>(largest));
         float* scale = scales + begin / int16_block;
