@@ -132,15 +132,16 @@ class CpuPlan:
         """Check and copy one token, as generation has them; returns the end of its context."""
         token, position = batch.tokens.item(0), batch.positions.item(0)
         session = batch.sessions.item(0)
-        _check("token", token, self._n_rows)
-        _check("session", session, len(states))
-        _check("position", position, self.n_ctx)
+        n_pages = position // PAGE_TOKENS + 1 if self.page_bytes else 0
+        fits = 0 <= token < self._n_rows and 0 <= session < len(states)
+        if not fits or not 0 <= position < self.n_ctx or n_pages > len(states[session].pages):
+            _check("token", token, self._n_rows)
+            _check("session", session, len(states))
+            _check("position", position, self.n_ctx)
+            _check("page of the position", n_pages - 1, len(states[session].pages))
         if len(batch.wanted):
             _check("wanted row", batch.wanted.item(0), 1)
         state = states[session]
-        n_pages = position // PAGE_TOKENS + 1 if self.page_bytes else 0
-        if n_pages:
-            _check("page of the position", n_pages - 1, len(state.pages))
         if n_pages > len(self._pages):
             self._pages = np.zeros(2 * n_pages, np.uint64)
             self._room = (0, 0, 0)

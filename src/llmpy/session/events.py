@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["STOP", "FinishReason", "Logprobs", "Piece", "Stats", "Stop"]
 
@@ -33,8 +33,7 @@ class Logprobs:
     top: tuple[tuple[int, float], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):  # made for every token, in a third of a frozen dataclass's time
     """One event of a stream.
 
     `text` is what can be shown now: it may be empty while a character or a possible stop string is

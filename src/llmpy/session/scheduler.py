@@ -169,21 +169,25 @@ class Scheduler:
                     min(PATIENCE * self._seconds, MOST_PATIENCE),
                 )
         with self._model._lock:  # before looking: who gives up waits for this lock
-            calls = [leading]
+            calls: list[_Call] = []
+            waiting = leading.requests
             if len(self._calls) > 1:
                 with self._mutex:
                     calls = self._calls.copy()
+                waiting = [request for call in calls for request in call.requests]
+            if len(waiting) > 1:
+                waiting = [request for request in waiting if not request.served]
             begin = time.perf_counter()
-            self._serve([r for call in calls for r in call.requests if not r.served])
+            self._serve(waiting)
             self._seconds = time.perf_counter() - begin
-        if len(calls) > 1:
+        if calls:
             with self._mutex:
                 for call in calls:
                     if call is not leading and call in self._calls and call.is_served():
                         self._calls.remove(call)
                         call.wake()
 
-    def _serve(self, requests: list[Request]) -> None:
+    def _serve(self, requests: Sequence[Request]) -> None:
         """One step for as many of them as go along."""
         parts = self._parts(requests)
         try:
@@ -196,7 +200,7 @@ class Scheduler:
                 parts[0][0].fail(error)
         self._expected = len(parts)
 
-    def _parts(self, waiting: list[Request]) -> list[_Part]:
+    def _parts(self, waiting: Sequence[Request]) -> list[_Part]:
         """What goes along in a step: a token of each session, then all that there is room for."""
         if len(waiting) > 1:
             waiting = [r for r in waiting if r.alone][:1] or waiting[: self._n_batch]

@@ -83,24 +83,24 @@ class Session:
         `options` are those of `stream`. Returns the counts and times of this inference.
         """
         before = dict(self._clock)
-        counts = {"prompt": 0, "generated": 0}
+        n_prompt = n_generated = 0
         reason: FinishReason = "callback"
         stream = self.stream(prompt, **options)
         try:
             for piece in stream:
-                if piece.kind != "end":
-                    counts[piece.kind] += 1
+                if piece.kind == "generated":
+                    n_generated += 1
+                elif piece.kind == "prompt":
+                    n_prompt += 1
                 elif piece.finish_reason is not None:
                     reason = piece.finish_reason
-                    counts["generated"] += piece.token is not None
+                    n_generated += piece.token is not None
                 if callback is not None and callback(piece) is STOP:
                     break
         finally:
             stream.close()
         times = {name: self._clock[name] - before[name] for name in before}
-        return Stats(
-            counts["prompt"], times["prompt"], counts["generated"], times["generate"], reason
-        )
+        return Stats(n_prompt, times["prompt"], n_generated, times["generate"], reason)
 
     def stream(
         self,
@@ -303,11 +303,12 @@ class Session:
     ) -> Generator[Piece]:
         yield from self._stream_prompt(ids, go_on=max_tokens != 0)
         end_ids, n, end = self._model.tokenizer.end_ids, 0, None
+        history, n_ctx = self._history, self.n_ctx
         reason: FinishReason | None = None
         while reason is None:
             if max_tokens is not None and n >= max_tokens:
                 reason = "length"
-            elif len(self) >= self.n_ctx:
+            elif len(history) >= n_ctx:
                 reason = "context"
             else:
                 token, found, text = self._next(logprobs)
