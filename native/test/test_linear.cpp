@@ -216,14 +216,23 @@ void test_hostile(const LinearKernels* kernels, WeightType type) {
     check(right, "NaN and infinity", n, k, m);
 }
 
-// Every level gives the bits of the plainest one.
+// The plainest level whose multiply-adds round once: the portable one of x86 rounds twice.
+const LinearKernels* plainest() {
+#if defined(__x86_64__) || defined(_M_X64)
+    return level_of(1)->linear;
+#else
+    return level_of(0)->linear;
+#endif
+}
+
+// Every level above gives its bits.
 void test_levels_agree(const LinearKernels* kernels, WeightType type, int64_t m) {
     const int64_t n = 40, k = 512;
     Buffer<float> expected(m * n), y(m * n);
     const Random before = random_state;
     for (const bool plain : {true, false}) {
         random_state = before;
-        Case c(plain ? &linear_portable : kernels, type, n, k, m);
+        Case c(plain ? plainest() : kernels, type, n, k, m);
         c.make_outliers();
         c.pack();
         c.prepare();
@@ -248,7 +257,9 @@ void test_level(const LinearKernels* kernels, const char* name) {
             }
         }
         test_shape(kernels, t.type, 65, width < 32 ? 300 : 512, 521);
-        for (const int64_t m : {1, 3, 5, 9, 14}) test_levels_agree(kernels, t.type, m);
+        for (const int64_t m : {1, 3, 5, 9, 14}) {
+            if (kernels != &linear_portable) test_levels_agree(kernels, t.type, m);
+        }
         test_hostile(kernels, t.type);
         if (linear_input_kind(t.type) == InputKind::int16) {
             test_largest_sums(kernels, t.type);
