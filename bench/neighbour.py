@@ -13,13 +13,12 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from compare import find_model
-from lines import Worker
+from lines import Worker, at_once
 from rows import Row
 from turns import token_ids
 
@@ -55,12 +54,7 @@ def one_round(workers: list[Worker], row: Row, tokens: list[int], count: int) ->
     alone = turn(workers[0])
     with busy(count):
         beside = turn(workers[0])
-    with ThreadPoolExecutor(2) as threads:
-        both = list(threads.map(turn, workers))
-    processes = {
-        "tokens": sum(each["tokens"] for each in both),
-        "seconds": max(each["seconds"] for each in both),
-    }
+    processes = at_once(turn, workers)
     models = workers[0]("both", work=row.what, **options)
     return [each["tokens"] / each["seconds"] for each in (alone, beside, processes, models)]
 

@@ -284,7 +284,7 @@ void attend_pages(const AttendCall& call) {
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t queries = int64_t{call.head_end - call.head_begin} * n_queries, padded = padded_values(shape);
     float* const q = call.scratch;
-    float* const here = q + (queries * query_floats(shape) + 15) / 16 * 16;
+    float* const here = q + whole_vectors(queries * query_floats(shape));
     State state(call.partial != nullptr ? call.partial : here, queries);
     State total(here + attend_state_floats(queries, shape), queries);
 

@@ -16,9 +16,6 @@ LLMPY_INLINE F32x16 load_cache(const float* p) {
 LLMPY_INLINE F32x16 load_cache(const int8_t* p) {
     return to_f32(load_i8(p));
 }
-LLMPY_INLINE F32x16 load_cache_part(const float* p, int n) {
-    return load_part(p, n);
-}
 LLMPY_INLINE void store_column(const float* x, int64_t d, float* head, int64_t slot) {
     for (int64_t i = 0; i < d; ++i) head[i * kPageTokens + slot] = x[i];
 }
@@ -39,8 +36,6 @@ LLMPY_INLINE float inverse_step(float step) { return step > 0.0f ? 1.0f / step :
 // Keys and values of f16 have 13 bits and a sign, so that queries and weights can have as many as an integer sum holds.
 constexpr float kCacheMost = 8191.0f;
 constexpr float kPairsMost = 262000.0f;  // 2^31 / 8191, less what rounding 64 numbers may add
-
-LLMPY_INLINE int64_t whole_vectors(int64_t d) { return (d + 15) / 16 * 16; }
 
 // x [n] as integers: put(i, numbers i .. i + 15), zeros behind the last; returns their step.
 template <class Put>

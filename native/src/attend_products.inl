@@ -24,19 +24,19 @@ LLMPY_INLINE void prefetch(const T* p, int64_t ahead) {
 }
 
 // scores[r][j] = q[r] . key j, for the 64 keys [d, 64] of one head in a page
-template <int queries, class T>
-void score_page(const float* q, const T* keys, int64_t d, int64_t ahead, float* scores) {
+template <int queries>
+void score_page(const float* q, const float* keys, int64_t d, int64_t ahead, float* scores) {
     constexpr int vectors = vectors_at_once<queries>();
     for (int at = 0; at < kPageVectors; at += vectors) {
         F32x16 sum[queries][vectors];
         unroll<queries>([&](auto r) LLMPY_LAMBDA {
             unroll<vectors>([&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = set1(0.0f); });
         });
-        const T* key = keys + 16 * at;
+        const float* key = keys + 16 * at;
         for (int64_t i = 0; i < d; ++i, key += kPageTokens) {
             F32x16 k[vectors];
             unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                k[v.value] = load_cache(key + 16 * v.value);
+                k[v.value] = load(key + 16 * v.value);
                 prefetch(key + 16 * v.value, ahead);
             });
             unroll<queries>([&](auto r) LLMPY_LAMBDA {
@@ -162,7 +162,7 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
         unroll<vectors>([&](auto v) LLMPY_LAMBDA {
             prefetch(row + 16 * v.value, ahead);
             if constexpr (!whole && v.value == vectors - 1) {
-                x[v.value] = load_cache_part(row + 16 * v.value, rest);
+                x[v.value] = load_part(row + 16 * v.value, rest);
             } else {
                 x[v.value] = load_cache(row + 16 * v.value);
             }
@@ -181,8 +181,8 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
     });
 }
 
-template <int queries, class T>
-void add_values(const float* p, const T* page, int64_t d, int first, int last, int64_t ahead, float* values,
+template <int queries>
+void add_values(const float* p, const float* page, int64_t d, int first, int last, int64_t ahead, float* values,
                 int64_t padded) {
     if (first >= last) return;
     constexpr int vectors = vectors_at_once<queries>();

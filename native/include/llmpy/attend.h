@@ -46,10 +46,13 @@ constexpr int64_t kCacheBlock = 32;  // values of q8_0 that share a scale
 inline int64_t cache_blocks(int64_t d) {
     return (d + kCacheBlock - 1) / kCacheBlock;
 }
+inline int64_t whole_vectors(int64_t d) {
+    return (d + 15) / 16 * 16;
+}
 // What one token's keys, or values, of a head of size `d` take in a page.
 inline int64_t cache_bytes(CacheType type, int64_t d) {
     if (type == CacheType::q8_0) return cache_blocks(d) * (kCacheBlock + 2);
-    return type == CacheType::f16 ? (d + 15) / 16 * 16 * 2 + 4 : d * 4;
+    return type == CacheType::f16 ? whole_vectors(d) * 2 + 4 : d * 4;
 }
 
 struct AttendShape {
@@ -100,7 +103,7 @@ inline int32_t attend_heads(const AttendShape& s, int32_t n_rows) {
 }
 
 inline int64_t padded_values(const AttendShape& s) {
-    return s.type == CacheType::q8_0 ? cache_blocks(s.d_value) * kCacheBlock : (s.d_value + 15) / 16 * 16;
+    return s.type == CacheType::q8_0 ? cache_blocks(s.d_value) * kCacheBlock : whole_vectors(s.d_value);
 }
 constexpr int64_t kQueryPairs = 32;
 // A block of a query as f16 keys meet it.

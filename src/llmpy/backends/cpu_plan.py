@@ -135,6 +135,7 @@ class CpuPlan:
         n_pages = position // PAGE_TOKENS + 1 if self.page_bytes else 0
         fits = 0 <= token < self._n_rows and 0 <= session < len(states)
         if not fits or not 0 <= position < self.n_ctx or n_pages > len(states[session].pages):
+            # One condition for every token; which of them it was is a question for a message.
             _check("token", token, self._n_rows)
             _check("session", session, len(states))
             _check("position", position, self.n_ctx)

@@ -123,19 +123,9 @@ LLMPY_INLINE F32x16 load_f16(const uint16_t* p) {
     return {_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
             _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
 }
-LLMPY_INLINE F32x16 load_f16_part(const uint16_t* p, int n) {
-    uint16_t lanes[16] = {};
-    memcpy(lanes, p, static_cast<size_t>(lesser(n, 16)) * sizeof *p);
-    return load_f16(lanes);
-}
 LLMPY_INLINE void store_f16(uint16_t* p, F32x16 x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
-}
-LLMPY_INLINE void store_f16_part(uint16_t* p, F32x16 x, int n) {
-    uint16_t lanes[16];
-    store_f16(lanes, x);
-    memcpy(p, lanes, static_cast<size_t>(lesser(n, 16)) * sizeof *p);
 }
 LLMPY_INLINE F32x16 load_bf16(const uint16_t* p) {
     const __m256i a = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));

@@ -101,14 +101,8 @@ LLMPY_INLINE F32x16 absolute(F32x16 a) { return as_f32(bits_of(a) & set1(0x7ffff
 LLMPY_INLINE F32x16 load_f16(const uint16_t* p) {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
-LLMPY_INLINE F32x16 load_f16_part(const uint16_t* p, int n) {
-    return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n).v, p))};
-}
 LLMPY_INLINE void store_f16(uint16_t* p, F32x16 a) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
-}
-LLMPY_INLINE void store_f16_part(uint16_t* p, F32x16 a, int n) {
-    _mm256_mask_storeu_epi16(p, first_lanes(n).v, _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
 }
 LLMPY_INLINE F32x16 load_bf16(const uint16_t* p) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

@@ -127,19 +127,9 @@ LLMPY_INLINE F32x16 absolute(F32x16 a) { return LLMPY_PARTS(F32x16, vabsq_f32(a.
 LLMPY_INLINE F32x16 load_f16(const uint16_t* p) {
     return LLMPY_PARTS(F32x16, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p + 4 * i))));
 }
-LLMPY_INLINE F32x16 load_f16_part(const uint16_t* p, int n) {
-    uint16_t lanes[16] = {};
-    memcpy(lanes, p, static_cast<size_t>(lesser(n, 16)) * sizeof *p);
-    return load_f16(lanes);
-}
 LLMPY_INLINE void store_f16(uint16_t* p, F32x16 a) {
     unroll<4>([&](auto i)
                   LLMPY_LAMBDA { vst1_u16(p + 4 * i.value, vreinterpret_u16_f16(vcvt_f16_f32(a.v[i.value]))); });
-}
-LLMPY_INLINE void store_f16_part(uint16_t* p, F32x16 a, int n) {
-    uint16_t lanes[16];
-    store_f16(lanes, a);
-    memcpy(p, lanes, static_cast<size_t>(lesser(n, 16)) * sizeof *p);
 }
 LLMPY_INLINE F32x16 load_bf16(const uint16_t* p) {
     return LLMPY_PARTS(F32x16, vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p + 4 * i), 16)));

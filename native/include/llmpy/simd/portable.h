@@ -137,19 +137,17 @@ LLMPY_INLINE F32x16 absolute(F32x16 a) { return as_f32(bits_of(a) & set1(0x7ffff
 
 // ---- half precision in memory
 
-LLMPY_INLINE F32x16 load_f16_part(const uint16_t* p, int n) {
-    float lanes[16] = {};
-    for (int i = 0; i < n && i < 16; ++i) lanes[i] = f32_from_f16(p[i]);
+// Not inlined: long, and compilers would repeat it hundreds of times.
+LLMPY_NOINLINE F32x16 load_f16(const uint16_t* p) {
+    float lanes[16];
+    for (int i = 0; i < 16; ++i) lanes[i] = f32_from_f16(p[i]);
     return load(lanes);
 }
-// Not inlined: long, and compilers would repeat it hundreds of times.
-LLMPY_NOINLINE F32x16 load_f16(const uint16_t* p) { return load_f16_part(p, 16); }
-LLMPY_INLINE void store_f16_part(uint16_t* p, F32x16 a, int n) {
+LLMPY_INLINE void store_f16(uint16_t* p, F32x16 a) {
     float lanes[16];
     store(lanes, a);
-    for (int i = 0; i < n && i < 16; ++i) p[i] = f16_from_f32(lanes[i]);
+    for (int i = 0; i < 16; ++i) p[i] = f16_from_f32(lanes[i]);
 }
-LLMPY_INLINE void store_f16(uint16_t* p, F32x16 a) { store_f16_part(p, a, 16); }
 LLMPY_INLINE F32x16 load_bf16(const uint16_t* p) {
     float lanes[16];
     for (int i = 0; i < 16; ++i) lanes[i] = f32_from_bf16(p[i]);
