@@ -20,6 +20,7 @@
 
 #include "llmpy/blocks.h"
 #include "llmpy/linear.h"
+#include "llmpy/ops.h"
 
 using namespace llmpy;
 
@@ -145,6 +146,7 @@ struct Bench {
         c.y = y;
         c.y_stride = n;
         c.scratch = scratch;
+        c.fetch_ahead = fetches_too_little();
         return c;
     }
 

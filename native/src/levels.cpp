@@ -81,6 +81,18 @@ bool level_runs_here(int32_t number) {
     return true;
 }
 
+// Measured (LOG.md): AMD's family 26 (Zen 5) reads packed weights at half to two thirds of its memory's speed unless
+// instructions fetch them; family 25 (Zen 4) at all of it, and such instructions slow it down.
+bool fetches_too_little() {
+#if defined(LLMPY_X86)
+    const Registers vendor = cpuid(0, 0), signature = cpuid(1, 0);
+    const unsigned family = (signature.a >> 8 & 15u) + (signature.a >> 20 & 255u);
+    return memcmp(&vendor.c, "cAMD", 4) == 0 && family >= 26;
+#else
+    return false;
+#endif
+}
+
 }  // namespace llmpy
 
 extern "C" {

@@ -235,6 +235,7 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n) {
             call.tile_begin = chunk * step;
             call.tile_end = call.tile_begin + step < tiles ? call.tile_begin + step : tiles;
             call.scratch = run.scratch(worker);
+            call.fetch_ahead = run.plan.fetch_ahead;
             return call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
         }
     });
@@ -250,6 +251,7 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
     auto* const plan = static_cast<llmpy_plan*>(allocate(sizeof(llmpy_plan)));
     if (plan == nullptr) return nullptr;
     plan->level = level_of(spec->level);
+    plan->fetch_ahead = fetches_too_little();
     plan->spec = *spec;
     const int64_t op_bytes = spec->n_ops * int64_t{sizeof(llmpy_op)};
     int64_t bytes = op_bytes + spec->n_ropes * int64_t{sizeof(llmpy_rope)};

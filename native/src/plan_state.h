@@ -49,6 +49,7 @@ struct llmpy_plan {
     llmpy::Block operations, arena, rows, partials, scratch, mixture;
     int64_t tokens, wanted, positions;  // reserved
     int32_t threads;
+    bool fetch_ahead;  // see LinearCall
     int64_t scratch_stride;
 };
 

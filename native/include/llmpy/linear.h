@@ -70,6 +70,7 @@ struct LinearCall {
     int64_t y_stride;
     const float* bias;  // f32 [outputs], or null
     bool accumulate;    // y = (sum (+ bias)) + y
+    bool fetch_ahead;   // for few tokens: whether weights had better be fetched by instructions, see levels.cpp
     void* scratch;      // linear_scratch_bytes(), aligned to linear_alignment, one per thread
 };
 

@@ -68,6 +68,9 @@ const Level* level_of(int32_t number);
 // Whether this processor and operating system can run it.
 bool level_runs_here(int32_t number);
 
+// Whether this processor fetches a long run of weights ahead too late, if it is left alone, to read at the speed of memory.
+bool fetches_too_little();
+
 }  // namespace llmpy
 
 #endif
