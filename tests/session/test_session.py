@@ -199,6 +199,19 @@ def test_pages_return_when_sessions_end(fast_stories: llmpy.Model) -> None:
     assert fast_stories._pool.in_use == before
 
 
+def test_a_session_in_a_cycle_returns_its_pages_whole(fast_stories: llmpy.Model) -> None:
+    session = fast_stories.session()
+    session.feed(PROMPT)
+    (page,) = session._state.pages  # type: ignore[union-attr]
+    address = page.address
+    del page
+    session.itself = session  # type: ignore[attr-defined]
+    del session
+    gc.collect()
+    (page,) = (page for page in fast_stories._pool._free if page.address == address)
+    assert page.memory.address == address  # 0 once it is freed
+
+
 def test_token_ids_outside_the_vocabulary_are_refused(fast_stories: llmpy.Model) -> None:
     for bad in (-1, fast_stories.n_vocab, 2**40):
         with pytest.raises(ValueError, match="token id: expected 0 to 511"):

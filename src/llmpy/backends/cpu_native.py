@@ -191,5 +191,6 @@ class Memory:
             raise OutOfMemory(f"{purpose}: {size} bytes of memory are not to be had")
 
     def __del__(self) -> None:
-        if getattr(self, "address", 0):
-            self._release(self.address, max(1, self.size))
+        address, self.address = getattr(self, "address", 0), 0
+        if address:
+            self._release(address, max(1, self.size))

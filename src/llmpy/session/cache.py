@@ -28,7 +28,14 @@ class PagePool:
         self.has_pages = plan.page_bytes > 0
         self.is_recurrent = plan.recurrent_bytes > 0
         self.lock = threading.RLock()  # a session may be collected inside
-        self.in_use = 0
+        # Those that sessions hold. Without this a page would be garbage with its session where that
+        # is part of a cycle: its memory would be freed although the session gives it back.
+        self._held: set[Page] = set()
+
+    @property
+    def in_use(self) -> int:
+        """How many pages sessions hold."""
+        return len(self._held)
 
     def take(self) -> Page:
         """A page that nobody else holds; its old contents are never read."""
@@ -38,7 +45,7 @@ class PagePool:
             page = self._plan.new_page()
         page.refs = 1
         with self.lock:
-            self.in_use += 1
+            self._held.add(page)
         return page
 
     def own(self, page: Page) -> Page:
@@ -47,7 +54,7 @@ class PagePool:
             return page
         copy = self._plan.copy_page(page)
         with self.lock:
-            self.in_use += 1
+            self._held.add(copy)
         self.give(page)
         return copy
 
@@ -62,7 +69,7 @@ class PagePool:
         with self.lock:
             page.refs -= 1
             if page.refs == 0:
-                self.in_use -= 1
+                self._held.remove(page)
                 if len(self._free) < self._kept:
                     self._free.append(page)
 
