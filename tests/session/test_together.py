@@ -52,12 +52,20 @@ class Watched:
         return getattr(self.plan, name)
 
     def run(self, batch: Batch, states: Sequence[State]) -> Any:
-        self.batches.append(np.bincount(batch.sessions, minlength=len(states)).tolist())
+        counts = np.bincount(batch.sessions, minlength=len(states)).tolist()
+        self.note(counts, batch.tokens.tolist())
+        return self.plan.run(batch, states)
+
+    def generate(self, state: State, ids: int, n: int, last: int, *rest: Any) -> Any:
+        self.note([1], [last])
+        return self.plan.generate(state, ids, n, last, *rest)
+
+    def note(self, counts: list[int], tokens: list[int]) -> None:
+        self.batches.append(counts)
         if len(self.batches) == 1:
             self.first()
-        if POISON in batch.tokens:
+        if POISON in tokens:
             raise ValueError("poison")
-        return self.plan.run(batch, states)
 
 
 def until(check: Check) -> None:
@@ -300,17 +308,14 @@ def test_an_interrupt_of_the_one_who_leads_passes_the_lead_on(fast: llmpy.Model)
 
 def test_an_interrupt_behind_the_step_loses_no_token(fast: llmpy.Model) -> None:
     session = sessions_of(fast, 1)[0]
-    chain = session._native
-    assert chain is not None
+    generate = fast._plan.generate  # type: ignore[attr-defined]
 
-    class Interrupted:
-        n_history, n_vocab = chain.n_history, chain.n_vocab
+    def interrupted(*arguments: Any) -> int:
+        generate(*arguments)
+        raise KeyboardInterrupt
 
-        def sample(self, *_: object) -> int:
-            raise KeyboardInterrupt
-
-    session._native = Interrupted()  # type: ignore[assignment]
+    fast._plan.generate = interrupted  # type: ignore[attr-defined]
     with pytest.raises(KeyboardInterrupt):
         session.next_token()
-    session._native = chain
+    fast._plan.generate = generate  # type: ignore[attr-defined]
     assert [session.next_token(), session.next_token()] == alone(fast, 0, 2)

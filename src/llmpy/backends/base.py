@@ -98,6 +98,7 @@ class State(Protocol):
 
     pages: list[Page]
     addresses: NDArray[np.uint64]
+    addresses_at: int  # where that array lies
     recurrent: Page | None
 
 

@@ -1,4 +1,4 @@
-"""The native library as the CPU backend sees it: what native/include/llmpy/plan.h declares."""
+"""The native library as the CPU backend sees it: what plan.h and generate.h declare."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_EXPERTS = 2048  # that a token can choose from
 NO_PLACE = -1
 LOGITS_PLACE = -2
 
-I32, I64, Address = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+I32, I64, U64, Address = ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p
 
 
 class Kind(IntEnum):
@@ -129,6 +129,10 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_plan_bind": (None, (Address, ctypes.POINTER(BatchAddresses))),
     "llmpy_plan_reserve": (I32, (Address, I64, I64, I64, I32)),
     "llmpy_plan_run": (None, (Address, I32, I32, I32)),
+    "llmpy_plan_generate": (
+        I32,
+        (Address, Address, Address, I64, I32, Address, U64, U64, U64, I32),
+    ),
     "llmpy_allocate": (Address, (I64,)),
     "llmpy_release": (None, (Address, I64)),
     "llmpy_packed_bytes": (I64, (I32, I64, I64)),
@@ -143,7 +147,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 @functools.cache
 def functions() -> Any:
-    """The library, with the types of all functions of plan.h declared."""
+    """The library, with the types of all functions of plan.h and generate.h declared."""
     loaded = library()
     for name, (result, arguments) in _FUNCTIONS.items():
         function = getattr(loaded, name)

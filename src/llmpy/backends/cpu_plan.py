@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,7 @@ class CpuPlan:
         self._n_threads = n_threads
         self._native = functions()
         self._run = self._native.llmpy_plan_run
+        self._generate = self._native.llmpy_plan_generate
         self._handle = _create(program, level)
         self._room = (0, 0, 0)  # tokens, wanted rows, positions that native memory is there for
         rows = np.zeros((4, max_tokens), np.int32)
@@ -104,10 +106,40 @@ class CpuPlan:
             self._reserve(n, n_wanted, end)
         self._run(self._handle, n, n_wanted, self._n_threads)
         if self._first:
-            self._first = False
-            if self._packing is not None:
-                self._packing.first_step()
+            self._begin()
         return self._logits[:n_wanted]
+
+    def generate(
+        self, state: State, ids: int, n: int, last: int, most: int, chain: Any, rng: Any
+    ) -> int:
+        """As `run` for the last of one session's `n` tokens, and then the next by the chain.
+
+        `ids` is the address of the tokens, with room for `most` more, as in the pages; `last` the
+        last of them. Returns how many were said, see generate.h: so many numbers of `rng` are used.
+        """
+        if self._handle is None:
+            raise BackendError("this plan is closed")
+        end = n + most - 1  # positions that are read, at most
+        n_pages = (end - 1) // PAGE_TOKENS + 1 if self.page_bytes else 0
+        fits = 0 <= last < self._n_rows and 0 < n <= end <= self.n_ctx
+        if not fits or n_pages > len(state.pages) or chain.n_vocab > self.n_vocab:
+            _check("token", last, self._n_rows)
+            _check("position", end - 1, self.n_ctx)
+            _check("page of the position", n_pages - 1, len(state.pages), least=-1)
+            raise ValueError(f"generate: {n} tokens, {most} more, {chain.n_vocab} logits")
+        room = self._room
+        if not room[0] or not room[1] or end > room[2]:
+            self._reserve(1, 1, end)
+        recurrent = _recurrent_address(state) if self.recurrent_bytes else 0
+        said: int = self._generate(
+            self._handle, chain.address, ids, n, most,
+            state.addresses_at, recurrent, rng.seed, rng.counter, self._n_threads,
+        )  # fmt: skip
+        if self._first:
+            self._begin()
+        if said < 0:
+            chain.explain(said, self._logits.ctypes.data, *_latest(chain.n_history, ids, n))
+        return said
 
     def warm_up(self) -> None:
         """Pack all weights now."""
@@ -127,6 +159,12 @@ class CpuPlan:
     def __del__(self) -> None:
         if getattr(self, "_handle", None) is not None:
             self.close()
+
+    def _begin(self) -> None:
+        """The first step has run."""
+        self._first = False
+        if self._packing is not None:
+            self._packing.first_step()
 
     def _stage_one(self, batch: Batch, states: Sequence[State]) -> int:
         """Check and copy one token, as generation has them; returns the end of its context."""
@@ -252,6 +290,12 @@ def _recurrent_address(state: State) -> int:
     if state.recurrent is None:
         raise ValueError("batch: a session has no memory for what recurrent operations remember")
     return state.recurrent.address
+
+
+def _latest(n_history: int, ids: int, n: int) -> tuple[int, int]:
+    """Address and number of the latest ids that a chain looks at; see History.last."""
+    seen = n if n_history < 0 else min(n_history, n)
+    return ids + 4 * (n - seen), seen
 
 
 def _power_of_two(n: int) -> int:

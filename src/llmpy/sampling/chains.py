@@ -7,7 +7,7 @@ of what is left. Built-in steps run natively, except those before a step of the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -106,13 +106,14 @@ class Chain:
         top = [(int(i), float(logits[i]) - total) for i in ids]
         return Sampled(token, float(logits[token]) - total, top)
 
-    def compile(self, n_vocab: int) -> NativeChain | None:
+    def compile(self, n_vocab: int, ends: Collection[int] = ()) -> NativeChain | None:
         """This chain for the native sampler; None when a step is the user's own.
 
-        For loops that hand over addresses of arrays. BackendError without the compiled library.
+        For loops that hand over addresses of arrays. What draws several tokens in one go stops
+        after one of `ends`. BackendError without the compiled library.
         """
         head, tail = self._split()
-        return None if head else NativeChain(tail, n_vocab)
+        return None if head else NativeChain(tail, n_vocab, ends)
 
     def _split(self) -> tuple[tuple[Sampler, ...], tuple[BuiltIn, ...]]:
         """The steps up to the last one of the user's own, and the built-in ones after it."""

@@ -7,7 +7,7 @@ Steps become an array of C structures once; the workspace is allocated once. The
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,14 +102,31 @@ def _functions() -> tuple[Any, Any, Any]:
     return size, sample, top
 
 
+class _Chain(ctypes.Structure):
+    """`llmpy_chain` of generate.h."""
+
+    _fields_ = (
+        ("steps", ctypes.c_void_p),
+        ("workspace", ctypes.c_void_p),
+        ("workspace_size", ctypes.c_int64),
+        ("n_history", ctypes.c_int64),
+        ("ends", ctypes.c_void_p),
+        ("n_steps", ctypes.c_int32),
+        ("n_vocab", ctypes.c_int32),
+        ("n_ends", ctypes.c_int32),
+    )
+
+
 class NativeChain:
     """Built-in steps and the draw, compiled for `n_vocab` logits; about 32 bytes of memory each.
 
     For one thread at a time: every session has its own. `n_history` says how many of the latest ids
-    the steps look at: 0 none, -1 all of them. BackendError when there is no compiled library.
+    the steps look at: 0 none, -1 all of them. `address` is that of an `llmpy_chain`, for native
+    code that draws several tokens, until one of `ends`. BackendError when there is no compiled
+    library.
     """
 
-    def __init__(self, steps: Sequence[BuiltIn], n_vocab: int) -> None:
+    def __init__(self, steps: Sequence[BuiltIn], n_vocab: int, ends: Collection[int] = ()) -> None:
         if not 1 <= n_vocab <= MAX_VOCAB:
             raise SamplerError(f"n_vocab: expected 1 to {MAX_VOCAB}, found {n_vocab}")
         size, self._sample, self._top = _functions()
@@ -124,6 +141,18 @@ class NativeChain:
         self._workspace = np.zeros(-(-size(n_vocab) // 8), dtype=np.int64)
         self._records_address = ctypes.addressof(self._records)
         self._workspace_address = self._workspace.ctypes.data
+        self._ends = np.array(sorted(ends), np.int32)
+        self._record = _Chain(
+            self._records_address,
+            self._workspace_address,
+            self._workspace.nbytes,
+            self.n_history,
+            self._ends.ctypes.data,
+            self._n_records,
+            n_vocab,
+            len(ends),
+        )
+        self.address = ctypes.addressof(self._record)
 
     def sample(
         self, logits_address: int, n_vocab: int, history_address: int, n_history: int, rng: Rng
@@ -148,7 +177,7 @@ class NativeChain:
             self._workspace.nbytes,
         )
         if chosen < 0:
-            self._explain(chosen, logits_address, history_address, n_history)
+            self.explain(chosen, logits_address, history_address, n_history)
         rng.advance()
         return chosen
 
@@ -174,10 +203,10 @@ class NativeChain:
             self._workspace.nbytes,
         )
         if count < 0:
-            self._explain(count, logits_address, 0, 0)
+            self.explain(count, logits_address, 0, 0)
         return ids[:count], log_sum.value
 
-    def _explain(
+    def explain(
         self, status: int, logits_address: int, history_address: int, n_history: int
     ) -> None:
         """Raise what the definition raises: it names the place, where the status cannot."""

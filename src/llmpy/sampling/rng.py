@@ -50,9 +50,9 @@ class Rng:
         self.advance()
         return u
 
-    def advance(self) -> None:
-        """Count one number as drawn."""
-        self.counter = (self.counter + 1) & _MASK
+    def advance(self, n: int = 1) -> None:
+        """Count `n` numbers as drawn."""
+        self.counter = (self.counter + n) & _MASK
 
     def __repr__(self) -> str:
         return f"Rng(seed={self.seed}, counter={self.counter})"

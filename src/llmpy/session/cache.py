@@ -105,6 +105,7 @@ class PagedState:
         self._pool = pool
         self.pages: list[Page] = []
         self.addresses: NDArray[np.uint64] = np.zeros(-(-n_ctx // PAGE_TOKENS), np.uint64)
+        self.addresses_at: int = self.addresses.ctypes.data
         self.recurrent: Page | None = None
         self._n_read = 0  # by the recurrent memory; -1 while a step changes it
 
@@ -123,6 +124,11 @@ class PagedState:
     def done(self, end: int) -> None:
         """The step that `prepare` was called for has run, and all before `end` is read."""
         self._n_read = end
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether it belongs to one number of tokens read."""
+        return self._pool.is_recurrent
 
     def keep(self, n_tokens: int) -> int:
         """Let go of all memory behind the first `n_tokens`.
@@ -147,6 +153,7 @@ class PagedState:
         other._pool = self._pool
         other.pages = [self._pool.share(page) for page in self.pages]
         other.addresses = self.addresses.copy()
+        other.addresses_at = other.addresses.ctypes.data
         other.recurrent = self.recurrent and self._pool.share(self.recurrent)
         other._n_read = self._n_read
         return other

@@ -13,7 +13,7 @@ __all__ = ["History"]
 class History:
     """Token ids in order: int32, contiguous."""
 
-    __slots__ = ("_address", "_ids", "_length")
+    __slots__ = ("_ids", "_length", "address")
 
     def __init__(self) -> None:
         self._reserve(256)
@@ -25,10 +25,7 @@ class History:
     def append(self, ids: Sequence[int]) -> None:
         """Say more."""
         end = self._length + len(ids)
-        if end > len(self._ids):
-            old = self._ids
-            self._reserve(max(end, 2 * len(old)))
-            self._ids[: self._length] = old[: self._length]
+        self.make_room(len(ids))
         self._ids[self._length : end] = ids
         self._length = end
 
@@ -40,6 +37,18 @@ class History:
             self._ids[self._length] = token
             self._length += 1
 
+    def make_room(self, n: int) -> None:
+        """Let native code write `n` more at the end of what is at `address`; `count` them then."""
+        end = self._length + n
+        if end > len(self._ids):
+            old = self._ids
+            self._reserve(max(end, 2 * len(old)))
+            self._ids[: self._length] = old[: self._length]
+
+    def count(self, n: int) -> None:
+        """So many more are there."""
+        self._length += n
+
     def cut(self, n: int) -> None:
         """Keep the first `n`."""
         self._length = min(n, self._length)
@@ -48,10 +57,14 @@ class History:
         """Ids `start` to `end`, a view that lasts until the next `append`."""
         return self._ids[start:end]
 
+    def item(self, i: int) -> int:
+        """Id number `i`, from the end where `i` is negative."""
+        return self._ids.item(i if i >= 0 else self._length + i)
+
     def last(self, n: int) -> tuple[int, int]:
         """Address and number of the last `n` ids (all of them for -1, or if there are fewer)."""
         n = self._length if n < 0 else min(n, self._length)
-        return self._address + 4 * (self._length - n), n
+        return self.address + 4 * (self._length - n), n
 
     def tolist(self) -> list[int]:
         """A copy for people."""
@@ -66,4 +79,4 @@ class History:
 
     def _reserve(self, n: int) -> None:
         self._ids: NDArray[np.int32] = np.zeros(n, np.int32)
-        self._address = self._ids.ctypes.data
+        self.address: int = self._ids.ctypes.data

@@ -10,13 +10,14 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import Batch
+from llmpy.backends.base import PAGE_TOKENS, Batch
+from llmpy.errors import SamplerError
 
 if TYPE_CHECKING:
     from llmpy.model import Model
@@ -36,10 +37,13 @@ class Request:
     """The tokens of a session up to `end`, to be read; and, if `wanted`, what to say then.
 
     Once `served` there is an `error`, or a `token` if the session's sampler is native, else the
-    `logits`: code of the user's runs in the user's thread.
+    `logits`: code of the user's runs in the user's thread. Where nobody wants to see every token,
+    up to `most` may be said; `n_said` are already, the last of them is `token`.
     """
 
     token = -1
+    n_said = 0
+    most = 1
     error: Exception | None = None
     served = False
     alone = False  # a step that it shared has failed: which of them was it?
@@ -223,6 +227,13 @@ class Scheduler:
 
     def _read(self, parts: list[_Part]) -> None:
         """Run the plan for these, and hand out the logits."""
+        if len(parts) == 1:
+            request = parts[0][0]
+            if request.native is not None and request.end - request.session._seen == 1:
+                generate = getattr(self._model._plan, "generate", None)  # not every backend's
+                if generate is not None:
+                    self._say(request, generate)
+                    return
         logits = self._model._plan.run(self._batch(parts), [r.state for r, _ in parts])
         address, row = _address(logits), 0
         for request, n in parts:
@@ -237,6 +248,27 @@ class Scheduler:
                         request.error = error
                     row += 1
                 request.served = True
+
+    def _say(self, request: Request, generate: Callable[..., int]) -> None:
+        """A step of one session alone and its sampler, or several, in one native call."""
+        session, state, end = request.session, request.state, request.end
+        history, most = session._history, request.most
+        if most > 1:
+            left = PAGE_TOKENS - (end - 1) % PAGE_TOKENS  # of the page that is ready
+            most = 1 if state.is_recurrent else min(most, left, session.n_ctx - end)
+        history.make_room(most)
+        try:
+            said = generate(
+                state, history.address, end, history.item(-1), most, request.native, session._rng
+            )
+        except SamplerError as error:
+            request.error, said = error, 0
+        session._seen = end + max(said, 1) - 1
+        state.done(session._seen)
+        history.count(said)
+        session._rng.advance(said)
+        request.n_said, request.token = said, history.item(-1)
+        request.served = True
 
     def _batch(self, parts: list[_Part]) -> Batch:
         model = self._model

@@ -17,7 +17,7 @@ from llmpy.session.cache import PagedState
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
 from llmpy.session.history import History
 from llmpy.session.scheduler import Request
-from llmpy.session.stop import StopStrings
+from llmpy.session.stream import pieces
 
 if TYPE_CHECKING:
     from llmpy.model import Model
@@ -80,12 +80,13 @@ class Session:
     ) -> Stats:
         """Read the prompt, generate, and give each piece to the callback, which may return STOP.
 
-        `options` are those of `stream`. Returns the counts and times of this inference.
+        `options` are those of `stream`. Returns the counts and times of this inference. Without a
+        callback, several tokens may be said in one go.
         """
         before = dict(self._clock)
-        n_prompt = n_generated = 0
+        start, n_prompt, n_generated = len(self), 0, 0
         reason: FinishReason = "callback"
-        stream = self.stream(prompt, **options)
+        stream = pieces(self, prompt, callback is not None, **options)
         try:
             for piece in stream:
                 if piece.kind == "generated":
@@ -100,6 +101,8 @@ class Session:
         finally:
             stream.close()
         times = {name: self._clock[name] - before[name] for name in before}
+        if callback is None:
+            n_generated = len(self) - start - n_prompt
         return Stats(n_prompt, times["prompt"], n_generated, times["generate"], reason)
 
     def stream(
@@ -119,13 +122,15 @@ class Session:
         tokens written in the prompt are taken as such. Leaving the loop early is safe: `tokens`
         then ends with the last piece seen. Raises ContextFull if the prompt does not fit.
         """
-        if max_tokens is not None and max_tokens < 0:
-            raise ValueError(f"max_tokens: expected 0 or more, found {max_tokens}")
-        if logprobs is not None and logprobs < 0:
-            raise ValueError(f"logprobs: expected 0 or more, found {logprobs}")
-        ids = self._encode(prompt, special)
-        self._check_room(len(ids))
-        return self._stream(ids, max_tokens, StopStrings(stop), logprobs)
+        return pieces(
+            self,
+            prompt,
+            observed=True,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+            special=special,
+        )
 
     def feed(self, prompt: str | Sequence[int], *, special: bool = False) -> int:
         """Say a part of the prompt now, to be read while the rest is being typed.
@@ -208,7 +213,9 @@ class Session:
 
     def _compile(self) -> NativeChain | None:
         """The chain for native code, if every step of it is built in and there is such code."""
-        return self._chain.compile(self._model.n_vocab) if native.available() else None
+        if not native.available():
+            return None
+        return self._chain.compile(self._model.n_vocab, self._model.tokenizer.end_ids)
 
     def _new_decoder(self) -> Decoder:
         """A decoder that has heard everything said so far: its next text continues it."""
@@ -261,9 +268,10 @@ class Session:
             self._model._scheduler.run((request,))
             self._finish(request)
 
-    def _next(self, logprobs: int | None) -> tuple[int, Logprobs | None, str]:
-        """One token, sampled and said but not yet read."""
+    def _next(self, logprobs: int | None, most: int = 1) -> tuple[int, Logprobs | None, str]:
+        """One token, sampled and said but not yet read; or up to `most`, and the last of them."""
         request = self._ask(logprobs)
+        request.most = most
         self._model._scheduler.run((request,))
         return self._hear(request, logprobs)
 
@@ -281,6 +289,11 @@ class Session:
         """The token that was asked for, said, and the text that it completes."""
         self._finish(request)
         token, found = request.token, None
+        if request.n_said == 1:
+            return token, None, self._decoder(token)
+        if request.n_said:
+            tokens = self._history.part(len(self) - request.n_said, len(self)).tolist()
+            return token, None, "".join(map(self._decoder, tokens))
         if logprobs is not None:
             token, chosen, top = self._chain.sample_with_logprobs(
                 request.logits, self, self._rng, logprobs
@@ -297,42 +310,3 @@ class Session:
         self._clock[clock] += time.perf_counter() - request.begin
         if request.error is not None:
             raise request.error
-
-    def _stream(
-        self, ids: list[int], max_tokens: int | None, stops: StopStrings, logprobs: int | None
-    ) -> Generator[Piece]:
-        yield from self._stream_prompt(ids, go_on=max_tokens != 0)
-        end_ids, n, end = self._model.tokenizer.end_ids, 0, None
-        history, n_ctx = self._history, self.n_ctx
-        reason: FinishReason | None = None
-        while reason is None:
-            if max_tokens is not None and n >= max_tokens:
-                reason = "length"
-            elif len(history) >= n_ctx:
-                reason = "context"
-            else:
-                token, found, text = self._next(logprobs)
-                n += 1
-                if token in end_ids:
-                    reason, end = "end", token
-                else:
-                    yield Piece(stops.add(text), token, "generated", found)
-                    if stops.found:
-                        reason = "stop"
-        rest = stops.rest()
-        if reason != "stop":
-            rest += self._decoder.flush()
-        yield Piece(rest, end, "end", finish_reason=reason)
-
-    def _stream_prompt(self, ids: list[int], go_on: bool) -> Iterator[Piece]:
-        """`go_on`: a token comes next, so the end of the prompt is read when its logits are due."""
-        start, said = len(self), 0
-        try:
-            for chunk in self._chunks(ids):
-                self._say(chunk, read=not go_on or said + len(chunk) < len(ids))
-                for token in chunk:
-                    said += 1
-                    yield Piece(self._decoder(token), token, "prompt")
-        finally:
-            if self._state is not None and start + said < len(self):
-                self.rewind(start + said)

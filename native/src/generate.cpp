@@ -1,0 +1,46 @@
+#include "llmpy/generate.h"
+
+#include "llmpy/os.h"
+#include "plan_state.h"
+
+using namespace llmpy;
+
+namespace {
+
+constexpr uint64_t kTogether = 3000000;  // nanoseconds after which the caller looks who else waits
+
+bool is_end(const llmpy_chain& chain, int32_t id) {
+    for (int32_t i = 0; i < chain.n_ends; ++i) {
+        if (chain.ends[i] == id) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t* ids, int64_t n, int32_t most,
+                            const uint64_t* pages, uint64_t recurrent, uint64_t seed, uint64_t counter,
+                            int32_t threads) {
+    const uint64_t begin = most > 1 ? nanoseconds() : 0;
+    const int32_t nothing = 0;
+    int32_t position = 0, end = 0, done = 0, id = 0;
+    const llmpy_batch before = plan->batch;
+    while (done < most) {
+        position = static_cast<int32_t>(n - 1);
+        end = static_cast<int32_t>(n);
+        plan->batch = {ids + n - 1, &position, &nothing, &nothing, &end, &nothing, pages, &recurrent, before.logits};
+        llmpy_plan_run(plan, 1, 1, threads);
+        const int64_t seen = chain->n_history < 0 || chain->n_history > n ? n : chain->n_history;
+        id = llmpy_sample(chain->steps, chain->n_steps, before.logits, chain->n_vocab, ids + n - seen, seen, seed,
+                          counter + static_cast<uint64_t>(done), chain->workspace, chain->workspace_size);
+        if (id < 0) break;
+        ids[n++] = id;
+        ++done;
+        if (is_end(*chain, id) || (done < most && nanoseconds() - begin > kTogether)) break;
+    }
+    plan->batch = before;
+    return done > 0 ? done : id;
+}
+}
