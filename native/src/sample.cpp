@@ -29,16 +29,15 @@ int32_t greedy(List* list, const Workspace& work) {
     return 0;
 }
 
-// A lower bound of the k-th largest logit: the k-th largest of the block peaks.
-float bound_from_blocks(const List& list, int32_t k, const Workspace& work) {
-    const int32_t n_blocks = blocks_of(list.n);
+// Leaves less of a long list, but the k largest: at least k blocks have a peak at or above the bound.
+void top_blocks(List* list, int32_t k, const Workspace& work) {
+    const int32_t n_blocks = blocks_of(list->n);
     if (k >= n_blocks) {
-        return -INFINITY;
+        return;
     }
-    for (int32_t b = 0; b < n_blocks; b++) {
-        work.items[b] = Item{key_of(work.block_peaks[b], b), 1};
-    }
-    return logit_of(find_cut(work.items, n_blocks, k));
+    const Bound bound = find_bound(work.block_peaks, n_blocks, list->peak, k, k + k / 4 + 1);
+    keep(list, bound.logit, bound.logit == -INFINITY ? -1 : INT32_MAX, work);
+    scan(list, work);
 }
 
 int32_t top_k(List* list, int32_t k, const Workspace& work) {
@@ -49,23 +48,17 @@ int32_t top_k(List* list, int32_t k, const Workspace& work) {
     if (status < 0) {
         return status;
     }
-    const float bound = bound_from_blocks(*list, k, work);
-    int32_t n = 0;
-    for (int32_t b = 0; b < blocks_of(list->n); b++) {
-        if (work.block_peaks[b] < bound) {
-            continue;
-        }
-        const int32_t end = b * kBlock + block_length(*list, b);
-        for (int32_t i = b * kBlock; i < end; i++) {
-            const float logit = list->logits[i];
-            work.items[n] = Item{key_of(logit, id_at(*list, i)), 1};
-            n += (logit >= bound) & (logit > -INFINITY);
-        }
-    }
-    if (n <= k) {
-        keep(list, bound, bound == -INFINITY ? -1 : INT32_MAX, work);
+    top_blocks(list, k, work);
+    const Bound bound = find_bound(list->logits, list->n, list->peak, k, k);
+    keep(list, bound.logit, bound.logit == -INFINITY ? -1 : INT32_MAX, work);
+    if (list->n <= k) {
         return 0;
     }
+    int32_t n = 0;  // equal ones, or too near to each other
+    for (; n < list->n; n++) {
+        work.items[n] = Item{key_of(list->logits[n], id_at(*list, n)), 1};
+    }
+    scan(list, work);
     const uint64_t cut = find_cut(work.items, n, k);
     keep(list, logit_of(cut), (int32_t)(uint32_t)cut, work);
     return 0;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "llmpy/sample.h"
+#include "sample_bound.h"
 
 namespace {
 
@@ -74,17 +75,6 @@ float logit_of(uint64_t key) {
     float logit;
     memcpy(&logit, &bits, sizeof logit);
     return logit;
-}
-
-typedef float F32x4 __attribute__((vector_size(16)));
-typedef int32_t I32x4 __attribute__((vector_size(16)));
-typedef double F64x2 __attribute__((vector_size(16)));
-typedef uint64_t U64x2 __attribute__((vector_size(16)));
-
-inline F32x4 load(const float* x) {
-    F32x4 v;
-    memcpy(&v, x, sizeof v);
-    return v;
 }
 
 inline F32x4 larger(F32x4 a, F32x4 b) {
@@ -242,12 +232,17 @@ void keep(List* list, float threshold, int32_t last_id, const Workspace& work) {
         }
         const int32_t start = b * kBlock;
         const int32_t end = start + block_length(*list, b);
-        for (int32_t i = start; i < end; i++) {
-            const float logit = list->logits[i];
-            const int32_t id = id_at(*list, i);
-            work.logits[kept] = logit;
-            work.ids[kept] = id;
-            kept += (logit > threshold) | ((logit == threshold) & (id <= last_id));
+        for (int32_t next = start; next < end; next += 16) {
+            if (next + 16 <= end && !any_from(list->logits + next, threshold)) {
+                continue;
+            }
+            for (int32_t i = next; i < end && i < next + 16; i++) {
+                const float logit = list->logits[i];
+                const int32_t id = id_at(*list, i);
+                work.logits[kept] = logit;
+                work.ids[kept] = id;
+                kept += (logit > threshold) | ((logit == threshold) & (id <= last_id));
+            }
         }
     }
     list->logits = work.logits;
