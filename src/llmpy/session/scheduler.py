@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -193,6 +193,9 @@ class Scheduler:
 
     def _serve(self, requests: Sequence[Request]) -> None:
         """One step for as many of them as go along."""
+        if len(requests) == 1 and self._say(requests[0]):
+            self._expected = 1
+            return
         parts = self._parts(requests)
         try:
             if parts:
@@ -227,13 +230,6 @@ class Scheduler:
 
     def _read(self, parts: list[_Part]) -> None:
         """Run the plan for these, and hand out the logits."""
-        if len(parts) == 1:
-            request = parts[0][0]
-            if request.native is not None and request.end - request.session._seen == 1:
-                generate = getattr(self._model._plan, "generate", None)  # not every backend's
-                if generate is not None:
-                    self._say(request, generate)
-                    return
         logits = self._model._plan.run(self._batch(parts), [r.state for r, _ in parts])
         address, row = _address(logits), 0
         for request, n in parts:
@@ -249,26 +245,39 @@ class Scheduler:
                     row += 1
                 request.served = True
 
-    def _say(self, request: Request, generate: Callable[..., int]) -> None:
-        """A step of one session alone and its sampler, or several, in one native call."""
-        session, state, end = request.session, request.state, request.end
-        history, most = session._history, request.most
-        if most > 1:
-            left = PAGE_TOKENS - (end - 1) % PAGE_TOKENS  # of the page that is ready
-            most = 1 if state.is_recurrent else min(most, left, session.n_ctx - end)
-        history.make_room(most)
+    def _say(self, request: Request) -> bool:
+        """A step of one session alone and its sampler, or several, in one native call.
+
+        False where that cannot be: more is unread, or Python samples.
+        """
+        session, chain, n = request.session, request.native, request.end
+        generate = getattr(self._model._plan, "generate", None)  # not every backend's
+        if chain is None or session._seen != n - 1 or generate is None:
+            return False
+        history, most, said = session._history, request.most, 0
         try:
-            said = generate(
-                state, history.address, end, history.item(-1), most, request.native, session._rng
-            )
+            state = session._open_state()
+            if state.is_recurrent:
+                most = 1
+                if state.keep(n - 1) != n - 1:
+                    session._seen = 0
+                    return False
+            elif most > 1:  # what the page has room for
+                most = min(most, PAGE_TOKENS - (n - 1) % PAGE_TOKENS, session.n_ctx - n)
+            state.prepare(n - 1, n)
+            history.make_room(most)
+            said = generate(state, history.address, n, history.item(-1), most, chain, session._rng)
         except SamplerError as error:
-            request.error, said = error, 0
-        session._seen = end + max(said, 1) - 1
+            request.error = error
+        except Exception as error:
+            request.fail(error)
+            return True
+        session._seen = n + max(said, 1) - 1
         state.done(session._seen)
         history.count(said)
         session._rng.advance(said)
-        request.n_said, request.token = said, history.item(-1)
-        request.served = True
+        request.n_said, request.token, request.served = said, history.item(-1), True
+        return True
 
     def _batch(self, parts: list[_Part]) -> Batch:
         model = self._model
