@@ -33,13 +33,17 @@ struct Bend {
     float slope[kQueriesAtOnce], distance[kQueriesAtOnce];
 };
 
+// Scores are kept as exponents of 2.
+constexpr float kLog2E = 1.44269504f;
+LLMPY_INLINE bool is_bent(const AttendShape& shape) { return shape.softcap != 0.0f || shape.slopes != nullptr; }
+
 inline void bend_scores(float* scores, float softcap, float slope, float distance) {
     static const float numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     for (int i = 0; i < kPageTokens; i += 16) {
         F32x16 s = load(scores + i);
         if (softcap != 0.0f) s = tanh(s * set1(1.0f / softcap)) * set1(softcap);
         const F32x16 away = absolute(set1(distance - static_cast<float>(i)) - load(numbers));
-        store(scores + i, s - set1(slope) * away);
+        store(scores + i, (s - set1(slope) * away) * set1(kLog2E));
     }
 }
 
@@ -71,7 +75,7 @@ LLMPY_INLINE void soften(float* scores, const Seen* seen, float* most, float* to
         const F32x16 base = set1(now[r.value]);
         F32x16 s[kPageVectors];
         unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
-            s[v.value] = exp_down(load(x + 16 * v.value) - base);
+            s[v.value] = exp2_down(load(x + 16 * v.value) - base);
             store(x + 16 * v.value, s[v.value]);
         });
         added[r.value] = sum((s[0] + s[1]) + (s[2] + s[3]));
@@ -82,7 +86,7 @@ LLMPY_INLINE void soften(float* scores, const Seen* seen, float* most, float* to
             continue;
         }
         float lanes[16];
-        store(lanes, exp(set1(most[r] - now[r])));
+        store(lanes, exp2_down(set1(most[r] - now[r])));
         const float keep = lanes[0];
         most[r] = now[r];
         total[r] = total[r] * keep + added[r];
@@ -165,7 +169,7 @@ void take_head(const AttendCall& call, const float* q, int32_t head, int64_t pag
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t base = int64_t{head - call.head_begin} * n_queries;
-    const bool bent = shape.softcap != 0.0f || shape.slopes != nullptr;
+    const bool bent = is_bent(shape);
     float scores[kQueriesAtOnce * kPageTokens];
     Bend bend = {shape.softcap, {}, {}};
     const int64_t width = query_floats(shape);
@@ -215,8 +219,8 @@ LLMPY_INLINE void join(State sum, State more, int64_t queries, int64_t padded) {
         }
         const float now = greater(sum.most[i], more.most[i]);
         float a[16], b[16];
-        store(a, exp(set1(sum.most[i] - now)));
-        store(b, exp(set1(more.most[i] - now)));
+        store(a, exp2_down(set1(sum.most[i] - now)));
+        store(b, exp2_down(set1(more.most[i] - now)));
         sum.most[i] = now;
         sum.total[i] = sum.total[i] * a[0] + more.total[i] * b[0];
         for (int64_t j = 0; j < padded; j += 16) store(x + j, fma(load(x + j), set1(a[0]), load(y + j) * set1(b[0])));
@@ -225,10 +229,11 @@ LLMPY_INLINE void join(State sum, State more, int64_t queries, int64_t padded) {
 
 // A score without a value joins the sum.
 LLMPY_INLINE void join_sink(float sink, float& most, float& total, float* values, int64_t padded) {
+    sink *= kLog2E;
     const float now = greater(greater(most, sink), -__FLT_MAX__);
     float keep[16], added[16];
-    store(keep, exp(set1(most - now)));
-    store(added, exp(set1(sink - now)));
+    store(keep, exp2_down(set1(most - now)));
+    store(added, exp2_down(set1(sink - now)));
     total = total * keep[0] + added[0];
     most = now;
     for (int64_t i = 0; i < padded; i += 16) store(values + i, load(values + i) * set1(keep[0]));
@@ -288,11 +293,12 @@ void attend_pages(const AttendCall& call) {
     State state(call.partial != nullptr ? call.partial : here, queries);
     State total(here + attend_state_floats(queries, shape), queries);
 
+    const float scale = is_bent(shape) ? shape.scale : shape.scale * kLog2E;
     float* out = q;
     for (int32_t h = call.head_begin; h < call.head_end; ++h) {
         for (int64_t i = 0; i < n_queries; ++i, out += query_floats(shape)) {
             const int64_t head = i / group * shape.n_head + h * group + i % group;
-            prepare_query(call.q + head * shape.d_key, shape.d_key, shape.scale, static_cast<const T*>(nullptr), out);
+            prepare_query(call.q + head * shape.d_key, shape.d_key, scale, static_cast<const T*>(nullptr), out);
         }
     }
 

@@ -96,51 +96,53 @@ void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, fl
     }
 }
 
+// dot[r][v] = the sum over i < n of what `rows` holds at i for the lanes of vector v, times pair i of query r: products of
+// pairs of 16-bit integers. Rows are `stride` integers apart, queries `apart`.
+template <int queries, int vectors>
+LLMPY_INLINE void multiply_pairs_of(const int16_t* rows, int64_t stride, const int16_t* pairs, int64_t apart, int64_t n,
+                                    int64_t ahead, I32x16 (&dot)[queries][vectors]) {
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value] = set1(0); });
+    });
+    for (int64_t i = 0; i < n; ++i, rows += stride, pairs += 2) {
+        U8x64 x[vectors];
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            x[v.value] = load_bytes(rows + 2 * 16 * v.value);
+            prefetch(rows + 2 * 16 * v.value, ahead);
+        });
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            const int32_t pair = read<int32_t>(pairs + r.value * apart);
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+                dot[r.value][v.value] = add_products_of_pairs(dot[r.value][v.value], x[v.value], pair);
+            });
+        });
+    }
+}
+
 // The same for keys of f16: 64 dimensions are summed as integers.
 template <int queries>
 void score_page(const float* q, const int16_t* keys, int64_t d, int64_t ahead, float* scores) {
     constexpr int vectors = vectors_at_once<queries>();
     const int64_t pairs = whole_vectors(d) / 2, blocks = query_pair_blocks(d);
-    const auto* const query = reinterpret_cast<const QueryPairs*>(q);
+    const auto* query = reinterpret_cast<const QueryPairs*>(q);
     const auto* const scale = reinterpret_cast<const float*>(keys + pairs * 2 * kPageTokens);
-    for (int at = 0; at < kPageVectors; at += vectors) {
-        F32x16 sum[queries][vectors];
-        unroll<queries>([&](auto r) LLMPY_LAMBDA {
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = set1(0.0f); });
-        });
-        const int16_t* key = keys + 2 * 16 * at;
-        for (int64_t b = 0; b < blocks; ++b) {
+    constexpr int64_t block_numbers = sizeof(QueryPairs) / sizeof(int16_t);
+    for (int64_t b = 0; b < blocks; ++b, ++query, keys += kQueryPairs * 2 * kPageTokens) {
+        const int64_t n = lesser(pairs - b * kQueryPairs, kQueryPairs);
+        for (int at = 0; at < kPageVectors; at += vectors) {
             I32x16 dot[queries][vectors];
+            multiply_pairs_of(keys + 2 * 16 * at, 2 * kPageTokens, query->values, blocks * block_numbers, n, ahead, dot);
             unroll<queries>([&](auto r) LLMPY_LAMBDA {
-                unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value] = set1(0); });
-            });
-            const int64_t n = lesser(pairs - b * kQueryPairs, kQueryPairs);
-            for (int64_t i = 0; i < n; ++i, key += 2 * kPageTokens) {
-                U8x64 k[vectors];
+                const F32x16 factor = set1(query[r.value * blocks].scale);
                 unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                    k[v.value] = load_bytes(key + 2 * 16 * v.value);
-                    prefetch(key + 2 * 16 * v.value, ahead);
-                });
-                unroll<queries>([&](auto r) LLMPY_LAMBDA {
-                    const int32_t x = read<int32_t>(query[r.value * blocks + b].values + 2 * i);
-                    unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                        dot[r.value][v.value] = add_products_of_pairs(dot[r.value][v.value], k[v.value], x);
-                    });
-                });
-            }
-            unroll<queries>([&](auto r) LLMPY_LAMBDA {
-                const F32x16 factor = set1(query[r.value * blocks + b].scale);
-                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                    sum[r.value][v.value] = fma(to_f32(dot[r.value][v.value]), factor, sum[r.value][v.value]);
+                    const int lane = 16 * (at + v.value);
+                    float* const score = scores + r.value * kPageTokens + lane;
+                    const F32x16 before = b == 0 ? set1(0.0f) : load(score);
+                    const F32x16 sum = fma(to_f32(dot[r.value][v.value]), factor, before);
+                    store(score, b + 1 < blocks ? sum : sum * load(scale + lane));
                 });
             });
         }
-        unroll<queries>([&](auto r) LLMPY_LAMBDA {
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                const int lane = 16 * (at + v.value);
-                store(scores + r.value * kPageTokens + lane, sum[r.value][v.value] * load(scale + lane));
-            });
-        });
     }
 }
 
@@ -247,23 +249,7 @@ template <int queries, int vectors>
 void add_pairs(const int16_t* weights, const float* step, const int16_t* page, int64_t width, int first, int last,
                int64_t ahead, float* values, int64_t at) {
     I32x16 dot[queries][vectors];
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value] = set1(0); });
-    });
-    const int16_t* row = page + 2 * (first * width + at);
-    for (int j = first; j < last; ++j, row += 2 * width) {
-        U8x64 x[vectors];
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-            x[v.value] = load_bytes(row + 2 * 16 * v.value);
-            prefetch(row + 2 * 16 * v.value, ahead);
-        });
-        unroll<queries>([&](auto r) LLMPY_LAMBDA {
-            const int32_t two = read<int32_t>(weights + r.value * kPageTokens + 2 * j);
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                dot[r.value][v.value] = add_products_of_pairs(dot[r.value][v.value], x[v.value], two);
-            });
-        });
-    }
+    multiply_pairs_of(page + 2 * (first * width + at), 2 * width, weights + 2 * first, kPageTokens, last - first, ahead, dot);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         const F32x16 factor = set1(step[r.value]);
         unroll<vectors>([&](auto v) LLMPY_LAMBDA {

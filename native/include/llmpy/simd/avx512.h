@@ -194,7 +194,9 @@ struct Dot {
 
 // sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
 LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
-    return {_mm512_dpwssd_epi32(sum.v, weights.v, _mm512_set1_epi32(pair))};
+    I32x16 y = {_mm512_dpwssd_epi32(sum.v, weights.v, _mm512_set1_epi32(pair))};
+    __asm__("" : "+v"(y.v));  // or GCC keeps moving sums between registers
+    return y;
 }
 
 // How many F32x16 the registers hold.

@@ -10,7 +10,7 @@ namespace {
 // n = round(x / ln 2), r = x - n ln 2 in two steps (n times the first part is exact), a polynomial of degree 6 for e^r
 // (minimax of (e^r - 1 - r) / r^2 in the relative error of e^r), and 2^n in two factors so that denormals come out
 // right.
-LLMPY_INLINE F32x16 exp_in_parts(F32x16 x, I32x16& n) {
+LLMPY_INLINE F32x16 exp(F32x16 x) {
     const F32x16 shifter = set1(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     const F32x16 shifted = fma(x, set1(1.44269504f), shifter);
     const F32x16 whole = shifted - shifter;
@@ -21,23 +21,25 @@ LLMPY_INLINE F32x16 exp_in_parts(F32x16 x, I32x16& n) {
     p = fma(p, r, set1(0.04166838899254799f));
     p = fma(p, r, set1(0.1666652113199234f));
     p = fma(p, r, set1(0.4999999403953552f));
-    n = bits_of(shifted) - set1(0x4b400000);
-    return fma(p, r * r, r) + set1(1.0f);
-}
-LLMPY_INLINE F32x16 exp(F32x16 x) {
-    I32x16 n;
-    F32x16 p = exp_in_parts(x, n);
-    const I32x16 half = shift_right_signed<1>(n), bias = set1(127);
+    p = fma(p, r * r, r) + set1(1.0f);
+    const I32x16 n = bits_of(shifted) - set1(0x4b400000), half = shift_right_signed<1>(n), bias = set1(127);
     p = p * as_f32(shift_left<23>(half + bias));
     p = p * as_f32(shift_left<23>(n - half + bias));
     p = select(less(x, set1(-104.0f)), set1(0.0f), p);
     return select(less(set1(88.73f), x), set1(__builtin_inff()), p);
 }
-// e^x for x of at most 0 or NaN: the same, but 0 below -87, where results begin to be denormal.
-LLMPY_INLINE F32x16 exp_down(F32x16 x) {
-    I32x16 n;
-    const F32x16 p = exp_in_parts(x, n);
-    return select(less(x, set1(-87.0f)), set1(0.0f), p * as_f32(shift_left<23>(n + set1(127))));
+// 2^x for x of at most 0 or NaN, within 1.5 units in the last place; 0 from -126.5 down, where results are denormal.
+// n = round(x), a polynomial of degree 5 for 2^(x - n) (minimax in the relative error), times 2^n.
+LLMPY_INLINE F32x16 exp2_down(F32x16 x) {
+    const F32x16 shifter = set1(12582912.0f + 127.0f);  // leaves n + 127, the exponent of 2^n, in the low bits
+    const F32x16 least = max(set1(-127.0f), x), shifted = least + shifter, r = least - (shifted - shifter);
+    F32x16 p = set1(0.001326472731307149f);
+    p = fma(p, r, set1(0.009671512991189957f));
+    p = fma(p, r, set1(0.05550733581185341f));
+    p = fma(p, r, set1(0.24022242426872253f));
+    p = fma(p, r, set1(0.6931470036506653f));
+    p = fma(p, r, set1(1.0f));
+    return p * as_f32(shift_left<23>(bits_of(shifted)));
 }
 
 LLMPY_INLINE F32x16 sigmoid(F32x16 x) { return set1(1.0f) / (set1(1.0f) + exp(set1(0.0f) - x)); }
