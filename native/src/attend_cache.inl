@@ -55,14 +55,10 @@ LLMPY_INLINE float round_pairs(const float* x, int64_t n, float most_of_one, flo
     return step;
 }
 
-// One token's key or value in a head: integer i at place(i), the step behind them all.
-template <class Place>
-LLMPY_INLINE void store_pairs(const float* x, int64_t d, int16_t* head, int64_t slot, const Place& place) {
-    const float step = round_pairs(x, d, kCacheMost, __FLT_MAX__, [&](int64_t i, I32x16 integers) LLMPY_LAMBDA {
-        int16_t numbers[16];
-        store_i16(numbers, integers);
-        for (int64_t j = 0; j < 16; ++j) head[place(i + j)] = numbers[j];
-    });
+// One token's key or value in a head: put(numbers i .. i + 15, where those of dimension i are), the step behind them all.
+template <class Put>
+LLMPY_INLINE void store_pairs(const float* x, int64_t d, int16_t* head, int64_t slot, const Put& put) {
+    const float step = round_pairs(x, d, kCacheMost, __FLT_MAX__, put);
     write(head + whole_vectors(d) * kPageTokens + 2 * slot, step);
 }
 
@@ -107,8 +103,12 @@ LLMPY_INLINE void store_rounded_value(const float* x, int64_t d, uint8_t* head, 
 void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
         case CacheType::f16:
-            return store_pairs(x, d, static_cast<int16_t*>(head), slot,
-                               [&](int64_t i) LLMPY_LAMBDA { return (i / 2 * kPageTokens + slot) * 2 + i % 2; });
+            return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i, I32x16 numbers) LLMPY_LAMBDA {
+                int16_t pairs[16];
+                store_i16(pairs, numbers);
+                auto* const to = static_cast<int16_t*>(head) + (i / 2 * kPageTokens + slot) * 2;
+                for (int64_t j = 0; j < 8; ++j) write(to + j * kPageTokens * 2, read<int32_t>(pairs + 2 * j));
+            });
         case CacheType::f32:
             return store_column(x, d, static_cast<float*>(head), slot);
         case CacheType::q8_0:
@@ -119,8 +119,11 @@ void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t sl
 void store_value(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
         case CacheType::f16:
-            return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i) LLMPY_LAMBDA {
-                return (slot / 2 * whole_vectors(d) + i) * 2 + slot % 2;
+            return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i, I32x16 numbers) LLMPY_LAMBDA {
+                auto* const two = static_cast<int32_t*>(head) + slot / 2 * whole_vectors(d) + i;  // of both tokens
+                const I32x16 low = set1(0xffff), before = load(two);
+                store(two, slot % 2 == 0 ? before - (before & low) + (numbers & low)
+                                         : (before & low) + shift_left<16>(numbers));
             });
         case CacheType::f32:
             return store_row(x, d, static_cast<float*>(head), slot);

@@ -132,10 +132,33 @@ void norm(const float* x, const float* w, const float* b, float eps, bool center
 }
 
 void rope(float* x, const float* cos, const float* sin, int64_t n_heads, int64_t width, int64_t n_pairs, bool neox) {
+    int64_t i = 0;
+    for (; neox && i + 16 <= n_pairs; i += 16) {
+        const F32x16 c = load(cos + i), s = load(sin + i);
+        float *first = x + i, *second = first + n_pairs;
+        for (int64_t h = 0; h < n_heads; ++h, first += width, second += width) {
+            const F32x16 a = load(first), b = load(second);
+            store(first, a * c - b * s);
+            store(second, a * s + b * c);
+        }
+    }
+    for (; !neox && i + 8 <= n_pairs; i += 8) {
+        float of_each[16], of_other[16];
+        for (int j = 0; j < 16; ++j) {
+            of_each[j] = cos[i + j / 2];
+            of_other[j] = j % 2 == 0 ? -sin[i + j / 2] : sin[i + j / 2];
+        }
+        const F32x16 c = load(of_each), s = load(of_other);
+        float* pairs = x + 2 * i;
+        for (int64_t h = 0; h < n_heads; ++h, pairs += width) {
+            const F32x16 a = load(pairs);
+            store(pairs, a * c + swap_neighbours(a) * s);
+        }
+    }
     const int64_t apart = neox ? n_pairs : 1, step = neox ? 1 : 2;
-    for (int64_t h = 0; h < n_heads; ++h, x += width) {
-        for (int64_t i = 0; i < n_pairs; ++i) {
-            float* const pair = x + i * step;
+    for (; i < n_pairs; ++i) {
+        float* pair = x + i * step;
+        for (int64_t h = 0; h < n_heads; ++h, pair += width) {
             const float a = pair[0], b = pair[apart];
             pair[0] = a * cos[i] - b * sin[i];
             pair[apart] = a * sin[i] + b * cos[i];

@@ -66,6 +66,8 @@ LLMPY_INLINE Mask16 less(F32x16 x, F32x16 y) {
 LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) {
     return {_mm256_blendv_ps(no.a, yes.a, m.a), _mm256_blendv_ps(no.b, yes.b, m.b)};
 }
+// Lanes 2 i and 2 i + 1 exchanged.
+LLMPY_INLINE F32x16 swap_neighbours(F32x16 x) { return {_mm256_permute_ps(x.a, 0xb1), _mm256_permute_ps(x.b, 0xb1)}; }
 
 // ---- integers
 

@@ -71,6 +71,8 @@ LLMPY_INLINE Mask16 less(F32x16 a, F32x16 b) { return LLMPY_PARTS(Mask16, vcltq_
 LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) {
     return LLMPY_PARTS(F32x16, vbslq_f32(m.v[i], yes.v[i], no.v[i]));
 }
+// Lanes 2 i and 2 i + 1 exchanged.
+LLMPY_INLINE F32x16 swap_neighbours(F32x16 a) { return LLMPY_PARTS(F32x16, vrev64q_f32(a.v[i])); }
 
 // ---- integers
 

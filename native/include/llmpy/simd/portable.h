@@ -78,6 +78,10 @@ LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) {
 // The second operand where either is NaN.
 LLMPY_INLINE F32x16 max(F32x16 a, F32x16 b) { return select(less(b, a), a, b); }
 LLMPY_INLINE F32x16 min(F32x16 a, F32x16 b) { return select(less(a, b), a, b); }
+// Lanes 2 i and 2 i + 1 exchanged.
+LLMPY_INLINE F32x16 swap_neighbours(F32x16 a) {
+    return LLMPY_PARTS(F32x16, (Float4{a.v[i][1], a.v[i][0], a.v[i][3], a.v[i][2]}));
+}
 
 // ---- integers, which wrap around and are therefore computed without sign
 
