@@ -169,7 +169,6 @@ void take_head(const AttendCall& call, const float* q, int32_t head, int64_t pag
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t base = int64_t{head - call.head_begin} * n_queries;
-    const bool bent = is_bent(shape);
     float scores[kQueriesAtOnce * kPageTokens];
     Bend bend = {shape.softcap, {}, {}};
     const int64_t width = query_floats(shape);
@@ -189,7 +188,7 @@ void take_head(const AttendCall& call, const float* q, int32_t head, int64_t pag
         unroll<kQueriesAtOnce>([&](auto m) {
             if (n == m.value + 1) {
                 const Ahead first = i == 0 ? ahead : Ahead{0, 0};
-                const Bend* const curve = bent ? &bend : nullptr;
+                const Bend* const curve = is_bent(shape) ? &bend : nullptr;
                 take_page<m.value + 1>(shape, x, keys, page, first, seen, curve, state, base + i, scores);
             }
         });

@@ -55,7 +55,7 @@ LLMPY_INLINE float round_pairs(const float* x, int64_t n, float most_of_one, flo
     return step;
 }
 
-// One token's key or value in a head: put(numbers i .. i + 15, where those of dimension i are), the step behind them all.
+// One token's key or value in a head: put(i, integers i .. i + 15), the step behind them all.
 template <class Put>
 LLMPY_INLINE void store_pairs(const float* x, int64_t d, int16_t* head, int64_t slot, const Put& put) {
     const float step = round_pairs(x, d, kCacheMost, __FLT_MAX__, put);

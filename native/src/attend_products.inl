@@ -96,8 +96,8 @@ void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, fl
     }
 }
 
-// dot[r][v] = the sum over i < n of what `rows` holds at i for the lanes of vector v, times pair i of query r: products of
-// pairs of 16-bit integers. Rows are `stride` integers apart, queries `apart`.
+// dot[r][v] = the sum over i < n of what `rows` holds at i for the lanes of vector v, times pair i of query r: products
+// of pairs of 16-bit integers. Rows are `stride` integers apart, queries `apart`.
 template <int queries, int vectors>
 LLMPY_INLINE void multiply_pairs_of(const int16_t* rows, int64_t stride, const int16_t* pairs, int64_t apart, int64_t n,
                                     int64_t ahead, I32x16 (&dot)[queries][vectors]) {
@@ -131,7 +131,8 @@ void score_page(const float* q, const int16_t* keys, int64_t d, int64_t ahead, f
         const int64_t n = lesser(pairs - b * kQueryPairs, kQueryPairs);
         for (int at = 0; at < kPageVectors; at += vectors) {
             I32x16 dot[queries][vectors];
-            multiply_pairs_of(keys + 2 * 16 * at, 2 * kPageTokens, query->values, blocks * block_numbers, n, ahead, dot);
+            multiply_pairs_of(keys + 2 * 16 * at, 2 * kPageTokens, query->values, blocks * block_numbers, n, ahead,
+                              dot);
             unroll<queries>([&](auto r) LLMPY_LAMBDA {
                 const F32x16 factor = set1(query[r.value * blocks].scale);
                 unroll<vectors>([&](auto v) LLMPY_LAMBDA {
@@ -249,7 +250,8 @@ template <int queries, int vectors>
 void add_pairs(const int16_t* weights, const float* step, const int16_t* page, int64_t width, int first, int last,
                int64_t ahead, float* values, int64_t at) {
     I32x16 dot[queries][vectors];
-    multiply_pairs_of(page + 2 * (first * width + at), 2 * width, weights + 2 * first, kPageTokens, last - first, ahead, dot);
+    multiply_pairs_of(page + 2 * (first * width + at), 2 * width, weights + 2 * first, kPageTokens, last - first, ahead,
+                      dot);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         const F32x16 factor = set1(step[r.value]);
         unroll<vectors>([&](auto v) LLMPY_LAMBDA {
