@@ -109,7 +109,9 @@ template <class T>
 void all_few_tokens(const LinearCall& call, const Int8Input& input) {
     const int64_t tokens = call.token_end - call.token_begin;
     if constexpr (vectors_in_registers >= 32) {
-        if (tokens > (T::quads == 8 ? 8 : 4)) return few_tokens_at_once<T, 8>(call, input, true);
+        // With weights fetched ahead, a second pass over a tile is time in which none come.
+        const int64_t most = T::quads == 8 && !call.fetch_ahead ? 8 : 4;
+        if (tokens > most) return few_tokens_at_once<T, 8>(call, input, true);
         return few_tokens_at_once<T, 4>(call, input, false);
     } else {
         return few_tokens_at_once<T, 2>(call, input, false);
