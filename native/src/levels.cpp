@@ -109,6 +109,6 @@ LLMPY_API int32_t llmpy_level_runs_here(int32_t number) {
 }
 
 LLMPY_API int32_t llmpy_abi_version(void) {
-    return 8;
+    return 9;
 }
 }

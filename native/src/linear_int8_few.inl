@@ -11,6 +11,13 @@ namespace {
 // out of registers besides.
 LLMPY_INLINE void keep_loads_in_order() { __asm__ volatile("" ::: "memory"); }
 
+// Whether instructions had better fetch weights: not for one token those of 8 bits, which take so little work that the
+// hardware keeps up.
+template <class T>
+LLMPY_INLINE bool fetches_ahead(const LinearCall& call) {
+    return call.fetch_ahead && !(T::plain_bytes && call.token_end - call.token_begin == 1);
+}
+
 // The weights behind this group that come to L1 while it is multiplied, where the hardware fetches too little by itself.
 LLMPY_INLINE void fetch_weights(const uint8_t* group, int64_t bytes) {
     constexpr int64_t ahead = 6144;
@@ -38,7 +45,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, i
             const uint8_t* next = p + tile_bytes + next_tile.part * share;
             for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
         }
-        if (call.fetch_ahead && next_tile.part == 0) fetch_weights(p, group_bytes);
+        if (fetches_ahead<T>(call) && next_tile.part + next_tile.parts == 0) fetch_weights(p, group_bytes);
         const int8_t* a = input.values(group, token);
         const Int8Side* sides = input.sides(group, token);
         const int32_t* of_16 = input.minus_sums_of_16(group, token);
@@ -94,11 +101,11 @@ LLMPY_INLINE int64_t some_few_tokens(const LinearCall& call, const Int8Input& in
 // `at_once`: how many tokens share weights that are in registers. The hardware fetches ahead best alone while a tile is
 // read at the speed of memory; once products take longer, it stops too soon.
 template <class T, int at_once>
-void few_tokens_at_once(const LinearCall& call, const Int8Input& input, bool fetch_ahead) {
+void few_tokens_at_once(const LinearCall& call, const Int8Input& input, bool fetch_next_tile) {
     const int64_t tokens = call.token_end - call.token_begin;
     const int64_t passes = tokens / at_once + __builtin_popcountll(tokens % at_once);
     for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) {
-        NextTile next_tile = {0, fetch_ahead && !call.fetch_ahead && tile + 1 < call.tile_end ? passes : 0};
+        NextTile next_tile = {0, fetch_next_tile && tile + 1 < call.tile_end ? passes : 0};
         for (int64_t token = call.token_begin; token < call.token_end; ++next_tile.part) {
             token += some_few_tokens<T, at_once>(call, input, token, tile, next_tile);
         }
@@ -110,8 +117,9 @@ void all_few_tokens(const LinearCall& call, const Int8Input& input) {
     const int64_t tokens = call.token_end - call.token_begin;
     if constexpr (vectors_in_registers >= 32) {
         // With weights fetched ahead, a second pass over a tile is time in which none come.
-        const int64_t most = T::quads == 8 && !call.fetch_ahead ? 8 : 4;
-        if (tokens > most) return few_tokens_at_once<T, 8>(call, input, true);
+        const bool fetches = fetches_ahead<T>(call);
+        const int64_t most = T::quads == 8 && !fetches ? 8 : 4;
+        if (tokens > most) return few_tokens_at_once<T, 8>(call, input, tokens > 8 || !fetches);
         return few_tokens_at_once<T, 4>(call, input, false);
     } else {
         return few_tokens_at_once<T, 2>(call, input, false);

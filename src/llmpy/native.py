@@ -16,7 +16,7 @@ from llmpy.errors import BackendError
 
 __all__ = ["ABI_VERSION", "available", "library", "library_path"]
 
-ABI_VERSION = 8  # what the native interface must report; raised with every incompatible change
+ABI_VERSION = 9  # what the native interface must report; raised with every incompatible change
 
 _NAMES = {"win32": "llmpy.dll", "darwin": "libllmpy.dylib"}
 _HINT = 'Reinstall the llmpy wheel for this platform, or use backend="reference".'
