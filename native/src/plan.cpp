@@ -161,6 +161,7 @@ void pack_and_run(const Run& run, LinearCall call) {
         kernels.pack(call.type, call.outputs, call.inputs, call.rows, reinterpret_cast<void*>(matrix), begin,
                      call.tile_end);
         call.packed = reinterpret_cast<const void*>(matrix);
+        call.fetch_ahead = false;  // they are in the cache
         kernels.linear(call);
         call.tile_begin = call.tile_end;
     }
