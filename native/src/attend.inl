@@ -33,8 +33,7 @@ struct Bend {
     float slope[kQueriesAtOnce], distance[kQueriesAtOnce];
 };
 
-// Scores are kept as exponents of 2.
-constexpr float kLog2E = 1.44269504f;
+// Scores are kept as exponents of 2: those that are not bent by the scale of the queries, the others when they are.
 LLMPY_INLINE bool is_bent(const AttendShape& shape) { return shape.softcap != 0.0f || shape.slopes != nullptr; }
 
 inline void bend_scores(float* scores, float softcap, float slope, float distance) {

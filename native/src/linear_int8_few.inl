@@ -45,7 +45,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, i
             const uint8_t* next = p + tile_bytes + next_tile.part * share;
             for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
         }
-        if (fetches_ahead<T>(call) && next_tile.part + next_tile.parts == 0) fetch_weights(p, group_bytes);
+        if (fetches_ahead<T>(call) && next_tile.parts == 0 && next_tile.part == 0) fetch_weights(p, group_bytes);
         const int8_t* a = input.values(group, token);
         const Int8Side* sides = input.sides(group, token);
         const int32_t* of_16 = input.minus_sums_of_16(group, token);

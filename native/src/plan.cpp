@@ -161,7 +161,6 @@ void pack_and_run(const Run& run, LinearCall call) {
         kernels.pack(call.type, call.outputs, call.inputs, call.rows, reinterpret_cast<void*>(matrix), begin,
                      call.tile_end);
         call.packed = reinterpret_cast<const void*>(matrix);
-        call.fetch_ahead = false;  // they are in the cache
         kernels.linear(call);
         call.tile_begin = call.tile_end;
     }
@@ -236,7 +235,7 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n) {
             call.tile_begin = chunk * step;
             call.tile_end = call.tile_begin + step < tiles ? call.tile_begin + step : tiles;
             call.scratch = run.scratch(worker);
-            call.fetch_ahead = run.plan.fetch_ahead;
+            call.fetch_ahead = run.plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
             return call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
         }
     });

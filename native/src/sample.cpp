@@ -29,14 +29,18 @@ int32_t greedy(List* list, const Workspace& work) {
     return 0;
 }
 
+// Keeps what is at or above a bound that `find_bound` gave; nothing of -infinity.
+void keep_from(List* list, float bound, const Workspace& work) {
+    keep(list, bound, bound == -INFINITY ? -1 : INT32_MAX, work);
+}
+
 // Leaves less of a long list, but the k largest: at least k blocks have a peak at or above the bound.
 void top_blocks(List* list, int32_t k, const Workspace& work) {
     const int32_t n_blocks = blocks_of(list->n);
     if (k >= n_blocks) {
         return;
     }
-    const Bound bound = find_bound(work.block_peaks, n_blocks, list->peak, k, k + k / 4 + 1);
-    keep(list, bound.logit, bound.logit == -INFINITY ? -1 : INT32_MAX, work);
+    keep_from(list, find_bound(work.block_peaks, n_blocks, list->peak, k, k + k / 4 + 1), work);
     scan(list, work);
 }
 
@@ -49,8 +53,7 @@ int32_t top_k(List* list, int32_t k, const Workspace& work) {
         return status;
     }
     top_blocks(list, k, work);
-    const Bound bound = find_bound(list->logits, list->n, list->peak, k, k);
-    keep(list, bound.logit, bound.logit == -INFINITY ? -1 : INT32_MAX, work);
+    keep_from(list, find_bound(list->logits, list->n, list->peak, k, k), work);
     if (list->n <= k) {
         return 0;
     }

@@ -37,34 +37,30 @@ inline int32_t count_from(const float* x, int32_t n, float bound) {
     return count;
 }
 
-// A logit with at least k at or above it.
-struct Bound {
-    float logit;
-    int32_t count;  // so many are
-};
-
-// One with at most `enough`, if halving finds it: not where many are equal. -infinity where fewer than k are more than that.
-// `peak`: the largest of all.
-Bound find_bound(const float* x, int32_t n, float peak, int32_t k, int32_t enough) {
-    Bound low = {-INFINITY, n};
-    float high = peak;
+// A logit with at least k at or above it, and at most `enough` if halving finds that: not where many are equal. -infinity
+// where fewer than k are more than that. `peak`: the largest of all.
+inline float find_bound(const float* x, int32_t n, float peak, int32_t k, int32_t enough) {
+    float low = -INFINITY, high = peak;
+    int32_t from_low = n;  // so many are at or above it
     for (float below = 1.0f; below < 1e30f; below *= 4.0f) {
         const float logit = peak - below;
         const int32_t count = count_from(x, n, logit);
         if (count >= k) {
-            low = Bound{logit, count};
+            low = logit;
+            from_low = count;
             break;
         }
         high = logit;
     }
-    for (int i = 0; i < 24 && low.count > enough && low.logit > -INFINITY; i++) {
-        const float logit = low.logit + (high - low.logit) * 0.5f;
-        if (!(logit > low.logit && logit < high)) {
+    for (int i = 0; i < 24 && from_low > enough && low > -INFINITY; i++) {
+        const float logit = low + (high - low) * 0.5f;
+        if (!(logit > low && logit < high)) {
             break;
         }
         const int32_t count = count_from(x, n, logit);
         if (count >= k) {
-            low = Bound{logit, count};
+            low = logit;
+            from_low = count;
         } else {
             high = logit;
         }

@@ -56,9 +56,9 @@ class Watched:
         self.note(counts, batch.tokens.tolist())
         return self.plan.run(batch, states)
 
-    def generate(self, state: State, ids: int, n: int, last: int, *rest: Any) -> Any:
-        self.note([1], [last])
-        return self.plan.generate(state, ids, n, last, *rest)
+    def generate(self, state: State, history: Any, *rest: Any) -> Any:
+        self.note([1], [history.item(-1)])
+        return self.plan.generate(state, history, *rest)
 
     def note(self, counts: list[int], tokens: list[int]) -> None:
         self.batches.append(counts)

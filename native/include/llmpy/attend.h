@@ -17,8 +17,8 @@
 //
 // How it is summed, whatever the batch and the threads: scores by fma over d ascending, as exponents of 2; pages
 // ascending; in a page the 64 exponentials pairwise, values by fma over tokens ascending. f16: a key or value of a token
-// is integers of 14 bits with one scale; blocks of 64 of a query are rounded to 16 bits, and so are the weights of a page, times the values' scales;
-// 64 dimensions or tokens are summed in integers, which cannot overflow, and joined by fma. q8_0: queries are rounded as
+// is integers of 14 bits with one scale; blocks of 64 of a query are rounded to 16 bits, and so are the weights of a
+// page, times the values' scales; 64 dimensions or tokens are summed in integers, which cannot overflow, and joined by fma. q8_0: queries are rounded as
 // the keys are, blocks of 32 summed in integers and joined by fma; a value's scale joins its weight. Pages are cut into
 // segments of 8 at fixed places, whose results are joined in ascending order: a long context is shared between threads
 // by segments.

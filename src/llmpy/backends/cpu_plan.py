@@ -109,16 +109,15 @@ class CpuPlan:
             self._begin()
         return self._logits[:n_wanted]
 
-    def generate(
-        self, state: State, ids: int, n: int, last: int, most: int, chain: Any, rng: Any
-    ) -> int:
-        """As `run` for the last of one session's `n` tokens, and then the next by the chain.
+    def generate(self, state: State, history: Any, most: int, chain: Any, rng: Any) -> int:
+        """As `run` for the last token of one session's history, and then the next by the chain.
 
-        `ids` is the address of the tokens, with room for `most` more, as in the pages; `last` the
-        last of them. Returns how many were said, see generate.h: so many numbers of `rng` are used.
+        There and in the pages is room for `most` more. Returns how many were said, see generate.h:
+        so many numbers of `rng` are used.
         """
         if self._handle is None:
             raise BackendError("this plan is closed")
+        n, last = len(history), history.item(-1)
         end = n + most - 1  # positions that are read, at most
         n_pages = (end - 1) // PAGE_TOKENS + 1 if self.page_bytes else 0
         fits = 0 <= last < self._n_rows and 0 < n <= end <= self.n_ctx
@@ -132,13 +131,13 @@ class CpuPlan:
             self._reserve(1, 1, end)
         recurrent = _recurrent_address(state) if self.recurrent_bytes else 0
         said: int = self._generate(
-            self._handle, chain.address, ids, n, most,
+            self._handle, chain.address, history.address, n, most,
             state.addresses_at, recurrent, rng.seed, rng.counter, self._n_threads,
         )  # fmt: skip
         if self._first:
             self._begin()
         if said < 0:
-            chain.explain(said, self._logits.ctypes.data, *_latest(chain.n_history, ids, n))
+            chain.explain(said, self._logits.ctypes.data, *history.last(chain.n_history))
         return said
 
     def warm_up(self) -> None:
@@ -290,12 +289,6 @@ def _recurrent_address(state: State) -> int:
     if state.recurrent is None:
         raise ValueError("batch: a session has no memory for what recurrent operations remember")
     return state.recurrent.address
-
-
-def _latest(n_history: int, ids: int, n: int) -> tuple[int, int]:
-    """Address and number of the latest ids that a chain looks at; see History.last."""
-    seen = n if n_history < 0 else min(n_history, n)
-    return ids + 4 * (n - seen), seen
 
 
 def _power_of_two(n: int) -> int:

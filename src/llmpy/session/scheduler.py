@@ -266,7 +266,7 @@ class Scheduler:
                 most = min(most, PAGE_TOKENS - (n - 1) % PAGE_TOKENS, session.n_ctx - n)
             state.prepare(n - 1, n)
             history.make_room(most)
-            said = generate(state, history.address, n, history.item(-1), most, chain, session._rng)
+            said = generate(state, history, most, chain, session._rng)
         except SamplerError as error:
             request.error = error
         except Exception as error:

@@ -10,9 +10,10 @@ namespace {
 // n = round(x / ln 2), r = x - n ln 2 in two steps (n times the first part is exact), a polynomial of degree 6 for e^r
 // (minimax of (e^r - 1 - r) / r^2 in the relative error of e^r), and 2^n in two factors so that denormals come out
 // right.
+constexpr float kLog2E = 1.44269504f;
 LLMPY_INLINE F32x16 exp(F32x16 x) {
     const F32x16 shifter = set1(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-    const F32x16 shifted = fma(x, set1(1.44269504f), shifter);
+    const F32x16 shifted = fma(x, set1(kLog2E), shifter);
     const F32x16 whole = shifted - shifter;
     F32x16 r = fma(whole, set1(-0.693145751953125f), x);
     r = fma(whole, set1(-1.428606765330187e-06f), r);
