@@ -135,15 +135,16 @@ LLMPY_INLINE int multiply_some_groups(int64_t rest, const Int16Group& group, flo
 
 // Tiles [tile, tile + tiles) for up to tokens_at_once tokens from `token` on.
 template <class T, int tiles>
-void int16_tiles(const LinearCall& call, const Int16Input& input, int64_t token, int64_t count, int64_t tile) {
+void int16_tiles(const LinearCall& call, const Int16Input& input, const TileBytes& bytes, int64_t token, int64_t count,
+                 int64_t tile) {
     constexpr int64_t stride = tiles * tile_rows;
-    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs);
+    const int64_t tile_bytes = bytes.tile;
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * tile_bytes;
     float* sums = static_cast<float*>(call.scratch);
     for (int64_t g = 0; g < input.groups; ++g) {
         const int64_t width = lesser(call.inputs - g * group_width, group_width);
-        const int64_t group_bytes = packed_group_bytes(call.type, width);
         const bool last = g + 1 == input.groups;
+        const int64_t group_bytes = last ? bytes.last : bytes.group;
         Int16Group group = {};
         for (int r = 0; r < tiles; ++r) group.tile[r] = p + r * tile_bytes;
         group.width = static_cast<int>(width);
@@ -172,13 +173,14 @@ void int16_tiles(const LinearCall& call, const Int16Input& input, int64_t token,
 template <class T>
 void linear_int16(const LinearCall& call) {
     const Int16Input input(*call.input);
+    const TileBytes bytes(call);
     for (int64_t token = call.token_begin; token < call.token_end; token += tokens_at_once) {
         const int64_t count = lesser(call.token_end - token, tokens_at_once);
         int64_t tile = call.tile_begin;
         for (; count > int16_few_tokens && tile + row_tiles <= call.tile_end; tile += row_tiles) {
-            int16_tiles<T, row_tiles>(call, input, token, count, tile);
+            int16_tiles<T, row_tiles>(call, input, bytes, token, count, tile);
         }
-        for (; tile < call.tile_end; ++tile) int16_tiles<T, 1>(call, input, token, count, tile);
+        for (; tile < call.tile_end; ++tile) int16_tiles<T, 1>(call, input, bytes, token, count, tile);
     }
 }
 

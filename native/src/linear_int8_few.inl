@@ -30,19 +30,18 @@ struct NextTile {
 };
 
 template <class T, int tokens>
-LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, int64_t token, int64_t tile,
-                               NextTile next_tile) {
-    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs);
-    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * tile_bytes;
+LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes, int64_t token,
+                               int64_t tile, NextTile next_tile) {
+    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     F32x16 y[tokens];
     LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
-        const int64_t group_bytes = packed_group_bytes(call.type, width);
+        const int64_t group_bytes = group + 1 < input.groups ? bytes.group : bytes.last;
         const int n = static_cast<int>(width) / (4 * T::quads);
         if (next_tile.parts > 0) {
             const int64_t share = group_bytes / next_tile.parts;
-            const uint8_t* next = p + tile_bytes + next_tile.part * share;
+            const uint8_t* next = p + bytes.tile + next_tile.part * share;
             for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
         }
         if (fetches_ahead<T>(call) && next_tile.parts == 0 && next_tile.part == 0) fetch_weights(p, group_bytes);
@@ -89,12 +88,14 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, i
 
 // As many tokens from `token` on as there is a kernel for; returns how many.
 template <class T, int tokens>
-LLMPY_INLINE int64_t some_few_tokens(const LinearCall& call, const Int8Input& input, int64_t token, int64_t tile,
-                                     NextTile next_tile) {
+LLMPY_INLINE int64_t some_few_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes,
+                                     int64_t token, int64_t tile, NextTile next_tile) {
     if constexpr (tokens > 1) {
-        if (call.token_end - token < tokens) return some_few_tokens<T, tokens / 2>(call, input, token, tile, next_tile);
+        if (call.token_end - token < tokens) {
+            return some_few_tokens<T, tokens / 2>(call, input, bytes, token, tile, next_tile);
+        }
     }
-    few_tokens<T, tokens>(call, input, token, tile, next_tile);
+    few_tokens<T, tokens>(call, input, bytes, token, tile, next_tile);
     return tokens;
 }
 
@@ -103,11 +104,12 @@ LLMPY_INLINE int64_t some_few_tokens(const LinearCall& call, const Int8Input& in
 template <class T, int at_once>
 void few_tokens_at_once(const LinearCall& call, const Int8Input& input, bool fetch_next_tile) {
     const int64_t tokens = call.token_end - call.token_begin;
+    const TileBytes bytes(call);
     const int64_t passes = tokens / at_once + __builtin_popcountll(tokens % at_once);
     for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) {
         NextTile next_tile = {0, fetch_next_tile && tile + 1 < call.tile_end ? passes : 0};
         for (int64_t token = call.token_begin; token < call.token_end; ++next_tile.part) {
-            token += some_few_tokens<T, at_once>(call, input, token, tile, next_tile);
+            token += some_few_tokens<T, at_once>(call, input, bytes, token, tile, next_tile);
         }
     }
 }

@@ -113,6 +113,17 @@ inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
     return (bytes + linear_alignment - 1) / linear_alignment * linear_alignment;
 }
 
+// Bytes of a tile, of each of its groups, and of the last one, which may be narrower: told once for all tiles, because
+// telling takes as long as some of the products.
+struct TileBytes {
+    int64_t tile, group, last;
+
+    explicit TileBytes(const LinearCall& call)
+        : tile(packed_tile_bytes(call.type, call.inputs)),
+          group(packed_group_bytes(call.type, group_width)),
+          last(tile - group * (group_count(call.inputs) - 1)) {}
+};
+
 // Scratch of a thread: weights of two tiles and one group unpacked for the multiplication with many tokens, and its
 // sums.
 constexpr int64_t tokens_at_once = 512;

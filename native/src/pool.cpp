@@ -18,16 +18,31 @@ constexpr uint64_t kCrowd = 5000000;  // nanoseconds for which a crowd is rememb
 // waits for may be next in line there. Without that, waking a worker could stop the caller for as long as the worker spins.
 constexpr int kRoundsOfMyOwn = 4;
 
-// The open region in one word, so that a claim is one compare-and-swap and can never mix two regions:
-// threads that may take part, chunks in all, chunks taken.
-constexpr int kBits = 24;
-constexpr uint64_t kField = (uint64_t{1} << kBits) - 1;
-constexpr uint64_t ticket_of(int32_t threads, int32_t chunks) {
-    return static_cast<uint64_t>(threads) << (2 * kBits) | static_cast<uint64_t>(chunks) << kBits;
+// The open region in one word: its number, the threads that may take part, its chunks.
+constexpr int kNumberBits = 40, kChunkBits = 12;
+constexpr uint64_t kMostChunks = (uint64_t{1} << kChunkBits) - 1;
+static_assert(kMaxThreads <= kMostChunks && kNumberBits + 2 * kChunkBits == 64, "one word");
+struct Region {
+    uint64_t number;
+    int32_t threads, chunks;
+
+    explicit Region(uint64_t ticket)
+        : number(ticket >> (64 - kNumberBits)),
+          threads(static_cast<int32_t>(ticket >> kChunkBits & kMostChunks)),
+          chunks(static_cast<int32_t>(ticket & kMostChunks)) {}
+    int32_t first(int32_t worker) const { return static_cast<int32_t>(int64_t{worker} * chunks / threads); }
+};
+uint64_t ticket_of(uint64_t number, int32_t threads, int32_t chunks) {
+    return number << (64 - kNumberBits) | static_cast<uint64_t>(threads) << kChunkBits | static_cast<uint64_t>(chunks);
 }
-bool open_for(uint64_t ticket, int32_t worker) {
-    return (ticket & kField) < (ticket >> kBits & kField) && static_cast<uint64_t>(worker) < ticket >> (2 * kBits);
-}
+
+// What is taken of a thread's share in one word, so that a claim is one compare-and-swap and can never mix two regions:
+// the region's number, chunks taken from the front by the thread itself, and from the back by others. With the number of
+// an earlier region: nothing yet. Now and then all slots get a late number, so that none is ever half of all numbers old.
+constexpr uint64_t kNowAndThen = uint64_t{1} << 16;
+struct alignas(64) Slot {
+    std::atomic<uint64_t> taken{0};
+};
 
 struct Pool {
     alignas(64) std::atomic<uint64_t> ticket{0};
@@ -35,10 +50,15 @@ struct Pool {
     std::atomic<void*> context{nullptr};
     alignas(64) std::atomic<int32_t> done{0};
     alignas(64) std::atomic<int32_t> sleepers{0};
+    Slot slots[kMaxThreads];
     int32_t n_workers = 0;
     bool watches_forks = false;
 };
 Pool pool;
+
+uint64_t next_number() {
+    return (Region(pool.ticket.load(std::memory_order_relaxed)).number + 1) & ((uint64_t{1} << kNumberBits) - 1);
+}
 
 struct Turns {
     std::atomic<uint32_t> next{0};
@@ -80,46 +100,70 @@ void pause() {
 #endif
 }
 
-// Takes chunks until none is left; returns how many.
-int32_t work(int32_t worker) {
-    int32_t n = 0;
-    uint64_t ticket = pool.ticket.load(std::memory_order_acquire);
-    while (open_for(ticket, worker)) {
-        if (!pool.ticket.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
-                                               std::memory_order_acquire)) {
-            continue;
+// Claims a chunk of what `owner` has in the region, or returns -1.
+int32_t claim(const Region& region, int32_t owner, bool own) {
+    const int32_t begin = region.first(owner), end = region.first(owner + 1);
+    std::atomic<uint64_t>& slot = pool.slots[owner].taken;
+    uint64_t taken = slot.load(std::memory_order_acquire);
+    for (;;) {
+        // Taken as ticket_of does, front and back in the place of threads and chunks.
+        const Region found(taken);
+        const uint64_t age = (region.number - found.number) & ((uint64_t{1} << kNumberBits) - 1);
+        if (age >> (kNumberBits - 1) != 0) return -1;  // a later region: this one is over
+        const int32_t front = age == 0 ? found.threads : 0, back = age == 0 ? found.chunks : 0;
+        if (front + back >= end - begin) return -1;
+        const uint64_t after = ticket_of(region.number, front + (own ? 1 : 0), back + (own ? 0 : 1));
+        if (slot.compare_exchange_weak(taken, after, std::memory_order_acq_rel, std::memory_order_acquire)) {
+            return own ? begin + front : end - 1 - back;
         }
-        // The region cannot end while this chunk is unfinished: its body and context are the ones to read.
-        const ChunkBody body = pool.body.load(std::memory_order_relaxed);
-        void* const context = pool.context.load(std::memory_order_relaxed);
-        body(context, static_cast<int32_t>(ticket & kField), worker);
-        ++n;
-        ticket = pool.ticket.load(std::memory_order_acquire);
+    }
+}
+
+// Takes chunks of the region until none is left, its own first; returns how many.
+int32_t work(const Region& region, int32_t worker) {
+    int32_t n = 0;
+    for (int32_t i = 0; i < region.threads; ++i) {
+        const int32_t owner = worker + i < region.threads ? worker + i : worker + i - region.threads;
+        for (int32_t chunk; (chunk = claim(region, owner, i == 0)) >= 0; ++n) {
+            // The region cannot end while this chunk is unfinished: its body and context are the ones to read.
+            const ChunkBody body = pool.body.load(std::memory_order_relaxed);
+            body(pool.context.load(std::memory_order_relaxed), chunk, worker);
+        }
     }
     return n;
 }
 
-void sleep_until_open(int32_t worker) {
+// Until a region is open that this worker may take part in, and has not seen.
+void sleep_until_open(int32_t worker, uint64_t seen) {
+    const auto nothing_to_do = [&] {
+        const uint64_t ticket = pool.ticket.load(std::memory_order_seq_cst);
+        return ticket == seen || worker >= Region(ticket).threads;
+    };
     lock(workers_monitor);
     pool.sleepers.fetch_add(1, std::memory_order_seq_cst);
-    while (!open_for(pool.ticket.load(std::memory_order_seq_cst), worker)) wait(workers_monitor);
+    while (nothing_to_do()) wait(workers_monitor);
     pool.sleepers.fetch_sub(1, std::memory_order_relaxed);
     unlock(workers_monitor);
 }
 
 void worker_main(void* argument) {
     const auto worker = static_cast<int32_t>(reinterpret_cast<intptr_t>(argument));
-    uint64_t idle_since = nanoseconds();
+    uint64_t idle_since = nanoseconds(), seen = 0;
     for (int round = 0;; ++round) {
-        const int32_t n = work(worker);
-        if (n > 0) {
-            pool.done.fetch_add(n, std::memory_order_release);
-            idle_since = nanoseconds();
+        const uint64_t ticket = pool.ticket.load(std::memory_order_acquire);
+        if (ticket != seen) {
+            seen = ticket;
+            const Region region(ticket);
+            const int32_t n = worker < region.threads ? work(region, worker) : 0;
+            if (n > 0) {
+                pool.done.fetch_add(n, std::memory_order_release);
+                idle_since = nanoseconds();
+            }
         }
-        for (int i = 0; i < 64 && !open_for(pool.ticket.load(std::memory_order_relaxed), worker); ++i) pause();
+        for (int i = 0; i < 64 && pool.ticket.load(std::memory_order_relaxed) == seen; ++i) pause();
         if (round % kRoundsOfMyOwn == 0) yield_processor();
         if (nanoseconds() - idle_since > kSpin) {
-            sleep_until_open(worker);
+            sleep_until_open(worker, seen);
             idle_since = nanoseconds();
         }
     }
@@ -127,7 +171,7 @@ void worker_main(void* argument) {
 
 // A forked child has the calling thread only: it makes workers of its own when it needs them.
 void forget_workers() {
-    pool.ticket.store(0, std::memory_order_relaxed);
+    pool.ticket.store(ticket_of(next_number(), 0, 0), std::memory_order_relaxed);
     pool.sleepers.store(0, std::memory_order_relaxed);
     pool.n_workers = 0;
     turns.next.store(0, std::memory_order_relaxed);
@@ -151,8 +195,15 @@ void want_workers(int32_t n) {
 }  // namespace
 
 void run_region(int32_t n_threads, int32_t n_chunks, ChunkBody body, void* context) {
+    constexpr auto most = static_cast<int32_t>(kMostChunks);
+    if (n_chunks > most) {
+        run_region(n_threads, most, body, context);
+        const auto rest = [&](int32_t chunk, int32_t worker) { body(context, most + chunk, worker); };
+        return parallel(n_threads, n_chunks - most, rest);
+    }
     if (n_threads > kMaxThreads) n_threads = kMaxThreads;
-    if (n_threads <= 1 || n_chunks <= 1) {
+    if (n_threads > n_chunks) n_threads = n_chunks;
+    if (n_threads <= 1) {
         for (int32_t i = 0; i < n_chunks; ++i) body(context, i, 0);
         return;
     }
@@ -160,13 +211,17 @@ void run_region(int32_t n_threads, int32_t n_chunks, ChunkBody body, void* conte
     pool.body.store(body, std::memory_order_relaxed);
     pool.context.store(context, std::memory_order_relaxed);
     pool.done.store(0, std::memory_order_relaxed);
-    pool.ticket.store(ticket_of(n_threads, n_chunks), std::memory_order_seq_cst);
+    const uint64_t number = next_number(), ticket = ticket_of(number, n_threads, n_chunks);
+    for (int32_t i = 0; number % kNowAndThen == 0 && i < kMaxThreads; ++i) {
+        pool.slots[i].taken.store(ticket_of(number - 1, most, 0), std::memory_order_relaxed);
+    }
+    pool.ticket.store(ticket, std::memory_order_seq_cst);
     if (pool.sleepers.load(std::memory_order_seq_cst) > 0) {
         lock(workers_monitor);
         wake_all(workers_monitor);
         unlock(workers_monitor);
     }
-    const int32_t others = n_chunks - work(0);
+    const int32_t others = n_chunks - work(Region(ticket), 0);
     if (pool.done.load(std::memory_order_acquire) == others) return;
     // A worker holds the last chunk. It may share this processor: then let it have that.
     for (int round = 1;; ++round) {

@@ -32,6 +32,34 @@ void every_chunk_runs_once(int32_t threads, int32_t chunks) {
     CHECK(known_worker.load(), "on %d threads", threads);
 }
 
+void a_region_may_have_any_number_of_chunks() {
+    constexpr int32_t chunks = (1 << 14) + 5;
+    std::atomic<int64_t> sum{0};
+    parallel(2, chunks, [&](int32_t chunk, int32_t) { sum.fetch_add(chunk, std::memory_order_relaxed); });
+    CHECK(sum.load() == int64_t{chunks} * (chunks - 1) / 2, "%lld", static_cast<long long>(sum.load()));
+}
+
+void a_slot_may_stay_unused_for_long() {
+    std::atomic<int32_t> n{0};
+    for (int32_t region = 0; region < 140000; ++region) parallel(2, 2, [&](int32_t, int32_t) { n.fetch_add(1); });
+    CHECK(n.load() == 280000, "%d", n.load());
+    every_chunk_runs_once(7, 64);
+}
+
+// Waits until both threads have begun: then each has its own half.
+void a_share_is_the_same_in_every_region() {
+    std::atomic<int32_t> begun{0}, wrong{0};
+    for (int32_t region = 0; region < 100; ++region) {
+        begun.store(0);
+        parallel(2, 2, [&](int32_t chunk, int32_t worker) {
+            begun.fetch_add(1);
+            while (begun.load() < 2) yield_processor();
+            if (chunk != worker) wrong.fetch_add(1);
+        });
+    }
+    CHECK(wrong.load() == 0, "%d", wrong.load());
+}
+
 void results_are_seen_by_the_caller() {
     static int64_t results[64];
     int32_t wrong = 0;
@@ -119,6 +147,9 @@ int main() {
     for (const int32_t threads : {1, 2, 3, 7}) {
         for (const int32_t chunks : {0, 1, 2, 3, 64, kChunks}) every_chunk_runs_once(threads, chunks);
     }
+    a_region_may_have_any_number_of_chunks();
+    a_share_is_the_same_in_every_region();
+    a_slot_may_stay_unused_for_long();
     results_are_seen_by_the_caller();
     sleeping_workers_wake();
     for (const int32_t wanted : {1, 2, 3}) callers_take_turns(wanted);
