@@ -38,18 +38,31 @@ struct Rows {
         static const uint8_t zeros[sizeof(Block)] = {};
         return row < count ? first + row * stride + index * static_cast<int64_t>(sizeof(Block)) : zeros;
     }
+    LLMPY_INLINE void blocks(int64_t index, const uint8_t* (&of_rows)[tile_rows]) const {
+        LLMPY_EACH(row, tile_rows) of_rows[row] = block(row, index);
+    }
 };
+
+// `n` bytes of each row's block, a multiple of 16, from `at` on, to quads `stride` vectors apart.
+LLMPY_INLINE void copy_quads(uint8_t* to, const uint8_t* const* blocks, int64_t at, int n, int64_t stride = 1) {
+    for (int i = 0; i < n; i += 16) {
+        U8x64 quads[4];
+        load_quads(blocks, at + i, quads);
+        LLMPY_EACH(q, 4) store_bytes(to + quad_bytes * stride * (i / 4 + q), quads[q]);
+    }
+}
 
 // Four bytes of a block to a lane of a vector.
 LLMPY_INLINE void copy_quad(uint8_t* to, const uint8_t* from) { write<uint32_t>(to, read<uint32_t>(from)); }
 LLMPY_INLINE void copy_half(uint8_t* to, const uint8_t* from) { write<uint16_t>(to, read<uint16_t>(from)); }
 
-// The bits i, i + 4, i + 8, ... of x, brought together in the lowest byte.
-LLMPY_INLINE uint32_t every_fourth_bit(uint32_t x, int i) {
-    x = x >> i & 0x11111111u;
-    x = (x | x >> 3) & 0x03030303u;
-    x = (x | x >> 6) & 0x000f000fu;
-    return (x | x >> 12) & 0xffu;
+// Of each lane the bits i, i + 4, i + 8, ..., brought together in its byte i.
+template <int i>
+LLMPY_INLINE U8x64 every_fourth_bit(U8x64 lanes) {
+    U8x64 x = shift_right<i>(lanes) & set1_bytes_of_lane(0x11111111);
+    x = (x | shift_right<3>(x)) & set1_bytes_of_lane(0x03030303);
+    x = (x | shift_right<6>(x)) & set1_bytes_of_lane(0x000f000f);
+    return shift_left<8 * i>((x | shift_right<12>(x)) & set1_bytes_of_lane(0xff));
 }
 
 // ---- blocks of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0
@@ -80,31 +93,34 @@ struct Block32 {
     }
 
     static void pack(uint8_t* out, const Rows<Block>& rows, int64_t first_block, int n) {
-        for (int row = 0; row < tile_rows; ++row) {
-            for (int j = 0; j < n; ++j) {
-                const uint8_t* block = rows.block(row, first_block + j);
+        for (int j = 0; j < n; ++j) {
+            const uint8_t* blocks[tile_rows];
+            rows.blocks(first_block + j, blocks);
+            for (int row = 0; row < tile_rows; ++row) {
                 uint8_t* header = out + header_at(j) + 2 * row;
-                copy_half(header, block + offsetof(Block, d));
-                if constexpr (minima == Minima::each) copy_half(header + 64, block + offsetof(Block, m));
-                pack_quads(out + quads_at(j) + 4 * row, block);
+                copy_half(header, blocks[row] + offsetof(Block, d));
+                if constexpr (minima == Minima::each) copy_half(header + 64, blocks[row] + offsetof(Block, m));
             }
+            pack_quads(out + quads_at(j), blocks);
         }
     }
 
-    static LLMPY_INLINE void pack_quads(uint8_t* out, const uint8_t* block) {
+    static LLMPY_INLINE void pack_quads(uint8_t* out, const uint8_t* const* blocks) {
         if constexpr (bits == 8) {
-            const uint32_t flip = weights_are_offset ? 0x80808080u : 0u;
-            LLMPY_EACH(i, 8) {
-                write<uint32_t>(out + quad_bytes * i, read<uint32_t>(block + offsetof(Block, q) + 4 * i) ^ flip);
+            LLMPY_EACH(half, 2) {
+                U8x64 quads[4];
+                load_quads(blocks, offsetof(Block, q) + 16 * half, quads);
+                const U8x64 flip = set1_byte(weights_are_offset ? 0x80 : 0);
+                LLMPY_EACH(q, 4) store_bytes(out + quad_bytes * (4 * half + q), quads[q] ^ flip);
             }
         } else {
-            LLMPY_EACH(i, 4) copy_quad(out + nibbles_at + quad_bytes * i, block + offsetof(Block, low) + 4 * i);
+            copy_quads(out + nibbles_at, blocks, offsetof(Block, low), 16);
         }
         if constexpr (bits == 5) {  // bit q of byte b: the fifth bit of element b of quad q
-            const uint32_t high = read<uint32_t>(block + offsetof(Block, high));
-            uint32_t turned = 0;
-            LLMPY_EACH(b, 4) turned |= every_fourth_bit(high, b) << 8 * b;
-            write<uint32_t>(out, turned);
+            for (int row = 0; row < tile_rows; ++row) copy_quad(out + 4 * row, blocks[row] + offsetof(Block, high));
+            const U8x64 high = load_bytes(out);
+            store_bytes(out, every_fourth_bit<0>(high) | every_fourth_bit<1>(high) | every_fourth_bit<2>(high) |
+                                 every_fourth_bit<3>(high));
         }
     }
 
@@ -166,19 +182,18 @@ struct SixBitScales {
     }
 
     static void pack(uint8_t* out, const Rows<Block>& rows, int64_t first_block, int) {
+        const uint8_t* blocks[tile_rows];
+        rows.blocks(first_block, blocks);
         for (int row = 0; row < tile_rows; ++row) {
-            const uint8_t* block = rows.block(row, first_block);
-            copy_half(out + 2 * row, block + offsetof(Block, d));
-            copy_half(out + 32 + 2 * row, block + offsetof(Block, dmin));
-            uint8_t* lane = out + 4 * row;
+            copy_half(out + 2 * row, blocks[row] + offsetof(Block, d));
+            copy_half(out + 32 + 2 * row, blocks[row] + offsetof(Block, dmin));
             for (int i = 0; i < 3; ++i) {
-                copy_quad(lane + scales_at + quad_bytes * i, block + offsetof(Block, scales) + 4 * i);
-            }
-            for (int i = 0; i < 32; ++i) copy_quad(lane + nibbles_at(i), block + offsetof(Block, low) + 4 * i);
-            if constexpr (bits == 5) {
-                for (int i = 0; i < 8; ++i) copy_quad(lane + high_at(i), block + offsetof(Block, high) + 4 * i);
+                copy_quad(out + scales_at + quad_bytes * i + 4 * row, blocks[row] + offsetof(Block, scales) + 4 * i);
             }
         }
+        if constexpr (bits == 5) copy_quads(out + high_at(0), blocks, offsetof(Block, high), 32, 2);
+        copy_quads(out + nibbles_at(0), blocks, offsetof(Block, low), 32, bits == 5 ? 2 : 1);
+        copy_quads(out + nibbles_at(8), blocks, offsetof(Block, low) + 32, 96);
     }
 
     struct Reader {
@@ -259,30 +274,34 @@ struct Q6_K {
     }
 
     static void pack(uint8_t* out, const Rows<BlockQ6_K>& rows, int64_t first_block, int) {
+        const uint8_t* blocks[tile_rows];
+        rows.blocks(first_block, blocks);
         for (int row = 0; row < tile_rows; ++row) {
-            const uint8_t* block = rows.block(row, first_block);
-            copy_half(out + 2 * row, block + offsetof(BlockQ6_K, d));
-            for (int j = 0; j < 16; ++j) out[scale_at(j) + row] = block[offsetof(BlockQ6_K, scales) + j];
-            for (int h = 0; h < 2; ++h) {
-                pack_half(out + 4 * row, h, block + offsetof(BlockQ6_K, low) + 64 * h,
-                          block + offsetof(BlockQ6_K, high) + 32 * h);
-            }
+            copy_half(out + 2 * row, blocks[row] + offsetof(BlockQ6_K, d));
+            for (int j = 0; j < 16; ++j) out[scale_at(j) + row] = blocks[row][offsetof(BlockQ6_K, scales) + j];
         }
         memset(out + 32, 0, 32);
+        // The file pairs the nibbles of elements 64 apart (of 128), and keeps the upper bits of four elements 32 apart
+        // together.
+        for (int h = 0; h < 2; ++h) {
+            for (int q = 0; q < 8; q += 4) {
+                pack_pairs(blocks, offsetof(BlockQ6_K, low) + 64 * h + 4 * q, 32, out + nibbles_at(2 * h, q),
+                           out + nibbles_at(2 * h + 1, q), q < 4 ? 2 : 1);
+            }
+            pack_pairs(blocks, offsetof(BlockQ6_K, high) + 32 * h, 16, out + high_at(2 * h, 0), out + high_at(2 * h + 1, 0), 2);
+        }
     }
 
-    // The file pairs the nibbles of elements 64 apart (of 128), and keeps the upper bits of four elements 32 apart
-    // together.
-    static LLMPY_INLINE void pack_half(uint8_t* lane, int h, const uint8_t* low, const uint8_t* high) {
-        for (int q = 0; q < 8; ++q) {
-            const uint32_t first = read<uint32_t>(low + 4 * q), second = read<uint32_t>(low + 32 + 4 * q);
-            write<uint32_t>(lane + nibbles_at(2 * h, q), (first & 0x0f0f0f0fu) | (second & 0x0f0f0f0fu) << 4);
-            write<uint32_t>(lane + nibbles_at(2 * h + 1, q), (first >> 4 & 0x0f0f0f0fu) | (second & 0xf0f0f0f0u));
-        }
-        for (int q = 0; q < 4; ++q) {
-            const uint32_t first = read<uint32_t>(high + 4 * q), second = read<uint32_t>(high + 16 + 4 * q);
-            write<uint32_t>(lane + high_at(2 * h, q), (first & 0x0f0f0f0fu) | (second & 0x0f0f0f0fu) << 4);
-            write<uint32_t>(lane + high_at(2 * h + 1, q), (first >> 4 & 0x0f0f0f0fu) | (second & 0xf0f0f0f0u));
+    // Four quads from `at` on, and as many `apart` bytes behind: their low nibbles together, and their high ones.
+    static LLMPY_INLINE void pack_pairs(const uint8_t* const* blocks, int64_t at, int64_t apart, uint8_t* low, uint8_t* high,
+                                        int64_t stride) {
+        U8x64 first[4], second[4];
+        load_quads(blocks, at, first);
+        load_quads(blocks, at + apart, second);
+        const U8x64 nibble = set1_byte(0x0f);
+        LLMPY_EACH(q, 4) {
+            store_bytes(low + quad_bytes * stride * q, (first[q] & nibble) | shift_left<4>(second[q] & nibble));
+            store_bytes(high + quad_bytes * stride * q, (shift_right<4>(first[q]) & nibble) | (second[q] & set1_byte(0xf0)));
         }
     }
 

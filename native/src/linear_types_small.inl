@@ -38,18 +38,18 @@ struct Table32 {
     }
 
     static void pack(uint8_t* out, const Rows<Block>& rows, int64_t first_block, int n) {
-        for (int row = 0; row < tile_rows; ++row) {
-            for (int j = 0; j < n; ++j) {
-                const uint8_t* block = rows.block(row, first_block + j);
+        for (int j = 0; j < n; ++j) {
+            const uint8_t* blocks[tile_rows];
+            rows.blocks(first_block + j, blocks);
+            for (int row = 0; row < tile_rows; ++row) {
                 uint8_t* header = out + Nibbles::header_at(j) + 2 * row;
                 if constexpr (is_float) {
-                    write<uint16_t>(header, bf16_of_exponent(block[0]));
+                    write<uint16_t>(header, bf16_of_exponent(blocks[row][0]));
                 } else {
-                    copy_half(header, block);
+                    copy_half(header, blocks[row]);
                 }
-                uint8_t* quad = out + Nibbles::quads_at(j) + 4 * row;
-                LLMPY_EACH(i, 4) copy_quad(quad + quad_bytes * i, block + offsetof(Block, low) + 4 * i);
             }
+            copy_quads(out + Nibbles::quads_at(j), blocks, offsetof(Block, low), 16);
         }
     }
 
@@ -92,17 +92,18 @@ struct IQ4_XS {
     }
 
     static void pack(uint8_t* out, const Rows<BlockIQ4_XS>& rows, int64_t first_block, int) {
+        const uint8_t* blocks[tile_rows];
+        rows.blocks(first_block, blocks);
         for (int row = 0; row < tile_rows; ++row) {
-            const uint8_t* block = rows.block(row, first_block);
+            const uint8_t* block = blocks[row];
             const auto high = read<uint16_t>(block + offsetof(BlockIQ4_XS, high));
             copy_half(out + 2 * row, block + offsetof(BlockIQ4_XS, d));
             for (int j = 0; j < 8; ++j) {
                 const int scale = iq4_xs_scale(block + offsetof(BlockIQ4_XS, scales), high, j);
                 out[scales_at + tile_rows * j + row] = static_cast<uint8_t>(scale);
             }
-            uint8_t* lane = out + nibbles_at + 4 * row;
-            for (int i = 0; i < 32; ++i) copy_quad(lane + quad_bytes * i, block + offsetof(BlockIQ4_XS, low) + 4 * i);
         }
+        copy_quads(out + nibbles_at, blocks, offsetof(BlockIQ4_XS, low), 128);
         memset(out + 32, 0, 32);
     }
 

@@ -169,6 +169,25 @@ LLMPY_INLINE void store_bytes(void* p, U8x64 x) {
     store_256(p, x.a);
     store_256(static_cast<uint8_t*>(p) + 32, x.b);
 }
+// 16 bytes of each of 16 rows, from `at` on, turned: quads[i] has the bytes 4 i .. 4 i + 3 of row r in lane r.
+LLMPY_INLINE void load_quads(const uint8_t* const* rows, int64_t at, U8x64 (&quads)[4]) {
+    LLMPY_EACH(half, 2) {
+        __m256i x[4];  // rows i and i + 4
+        LLMPY_EACH(i, 4) {
+            const auto row = [&](int r) LLMPY_LAMBDA {
+                return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[8 * half + r] + at));
+            };
+            x[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(row(i)), row(i + 4), 1);
+        }
+        const __m256i a = _mm256_unpacklo_epi32(x[0], x[1]), b = _mm256_unpackhi_epi32(x[0], x[1]);
+        const __m256i c = _mm256_unpacklo_epi32(x[2], x[3]), d = _mm256_unpackhi_epi32(x[2], x[3]);
+        const auto put = [&](U8x64& quad, __m256i value) LLMPY_LAMBDA { (half == 0 ? quad.a : quad.b) = value; };
+        put(quads[0], _mm256_unpacklo_epi64(a, c));
+        put(quads[1], _mm256_unpackhi_epi64(a, c));
+        put(quads[2], _mm256_unpacklo_epi64(b, d));
+        put(quads[3], _mm256_unpackhi_epi64(b, d));
+    }
+}
 LLMPY_INLINE U8x64 set1_byte(int x) {
     return {_mm256_set1_epi8(static_cast<char>(x)), _mm256_set1_epi8(static_cast<char>(x))};
 }
@@ -176,6 +195,7 @@ LLMPY_INLINE U8x64 set1_byte(int x) {
 LLMPY_INLINE U8x64 set1_bytes_of_lane(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 LLMPY_INLINE U8x64 operator&(U8x64 x, U8x64 y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
 LLMPY_INLINE U8x64 operator|(U8x64 x, U8x64 y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+LLMPY_INLINE U8x64 operator^(U8x64 x, U8x64 y) { return {_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)}; }
 // (x & mask) | y
 LLMPY_INLINE U8x64 masked_or(U8x64 x, U8x64 mask, U8x64 y) { return (x & mask) | y; }
 // The four bytes of a lane shifted as one number, first byte lowest.

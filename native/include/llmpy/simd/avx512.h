@@ -139,11 +139,27 @@ LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
 
 LLMPY_INLINE U8x64 load_bytes(const void* p) { return {_mm512_loadu_si512(p)}; }
 LLMPY_INLINE void store_bytes(void* p, U8x64 a) { _mm512_storeu_si512(p, a.v); }
+// 16 bytes of each of 16 rows, from `at` on, turned: quads[i] has the bytes 4 i .. 4 i + 3 of row r in lane r.
+LLMPY_INLINE void load_quads(const uint8_t* const* rows, int64_t at, U8x64 (&quads)[4]) {
+    __m512i x[4];  // rows i, i + 4, i + 8, i + 12
+    LLMPY_EACH(i, 4) {
+        const auto row = [&](int r) LLMPY_LAMBDA { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at)); };
+        x[i] = _mm512_inserti32x4(_mm512_castsi128_si512(row(i)), row(i + 4), 1);
+        x[i] = _mm512_inserti32x4(_mm512_inserti32x4(x[i], row(i + 8), 2), row(i + 12), 3);
+    }
+    const __m512i a = _mm512_unpacklo_epi32(x[0], x[1]), b = _mm512_unpackhi_epi32(x[0], x[1]);
+    const __m512i c = _mm512_unpacklo_epi32(x[2], x[3]), d = _mm512_unpackhi_epi32(x[2], x[3]);
+    quads[0].v = _mm512_unpacklo_epi64(a, c);
+    quads[1].v = _mm512_unpackhi_epi64(a, c);
+    quads[2].v = _mm512_unpacklo_epi64(b, d);
+    quads[3].v = _mm512_unpackhi_epi64(b, d);
+}
 LLMPY_INLINE U8x64 set1_byte(int x) { return {_mm512_set1_epi8(static_cast<char>(x))}; }
 // The same four bytes in every lane, the lowest first.
 LLMPY_INLINE U8x64 set1_bytes_of_lane(int32_t x) { return {_mm512_set1_epi32(x)}; }
 LLMPY_INLINE U8x64 operator&(U8x64 a, U8x64 b) { return {_mm512_and_si512(a.v, b.v)}; }
 LLMPY_INLINE U8x64 operator|(U8x64 a, U8x64 b) { return {_mm512_or_si512(a.v, b.v)}; }
+LLMPY_INLINE U8x64 operator^(U8x64 a, U8x64 b) { return {_mm512_xor_si512(a.v, b.v)}; }
 // (a & mask) | b in one instruction
 LLMPY_INLINE U8x64 masked_or(U8x64 a, U8x64 mask, U8x64 b) {
     return {_mm512_ternarylogic_epi32(a.v, mask.v, b.v, 0xea)};

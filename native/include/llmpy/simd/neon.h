@@ -167,6 +167,20 @@ LLMPY_INLINE U8x64 load_bytes(const void* p) {
 LLMPY_INLINE void store_bytes(void* p, U8x64 a) {
     unroll<4>([&](auto i) LLMPY_LAMBDA { vst1q_u8(static_cast<uint8_t*>(p) + 16 * i.value, a.v[i.value]); });
 }
+// 16 bytes of each of 16 rows, from `at` on, turned: quads[i] has the bytes 4 i .. 4 i + 3 of row r in lane r.
+LLMPY_INLINE void load_quads(const uint8_t* const* rows, int64_t at, U8x64 (&quads)[4]) {
+    const auto words = [](uint8x16_t x) LLMPY_LAMBDA { return vreinterpretq_u32_u8(x); };
+    const auto pairs = [](uint32x4_t x) LLMPY_LAMBDA { return vreinterpretq_u64_u32(x); };
+    LLMPY_EACH(i, 4) {
+        const auto row = [&](int r) LLMPY_LAMBDA { return words(vld1q_u8(rows[4 * i + r] + at)); };
+        const uint64x2_t a = pairs(vtrn1q_u32(row(0), row(1))), b = pairs(vtrn2q_u32(row(0), row(1)));
+        const uint64x2_t c = pairs(vtrn1q_u32(row(2), row(3))), d = pairs(vtrn2q_u32(row(2), row(3)));
+        quads[0].v[i] = vreinterpretq_u8_u64(vtrn1q_u64(a, c));
+        quads[1].v[i] = vreinterpretq_u8_u64(vtrn1q_u64(b, d));
+        quads[2].v[i] = vreinterpretq_u8_u64(vtrn2q_u64(a, c));
+        quads[3].v[i] = vreinterpretq_u8_u64(vtrn2q_u64(b, d));
+    }
+}
 LLMPY_INLINE U8x64 set1_byte(int x) {
     return LLMPY_PARTS(U8x64, (static_cast<void>(i), vdupq_n_u8(static_cast<uint8_t>(x))));
 }
@@ -176,6 +190,7 @@ LLMPY_INLINE U8x64 set1_bytes_of_lane(int32_t x) {
 }
 LLMPY_INLINE U8x64 operator&(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, vandq_u8(a.v[i], b.v[i])); }
 LLMPY_INLINE U8x64 operator|(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, vorrq_u8(a.v[i], b.v[i])); }
+LLMPY_INLINE U8x64 operator^(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, veorq_u8(a.v[i], b.v[i])); }
 // (a & mask) | b
 LLMPY_INLINE U8x64 masked_or(U8x64 a, U8x64 mask, U8x64 b) { return (a & mask) | b; }
 // The four bytes of a lane shifted as one number, first byte lowest.

@@ -190,6 +190,13 @@ LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
 
 LLMPY_INLINE U8x64 load_bytes(const void* p) { return read<U8x64>(p); }
 LLMPY_INLINE void store_bytes(void* p, U8x64 a) { write(p, a); }
+// 16 bytes of each of 16 rows, from `at` on, turned: quads[i] has the bytes 4 i .. 4 i + 3 of row r in lane r.
+LLMPY_INLINE void load_quads(const uint8_t* const* rows, int64_t at, U8x64 (&quads)[4]) {
+    LLMPY_EACH(q, 4) {
+        const auto word = [&](int row) LLMPY_LAMBDA { return read<uint32_t>(rows[row] + at + 4 * q); };
+        quads[q] = LLMPY_PARTS(U8x64, (Word4{word(4 * i), word(4 * i + 1), word(4 * i + 2), word(4 * i + 3)}));
+    }
+}
 // The same four bytes in every lane, the lowest first.
 LLMPY_INLINE U8x64 set1_bytes_of_lane(int32_t x) { return words(set1(x)); }
 LLMPY_INLINE U8x64 set1_byte(int x) {
@@ -197,6 +204,7 @@ LLMPY_INLINE U8x64 set1_byte(int x) {
 }
 LLMPY_INLINE U8x64 operator&(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, a.v[i] & b.v[i]); }
 LLMPY_INLINE U8x64 operator|(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, a.v[i] | b.v[i]); }
+LLMPY_INLINE U8x64 operator^(U8x64 a, U8x64 b) { return LLMPY_PARTS(U8x64, a.v[i] ^ b.v[i]); }
 // (a & mask) | b
 LLMPY_INLINE U8x64 masked_or(U8x64 a, U8x64 mask, U8x64 b) { return (a & mask) | b; }
 // The four bytes of a lane shifted as one number, first byte lowest.
