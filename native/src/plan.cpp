@@ -216,28 +216,23 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n) {
         products += call.outputs * call.inputs * (call.token_end - call.token_begin);
     }
     const int32_t threads = bytes < least_bytes && products < least_products ? 1 : run.threads;
-    const auto chunk_tiles = [&](const LinearCall& call) {
-        return linear_chunk_tiles(call.type, call.outputs, call.inputs, call.token_end - call.token_begin, threads);
-    };
     for (int32_t i = 0; i < n; ++i) {
-        const int64_t step = chunk_tiles(calls[i]);
-        chunks += (tile_count(calls[i].outputs) + step - 1) / step;
+        LinearCall& call = calls[i];
+        const int64_t tokens = call.token_end - call.token_begin;
+        call.piece_tiles = linear_chunk_tiles(call.type, call.outputs, call.inputs, tokens, threads);
+        call.pieces = static_cast<int32_t>((tile_count(call.outputs) + call.piece_tiles - 1) / call.piece_tiles);
+        chunks += call.pieces;
     }
     parallel(threads, static_cast<int32_t>(chunks), [&](int32_t chunk, int32_t worker) {
-        for (int32_t i = 0;; ++i) {
-            const int64_t tiles = tile_count(calls[i].outputs), step = chunk_tiles(calls[i]);
-            const auto mine = static_cast<int32_t>((tiles + step - 1) / step);
-            if (chunk >= mine) {
-                chunk -= mine;
-                continue;
-            }
-            LinearCall call = calls[i];
-            call.tile_begin = chunk * step;
-            call.tile_end = call.tile_begin + step < tiles ? call.tile_begin + step : tiles;
-            call.scratch = run.scratch(worker);
-            call.fetch_ahead = run.plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
-            return call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
-        }
+        int32_t i = 0;
+        for (; chunk >= calls[i].pieces; ++i) chunk -= calls[i].pieces;
+        LinearCall call = calls[i];
+        const int64_t tiles = tile_count(call.outputs);
+        call.tile_begin = chunk * call.piece_tiles;
+        call.tile_end = call.tile_begin + call.piece_tiles < tiles ? call.tile_begin + call.piece_tiles : tiles;
+        call.scratch = run.scratch(worker);
+        call.fetch_ahead = run.plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
+        return call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
     });
 }
 
