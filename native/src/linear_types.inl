@@ -288,20 +288,22 @@ struct Q6_K {
                 pack_pairs(blocks, offsetof(BlockQ6_K, low) + 64 * h + 4 * q, 32, out + nibbles_at(2 * h, q),
                            out + nibbles_at(2 * h + 1, q), q < 4 ? 2 : 1);
             }
-            pack_pairs(blocks, offsetof(BlockQ6_K, high) + 32 * h, 16, out + high_at(2 * h, 0), out + high_at(2 * h + 1, 0), 2);
+            pack_pairs(blocks, offsetof(BlockQ6_K, high) + 32 * h, 16, out + high_at(2 * h, 0),
+                       out + high_at(2 * h + 1, 0), 2);
         }
     }
 
     // Four quads from `at` on, and as many `apart` bytes behind: their low nibbles together, and their high ones.
-    static LLMPY_INLINE void pack_pairs(const uint8_t* const* blocks, int64_t at, int64_t apart, uint8_t* low, uint8_t* high,
-                                        int64_t stride) {
+    static LLMPY_INLINE void pack_pairs(const uint8_t* const* blocks, int64_t at, int64_t apart, uint8_t* low,
+                                        uint8_t* high, int64_t stride) {
         U8x64 first[4], second[4];
         load_quads(blocks, at, first);
         load_quads(blocks, at + apart, second);
         const U8x64 nibble = set1_byte(0x0f);
         LLMPY_EACH(q, 4) {
             store_bytes(low + quad_bytes * stride * q, (first[q] & nibble) | shift_left<4>(second[q] & nibble));
-            store_bytes(high + quad_bytes * stride * q, (shift_right<4>(first[q]) & nibble) | (second[q] & set1_byte(0xf0)));
+            store_bytes(high + quad_bytes * stride * q,
+                        (shift_right<4>(first[q]) & nibble) | (second[q] & set1_byte(0xf0)));
         }
     }
 

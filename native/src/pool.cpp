@@ -37,8 +37,9 @@ uint64_t ticket_of(uint64_t number, int32_t threads, int32_t chunks) {
 }
 
 // What is taken of a thread's share in one word, so that a claim is one compare-and-swap and can never mix two regions:
-// the region's number, chunks taken from the front by the thread itself, and from the back by others. With the number of
-// an earlier region: nothing yet. Now and then all slots get a late number, so that none is ever half of all numbers old.
+// the region's number, chunks taken from the front by the thread itself, and from the back by others. With the number
+// of an earlier region: nothing yet. Now and then all slots get a late number, so that none is ever half of all numbers
+// old.
 constexpr uint64_t kNowAndThen = uint64_t{1} << 16;
 struct alignas(64) Slot {
     std::atomic<uint64_t> taken{0};

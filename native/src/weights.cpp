@@ -51,7 +51,8 @@ void llmpy_pack(int32_t level, llmpy_weights* weights, int32_t threads) {
 }
 
 void llmpy_touch(const void* memory, int64_t bytes) {
-    // Linux maps 64 KB around a page that it meets: going from one of those to the next takes less than half of the time.
+    // Linux maps 64 KB around a page that it meets: going from one of those to the next takes less than half of the
+    // time.
     constexpr int64_t around = 64 << 10, page = 4096;
     const auto* const data = static_cast<const volatile unsigned char*>(memory);
     for (const int64_t step : {around, page}) {

@@ -1,10 +1,10 @@
 // pool: the threads of this process, one set for all models, so that several never use more than there are.
 //
-// A region is n chunks that any thread may take, the caller among them; it returns when all are done. Each thread begins
-// with its share, neighbouring chunks, the same in every region of that size: weights that it reads once a token stay in
-// its caches, which processors need not have in common. Then it helps others, from the end of theirs. A thread that was
-// late, or lost its processor, finds the chunks taken and is not waited for. Idle workers spin for a moment and then
-// sleep. What a chunk computes must not depend on who runs it.
+// A region is n chunks that any thread may take, the caller among them; it returns when all are done. Each thread
+// begins with its share, neighbouring chunks, the same in every region of that size: weights that it reads once a token
+// stay in its caches, which processors need not have in common. Then it helps others, from the end of theirs. A thread
+// that was late, or lost its processor, finds the chunks taken and is not waited for. Idle workers spin for a moment
+// and then sleep. What a chunk computes must not depend on who runs it.
 //
 //   p50 of an empty region, worker awake: about 0.2 us; worker asleep: 10 to 50 us for its share, the caller goes on.
 
