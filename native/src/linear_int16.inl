@@ -138,21 +138,20 @@ template <class T, int tiles>
 void int16_tiles(const LinearCall& call, const Int16Input& input, const TileBytes& bytes, int64_t token, int64_t count,
                  int64_t tile) {
     constexpr int64_t stride = tiles * tile_rows;
-    const int64_t tile_bytes = bytes.tile;
-    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * tile_bytes;
+    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     float* sums = static_cast<float*>(call.scratch);
     for (int64_t g = 0; g < input.groups; ++g) {
         const int64_t width = lesser(call.inputs - g * group_width, group_width);
         const bool last = g + 1 == input.groups;
         const int64_t group_bytes = last ? bytes.last : bytes.group;
         Int16Group group = {};
-        for (int r = 0; r < tiles; ++r) group.tile[r] = p + r * tile_bytes;
+        for (int r = 0; r < tiles; ++r) group.tile[r] = p + r * bytes.tile;
         group.width = static_cast<int>(width);
         group.first = g == 0;
         p += group_bytes;
-        const uint8_t* next = last ? p + (tiles - 1) * tile_bytes : p;  // the next tiles begin where these end
+        const uint8_t* next = last ? p + (tiles - 1) * bytes.tile : p;  // the next tiles begin where these end
         for (int r = 0; count > int16_few_tokens && r < tiles && (!last || tile + tiles + r < call.tile_end); ++r) {
-            for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * tile_bytes + i);
+            for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * bytes.tile + i);
         }
         for (int64_t t = 0; last && count > int16_few_tokens && t < count; ++t) {
             for (int r = 0; r < tiles; ++r) prefetch_l2(call.y + (token + t) * call.y_stride + (tile + r) * tile_rows);

@@ -169,26 +169,26 @@ LLMPY_INLINE int64_t multiply_some(int64_t rest, const Panel& panel, const int8_
 
 // Tiles [tile, tile + tiles) for up to tokens_at_once tokens from `token` on.
 template <class T, int tiles>
-void many_tokens(const LinearCall& call, const Int8Input& input, int64_t token, int64_t count, int64_t tile) {
-    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs);
-    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * tile_bytes;
+void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes, int64_t token, int64_t count,
+                 int64_t tile) {
+    const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     uint8_t* panels = static_cast<uint8_t*>(call.scratch);
     float* sums = reinterpret_cast<float*>(panels + 2 * panel_tile_bytes);
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
-        const int64_t group_bytes = packed_group_bytes(call.type, width);
+        const bool last = group + 1 == input.groups;
+        const int64_t group_bytes = last ? bytes.last : bytes.group;
         Panel panel;
         panel.blocks = static_cast<int>(width) / (4 * T::quads);
         for (int r = 0; r < tiles; ++r) {
             panel.rest[r] = panels + r * panel_tile_bytes;
-            panel.quads[r] = quads_need_no_unpacking<T> ? p + r * tile_bytes : panel.rest[r];
-            fill_panel<T>(panels + r * panel_tile_bytes, p + r * tile_bytes, panel.blocks);
+            panel.quads[r] = quads_need_no_unpacking<T> ? p + r * bytes.tile : panel.rest[r];
+            fill_panel<T>(panels + r * panel_tile_bytes, p + r * bytes.tile, panel.blocks);
         }
         p += group_bytes;
-        const bool last = group + 1 == input.groups;
-        const uint8_t* next = last ? p + (tiles - 1) * tile_bytes : p;  // the next tiles begin where these end
+        const uint8_t* next = last ? p + (tiles - 1) * bytes.tile : p;  // the next tiles begin where these end
         for (int r = 0; r < tiles && (!last || tile + tiles + r < call.tile_end); ++r) {
-            for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * tile_bytes + i);
+            for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * bytes.tile + i);
         }
         for (int64_t t = 0; t < count;) {
             if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{int8_tokens}), tile);
@@ -210,13 +210,14 @@ void many_tokens(const LinearCall& call, const Int8Input& input, int64_t token, 
 template <class T>
 void linear_int8(const LinearCall& call) {
     const Int8Input input(*call.input);
-    if (call.token_end - call.token_begin <= most_few_tokens<T>) return all_few_tokens<T>(call, input);
+    const TileBytes bytes(call);
+    if (call.token_end - call.token_begin <= most_few_tokens<T>) return all_few_tokens<T>(call, input, bytes);
     for (int64_t token = call.token_begin; token < call.token_end; token += tokens_at_once) {
         const int64_t count = lesser(call.token_end - token, tokens_at_once);
         int64_t tile = call.tile_begin;
         for (; tile + row_tiles <= call.tile_end; tile += row_tiles)
-            many_tokens<T, row_tiles>(call, input, token, count, tile);
-        if (tile < call.tile_end) many_tokens<T, 1>(call, input, token, count, tile);
+            many_tokens<T, row_tiles>(call, input, bytes, token, count, tile);
+        if (tile < call.tile_end) many_tokens<T, 1>(call, input, bytes, token, count, tile);
     }
 }
 

@@ -102,9 +102,8 @@ LLMPY_INLINE int64_t some_few_tokens(const LinearCall& call, const Int8Input& in
 // `at_once`: how many tokens share weights that are in registers. The hardware fetches ahead best alone while a tile is
 // read at the speed of memory; once products take longer, it stops too soon.
 template <class T, int at_once>
-void few_tokens_at_once(const LinearCall& call, const Int8Input& input, bool fetch_next_tile) {
+void few_tokens_at_once(const LinearCall& call, const Int8Input& input, const TileBytes& bytes, bool fetch_next_tile) {
     const int64_t tokens = call.token_end - call.token_begin;
-    const TileBytes bytes(call);
     const int64_t passes = tokens / at_once + __builtin_popcountll(tokens % at_once);
     for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) {
         NextTile next_tile = {0, fetch_next_tile && tile + 1 < call.tile_end ? passes : 0};
@@ -115,16 +114,16 @@ void few_tokens_at_once(const LinearCall& call, const Int8Input& input, bool fet
 }
 
 template <class T>
-void all_few_tokens(const LinearCall& call, const Int8Input& input) {
+void all_few_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes) {
     const int64_t tokens = call.token_end - call.token_begin;
     if constexpr (vectors_in_registers >= 32) {
         // With weights fetched ahead, a second pass over a tile is time in which none come.
         const bool fetches = fetches_ahead<T>(call);
         const int64_t most = T::quads == 8 && !fetches ? 8 : 4;
-        if (tokens > most) return few_tokens_at_once<T, 8>(call, input, tokens > 8 || !fetches);
-        return few_tokens_at_once<T, 4>(call, input, false);
+        if (tokens > most) return few_tokens_at_once<T, 8>(call, input, bytes, tokens > 8 || !fetches);
+        return few_tokens_at_once<T, 4>(call, input, bytes, false);
     } else {
-        return few_tokens_at_once<T, 2>(call, input, false);
+        return few_tokens_at_once<T, 2>(call, input, bytes, false);
     }
 }
 

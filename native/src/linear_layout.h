@@ -127,7 +127,6 @@ struct TileBytes {
 // Scratch of a thread: weights of two tiles and one group unpacked for the multiplication with many tokens, and its
 // sums.
 constexpr int64_t tokens_at_once = 512;
-constexpr int64_t tiles_at_once = 4;
 // How many tokens are multiplied at a time when `tokens` are not left.
 constexpr int fewer(int tokens) { return tokens > 4 ? tokens - 2 : 2; }
 constexpr int64_t panel_tile_bytes = 64 * 64 + 16 * 64 + 9 * 64;  // quads, scales, minima

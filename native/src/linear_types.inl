@@ -43,12 +43,14 @@ struct Rows {
     }
 };
 
-// `n` bytes of each row's block, a multiple of 16, from `at` on, to quads `stride` vectors apart.
-LLMPY_INLINE void copy_quads(uint8_t* to, const uint8_t* const* blocks, int64_t at, int n, int64_t stride = 1) {
+// `n` bytes of each row's block, a multiple of 16, from `at` on, to quads `stride` vectors apart, with the bits of
+// `flip` in each byte turned round.
+LLMPY_INLINE void copy_quads(uint8_t* to, const uint8_t* const* blocks, int64_t at, int n, int64_t stride = 1,
+                             int flip = 0) {
     for (int i = 0; i < n; i += 16) {
         U8x64 quads[4];
         load_quads(blocks, at + i, quads);
-        LLMPY_EACH(q, 4) store_bytes(to + quad_bytes * stride * (i / 4 + q), quads[q]);
+        LLMPY_EACH(q, 4) store_bytes(to + quad_bytes * stride * (i / 4 + q), quads[q] ^ set1_byte(flip));
     }
 }
 
@@ -107,12 +109,7 @@ struct Block32 {
 
     static LLMPY_INLINE void pack_quads(uint8_t* out, const uint8_t* const* blocks) {
         if constexpr (bits == 8) {
-            LLMPY_EACH(half, 2) {
-                U8x64 quads[4];
-                load_quads(blocks, offsetof(Block, q) + 16 * half, quads);
-                const U8x64 flip = set1_byte(weights_are_offset ? 0x80 : 0);
-                LLMPY_EACH(q, 4) store_bytes(out + quad_bytes * (4 * half + q), quads[q] ^ flip);
-            }
+            copy_quads(out, blocks, offsetof(Block, q), 32, 1, weights_are_offset ? 0x80 : 0);
         } else {
             copy_quads(out + nibbles_at, blocks, offsetof(Block, low), 16);
         }

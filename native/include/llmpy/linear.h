@@ -63,8 +63,8 @@ struct LinearCall {
     int64_t inputs;
     const void* packed;  // packed_bytes(...), aligned to linear_alignment
     const void* rows;    // for the caller's use: weights that are not packed yet
-    int64_t piece_tiles;  // for the caller's use: tiles that a thread takes at a time, and how often that is
-    int32_t pieces;
+    int64_t piece_tiles;  // for the caller's use: tiles that a thread takes at a time
+    int32_t pieces;       // for the caller's use: how often that is
     const LinearInput* input;
     int64_t token_begin, token_end;  // rows of the input and of y
     int64_t tile_begin, tile_end;
