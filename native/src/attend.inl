@@ -142,9 +142,13 @@ LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead
     for (; at + 16 * vectors <= padded; at += 16 * vectors) {
         add_pairs<queries, vectors>(weights, step, page, padded, first, last, ahead.values, values, at);
     }
-    for (; at < padded; at += 16) {
-        add_pairs<queries, 1>(weights, step, page, padded, first, last, ahead.values, values, at);
-    }
+    unroll<vectors>([&](auto rest) {
+        if constexpr (rest.value > 0) {
+            if (padded - at == 16 * rest.value) {
+                add_pairs<queries, rest.value>(weights, step, page, padded, first, last, ahead.values, values, at);
+            }
+        }
+    });
 }
 
 // One page for `queries` neighbouring queries.

@@ -20,7 +20,7 @@ struct Ahead {
 };
 template <class T>
 LLMPY_INLINE void prefetch(const T* p, int64_t ahead) {
-    prefetch_l2(reinterpret_cast<const char*>(p) + ahead);
+    prefetch_l1(reinterpret_cast<const char*>(p) + ahead);
 }
 
 // scores[r][j] = q[r] . key j, for the 64 keys [d, 64] of one head in a page
@@ -97,14 +97,19 @@ void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, fl
 }
 
 // dot[r][v] = the sum over i < n of what `rows` holds at i for the lanes of vector v, times pair i of query r: products
-// of pairs of 16-bit integers. Rows are `stride` integers apart, queries `apart`.
+// of pairs of 16-bit integers. Rows are `stride` integers apart, queries `apart`. Where registers are left, odd rows have
+// sums of their own: integers do not mind the order.
 template <int queries, int vectors>
 LLMPY_INLINE void multiply_pairs_of(const int16_t* rows, int64_t stride, const int16_t* pairs, int64_t apart, int64_t n,
                                     int64_t ahead, I32x16 (&dot)[queries][vectors]) {
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value] = set1(0); });
+    constexpr int sums = 2 * queries * vectors <= kAccumulators ? 2 : 1;
+    I32x16 sum[sums][queries][vectors];
+    unroll<sums>([&](auto s) LLMPY_LAMBDA {
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            unroll<vectors>([&](auto v) LLMPY_LAMBDA { sum[s.value][r.value][v.value] = set1(0); });
+        });
     });
-    for (int64_t i = 0; i < n; ++i, rows += stride, pairs += 2) {
+    const auto add_row = [&](auto s) LLMPY_LAMBDA {
         U8x64 x[vectors];
         unroll<vectors>([&](auto v) LLMPY_LAMBDA {
             x[v.value] = load_bytes(rows + 2 * 16 * v.value);
@@ -113,10 +118,22 @@ LLMPY_INLINE void multiply_pairs_of(const int16_t* rows, int64_t stride, const i
         unroll<queries>([&](auto r) LLMPY_LAMBDA {
             const int32_t pair = read<int32_t>(pairs + r.value * apart);
             unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                dot[r.value][v.value] = add_products_of_pairs(dot[r.value][v.value], x[v.value], pair);
+                I32x16& y = sum[s.value][r.value][v.value];
+                y = add_products_of_pairs(y, x[v.value], pair);
             });
         });
-    }
+        rows += stride;
+        pairs += 2;
+    };
+    int64_t i = 0;
+    for (; i + sums <= n; i += sums) unroll<sums>(add_row);
+    if (i < n) add_row(Index<0>{});
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
+            dot[r.value][v.value] = sum[0][r.value][v.value];
+            if constexpr (sums == 2) dot[r.value][v.value] = dot[r.value][v.value] + sum[sums - 1][r.value][v.value];
+        });
+    });
 }
 
 // The same for keys of f16: 64 dimensions are summed as integers.

@@ -50,6 +50,29 @@ void clamp_all(const float* a, float low, float high, int64_t n, float* y) {
     map1(a, n, y, [&](F32x16 p) LLMPY_LAMBDA { return clamp(p, least, most); });
 }
 
+void peaks(const float* a, int64_t n, float* y) {
+    const I32x16 without_sign = set1(0x7fffffff);
+    I32x16 size = set1(0);
+    float rest = -__builtin_inff();
+    float* to = y;
+    int64_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+        F32x16 x[4];
+        LLMPY_EACH(v, 4) x[v] = load(a + i + 16 * v);
+        LLMPY_EACH(v, 4) size = max(size, bits_of(x[v]) & without_sign);
+        *to++ = max_lane(max(max(x[0], x[1]), max(x[2], x[3])));
+    }
+    bool nan = max_lane(size) > 0x7f800000;
+    if (i < n) {
+        for (; i < n; ++i) {
+            rest = greater(rest, a[i]);
+            nan = nan || a[i] != a[i];
+        }
+        *to = rest;
+    }
+    if (nan) *y = __builtin_nanf("");
+}
+
 // body(f) with the function of that number. Each becomes a loop of its own.
 template <class Body>
 LLMPY_INLINE void with_function(Function f, const Body& body) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "llmpy/os.h"
+#include "llmpy/sample.h"
 #include "plan_state.h"
 
 namespace llmpy {
@@ -59,6 +60,7 @@ void run_linear(Run& run, const llmpy_op* op) {
         call.token_end = rows.n;
         call.y = run.at(rows, op->y);
         call.bias = reinterpret_cast<const float*>(op->w[1]);
+        if (op == run.plan.spec.ops + run.plan.logits_op && rows.n == 1) call.peaks = run.plan.peaks;
         if (op->x2 >= 0) {
             call.accumulate = true;
             const float* const before = run.at(rows, op->x2);
@@ -195,6 +197,17 @@ void run_op(Run& run, const llmpy_op& op) {
     }
 }
 
+// The operation whose products are the logits, as they are sampled from; -1: there is something between.
+int32_t find_logits_op(const llmpy_plan_spec& spec) {
+    int32_t found = -1;
+    for (int32_t i = 0; i < spec.n_ops; ++i) {
+        if (spec.ops[i].y != LLMPY_LOGITS_PLACE) continue;
+        if (found >= 0 || spec.ops[i].kind != LLMPY_LINEAR) return -1;
+        found = i;
+    }
+    return found;
+}
+
 }  // namespace
 
 void read_weights(LinearCall& call, uint64_t address, int64_t i) {
@@ -209,6 +222,7 @@ void read_weights(LinearCall& call, uint64_t address, int64_t i) {
 void run_linears(const Run& run, LinearCall* calls, int32_t n) {
     constexpr int64_t least_bytes = 160 << 10;  // of weights, for a region to be worth it
     constexpr int64_t least_products = 200000;
+    constexpr int64_t peak_tiles = kPeakBlock / tile_rows;
     int64_t bytes = 0, products = 0, chunks = 0;
     for (int32_t i = 0; i < n; ++i) {
         const LinearCall& call = calls[i];
@@ -220,6 +234,7 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n) {
         LinearCall& call = calls[i];
         const int64_t tokens = call.token_end - call.token_begin;
         call.piece_tiles = linear_chunk_tiles(call.type, call.outputs, call.inputs, tokens, threads);
+        if (call.peaks != nullptr) call.piece_tiles = (call.piece_tiles + peak_tiles - 1) / peak_tiles * peak_tiles;
         call.pieces = static_cast<int32_t>((tile_count(call.outputs) + call.piece_tiles - 1) / call.piece_tiles);
         chunks += call.pieces;
     }
@@ -232,7 +247,10 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n) {
         call.tile_end = call.tile_begin + call.piece_tiles < tiles ? call.tile_begin + call.piece_tiles : tiles;
         call.scratch = run.scratch(worker);
         call.fetch_ahead = run.plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
-        return call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
+        call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
+        if (call.peaks == nullptr) return;
+        const int64_t begin = call.tile_begin * tile_rows, end = call.tile_end * tile_rows;
+        run.kernels.peaks(call.y + begin, (end < call.outputs ? end : call.outputs) - begin, call.peaks + begin / kPeakBlock);
     });
 }
 
@@ -248,6 +266,7 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
     plan->level = level_of(spec->level);
     plan->fetch_ahead = fetches_too_little();
     plan->spec = *spec;
+    plan->logits_op = find_logits_op(*spec);
     const int64_t op_bytes = spec->n_ops * int64_t{sizeof(llmpy_op)};
     int64_t bytes = op_bytes + spec->n_ropes * int64_t{sizeof(llmpy_rope)};
     for (int32_t i = 0; i < spec->n_ropes; ++i) bytes += spec->ropes[i].n_pairs * int64_t{sizeof(double)};

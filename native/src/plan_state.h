@@ -50,6 +50,8 @@ struct llmpy_plan {
     int64_t tokens, wanted, positions;  // reserved
     int32_t threads;
     bool fetch_ahead;  // see LinearCall
+    int32_t logits_op;  // the only operation that writes the logits, if it is a product; else -1
+    float* peaks;  // where that one leaves what sample.h calls so, of a single row; or null
     int64_t scratch_stride;
 };
 

@@ -251,16 +251,20 @@ int64_t llmpy_sample_workspace(int32_t n_vocab) {
     return n_vocab < 1 || n_vocab > LLMPY_SAMPLE_MAX_VOCAB ? 0 : workspace_bytes(n_vocab);
 }
 
-int32_t llmpy_sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits,
-                     int32_t n_vocab, const int32_t* history, int64_t n_history, uint64_t seed,
-                     uint64_t counter, void* workspace, int64_t workspace_size) {
+float* llmpy::sample_peaks(void* workspace, int32_t n_vocab) {
+    return lay_out(workspace, n_vocab).block_peaks;
+}
+
+int32_t llmpy::sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
+                      const int32_t* history, int64_t n_history, uint64_t seed, uint64_t counter, void* workspace,
+                      int64_t workspace_size, bool peaks_known) {
     if (!usable(workspace, workspace_size, logits, n_vocab) || n_steps < 0 ||
         (n_steps > 0 && !steps) || n_history < 0 || (n_history > 0 && !history)) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
     const Workspace work = lay_out(workspace, n_vocab);
     const History said = {history, n_history};
-    List list = {logits, nullptr, n_vocab, 0.0f};
+    List list = {logits, nullptr, n_vocab, 0.0f, peaks_known ? logits : nullptr};
     for (int32_t i = 0; i < n_steps; i++) {
         const int32_t status = apply(steps[i], &list, said, n_vocab, work);
         if (status < 0) {
@@ -270,6 +274,13 @@ int32_t llmpy_sample(const llmpy_sample_step* steps, int32_t n_steps, const floa
     return draw(&list, uniform(seed, counter), work);
 }
 
+int32_t llmpy_sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits,
+                     int32_t n_vocab, const int32_t* history, int64_t n_history, uint64_t seed,
+                     uint64_t counter, void* workspace, int64_t workspace_size) {
+    return llmpy::sample(steps, n_steps, logits, n_vocab, history, n_history, seed, counter, workspace,
+                         workspace_size, false);
+}
+
 int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top,
                          double* log_sum, void* workspace, int64_t workspace_size) {
     if (!usable(workspace, workspace_size, logits, n_vocab) || n_top < 0 || n_top > n_vocab ||
@@ -277,7 +288,7 @@ int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, in
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
     const Workspace work = lay_out(workspace, n_vocab);
-    List list = {logits, nullptr, n_vocab, 0.0f};
+    List list = {logits, nullptr, n_vocab, 0.0f, nullptr};
     const int32_t status = scan(&list, work);
     if (status < 0) {
         return status;

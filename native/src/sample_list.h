@@ -14,7 +14,7 @@
 
 namespace {
 
-constexpr int32_t kBlock = 64;        // logits per block of the scan
+constexpr int32_t kBlock = llmpy::kPeakBlock;  // logits per block of the scan
 constexpr int32_t kFew = 64;          // items that are cheaper to sort than to histogram
 constexpr int kFractionBits = 40;     // of a weight
 constexpr double kVanishing = -29.0;  // exp of it rounds to a weight of 0
@@ -41,6 +41,7 @@ struct List {
     const int32_t* ids;
     int32_t n;
     float peak;  // set by `scan`, as are the workspace's block_peaks
+    const float* peaked;  // logits whose block_peaks were there before any scan; null: none
 };
 
 struct History {
@@ -102,11 +103,29 @@ inline float block_peak(const float* x, I32x4* unordered) {
     return low > high ? low : high;
 }
 
-// Fills block_peaks and list->peak; refuses what no softmax has: NaN, +inf, nothing but -inf.
+// What has been made of the peaks: refuses what no softmax has, NaN, +inf, nothing but -inf.
+int32_t scanned(List* list, float peak, bool unordered) {
+    list->peak = peak;
+    if (unordered || peak == INFINITY) {
+        return LLMPY_SAMPLE_NOT_A_NUMBER;
+    }
+    return peak == -INFINITY ? LLMPY_SAMPLE_NOTHING_LEFT : 0;
+}
+
+// Fills block_peaks, where they are not known, and list->peak.
 int32_t scan(List* list, const Workspace& work) {
     const int32_t n_whole = list->n / kBlock;
     I32x4 unordered_lanes = {0, 0, 0, 0};
     float peak = -INFINITY;
+    if (list->logits == list->peaked) {
+        bool any_unordered = false;
+        for (int32_t b = 0; b < blocks_of(list->n); b++) {
+            const float top = work.block_peaks[b];
+            peak = top > peak ? top : peak;
+            any_unordered |= top != top;
+        }
+        return scanned(list, peak, any_unordered);
+    }
     for (int32_t b = 0; b < n_whole; b++) {
         const float top = block_peak(list->logits + b * kBlock, &unordered_lanes);
         work.block_peaks[b] = top;
@@ -123,11 +142,7 @@ int32_t scan(List* list, const Workspace& work) {
         work.block_peaks[n_whole] = top;
         peak = top > peak ? top : peak;
     }
-    list->peak = peak;
-    if (unordered || peak == INFINITY) {
-        return LLMPY_SAMPLE_NOT_A_NUMBER;
-    }
-    return peak == -INFINITY ? LLMPY_SAMPLE_NOTHING_LEFT : 0;
+    return scanned(list, peak, unordered != 0);
 }
 
 // w[i] = exp(x[i] - peak) as an integer with 40 fraction bits, for one block; `_exponential` in

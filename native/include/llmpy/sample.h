@@ -69,4 +69,18 @@ LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t
                                    int64_t workspace_size);
 }
 
+namespace llmpy {
+
+// The maxima of blocks of 64 logits, which are what most of `llmpy_sample` takes: whoever makes the logits may leave them
+// in the workspace, at `sample_peaks`, where n_vocab is in range. NaN in any of them: a logit is NaN.
+constexpr int32_t kPeakBlock = 64;
+float* sample_peaks(void* workspace, int32_t n_vocab);
+
+// llmpy_sample; `peaks_known`: of these logits they are there.
+int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
+               const int32_t* history, int64_t n_history, uint64_t seed, uint64_t counter, void* workspace,
+               int64_t workspace_size, bool peaks_known);
+
+}  // namespace llmpy
+
 #endif
