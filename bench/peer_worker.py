@@ -101,16 +101,22 @@ class Engine:
             token = llama_cpp.llama_sampler_sample(self.samplers, context, -1)
         return {"seconds": time.perf_counter() - started, "tokens": n}
 
-    def public(self, prompt: str, n: int, seed: int, flash: bool = False) -> dict:
-        """Seconds of one `create_completion` of at most `n` tokens with the default sampler."""
+    def public(self, prompt: str, n: int, seed: int, least: float, flash: bool = False) -> dict:
+        """Seconds of `create_completion` with the default sampler, of at most `n` tokens a text.
+
+        Text after text for at least that many seconds.
+        """
         if self.llama is None or self.llama_flash != flash:
             self.llama, self.llama_flash = self._high_level(flash), flash
-        self.llama.reset()
-        self.llama._ctx.kv_cache_clear()
-        started = time.perf_counter()
-        answer = self.llama.create_completion(prompt, max_tokens=n, seed=seed)
-        seconds = time.perf_counter() - started
-        return {"seconds": seconds, "tokens": answer["usage"]["completion_tokens"]}
+        seconds, tokens = 0.0, 0
+        while seconds < least:
+            self.llama.reset()
+            self.llama._ctx.kv_cache_clear()
+            started = time.perf_counter()
+            answer = self.llama.create_completion(prompt, max_tokens=n, seed=seed)
+            seconds += time.perf_counter() - started
+            tokens += answer["usage"]["completion_tokens"]
+        return {"seconds": seconds, "tokens": tokens}
 
     def logits(self, tokens: list[int], out: str, flash: bool = False) -> dict:
         """Write the logits of every position, float32 [tokens, vocabulary], to `out` (.npy)."""

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "llmpy/os.h"
-#include "llmpy/sample.h"
 #include "plan_state.h"
 
 namespace llmpy {
@@ -20,86 +19,6 @@ bool Block::resize(int64_t wanted) {
 }
 
 namespace {
-
-LinearInput linear_input(const Run& run, const Rows& rows, int64_t kind, int64_t inputs, int64_t place) {
-    return {static_cast<InputKind>(kind), rows.n, inputs, run.at(rows, place)};
-}
-
-// One input for each head, one after the other.
-void run_prepare(Run& run, const llmpy_op& op) {
-    const Rows& rows = run.rows(op);
-    const int64_t inputs = op.n[1], heads = op.n[2];
-    const LinearInput first = linear_input(run, rows, op.n[0], inputs, op.y);
-    const int64_t bytes = linear_input_bytes(first.kind, rows.n, inputs);
-    const float* const x = run.at(rows, op.x);
-    over_range(run, rows.n, inputs * heads, 1, [&](int64_t begin, int64_t end) {
-        LinearInput input = first;
-        for (int64_t h = 0; h < heads; ++h) {
-            run.plan.level->linear->prepare(input, x + h * inputs, heads * inputs, begin, end);
-            input.data = static_cast<unsigned char*>(input.data) + bytes;
-        }
-    });
-}
-
-// The products that share one input: `group` operations from `op` on.
-void run_linear(Run& run, const llmpy_op* op) {
-    constexpr int32_t most = 8;
-    const Rows& rows = run.rows(*op);
-    const auto type = static_cast<WeightType>(op->n[0]);
-    const LinearInput input =
-        linear_input(run, rows, static_cast<int64_t>(linear_input_kind(type)), op->n[2], op->x);
-    LinearCall calls[most];
-    const auto n = static_cast<int32_t>(op->n[3] < most ? op->n[3] : most);
-    for (int32_t i = 0; i < n; ++i, ++op) {
-        LinearCall& call = calls[i] = LinearCall{};
-        call.type = static_cast<WeightType>(op->n[0]);
-        call.outputs = call.y_stride = op->n[1];
-        call.inputs = op->n[2];
-        read_weights(call, op->w[0], 0);
-        call.input = &input;
-        call.token_end = rows.n;
-        call.y = run.at(rows, op->y);
-        call.bias = reinterpret_cast<const float*>(op->w[1]);
-        if (op == run.plan.spec.ops + run.plan.logits_op && rows.n == 1) call.peaks = run.plan.peaks;
-        if (op->x2 >= 0) {
-            call.accumulate = true;
-            const float* const before = run.at(rows, op->x2);
-            if (before != call.y) memcpy(call.y, before, sizeof(float) * static_cast<size_t>(rows.n * call.outputs));
-        }
-    }
-    run_linears(run, calls, n);
-}
-
-// A matrix for each head, which lie one after the other as an expert's do.
-void run_linear_heads(Run& run, const llmpy_op& op) {
-    constexpr int64_t most = 64;
-    const Rows& rows = run.rows(op);
-    const int64_t outputs = op.n[1], inputs = op.n[2], heads = op.n[3];
-    const auto type = static_cast<WeightType>(op.n[0]);
-    const LinearInput first =
-        linear_input(run, rows, static_cast<int64_t>(linear_input_kind(type)), inputs, op.x);
-    const int64_t input_bytes = linear_input_bytes(first.kind, rows.n, inputs);
-    LinearInput input[most];
-    LinearCall calls[most];
-    for (int64_t begin = 0; begin < heads; begin += most) {
-        const int64_t n = heads - begin < most ? heads - begin : most;
-        for (int64_t i = 0; i < n; ++i) {
-            const int64_t h = begin + i;
-            input[i] = first;
-            input[i].data = static_cast<unsigned char*>(first.data) + h * input_bytes;
-            LinearCall& call = calls[i] = LinearCall{};
-            call.type = type;
-            call.outputs = outputs;
-            call.inputs = inputs;
-            read_weights(call, op.w[0], h);
-            call.input = &input[i];
-            call.token_end = rows.n;
-            call.y = run.at(rows, op.y) + h * outputs;
-            call.y_stride = heads * outputs;
-        }
-        run_linears(run, calls, static_cast<int32_t>(n));
-    }
-}
 
 void run_rope(Run& run, const llmpy_op& op) {
     const Rows& rows = run.rows(op);
@@ -135,37 +54,6 @@ void run_cached(Run& run, const llmpy_op& op) {
             }
         }
     });
-}
-
-// Tiles that are packed at a time for a product whose weights are not packed yet.
-constexpr int64_t kTilesOnTheWay = 2;
-
-int64_t on_the_way_bytes(const llmpy_op& op) {
-    int64_t bytes = 0;
-    for (int i = 0; i < (op.kind == LLMPY_MIXTURE ? 3 : 1); ++i) {
-        const auto& weights = *reinterpret_cast<const llmpy_weights*>(op.w[i]);
-        const int64_t tile = packed_tile_bytes(static_cast<WeightType>(weights.type), weights.inputs);
-        bytes = tile > bytes ? tile : bytes;
-    }
-    return kTilesOnTheWay * bytes;
-}
-
-// As `linear`, of weights that are still as the file has them.
-void pack_and_run(const Run& run, LinearCall call) {
-    const LinearKernels& kernels = *run.plan.level->linear;
-    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs), end = call.tile_end;
-    unsigned char* const tiles = static_cast<unsigned char*>(call.scratch) + align_up(linear_scratch_bytes());
-    while (call.tile_begin < end) {
-        const int64_t begin = call.tile_begin;
-        call.tile_end = begin + kTilesOnTheWay < end ? begin + kTilesOnTheWay : end;
-        // Where the whole matrix would begin, so that its tile `begin` lies at `tiles`.
-        const uint64_t matrix = reinterpret_cast<uint64_t>(tiles) - static_cast<uint64_t>(begin * tile_bytes);
-        kernels.pack(call.type, call.outputs, call.inputs, call.rows, reinterpret_cast<void*>(matrix), begin,
-                     call.tile_end);
-        call.packed = reinterpret_cast<const void*>(matrix);
-        kernels.linear(call);
-        call.tile_begin = call.tile_end;
-    }
 }
 
 void run_op(Run& run, const llmpy_op& op) {
@@ -210,50 +98,6 @@ int32_t find_logits_op(const llmpy_plan_spec& spec) {
 
 }  // namespace
 
-void read_weights(LinearCall& call, uint64_t address, int64_t i) {
-    const auto& weights = *reinterpret_cast<const llmpy_weights*>(address);
-    if (__atomic_load_n(&weights.ready, __ATOMIC_ACQUIRE) != 0) {
-        call.packed = static_cast<const unsigned char*>(weights.packed) + i * weights.packed_stride;
-    } else {
-        call.rows = static_cast<const unsigned char*>(weights.rows) + i * weights.rows_stride;
-    }
-}
-
-void run_linears(const Run& run, LinearCall* calls, int32_t n) {
-    constexpr int64_t least_bytes = 160 << 10;  // of weights, for a region to be worth it
-    constexpr int64_t least_products = 200000;
-    constexpr int64_t peak_tiles = kPeakBlock / tile_rows;
-    int64_t bytes = 0, products = 0, chunks = 0;
-    for (int32_t i = 0; i < n; ++i) {
-        const LinearCall& call = calls[i];
-        bytes += packed_bytes(call.type, call.outputs, call.inputs);
-        products += call.outputs * call.inputs * (call.token_end - call.token_begin);
-    }
-    const int32_t threads = bytes < least_bytes && products < least_products ? 1 : run.threads;
-    for (int32_t i = 0; i < n; ++i) {
-        LinearCall& call = calls[i];
-        const int64_t tokens = call.token_end - call.token_begin;
-        call.piece_tiles = linear_chunk_tiles(call.type, call.outputs, call.inputs, tokens, threads);
-        if (call.peaks != nullptr) call.piece_tiles = (call.piece_tiles + peak_tiles - 1) / peak_tiles * peak_tiles;
-        call.pieces = static_cast<int32_t>((tile_count(call.outputs) + call.piece_tiles - 1) / call.piece_tiles);
-        chunks += call.pieces;
-    }
-    parallel(threads, static_cast<int32_t>(chunks), [&](int32_t chunk, int32_t worker) {
-        int32_t i = 0;
-        for (; chunk >= calls[i].pieces; ++i) chunk -= calls[i].pieces;
-        LinearCall call = calls[i];
-        const int64_t tiles = tile_count(call.outputs);
-        call.tile_begin = chunk * call.piece_tiles;
-        call.tile_end = call.tile_begin + call.piece_tiles < tiles ? call.tile_begin + call.piece_tiles : tiles;
-        call.scratch = run.scratch(worker);
-        call.fetch_ahead = run.plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
-        call.rows == nullptr ? run.plan.level->linear->linear(call) : pack_and_run(run, call);
-        if (call.peaks == nullptr) return;
-        const int64_t begin = call.tile_begin * tile_rows, end = call.tile_end * tile_rows;
-        run.kernels.peaks(call.y + begin, (end < call.outputs ? end : call.outputs) - begin, call.peaks + begin / kPeakBlock);
-    });
-}
-
 }  // namespace llmpy
 
 using namespace llmpy;
@@ -270,10 +114,14 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
     const int64_t op_bytes = spec->n_ops * int64_t{sizeof(llmpy_op)};
     int64_t bytes = op_bytes + spec->n_ropes * int64_t{sizeof(llmpy_rope)};
     for (int32_t i = 0; i < spec->n_ropes; ++i) bytes += spec->ropes[i].n_pairs * int64_t{sizeof(double)};
-    if (!plan->operations.resize(bytes)) {
+    const int64_t products_bytes = spec->n_ops * int64_t{sizeof(Products) + sizeof(LinearCall)};
+    if (!plan->operations.resize(bytes) || !plan->products.resize(products_bytes)) {
         llmpy_plan_destroy(plan);
         return nullptr;
     }
+    auto* const products = reinterpret_cast<Products*>(plan->products.data);
+    auto* const calls = reinterpret_cast<LinearCall*>(products + spec->n_ops);
+    for (int32_t i = 0; i < spec->n_ops; ++i) products[i].calls = calls + i;
     unsigned char* out = plan->operations.data;
     plan->spec.ops = reinterpret_cast<llmpy_op*>(out);
     memcpy(out, spec->ops, static_cast<size_t>(op_bytes));
@@ -291,8 +139,8 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
 
 void llmpy_plan_destroy(llmpy_plan* plan) {
     if (plan == nullptr) return;
-    Block* const blocks[] = {&plan->operations, &plan->arena, &plan->rows, &plan->partials, &plan->scratch,
-                            &plan->mixture};
+    Block* const blocks[] = {&plan->operations, &plan->products, &plan->arena,  &plan->rows,
+                             &plan->partials,   &plan->scratch,  &plan->mixture};
     for (Block* block : blocks) block->resize(0);
     release(plan, sizeof(llmpy_plan));
 }

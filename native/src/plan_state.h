@@ -40,19 +40,34 @@ struct Rows {
     int32_t tile_limit;  // that `tiles` were made for; 0: not made yet
 };
 
+// Products that run as one region, as its threads find them.
+struct Products {
+    const llmpy_plan* plan;
+    LinearCall* calls;  // [n]
+    int32_t n, threads, chunks;
+    // Those of an operation are made once and kept: the next token's are the same, and lie in the caches of all threads.
+    int32_t tokens, wanted_threads;  // that they were made for
+    bool packed;                     // whether the weights were
+    LinearInput input;
+};
+
 }  // namespace llmpy
 
 struct llmpy_plan {
     const llmpy::Level* level;
     llmpy_plan_spec spec;  // its ops and ropes are in `operations`
     llmpy_batch batch;
-    llmpy::Block operations, arena, rows, partials, scratch, mixture;
+    llmpy::Block operations, products, arena, rows, partials, scratch, mixture;
     int64_t tokens, wanted, positions;  // reserved
     int32_t threads;
     bool fetch_ahead;  // see LinearCall
     int32_t logits_op;  // the only operation that writes the logits, if it is a product; else -1
     float* peaks;  // where that one leaves what sample.h calls so, of a single row; or null
     int64_t scratch_stride;
+
+    llmpy::Products& products_of(const llmpy_op* op) const {
+        return reinterpret_cast<llmpy::Products*>(products.data)[op - spec.ops];
+    }
 };
 
 namespace llmpy {
@@ -99,6 +114,12 @@ void read_weights(LinearCall& call, uint64_t address, int64_t i);
 
 // Runs all calls as one region; scratch is set here.
 void run_linears(const Run& run, LinearCall* calls, int32_t n);
+// Scratch memory that products take to pack their weights on the way.
+int64_t on_the_way_bytes(const llmpy_op& op);
+
+void run_prepare(Run& run, const llmpy_op& op);
+void run_linear(Run& run, const llmpy_op* ops);  // which share one input: as many as the first one says
+void run_linear_heads(Run& run, const llmpy_op& op);
 
 void run_attend(Run& run, const llmpy_op& op);
 void run_mixture(Run& run, const llmpy_op& op);

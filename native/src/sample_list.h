@@ -103,46 +103,33 @@ inline float block_peak(const float* x, I32x4* unordered) {
     return low > high ? low : high;
 }
 
-// What has been made of the peaks: refuses what no softmax has, NaN, +inf, nothing but -inf.
-int32_t scanned(List* list, float peak, bool unordered) {
-    list->peak = peak;
-    if (unordered || peak == INFINITY) {
-        return LLMPY_SAMPLE_NOT_A_NUMBER;
+// The largest of n logits; as `block_peak`.
+float largest(const float* x, int32_t n, I32x4* unordered) {
+    float peak = -INFINITY;
+    int32_t i = 0;
+    for (; i + kBlock <= n; i += kBlock) {
+        const float top = block_peak(x + i, unordered);
+        peak = top > peak ? top : peak;
     }
-    return peak == -INFINITY ? LLMPY_SAMPLE_NOTHING_LEFT : 0;
+    for (; i < n; i++) {
+        peak = x[i] > peak ? x[i] : peak;
+        (*unordered)[0] |= x[i] != x[i];
+    }
+    return peak;
 }
 
-// Fills block_peaks, where they are not known, and list->peak.
+// Fills block_peaks, where they are not known, and list->peak; refuses what no softmax has: NaN, +inf, nothing but -inf.
 int32_t scan(List* list, const Workspace& work) {
-    const int32_t n_whole = list->n / kBlock;
-    I32x4 unordered_lanes = {0, 0, 0, 0};
-    float peak = -INFINITY;
-    if (list->logits == list->peaked) {
-        bool any_unordered = false;
-        for (int32_t b = 0; b < blocks_of(list->n); b++) {
-            const float top = work.block_peaks[b];
-            peak = top > peak ? top : peak;
-            any_unordered |= top != top;
-        }
-        return scanned(list, peak, any_unordered);
+    I32x4 lanes = {0, 0, 0, 0};
+    const int32_t n_blocks = blocks_of(list->n);
+    for (int32_t b = 0; b < n_blocks && list->logits != list->peaked; b++) {
+        work.block_peaks[b] = largest(list->logits + b * kBlock, block_length(*list, b), &lanes);
     }
-    for (int32_t b = 0; b < n_whole; b++) {
-        const float top = block_peak(list->logits + b * kBlock, &unordered_lanes);
-        work.block_peaks[b] = top;
-        peak = top > peak ? top : peak;
+    list->peak = largest(work.block_peaks, n_blocks, &lanes);
+    if ((lanes[0] | lanes[1] | lanes[2] | lanes[3]) != 0 || list->peak == INFINITY) {
+        return LLMPY_SAMPLE_NOT_A_NUMBER;
     }
-    int32_t unordered =
-        unordered_lanes[0] | unordered_lanes[1] | unordered_lanes[2] | unordered_lanes[3];
-    if (n_whole * kBlock < list->n) {
-        float top = -INFINITY;
-        for (int32_t i = n_whole * kBlock; i < list->n; i++) {
-            top = list->logits[i] > top ? list->logits[i] : top;
-            unordered |= list->logits[i] != list->logits[i];
-        }
-        work.block_peaks[n_whole] = top;
-        peak = top > peak ? top : peak;
-    }
-    return scanned(list, peak, unordered != 0);
+    return list->peak == -INFINITY ? LLMPY_SAMPLE_NOTHING_LEFT : 0;
 }
 
 // w[i] = exp(x[i] - peak) as an integer with 40 fraction bits, for one block; `_exponential` in
@@ -240,13 +227,21 @@ uint64_t find_cut(Item* items, int32_t n, int64_t target) {
 // Keeps the tokens above `threshold`, and of those equal to it the ones with an id up to `last_id`.
 // Needs a scan.
 void keep(List* list, float threshold, int32_t last_id, const Workspace& work) {
-    int32_t kept = 0;
+    constexpr int32_t ahead = 8;  // blocks whose logits are fetched: they lie far apart, some in another's cache
+    int32_t* const blocks = work.touched;
+    int32_t n_blocks = 0;
     for (int32_t b = 0; b < blocks_of(list->n); b++) {
-        if (work.block_peaks[b] < threshold) {
-            continue;
+        blocks[n_blocks] = b;
+        n_blocks += !(work.block_peaks[b] < threshold);
+    }
+    int32_t kept = 0;
+    for (int32_t found = 0; found < n_blocks; found++) {
+        const int32_t later = blocks[found + ahead < n_blocks ? found + ahead : found];
+        for (int32_t i = 0; i < block_length(*list, later); i += 16) {
+            __builtin_prefetch(list->logits + later * kBlock + i);
         }
-        const int32_t start = b * kBlock;
-        const int32_t end = start + block_length(*list, b);
+        const int32_t start = blocks[found] * kBlock;
+        const int32_t end = start + block_length(*list, blocks[found]);
         for (int32_t next = start; next < end; next += 16) {
             if (next + 16 <= end && !any_from(list->logits + next, threshold)) {
                 continue;

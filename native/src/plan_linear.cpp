@@ -1,0 +1,216 @@
+// plan_linear: products with weights, cut into pieces that threads can take.
+
+#include <string.h>
+
+#include "llmpy/sample.h"
+#include "plan_state.h"
+
+namespace llmpy {
+namespace {
+
+// Tiles that are packed at a time for a product whose weights are not packed yet.
+constexpr int64_t kTilesOnTheWay = 2;
+
+LinearInput linear_input(const Run& run, const Rows& rows, int64_t kind, int64_t inputs, int64_t place) {
+    return {static_cast<InputKind>(kind), rows.n, inputs, run.at(rows, place)};
+}
+
+LinearInput input_of_linear(const Run& run, const Rows& rows, const llmpy_op& op) {
+    const InputKind kind = linear_input_kind(static_cast<WeightType>(op.n[0]));
+    return linear_input(run, rows, static_cast<int64_t>(kind), op.n[2], op.x);
+}
+
+// As `linear`, of weights that are still as the file has them.
+void pack_and_run(const LinearKernels& kernels, LinearCall call) {
+    const int64_t tile_bytes = packed_tile_bytes(call.type, call.inputs), end = call.tile_end;
+    unsigned char* const tiles = static_cast<unsigned char*>(call.scratch) + align_up(linear_scratch_bytes());
+    while (call.tile_begin < end) {
+        const int64_t begin = call.tile_begin;
+        call.tile_end = begin + kTilesOnTheWay < end ? begin + kTilesOnTheWay : end;
+        // Where the whole matrix would begin, so that its tile `begin` lies at `tiles`.
+        const uint64_t matrix = reinterpret_cast<uint64_t>(tiles) - static_cast<uint64_t>(begin * tile_bytes);
+        kernels.pack(call.type, call.outputs, call.inputs, call.rows, reinterpret_cast<void*>(matrix), begin,
+                     call.tile_end);
+        call.packed = reinterpret_cast<const void*>(matrix);
+        kernels.linear(call);
+        call.tile_begin = call.tile_end;
+    }
+}
+
+// Cuts the products into pieces, of as many threads' work as is worth it.
+void divide(Products& products, int32_t threads) {
+    constexpr int64_t least_bytes = 160 << 10;  // of weights, for a region to be worth it
+    constexpr int64_t least_products = 200000;
+    constexpr int64_t peak_tiles = kPeakBlock / tile_rows;
+    int64_t bytes = 0, multiplications = 0;
+    for (int32_t i = 0; i < products.n; ++i) {
+        const LinearCall& call = products.calls[i];
+        bytes += packed_bytes(call.type, call.outputs, call.inputs);
+        multiplications += call.outputs * call.inputs * (call.token_end - call.token_begin);
+    }
+    products.threads = bytes < least_bytes && multiplications < least_products ? 1 : threads;
+    products.chunks = 0;
+    for (int32_t i = 0; i < products.n; ++i) {
+        LinearCall& call = products.calls[i];
+        const int64_t tokens = call.token_end - call.token_begin;
+        call.piece_tiles = linear_chunk_tiles(call.type, call.outputs, call.inputs, tokens, products.threads);
+        if (call.peaks != nullptr) call.piece_tiles = (call.piece_tiles + peak_tiles - 1) / peak_tiles * peak_tiles;
+        call.pieces = static_cast<int32_t>((tile_count(call.outputs) + call.piece_tiles - 1) / call.piece_tiles);
+        products.chunks += call.pieces;
+    }
+}
+
+void run_piece(const Products& products, int32_t chunk, int32_t worker) {
+    const llmpy_plan& plan = *products.plan;
+    int32_t i = 0;
+    for (; chunk >= products.calls[i].pieces; ++i) chunk -= products.calls[i].pieces;
+    LinearCall call = products.calls[i];
+    const int64_t tiles = tile_count(call.outputs);
+    call.tile_begin = chunk * call.piece_tiles;
+    call.tile_end = call.tile_begin + call.piece_tiles < tiles ? call.tile_begin + call.piece_tiles : tiles;
+    call.scratch = plan.scratch.data + worker * plan.scratch_stride;
+    call.fetch_ahead = plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
+    call.rows == nullptr ? plan.level->linear->linear(call) : pack_and_run(*plan.level->linear, call);
+    if (call.peaks == nullptr) return;
+    const int64_t begin = call.tile_begin * tile_rows, end = call.tile_end * tile_rows;
+    plan.level->ops->peaks(call.y + begin, (end < call.outputs ? end : call.outputs) - begin,
+                           call.peaks + begin / kPeakBlock);
+}
+
+void run_products(Products& products) {
+    const ChunkBody body = [](void* context, int32_t chunk, int32_t worker) {
+        run_piece(*static_cast<Products*>(context), chunk, worker);
+    };
+    run_region(products.threads, products.chunks, body, &products);
+}
+
+float* peaks_of(const Run& run, const Rows& rows, const llmpy_op& op) {
+    const llmpy_plan& plan = run.plan;
+    return &op == plan.spec.ops + plan.logits_op && rows.n == 1 ? plan.peaks : nullptr;
+}
+
+// Whether what was made for an earlier run is right for this one.
+bool is_made(const Run& run, const Rows& rows, const llmpy_op* ops, const Products& products) {
+    bool made = products.tokens == rows.n && products.wanted_threads == run.threads && products.packed &&
+                products.input.data == run.at(rows, ops->x);
+    for (int32_t i = 0; made && i < products.n; ++i) {
+        const LinearCall& call = products.calls[i];
+        made = call.y == run.at(rows, ops[i].y) && call.peaks == peaks_of(run, rows, ops[i]);
+    }
+    return made;
+}
+
+void make(const Run& run, const Rows& rows, const llmpy_op* ops, Products& products) {
+    products.plan = &run.plan;
+    products.n = static_cast<int32_t>(ops->n[3]);
+    products.tokens = rows.n;
+    products.wanted_threads = run.threads;
+    products.input = input_of_linear(run, rows, *ops);
+    products.packed = true;
+    for (int32_t i = 0; i < products.n; ++i) {
+        const llmpy_op& op = ops[i];
+        LinearCall& call = products.calls[i] = LinearCall{};
+        call.type = static_cast<WeightType>(op.n[0]);
+        call.outputs = call.y_stride = op.n[1];
+        call.inputs = op.n[2];
+        read_weights(call, op.w[0], 0);
+        call.input = &products.input;
+        call.token_end = rows.n;
+        call.y = run.at(rows, op.y);
+        call.bias = reinterpret_cast<const float*>(op.w[1]);
+        call.peaks = peaks_of(run, rows, op);
+        call.accumulate = op.x2 >= 0;
+        products.packed = products.packed && call.rows == nullptr;
+    }
+    divide(products, run.threads);
+}
+
+}  // namespace
+
+int64_t on_the_way_bytes(const llmpy_op& op) {
+    int64_t bytes = 0;
+    for (int i = 0; i < (op.kind == LLMPY_MIXTURE ? 3 : 1); ++i) {
+        const auto& weights = *reinterpret_cast<const llmpy_weights*>(op.w[i]);
+        const int64_t tile = packed_tile_bytes(static_cast<WeightType>(weights.type), weights.inputs);
+        bytes = tile > bytes ? tile : bytes;
+    }
+    return kTilesOnTheWay * bytes;
+}
+
+void read_weights(LinearCall& call, uint64_t address, int64_t i) {
+    const auto& weights = *reinterpret_cast<const llmpy_weights*>(address);
+    if (__atomic_load_n(&weights.ready, __ATOMIC_ACQUIRE) != 0) {
+        call.packed = static_cast<const unsigned char*>(weights.packed) + i * weights.packed_stride;
+    } else {
+        call.rows = static_cast<const unsigned char*>(weights.rows) + i * weights.rows_stride;
+    }
+}
+
+void run_linears(const Run& run, LinearCall* calls, int32_t n) {
+    Products products = {};
+    products.plan = &run.plan;
+    products.calls = calls;
+    products.n = n;
+    divide(products, run.threads);
+    run_products(products);
+}
+
+// One input for each head, one after the other.
+void run_prepare(Run& run, const llmpy_op& op) {
+    const Rows& rows = run.rows(op);
+    const int64_t inputs = op.n[1], heads = op.n[2];
+    const LinearInput first = linear_input(run, rows, op.n[0], inputs, op.y);
+    const int64_t bytes = linear_input_bytes(first.kind, rows.n, inputs);
+    const float* const x = run.at(rows, op.x);
+    over_range(run, rows.n, inputs * heads, 1, [&](int64_t begin, int64_t end) {
+        LinearInput input = first;
+        for (int64_t h = 0; h < heads; ++h) {
+            run.plan.level->linear->prepare(input, x + h * inputs, heads * inputs, begin, end);
+            input.data = static_cast<unsigned char*>(input.data) + bytes;
+        }
+    });
+}
+
+void run_linear(Run& run, const llmpy_op* ops) {
+    const Rows& rows = run.rows(*ops);
+    Products& products = run.plan.products_of(ops);
+    if (!is_made(run, rows, ops, products)) make(run, rows, ops, products);
+    for (int32_t i = 0; i < products.n; ++i) {
+        if (ops[i].x2 < 0) continue;
+        const float* const before = run.at(rows, ops[i].x2);
+        float* const y = products.calls[i].y;
+        if (before != y) memcpy(y, before, sizeof(float) * static_cast<size_t>(rows.n * ops[i].n[1]));
+    }
+    run_products(products);
+}
+
+// A matrix for each head, which lie one after the other as an expert's do.
+void run_linear_heads(Run& run, const llmpy_op& op) {
+    constexpr int64_t most = 64;
+    const Rows& rows = run.rows(op);
+    const int64_t outputs = op.n[1], inputs = op.n[2], heads = op.n[3];
+    const LinearInput first = input_of_linear(run, rows, op);
+    const int64_t input_bytes = linear_input_bytes(first.kind, rows.n, inputs);
+    LinearInput input[most];
+    LinearCall calls[most];
+    for (int64_t begin = 0; begin < heads; begin += most) {
+        const int64_t n = heads - begin < most ? heads - begin : most;
+        for (int64_t i = 0; i < n; ++i) {
+            const int64_t h = begin + i;
+            input[i] = first;
+            input[i].data = static_cast<unsigned char*>(first.data) + h * input_bytes;
+            LinearCall& call = calls[i] = LinearCall{};
+            call.type = static_cast<WeightType>(op.n[0]);
+            call.outputs = outputs;
+            call.inputs = inputs;
+            read_weights(call, op.w[0], h);
+            call.input = &input[i];
+            call.token_end = rows.n;
+            call.y = run.at(rows, op.y) + h * outputs;
+            call.y_stride = heads * outputs;
+        }
+        run_linears(run, calls, static_cast<int32_t>(n));
+    }
+}
+
+}  // namespace llmpy
