@@ -11,11 +11,20 @@ namespace {
 // out of registers besides.
 LLMPY_INLINE void keep_loads_in_order() { __asm__ volatile("" ::: "memory"); }
 
-// Whether instructions had better fetch weights: not for one token those of 8 bits, which take so little work that the
-// hardware keeps up.
+// Whether instructions had better fetch weights long before: not for one token those of 8 bits, which take so little work
+// that the hardware keeps up with memory.
 template <class T>
 LLMPY_INLINE bool fetches_ahead(const LinearCall& call) {
     return call.fetch_ahead && !(T::plain_bytes && call.token_end - call.token_begin == 1);
+}
+
+// Those come from a cache faster if the next but one block is fetched while one is multiplied.
+template <class T, int tokens>
+LLMPY_INLINE void fetch_block(const LinearCall& call, const uint8_t* group, int j) {
+    if constexpr (T::plain_bytes && tokens == 1) {
+        if (!call.fetch_ahead) return;
+        LLMPY_EACH(q, T::quads) prefetch_l1(group + T::quads_at(j) + 1024 + quad_bytes * q);
+    }
 }
 
 // The weights behind this group that come to L1 while it is multiplied, where the hardware fetches too little by itself.
@@ -53,6 +62,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
         T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
+            fetch_block<T, tokens>(call, p, j);
             Dot<T::bits> dot[tokens];
             LLMPY_EACH(t, tokens) dot[t].start(start_of<T>(sides + t, of_16 + 16 * t, j));
             unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
