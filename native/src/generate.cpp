@@ -7,7 +7,7 @@ using namespace llmpy;
 
 namespace {
 
-constexpr uint64_t kTogether = 3000000;  // nanoseconds after which the caller looks who else waits
+constexpr uint64_t kTogether = 10000000;  // nanoseconds after which the caller looks who else waits
 
 bool is_end(const llmpy_chain& chain, int32_t id) {
     for (int32_t i = 0; i < chain.n_ends; ++i) {

@@ -20,48 +20,10 @@ bool Block::resize(int64_t wanted) {
 
 namespace {
 
-void run_rope(Run& run, const llmpy_op& op) {
-    const Rows& rows = run.rows(op);
-    const int64_t heads = op.n[0], width = op.n[1], n_pairs = op.n[2];
-    const float* const x = run.at(rows, op.x);
-    float* const y = run.at(rows, op.y);
-    const float* const table = run.at(run.all, run.plan.spec.ropes[op.n[4]].place);
-    over_range(run, rows.n, heads * width, 1, [&](int64_t begin, int64_t end) {
-        const int64_t n = heads * width;
-        if (x != y) memcpy(y + begin * n, x + begin * n, sizeof(float) * static_cast<size_t>((end - begin) * n));
-        for (int64_t r = begin; r < end; ++r) {
-            const float* const cos = table + 2 * n_pairs * (rows.token_rows != nullptr ? rows.token_rows[r] : r);
-            run.kernels.rope(y + r * n, cos, cos + n_pairs, heads, width, n_pairs, op.n[3] != 0);
-        }
-    });
-}
-
-void run_cached(Run& run, const llmpy_op& op) {
-    const Rows& rows = run.rows(op);
-    const int64_t heads = op.n[0], width = op.n[1], keys = op.n[2], values = op.n[3];
-    const auto type = static_cast<CacheType>(run.plan.spec.cache_type);
-    const int64_t head_bytes = kPageTokens * cache_bytes(type, width);
-    const float* const x = run.at(rows, op.x);
-    // By head: two threads never write to the same line of transposed keys.
-    over_range(run, heads, rows.n * width * 2, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t h = begin; h < end; ++h) {
-            for (int32_t r = 0; r < rows.n; ++r) {
-                auto* const page = reinterpret_cast<unsigned char*>(run.page(rows, r)) + h * head_bytes;
-                const float* const values_of_head = x + (r * heads + h) * width;
-                const int64_t slot = rows.positions[r] % kPageTokens;
-                if (keys >= 0) run.kernels.store_key(values_of_head, width, type, page + keys, slot);
-                if (values >= 0) run.kernels.store_value(values_of_head, width, type, page + values, slot);
-            }
-        }
-    });
-}
-
 void run_op(Run& run, const llmpy_op& op) {
     switch (op.kind) {
         case LLMPY_PREPARE:
             return run_prepare(run, op);
-        case LLMPY_LINEAR:
-            return run_linear(run, &op);
         case LLMPY_LINEAR_HEADS:
             return run_linear_heads(run, op);
         case LLMPY_ROPE:
@@ -203,8 +165,11 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t th
     make_rope_tables(run);
     for (int32_t i = 0; i < spec.n_ops; ++i) {
         const llmpy_op& op = spec.ops[i];
-        if (run.rows(op).n > 0) run_op(run, op);
-        if (op.kind == LLMPY_LINEAR) i += static_cast<int32_t>(op.n[3]) - 1;
+        if (op.kind == LLMPY_LINEAR) {
+            i += run_linear(run, &op) - 1;
+        } else if (run.rows(op).n > 0) {
+            run_op(run, op);
+        }
         run.threads = share.again();
     }
 }

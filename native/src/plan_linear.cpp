@@ -61,20 +61,11 @@ void divide(Products& products, int32_t threads) {
 }
 
 void run_piece(const Products& products, int32_t chunk, int32_t worker) {
-    const llmpy_plan& plan = *products.plan;
     int32_t i = 0;
     for (; chunk >= products.calls[i].pieces; ++i) chunk -= products.calls[i].pieces;
-    LinearCall call = products.calls[i];
-    const int64_t tiles = tile_count(call.outputs);
-    call.tile_begin = chunk * call.piece_tiles;
-    call.tile_end = call.tile_begin + call.piece_tiles < tiles ? call.tile_begin + call.piece_tiles : tiles;
-    call.scratch = plan.scratch.data + worker * plan.scratch_stride;
-    call.fetch_ahead = plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
-    call.rows == nullptr ? plan.level->linear->linear(call) : pack_and_run(*plan.level->linear, call);
-    if (call.peaks == nullptr) return;
-    const int64_t begin = call.tile_begin * tile_rows, end = call.tile_end * tile_rows;
-    plan.level->ops->peaks(call.y + begin, (end < call.outputs ? end : call.outputs) - begin,
-                           call.peaks + begin / kPeakBlock);
+    const LinearCall& call = products.calls[i];
+    const int64_t tiles = tile_count(call.outputs), begin = chunk * call.piece_tiles, end = begin + call.piece_tiles;
+    run_tiles(products, call, begin, end < tiles ? end : tiles, worker);
 }
 
 void run_products(Products& products) {
@@ -123,9 +114,23 @@ void make(const Run& run, const Rows& rows, const llmpy_op* ops, Products& produ
         products.packed = products.packed && call.rows == nullptr;
     }
     divide(products, run.threads);
+    products.heads = rows.n == 1 && products.packed ? find_heads(run.plan, ops, products) : HeadOps{0, 0};
 }
 
 }  // namespace
+
+void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t end, int32_t worker) {
+    const llmpy_plan& plan = *products.plan;
+    call.tile_begin = begin;
+    call.tile_end = end;
+    call.scratch = plan.scratch.data + worker * plan.scratch_stride;
+    call.fetch_ahead = plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
+    call.rows == nullptr ? plan.level->linear->linear(call) : pack_and_run(*plan.level->linear, call);
+    if (call.peaks == nullptr) return;
+    const int64_t first = begin * tile_rows, last = end * tile_rows;
+    plan.level->ops->peaks(call.y + first, (last < call.outputs ? last : call.outputs) - first,
+                           call.peaks + first / kPeakBlock);
+}
 
 int64_t on_the_way_bytes(const llmpy_op& op) {
     int64_t bytes = 0;
@@ -171,8 +176,9 @@ void run_prepare(Run& run, const llmpy_op& op) {
     });
 }
 
-void run_linear(Run& run, const llmpy_op* ops) {
+int32_t run_linear(Run& run, const llmpy_op* ops) {
     const Rows& rows = run.rows(*ops);
+    if (rows.n == 0) return static_cast<int32_t>(ops->n[3]);
     Products& products = run.plan.products_of(ops);
     if (!is_made(run, rows, ops, products)) make(run, rows, ops, products);
     for (int32_t i = 0; i < products.n; ++i) {
@@ -181,7 +187,9 @@ void run_linear(Run& run, const llmpy_op* ops) {
         float* const y = products.calls[i].y;
         if (before != y) memcpy(y, before, sizeof(float) * static_cast<size_t>(rows.n * ops[i].n[1]));
     }
+    if (products.heads.attend > 0 && run_heads(run, ops, products)) return products.heads.attend + 1;
     run_products(products);
+    return products.n;
 }
 
 // A matrix for each head, which lie one after the other as an expert's do.

@@ -40,6 +40,12 @@ struct Rows {
     int32_t tile_limit;  // that `tiles` were made for; 0: not made yet
 };
 
+// Products that are queries, keys and values: how many operations further their attention is, 0 if they are something else
+// or there is too much between, and how many key heads a thread takes at a time.
+struct HeadOps {
+    int32_t attend, at_once;
+};
+
 // Products that run as one region, as its threads find them.
 struct Products {
     const llmpy_plan* plan;
@@ -48,6 +54,7 @@ struct Products {
     // Those of an operation are made once and kept: the next token's are the same, and lie in the caches of all threads.
     int32_t tokens, wanted_threads;  // that they were made for
     bool packed;                     // whether the weights were
+    HeadOps heads;
     LinearInput input;
 };
 
@@ -79,6 +86,7 @@ struct Run {
     Rows all, wanted;
 
     Rows& rows(const llmpy_op& op) { return op.wanted != 0 ? wanted : all; }
+    const Rows& rows(const llmpy_op& op) const { return op.wanted != 0 ? wanted : all; }
     float* at(const Rows& of, int64_t place) const {
         if (place == LLMPY_LOGITS_PLACE) return plan.batch.logits;
         return place < 0 ? nullptr : reinterpret_cast<float*>(of.arena + place * of.n);
@@ -118,10 +126,20 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n);
 int64_t on_the_way_bytes(const llmpy_op& op);
 
 void run_prepare(Run& run, const llmpy_op& op);
-void run_linear(Run& run, const llmpy_op* ops);  // which share one input: as many as the first one says
+// The products of operations which share one input, as many as the first one says, and more where those are done with
+// them; returns how many operations that were.
+int32_t run_linear(Run& run, const llmpy_op* ops);
+// The tiles begin <= i < end of one of some products.
+void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t end, int32_t worker);
 void run_linear_heads(Run& run, const llmpy_op& op);
 
 void run_attend(Run& run, const llmpy_op& op);
+void run_rope(Run& run, const llmpy_op& op);
+void run_cached(Run& run, const llmpy_op& op);
+HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& products);
+// Products of one token and all up to their attention, as one region: a thread takes some heads all the way, and nothing
+// that it makes must come from another's cache. False, and nothing done, where the context is too long for that.
+bool run_heads(Run& run, const llmpy_op* ops, const Products& products);
 void run_mixture(Run& run, const llmpy_op& op);
 void run_route(Run& run, const llmpy_op& op);
 void run_recurrent(Run& run, const llmpy_op& op);
