@@ -170,7 +170,8 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t th
         } else if (run.rows(op).n > 0) {
             run_op(run, op);
         }
-        run.threads = share.again();
+        const int32_t now = share.again();
+        if (now != run.threads) run.threads = now;  // a line that is not written stays in the caches of all
     }
 }
 }

@@ -89,6 +89,7 @@ void run_cached(Run& run, const llmpy_op& op) {
 
 HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& products) {
     constexpr HeadOps none = {0, 0};
+    constexpr int64_t worth_dividing = 256 << 10;  // bytes of a thread's weights: below, it takes its heads at once
     const llmpy_op* const end = plan.spec.ops + plan.spec.n_ops;
     const llmpy_op* op = ops + products.n;
     while (op < end && (op->kind == LLMPY_ROPE || op->kind == LLMPY_CACHED)) ++op;
@@ -101,14 +102,16 @@ HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& 
         alike = alike && op->wanted == ops->wanted && is_product(ops, products.n, *op) && op->n[0] % n_kv == 0 &&
                 (op->kind == LLMPY_CACHED ? op->n[0] == n_kv : op->y == op->x);
     }
-    int64_t at_once = 1;
+    int64_t at_once = 1, bytes = 0;
     for (int32_t i = 0; i < products.n; ++i) {
         const int64_t outputs = products.calls[i].outputs;
+        bytes += packed_bytes(products.calls[i].type, outputs, products.calls[i].inputs);
         alike = alike && !products.calls[i].accumulate && outputs % n_kv == 0;
         while (alike && at_once < n_kv && (at_once * (outputs / n_kv) % tile_rows != 0 || n_kv % at_once != 0)) ++at_once;
     }
-    const int64_t chunks = n_kv / at_once;
-    if (!alike || products.threads < 2 || chunks % products.threads != 0) return none;
+    if (!alike || products.threads < 2 || n_kv / at_once % products.threads != 0) return none;
+    const int64_t share = n_kv / products.threads;
+    if (bytes / products.threads < worth_dividing) at_once = share;
     return {static_cast<int32_t>(&attend - ops), static_cast<int32_t>(at_once)};
 }
 
@@ -129,8 +132,10 @@ bool run_heads(Run& run, const llmpy_op* ops, const Products& products) {
     a.call.session_end = batch.ends[session];
     a.call.n_rows = 1;
     a.call.segment = -1;
-    parallel(products.threads, static_cast<int32_t>(a.shape.n_kv / a.at_once),
-             [&](int32_t chunk, int32_t worker) { take_heads(a, chunk, worker); });
+    const ChunkBody body = [](void* context, int32_t chunk, int32_t worker) {
+        take_heads(*static_cast<const Heads*>(context), chunk, worker);
+    };
+    run_region(products.threads, static_cast<int32_t>(a.shape.n_kv / a.at_once), body, &a);
     memcpy(run.at(rows, attend.y), y, sizeof(float) * static_cast<size_t>(a.shape.n_head * a.shape.d_value));
     return true;
 }

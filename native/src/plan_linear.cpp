@@ -53,11 +53,13 @@ void divide(Products& products, int32_t threads) {
     for (int32_t i = 0; i < products.n; ++i) {
         LinearCall& call = products.calls[i];
         const int64_t tokens = call.token_end - call.token_begin;
-        call.piece_tiles = linear_chunk_tiles(call.type, call.outputs, call.inputs, tokens, products.threads);
+        const int64_t inputs = products.gate.y != nullptr ? 2 * call.inputs : call.inputs;  // a piece is one of both
+        call.piece_tiles = linear_chunk_tiles(call.type, call.outputs, inputs, tokens, products.threads);
         if (call.peaks != nullptr) call.piece_tiles = (call.piece_tiles + peak_tiles - 1) / peak_tiles * peak_tiles;
         call.pieces = static_cast<int32_t>((tile_count(call.outputs) + call.piece_tiles - 1) / call.piece_tiles);
         products.chunks += call.pieces;
     }
+    if (products.gate.y != nullptr) products.chunks = products.calls[0].pieces;
 }
 
 void run_piece(const Products& products, int32_t chunk, int32_t worker) {
@@ -68,11 +70,40 @@ void run_piece(const Products& products, int32_t chunk, int32_t worker) {
     run_tiles(products, call, begin, end < tiles ? end : tiles, worker);
 }
 
+// The same part of two products, and what a gate makes of it.
+void run_gated_piece(const Products& products, int32_t chunk, int32_t worker) {
+    const LinearCall& call = products.calls[0];
+    const int64_t tiles = tile_count(call.outputs), begin = chunk * call.piece_tiles, end = begin + call.piece_tiles;
+    for (int32_t i = 0; i < 2; ++i) run_tiles(products, products.calls[i], begin, end < tiles ? end : tiles, worker);
+    const int64_t first = begin * tile_rows, n = (end < tiles ? end * tile_rows : call.outputs) - first;
+    const Gate& gate = products.gate;
+    for (int64_t r = 0; r < products.tokens; ++r) {
+        const int64_t at = r * call.outputs + first;
+        products.plan->level->ops->gate(gate.function, gate.a + at, gate.b + at, n, gate.y + at);
+    }
+}
+
+// The gate that the products from `ops` on are for, if it is the next operation and changes them in place.
+Gate find_gate(const Run& run, const Rows& rows, const llmpy_op* ops, const Products& products) {
+    constexpr Gate none = {Function::silu, nullptr, nullptr, nullptr};
+    const llmpy_op* const op = ops + 2;
+    if (products.n != 2 || op == run.plan.spec.ops + run.plan.spec.n_ops || op->kind != LLMPY_GATE) return none;
+    const bool both = (op->x == ops[0].y && op->x2 == ops[1].y) || (op->x == ops[1].y && op->x2 == ops[0].y);
+    const bool in_place = op->y == op->x || op->y == op->x2;
+    const bool alike = ops[0].n[1] == ops[1].n[1] && op->n[0] == ops[0].n[1] && op->wanted == ops->wanted;
+    if (!both || !in_place || !alike) return none;
+    return {static_cast<Function>(op->n[1]), run.at(rows, op->x), run.at(rows, op->x2), run.at(rows, op->y)};
+}
+
 void run_products(Products& products) {
     const ChunkBody body = [](void* context, int32_t chunk, int32_t worker) {
         run_piece(*static_cast<Products*>(context), chunk, worker);
     };
-    run_region(products.threads, products.chunks, body, &products);
+    const ChunkBody gated = [](void* context, int32_t chunk, int32_t worker) {
+        run_gated_piece(*static_cast<Products*>(context), chunk, worker);
+    };
+    const bool is_gated = products.gate.y != nullptr;
+    run_region(products.threads, products.chunks, is_gated ? gated : body, &products);
 }
 
 float* peaks_of(const Run& run, const Rows& rows, const llmpy_op& op) {
@@ -113,6 +144,7 @@ void make(const Run& run, const Rows& rows, const llmpy_op* ops, Products& produ
         call.accumulate = op.x2 >= 0;
         products.packed = products.packed && call.rows == nullptr;
     }
+    products.gate = find_gate(run, rows, ops, products);
     divide(products, run.threads);
     products.heads = rows.n == 1 && products.packed ? find_heads(run.plan, ops, products) : HeadOps{0, 0};
 }
@@ -189,7 +221,7 @@ int32_t run_linear(Run& run, const llmpy_op* ops) {
     }
     if (products.heads.attend > 0 && run_heads(run, ops, products)) return products.heads.attend + 1;
     run_products(products);
-    return products.n;
+    return products.n + (products.gate.y != nullptr ? 1 : 0);
 }
 
 // A matrix for each head, which lie one after the other as an expert's do.

@@ -46,6 +46,13 @@ struct HeadOps {
     int32_t attend, at_once;
 };
 
+// y = function(a) * b, where both are products of a region; y null: nothing of the kind.
+struct Gate {
+    Function function;
+    const float *a, *b;
+    float* y;
+};
+
 // Products that run as one region, as its threads find them.
 struct Products {
     const llmpy_plan* plan;
@@ -54,6 +61,7 @@ struct Products {
     // Those of an operation are made once and kept: the next token's are the same, and lie in the caches of all threads.
     int32_t tokens, wanted_threads;  // that they were made for
     bool packed;                     // whether the weights were
+    Gate gate;
     HeadOps heads;
     LinearInput input;
 };
