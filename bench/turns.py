@@ -27,7 +27,7 @@ import llmpy
 PROMPT = "Once upon a time, there was a little crab who lived by the sea."
 # Long enough for the other engine's waiting threads to stop spinning and sleep.
 PAUSE_SECONDS = 0.1
-# A processor that has paused takes some hundredths of a second to be fast: both engines work for as long.
+# A processor that has paused takes some hundredths of a second to be fast: both work for as long.
 WORK_SECONDS = 0.5
 LONG = 1024  # tokens; what reads more is not done only to warm up
 SMALL = 128e6  # bytes; of fewer, a part may stay in a cache from one token to the next

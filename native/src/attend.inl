@@ -126,7 +126,6 @@ LLMPY_INLINE void weigh_page(const float* p, const T* page, int64_t d, Ahead ahe
 template <int queries>
 LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead ahead, const Seen* seen,
                              float* values, int64_t padded) {
-    constexpr int vectors = vectors_at_once<queries>();
     const auto* const scales = reinterpret_cast<const float*>(page + padded * kPageTokens);
     int16_t weights[queries * kPageTokens];
     float step[queries];
@@ -136,19 +135,7 @@ LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead
         first = lesser(first, seen[r.value].first);
         last = greater(last, seen[r.value].last);
     });
-    first /= 2;
-    last = (last + 1) / 2;
-    int64_t at = 0;
-    for (; at + 16 * vectors <= padded; at += 16 * vectors) {
-        add_pairs<queries, vectors>(weights, step, page, padded, first, last, ahead.values, values, at);
-    }
-    unroll<vectors>([&](auto rest) {
-        if constexpr (rest.value > 0) {
-            if (padded - at == 16 * rest.value) {
-                add_pairs<queries, rest.value>(weights, step, page, padded, first, last, ahead.values, values, at);
-            }
-        }
-    });
+    add_all_pairs<queries>(weights, step, page, padded, first / 2, (last + 1) / 2, ahead.values, values);
 }
 
 // One page for `queries` neighbouring queries.

@@ -97,8 +97,8 @@ void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, fl
 }
 
 // dot[r][v] = the sum over i < n of what `rows` holds at i for the lanes of vector v, times pair i of query r: products
-// of pairs of 16-bit integers. Rows are `stride` integers apart, queries `apart`. Where registers are left, odd rows have
-// sums of their own: integers do not mind the order.
+// of pairs of 16-bit integers. Rows are `stride` integers apart, queries `apart`. Where registers are left, odd rows
+// have sums of their own: integers do not mind the order.
 template <int queries, int vectors>
 LLMPY_INLINE void multiply_pairs_of(const int16_t* rows, int64_t stride, const int16_t* pairs, int64_t apart, int64_t n,
                                     int64_t ahead, I32x16 (&dot)[queries][vectors]) {
@@ -275,6 +275,23 @@ void add_pairs(const int16_t* weights, const float* step, const int16_t* page, i
             float* const y = values + r.value * width + at + 16 * v.value;
             store(y, fma(to_f32(dot[r.value][v.value]), factor, load(y)));
         });
+    });
+}
+
+// The same for all `width` dimensions.
+template <int queries>
+LLMPY_INLINE void add_all_pairs(const int16_t* weights, const float* step, const int16_t* page, int64_t width,
+                                int first, int last, int64_t ahead, float* values) {
+    constexpr int vectors = vectors_at_once<queries>();
+    int64_t at = 0;
+    for (; at + 16 * vectors <= width; at += 16 * vectors) {
+        add_pairs<queries, vectors>(weights, step, page, width, first, last, ahead, values, at);
+    }
+    unroll<vectors>([&](auto rest) {
+        if constexpr (rest.value > 0) {
+            if (width - at != 16 * rest.value) return;
+            add_pairs<queries, rest.value>(weights, step, page, width, first, last, ahead, values, at);
+        }
     });
 }
 

@@ -20,7 +20,7 @@ constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold besi
 
 namespace llmpy {
 namespace {
-constexpr OpKernels op_kernels = {norm, total,      rope,      add,         mul,    scale,      clamp_all, function,
+constexpr OpKernels op_kernels = {norm, total,      rope,  add,       mul,         scale,  clamp_all,  function,
                                   gate, add_scaled, peaks, store_key, store_value, attend, attend_join};
 }
 const OpKernels ops_neon = op_kernels;

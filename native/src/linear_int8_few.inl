@@ -11,8 +11,8 @@ namespace {
 // out of registers besides.
 LLMPY_INLINE void keep_loads_in_order() { __asm__ volatile("" ::: "memory"); }
 
-// Whether instructions had better fetch weights long before: not for one token those of 8 bits, which take so little work
-// that the hardware keeps up with memory.
+// Whether instructions had better fetch weights long before: not for one token those of 8 bits, which take so little
+// work that the hardware keeps up with memory.
 template <class T>
 LLMPY_INLINE bool fetches_ahead(const LinearCall& call) {
     return call.fetch_ahead && !(T::plain_bytes && call.token_end - call.token_begin == 1);

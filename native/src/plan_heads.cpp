@@ -1,4 +1,5 @@
-// plan_heads: what is done head by head between products and attention, and all of that for one new token as one region.
+// plan_heads: what is done head by head between products and attention, and all of that for one new token as one
+// region.
 
 #include <string.h>
 
@@ -82,43 +83,46 @@ void run_rope(Run& run, const llmpy_op& op) {
 
 void run_cached(Run& run, const llmpy_op& op) {
     // By head: two threads never write to the same line of transposed keys.
-    over_range(run, op.n[0], run.rows(op).n * op.n[1] * 2, 1, [&](int64_t begin, int64_t end) {
-        cached_heads(run, op, begin, end);
-    });
+    over_range(run, op.n[0], run.rows(op).n * op.n[1] * 2, 1,
+               [&](int64_t begin, int64_t end) { cached_heads(run, op, begin, end); });
 }
 
 HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& products) {
     constexpr HeadOps none = {0, 0};
     constexpr int64_t worth_dividing = 256 << 10;  // bytes of a thread's weights: below, it takes its heads at once
     const llmpy_op* const end = plan.spec.ops + plan.spec.n_ops;
-    const llmpy_op* op = ops + products.n;
-    while (op < end && (op->kind == LLMPY_ROPE || op->kind == LLMPY_CACHED)) ++op;
-    if (op == end || op->kind != LLMPY_ATTEND) return none;
-    const llmpy_op& attend = *op;
-    const int64_t n_kv = attend.n[1];
-    bool alike = attend.wanted == ops->wanted && is_product(ops, products.n, attend) &&
-                 attend_shape(attend, plan.spec.cache_type).heads_a_key == 1;
-    for (op = ops + products.n; op < &attend; ++op) {
-        alike = alike && op->wanted == ops->wanted && is_product(ops, products.n, *op) && op->n[0] % n_kv == 0 &&
-                (op->kind == LLMPY_CACHED ? op->n[0] == n_kv : op->y == op->x);
+    const llmpy_op* attend = ops + products.n;
+    while (attend < end && (attend->kind == LLMPY_ROPE || attend->kind == LLMPY_CACHED)) ++attend;
+    if (attend == end || attend->kind != LLMPY_ATTEND || products.threads < 2) return none;
+    const int64_t n_kv = attend->n[1];
+    bool alike = attend_shape(*attend, plan.spec.cache_type).heads_a_key == 1;
+    for (const llmpy_op* op = ops + products.n; op <= attend; ++op) {
+        const bool by_head = op->kind == LLMPY_CACHED ? op->n[0] == n_kv : op->n[0] % n_kv == 0;
+        const bool in_place = op->kind != LLMPY_ROPE || op->y == op->x;
+        alike = alike && by_head && in_place && op->wanted == ops->wanted && is_product(ops, products.n, *op);
     }
-    int64_t at_once = 1, bytes = 0;
+    int64_t at_once = 1, bytes = 0;  // heads whose rows are whole tiles
     for (int32_t i = 0; i < products.n; ++i) {
-        const int64_t outputs = products.calls[i].outputs;
-        bytes += packed_bytes(products.calls[i].type, outputs, products.calls[i].inputs);
-        alike = alike && !products.calls[i].accumulate && outputs % n_kv == 0;
-        while (alike && at_once < n_kv && (at_once * (outputs / n_kv) % tile_rows != 0 || n_kv % at_once != 0)) ++at_once;
+        const LinearCall& call = products.calls[i];
+        alike = alike && !call.accumulate && call.outputs % n_kv == 0;
+        while (at_once * (call.outputs / n_kv) % tile_rows != 0) at_once *= 2;
+        bytes += packed_bytes(call.type, call.outputs, call.inputs);
     }
-    if (!alike || products.threads < 2 || n_kv / at_once % products.threads != 0) return none;
-    const int64_t share = n_kv / products.threads;
-    if (bytes / products.threads < worth_dividing) at_once = share;
-    return {static_cast<int32_t>(&attend - ops), static_cast<int32_t>(at_once)};
+    if (!alike || n_kv % (at_once * products.threads) != 0) return none;
+    if (bytes / products.threads < worth_dividing) at_once = n_kv / products.threads;
+    return {static_cast<int32_t>(attend - ops), static_cast<int32_t>(at_once)};
 }
 
 bool run_heads(Run& run, const llmpy_op* ops, const Products& products) {
     const llmpy_op& attend = ops[products.heads.attend];
     const Rows& rows = run.rows(attend);
-    Heads a = {run, products, ops + products.n, &attend, attend_shape(attend, run.plan.spec.cache_type), products.heads.at_once, {}};
+    Heads a = {run,
+               products,
+               ops + products.n,
+               &attend,
+               attend_shape(attend, run.plan.spec.cache_type),
+               products.heads.at_once,
+               {}};
     const llmpy_batch& batch = run.plan.batch;
     const int32_t session = rows.sessions[0];
     if (attend_span(a.shape, rows.positions[0], batch.ends[session]).end > kSegmentTokens) return false;

@@ -40,8 +40,8 @@ struct Rows {
     int32_t tile_limit;  // that `tiles` were made for; 0: not made yet
 };
 
-// Products that are queries, keys and values: how many operations further their attention is, 0 if they are something else
-// or there is too much between, and how many key heads a thread takes at a time.
+// Products that are queries, keys and values: how many operations further their attention is, 0 if they are something
+// else or there is too much between, and how many key heads a thread takes at a time.
 struct HeadOps {
     int32_t attend, at_once;
 };
@@ -58,7 +58,8 @@ struct Products {
     const llmpy_plan* plan;
     LinearCall* calls;  // [n]
     int32_t n, threads, chunks;
-    // Those of an operation are made once and kept: the next token's are the same, and lie in the caches of all threads.
+    // Those of an operation are made once and kept: the next token's are the same, and lie in the caches of all
+    // threads.
     int32_t tokens, wanted_threads;  // that they were made for
     bool packed;                     // whether the weights were
     Gate gate;
@@ -77,7 +78,7 @@ struct llmpy_plan {
     int32_t threads;
     bool fetch_ahead;  // see LinearCall
     int32_t logits_op;  // the only operation that writes the logits, if it is a product; else -1
-    float* peaks;  // where that one leaves what sample.h calls so, of a single row; or null
+    float* peaks;       // where that one leaves what sample.h calls so, of a single row; or null
     int64_t scratch_stride;
 
     llmpy::Products& products_of(const llmpy_op* op) const {
@@ -145,8 +146,9 @@ void run_attend(Run& run, const llmpy_op& op);
 void run_rope(Run& run, const llmpy_op& op);
 void run_cached(Run& run, const llmpy_op& op);
 HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& products);
-// Products of one token and all up to their attention, as one region: a thread takes some heads all the way, and nothing
-// that it makes must come from another's cache. False, and nothing done, where the context is too long for that.
+// Products of one token and all up to their attention, as one region: a thread takes some heads all the way, and
+// nothing that it makes must come from another's cache. False, and nothing done, where the context is too long for
+// that.
 bool run_heads(Run& run, const llmpy_op* ops, const Products& products);
 void run_mixture(Run& run, const llmpy_op& op);
 void run_route(Run& run, const llmpy_op& op);

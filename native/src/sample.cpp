@@ -251,9 +251,7 @@ int64_t llmpy_sample_workspace(int32_t n_vocab) {
     return n_vocab < 1 || n_vocab > LLMPY_SAMPLE_MAX_VOCAB ? 0 : workspace_bytes(n_vocab);
 }
 
-float* llmpy::sample_peaks(void* workspace, int32_t n_vocab) {
-    return lay_out(workspace, n_vocab).block_peaks;
-}
+float* llmpy::sample_peaks(void* workspace, int32_t n_vocab) { return lay_out(workspace, n_vocab).block_peaks; }
 
 int32_t llmpy::sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
                       const int32_t* history, int64_t n_history, uint64_t seed, uint64_t counter, void* workspace,
@@ -274,11 +272,11 @@ int32_t llmpy::sample(const llmpy_sample_step* steps, int32_t n_steps, const flo
     return draw(&list, uniform(seed, counter), work);
 }
 
-int32_t llmpy_sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits,
-                     int32_t n_vocab, const int32_t* history, int64_t n_history, uint64_t seed,
-                     uint64_t counter, void* workspace, int64_t workspace_size) {
-    return llmpy::sample(steps, n_steps, logits, n_vocab, history, n_history, seed, counter, workspace,
-                         workspace_size, false);
+int32_t llmpy_sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
+                     const int32_t* history, int64_t n_history, uint64_t seed, uint64_t counter, void* workspace,
+                     int64_t workspace_size) {
+    return llmpy::sample(steps, n_steps, logits, n_vocab, history, n_history, seed, counter, workspace, workspace_size,
+                         false);
 }
 
 int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top,

@@ -118,7 +118,8 @@ float largest(const float* x, int32_t n, I32x4* unordered) {
     return peak;
 }
 
-// Fills block_peaks, where they are not known, and list->peak; refuses what no softmax has: NaN, +inf, nothing but -inf.
+// Fills block_peaks, where they are not known, and list->peak; refuses what no softmax has: NaN, +inf, nothing but
+// -inf.
 int32_t scan(List* list, const Workspace& work) {
     I32x4 lanes = {0, 0, 0, 0};
     const int32_t n_blocks = blocks_of(list->n);

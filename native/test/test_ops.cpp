@@ -153,6 +153,22 @@ void rope(const Level& level, int64_t width, int64_t n_pairs, bool neox) {
     }
 }
 
+// `special` at place `at`, if there is such a place.
+void peaks(const Level& level, int64_t n, int64_t at, float special) {
+    Values x(n), y((n + 63) / 64);
+    if (at < n) x.data[at] = special;
+    level.ops->peaks(x.data, n, y.data);
+    for (int64_t b = 0; 64 * b < n; ++b) {
+        float expected = -INFINITY;
+        for (int64_t i = 64 * b; i < n && i < 64 * (b + 1); ++i) expected = x.data[i] > expected ? x.data[i] : expected;
+        if (at < n && special != special && b == 0) {
+            CHECK(y.data[0] != y.data[0], "%s n %d, NaN at %d", level.name, static_cast<int>(n), static_cast<int>(at));
+        } else if (at >= n || special == special || at / 64 != b) {
+            CHECK(y.data[b] == expected, "%s n %d block %d", level.name, static_cast<int>(n), static_cast<int>(b));
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -162,6 +178,10 @@ int main() {
         for (int64_t n = 0; n <= 70; ++n) elementwise(level, n);
         accuracy(level);
         for (int64_t n = 1; n <= 140; ++n) {
+            for (int64_t at = 0; at <= n; at += 5) {
+                const float specials[] = {NAN, -NAN, INFINITY, -INFINITY, 9.0f};
+                for (const float special : specials) peaks(level, n, at, special);
+            }
             norm(level, n, false, true, false);
             norm(level, n, false, false, false);
             norm(level, n, true, true, true);

@@ -42,6 +42,15 @@ int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* log
     const int32_t again =
         llmpy_sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size);
     CHECK(first == again);
+    float* const peaks = llmpy::sample_peaks(workspace, n_vocab);
+    bool nan = false;
+    for (int32_t i = 0; i < n_vocab; i++) {
+        float* const peak = peaks + i / llmpy::kPeakBlock;
+        *peak = i % llmpy::kPeakBlock == 0 || logits[i] > *peak ? logits[i] : *peak;
+        nan |= logits[i] != logits[i];
+    }
+    peaks[0] = nan ? NAN : peaks[0];
+    CHECK(first == llmpy::sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size, true));
     CHECK(memcmp(copy, logits, (size_t)n_vocab * sizeof(float)) == 0);
     free(said);
     free(copy);

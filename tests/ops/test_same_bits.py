@@ -14,7 +14,7 @@ from llmpy.backends import cpu_packing
 from llmpy.graph import Rope, Value, Weights
 from tests.ops.harness import LEVELS, Array, Model, cpu_backend, random
 
-N_EMBD, N_HEAD, N_KV, D, N_FF = 256, 4, 2, 64, 512
+N_EMBD, N_HEAD, N_KV, D, N_FF = 256, 8, 4, 64, 512
 LONG = np.random.Generator(np.random.PCG64(5)).integers(0, 300, 1100)
 
 levels = pytest.mark.parametrize("level", LEVELS)

@@ -71,8 +71,8 @@ LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t
 
 namespace llmpy {
 
-// The maxima of blocks of 64 logits, which are what most of `llmpy_sample` takes: whoever makes the logits may leave them
-// in the workspace, at `sample_peaks`, where n_vocab is in range. NaN in any of them: a logit is NaN.
+// The maxima of blocks of 64 logits, which are what most of `llmpy_sample` takes: whoever makes the logits may leave
+// them in the workspace, at `sample_peaks`, where n_vocab is in range. NaN in any of them: a logit is NaN.
 constexpr int32_t kPeakBlock = 64;
 float* sample_peaks(void* workspace, int32_t n_vocab);
 
