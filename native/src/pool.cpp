@@ -162,6 +162,7 @@ void worker_main(void* argument) {
             }
         }
         for (int i = 0; i < 64 && pool.ticket.load(std::memory_order_relaxed) == seen; ++i) pause();
+        if (pool.ticket.load(std::memory_order_relaxed) != seen) continue;
         if (round % kRoundsOfMyOwn == 0) yield_processor();
         if (nanoseconds() - idle_since > kSpin) {
             sleep_until_open(worker, seen);
