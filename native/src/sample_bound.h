@@ -68,11 +68,15 @@ inline float find_bound(const float* x, int32_t n, float peak, int32_t k, int32_
     return low;
 }
 
-// Whether one of 16 is at or above `bound`.
+// Whether one of n, a multiple of 4, is at or above `bound`.
+template <int n>
 inline bool any_from(const float* x, float bound) {
     const F32x4 bounds = {bound, bound, bound, bound};
-    const U64x2 any = (U64x2)((load(x) >= bounds) | (load(x + 4) >= bounds) | (load(x + 8) >= bounds) |
-                              (load(x + 12) >= bounds));
+    I32x4 found = load(x) >= bounds;
+    for (int i = 4; i < n; i += 4) {
+        found |= load(x + i) >= bounds;
+    }
+    const U64x2 any = (U64x2)found;
     return (any[0] | any[1]) != 0;
 }
 
