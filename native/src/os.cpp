@@ -89,6 +89,9 @@ void yield_processor() {
     SwitchToThread();
 }
 
+int32_t current_processor() { return -1; }
+void leave_processor(int32_t) {}
+
 void* allocate(size_t bytes) {
     return VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }
@@ -160,6 +163,21 @@ uint64_t nanoseconds() {
 void yield_processor() {
     sched_yield();
 }
+
+#if defined(__linux__)
+int32_t current_processor() { return sched_getcpu(); }
+void leave_processor(int32_t processor) {
+    cpu_set_t allowed, others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;  // more processors than the set has room for
+    others = allowed;
+    CPU_CLR(static_cast<size_t>(processor), &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+    sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+int32_t current_processor() { return -1; }
+void leave_processor(int32_t) {}
+#endif
 
 #if defined(LLMPY_GUARD)
 

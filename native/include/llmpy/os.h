@@ -28,6 +28,10 @@ void after_fork(void (*in_child)());
 
 uint64_t nanoseconds();
 void yield_processor();
+// The processor that this thread runs on now; -1 where the system does not say.
+int32_t current_processor();
+// Goes on on another one than this, if there is one that the thread may use.
+void leave_processor(int32_t processor);
 
 // Memory of zeros at a 64-byte boundary, in huge pages where it is large; null when there is none.
 void* allocate(size_t bytes);
