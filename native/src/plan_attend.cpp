@@ -33,26 +33,16 @@ struct Attention {
     Run& run;
     Rows& rows;
     AttendShape shape;
-    const float* q;
-    float* y;
+    const llmpy_op& op;
     int32_t heads;         // key heads in a piece
     int32_t head_pieces;   // in a tile
     int32_t segments;      // of the longest context
     int64_t partial_stride;
 
     AttendCall call(const Tile& tile, int32_t piece, int32_t worker) const {
-        const llmpy_batch& batch = run.plan.batch;
-        AttendCall c = {};
-        c.shape = &shape;
-        c.pages = batch.pages + batch.first_page[tile.session];
-        c.positions = rows.positions + tile.first;
-        c.q = q + int64_t{tile.first} * shape.n_head * shape.d_key;
-        c.y = y + int64_t{tile.first} * shape.n_head * shape.d_value;
-        c.session_end = batch.ends[tile.session];
-        c.n_rows = tile.n_rows;
+        AttendCall c = attend_call(run, op, shape, tile);
         c.head_begin = piece * heads;
         c.head_end = c.head_begin + heads < shape.n_kv ? c.head_begin + heads : shape.n_kv;
-        c.segment = -1;
         c.scratch = reinterpret_cast<float*>(run.scratch(worker));
         return c;
     }
@@ -129,6 +119,21 @@ AttendShape attend_shape(const llmpy_op& op, int32_t cache_type) {
     return s;
 }
 
+AttendCall attend_call(const Run& run, const llmpy_op& op, const AttendShape& shape, const Tile& tile) {
+    const Rows& rows = run.rows(op);
+    const llmpy_batch& batch = run.plan.batch;
+    AttendCall c = {};
+    c.shape = &shape;
+    c.pages = batch.pages + batch.first_page[tile.session];
+    c.positions = rows.positions + tile.first;
+    c.q = run.at(rows, op.x) + int64_t{tile.first} * shape.n_head * shape.d_key;
+    c.y = run.at(rows, op.y) + int64_t{tile.first} * shape.n_head * shape.d_value;
+    c.session_end = batch.ends[tile.session];
+    c.n_rows = tile.n_rows;
+    c.segment = -1;
+    return c;
+}
+
 int64_t attend_partial_bytes(const llmpy_op& op, int32_t cache_type, int64_t rows, int64_t positions) {
     if (rows > kSplitRows) rows = kSplitRows;
     const AttendShape shape = attend_shape(op, cache_type);
@@ -138,7 +143,7 @@ int64_t attend_partial_bytes(const llmpy_op& op, int32_t cache_type, int64_t row
 
 void run_attend(Run& run, const llmpy_op& op) {
     Rows& rows = run.rows(op);
-    Attention a = {run, rows, attend_shape(op, run.plan.spec.cache_type), run.at(rows, op.x), run.at(rows, op.y), 0, 0, 0, 0};
+    Attention a = {run, rows, attend_shape(op, run.plan.spec.cache_type), op, 0, 0, 0, 0};
     const AttendShape& shape = a.shape;
     make_tiles(rows, attend_rows(shape));
     int64_t tokens = 0;

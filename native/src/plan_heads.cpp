@@ -123,24 +123,16 @@ bool run_heads(Run& run, const llmpy_op* ops, const Products& products) {
                attend_shape(attend, run.plan.spec.cache_type),
                products.heads.at_once,
                {}};
-    const llmpy_batch& batch = run.plan.batch;
-    const int32_t session = rows.sessions[0];
-    if (attend_span(a.shape, rows.positions[0], batch.ends[session]).end > kSegmentTokens) return false;
+    a.call = attend_call(run, attend, a.shape, {0, 1, rows.sessions[0]});
+    if (attend_span(a.shape, rows.positions[0], a.call.session_end).end > kSegmentTokens) return false;
     // The buffer of the result may be that of something other threads still read.
-    auto* const y = reinterpret_cast<float*>(run.plan.partials.data);
-    a.call.shape = &a.shape;
-    a.call.pages = batch.pages + batch.first_page[session];
-    a.call.positions = rows.positions;
-    a.call.q = run.at(rows, attend.x);
-    a.call.y = y;
-    a.call.session_end = batch.ends[session];
-    a.call.n_rows = 1;
-    a.call.segment = -1;
+    float* const y = a.call.y;
+    a.call.y = reinterpret_cast<float*>(run.plan.partials.data);
     const ChunkBody body = [](void* context, int32_t chunk, int32_t worker) {
         take_heads(*static_cast<const Heads*>(context), chunk, worker);
     };
     run_region(products.threads, static_cast<int32_t>(a.shape.n_kv / a.at_once), body, &a);
-    memcpy(run.at(rows, attend.y), y, sizeof(float) * static_cast<size_t>(a.shape.n_head * a.shape.d_value));
+    memcpy(y, a.call.y, sizeof(float) * static_cast<size_t>(a.shape.n_head * a.shape.d_value));
     return true;
 }
 

@@ -11,13 +11,8 @@ namespace {
 // Tiles that are packed at a time for a product whose weights are not packed yet.
 constexpr int64_t kTilesOnTheWay = 2;
 
-LinearInput linear_input(const Run& run, const Rows& rows, int64_t kind, int64_t inputs, int64_t place) {
-    return {static_cast<InputKind>(kind), rows.n, inputs, run.at(rows, place)};
-}
-
 LinearInput input_of_linear(const Run& run, const Rows& rows, const llmpy_op& op) {
-    const InputKind kind = linear_input_kind(static_cast<WeightType>(op.n[0]));
-    return linear_input(run, rows, static_cast<int64_t>(kind), op.n[2], op.x);
+    return {linear_input_kind(static_cast<WeightType>(op.n[0])), rows.n, op.n[2], run.at(rows, op.x)};
 }
 
 // As `linear`, of weights that are still as the file has them.
@@ -37,11 +32,17 @@ void pack_and_run(const LinearKernels& kernels, LinearCall call) {
     }
 }
 
+// How many rows the first `tiles` tiles have.
+int64_t rows_before(const LinearCall& call, int64_t tiles) {
+    return tiles * tile_rows < call.outputs ? tiles * tile_rows : call.outputs;
+}
+
 // Cuts the products into pieces, of as many threads' work as is worth it.
 void divide(Products& products, int32_t threads) {
     constexpr int64_t least_bytes = 160 << 10;  // of weights, for a region to be worth it
     constexpr int64_t least_products = 200000;
     constexpr int64_t peak_tiles = kPeakBlock / tile_rows;
+    static_assert(kPeakBlock == 64, "as OpKernels::peaks has it");
     int64_t bytes = 0, multiplications = 0;
     for (int32_t i = 0; i < products.n; ++i) {
         const LinearCall& call = products.calls[i];
@@ -62,21 +63,18 @@ void divide(Products& products, int32_t threads) {
     if (products.gate.y != nullptr) products.chunks = products.calls[0].pieces;
 }
 
+// A piece of one of the products; or, before a gate, the same part of both, and what the gate makes of it.
 void run_piece(const Products& products, int32_t chunk, int32_t worker) {
     int32_t i = 0;
     for (; chunk >= products.calls[i].pieces; ++i) chunk -= products.calls[i].pieces;
     const LinearCall& call = products.calls[i];
-    const int64_t tiles = tile_count(call.outputs), begin = chunk * call.piece_tiles, end = begin + call.piece_tiles;
-    run_tiles(products, call, begin, end < tiles ? end : tiles, worker);
-}
-
-// The same part of two products, and what a gate makes of it.
-void run_gated_piece(const Products& products, int32_t chunk, int32_t worker) {
-    const LinearCall& call = products.calls[0];
-    const int64_t tiles = tile_count(call.outputs), begin = chunk * call.piece_tiles, end = begin + call.piece_tiles;
-    for (int32_t i = 0; i < 2; ++i) run_tiles(products, products.calls[i], begin, end < tiles ? end : tiles, worker);
-    const int64_t first = begin * tile_rows, n = (end < tiles ? end * tile_rows : call.outputs) - first;
+    const int64_t tiles = tile_count(call.outputs), begin = chunk * call.piece_tiles;
+    const int64_t end = begin + call.piece_tiles < tiles ? begin + call.piece_tiles : tiles;
+    run_tiles(products, call, begin, end, worker);
     const Gate& gate = products.gate;
+    if (gate.y == nullptr) return;
+    run_tiles(products, products.calls[1], begin, end, worker);
+    const int64_t first = begin * tile_rows, n = rows_before(call, end) - first;
     for (int64_t r = 0; r < products.tokens; ++r) {
         const int64_t at = r * call.outputs + first;
         products.plan->level->ops->gate(gate.function, gate.a + at, gate.b + at, n, gate.y + at);
@@ -99,11 +97,7 @@ void run_products(Products& products) {
     const ChunkBody body = [](void* context, int32_t chunk, int32_t worker) {
         run_piece(*static_cast<Products*>(context), chunk, worker);
     };
-    const ChunkBody gated = [](void* context, int32_t chunk, int32_t worker) {
-        run_gated_piece(*static_cast<Products*>(context), chunk, worker);
-    };
-    const bool is_gated = products.gate.y != nullptr;
-    run_region(products.threads, products.chunks, is_gated ? gated : body, &products);
+    run_region(products.threads, products.chunks, body, &products);
 }
 
 float* peaks_of(const Run& run, const Rows& rows, const llmpy_op& op) {
@@ -159,9 +153,8 @@ void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t
     call.fetch_ahead = plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
     call.rows == nullptr ? plan.level->linear->linear(call) : pack_and_run(*plan.level->linear, call);
     if (call.peaks == nullptr) return;
-    const int64_t first = begin * tile_rows, last = end * tile_rows;
-    plan.level->ops->peaks(call.y + first, (last < call.outputs ? last : call.outputs) - first,
-                           call.peaks + first / kPeakBlock);
+    const int64_t first = begin * tile_rows;
+    plan.level->ops->peaks(call.y + first, rows_before(call, end) - first, call.peaks + first / kPeakBlock);
 }
 
 int64_t on_the_way_bytes(const llmpy_op& op) {
@@ -196,7 +189,7 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n) {
 void run_prepare(Run& run, const llmpy_op& op) {
     const Rows& rows = run.rows(op);
     const int64_t inputs = op.n[1], heads = op.n[2];
-    const LinearInput first = linear_input(run, rows, op.n[0], inputs, op.y);
+    const LinearInput first = {static_cast<InputKind>(op.n[0]), rows.n, inputs, run.at(rows, op.y)};
     const int64_t bytes = linear_input_bytes(first.kind, rows.n, inputs);
     const float* const x = run.at(rows, op.x);
     over_range(run, rows.n, inputs * heads, 1, [&](int64_t begin, int64_t end) {

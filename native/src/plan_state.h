@@ -165,6 +165,8 @@ void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int6
 
 // Bytes of memory that an operation needs besides its buffers.
 AttendShape attend_shape(const llmpy_op& op, int32_t cache_type);
+// All of a tile's call but its heads and the memory it needs.
+AttendCall attend_call(const Run& run, const llmpy_op& op, const AttendShape& shape, const Tile& tile);
 int64_t attend_partial_bytes(const llmpy_op& op, int32_t cache_type, int64_t rows, int64_t positions);
 int64_t mixture_bytes(const llmpy_op& op, int64_t rows);
 
