@@ -48,20 +48,20 @@ bool is_product(const llmpy_op* ops, int32_t n, const llmpy_op& op) {
 struct Heads {
     const Run& run;
     const Products& products;
-    const llmpy_op *between, *attend;
+    const llmpy_op* ops;
     AttendShape shape;
-    int64_t at_once;  // key heads that a thread takes at a time
     AttendCall call;
 };
 
 void take_heads(const Heads& a, int32_t chunk, int32_t worker) {
-    const int64_t begin = chunk * a.at_once, end = begin + a.at_once, n_kv = a.shape.n_kv;
+    const HeadOps& heads = a.products.heads;
+    const int64_t begin = int64_t{chunk} * heads.at_once, end = begin + heads.at_once, n_kv = a.shape.n_kv;
     for (int32_t i = 0; i < a.products.n; ++i) {
         const LinearCall& call = a.products.calls[i];
         const int64_t tiles = tile_count(call.outputs);
         run_tiles(a.products, call, tiles * begin / n_kv, tiles * end / n_kv, worker);
     }
-    for (const llmpy_op* op = a.between; op < a.attend; ++op) {
+    for (const llmpy_op* op = a.ops + a.products.n; op < a.ops + heads.attend; ++op) {
         const int64_t of_each = op->n[0] / n_kv;
         op->kind == LLMPY_ROPE ? rope_heads(a.run, *op, 0, begin * of_each, end * of_each)
                                : cached_heads(a.run, *op, begin, end);
@@ -116,13 +116,7 @@ HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& 
 bool run_heads(Run& run, const llmpy_op* ops, const Products& products) {
     const llmpy_op& attend = ops[products.heads.attend];
     const Rows& rows = run.rows(attend);
-    Heads a = {run,
-               products,
-               ops + products.n,
-               &attend,
-               attend_shape(attend, run.plan.spec.cache_type),
-               products.heads.at_once,
-               {}};
+    Heads a = {run, products, ops, attend_shape(attend, run.plan.spec.cache_type), {}};
     a.call = attend_call(run, attend, a.shape, {0, 1, rows.sessions[0]});
     if (attend_span(a.shape, rows.positions[0], a.call.session_end).end > kSegmentTokens) return false;
     // The buffer of the result may be that of something other threads still read.
@@ -131,7 +125,7 @@ bool run_heads(Run& run, const llmpy_op* ops, const Products& products) {
     const ChunkBody body = [](void* context, int32_t chunk, int32_t worker) {
         take_heads(*static_cast<const Heads*>(context), chunk, worker);
     };
-    run_region(products.threads, static_cast<int32_t>(a.shape.n_kv / a.at_once), body, &a);
+    run_region(products.threads, static_cast<int32_t>(a.shape.n_kv / products.heads.at_once), body, &a);
     memcpy(y, a.call.y, sizeof(float) * static_cast<size_t>(a.shape.n_head * a.shape.d_value));
     return true;
 }

@@ -68,15 +68,10 @@ inline float find_bound(const float* x, int32_t n, float peak, int32_t k, int32_
     return low;
 }
 
-// Whether one of n, a multiple of 4, is at or above `bound`.
-template <int n>
+// Whether one of 4 is at or above `bound`.
 inline bool any_from(const float* x, float bound) {
     const F32x4 bounds = {bound, bound, bound, bound};
-    I32x4 found = load(x) >= bounds;
-    for (int i = 4; i < n; i += 4) {
-        found |= load(x + i) >= bounds;
-    }
-    const U64x2 any = (U64x2)found;
+    const U64x2 any = (U64x2)(load(x) >= bounds);
     return (any[0] | any[1]) != 0;
 }
 

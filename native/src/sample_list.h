@@ -244,11 +244,7 @@ void keep(List* list, float threshold, int32_t last_id, const Workspace& work) {
         const int32_t start = blocks[found] * kBlock;
         const int32_t end = start + block_length(*list, blocks[found]);
         for (int32_t next = start; next < end; next += 4) {
-            if (next % 16 == 0 && next + 16 <= end && !any_from<16>(list->logits + next, threshold)) {
-                next += 12;
-                continue;
-            }
-            if (next + 4 <= end && !any_from<4>(list->logits + next, threshold)) {
+            if (next + 4 <= end && !any_from(list->logits + next, threshold)) {
                 continue;
             }
             for (int32_t i = next; i < end && i < next + 4; i++) {
