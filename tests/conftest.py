@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tools import fetch_models
+
 BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
 DATA = Path(os.environ.get("LLMPY_TEST_DATA", BESIDE))
 
@@ -23,3 +25,23 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+def real_model(name: str) -> Path:
+    """Path of a real model of tools/fetch_models.py; skips where it was not fetched."""
+    path = fetch_models.path_of(name)
+    if not path.exists():
+        pytest.skip(f"model not found: {path} (run python tools/fetch_models.py {name})")
+    return path
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct, Q4_1: a Llama with a ChatML template."""
+    return real_model("smollm2")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """all-MiniLM-L6-v2: a folder of Hugging Face with an encoder."""
+    return real_model("minilm")
