@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llmpy.backends.cpus import available_cpus
     from llmpy.bandwidth import read_bandwidth
+    from llmpy.chat import Chat, ChatTemplate
     from llmpy.conversion import ConvertEvent, convert
     from llmpy.errors import (
         BackendError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         OutOfMemory,
         SamplerError,
         SessionClosed,
+        TemplateError,
         TokenizerError,
         UnsupportedModelError,
     )
@@ -56,15 +58,31 @@ if TYPE_CHECKING:
         top_k,
         top_p,
     )
-    from llmpy.session import STOP, Logprobs, Piece, Session, Stats, next_tokens
+    from llmpy.session import (
+        STOP,
+        Completion,
+        ContextWarning,
+        FinishReason,
+        Logprobs,
+        Overflow,
+        Piece,
+        Session,
+        Stats,
+        next_tokens,
+    )
 
 __all__ = [
     "STOP",
     "BackendError",
     "Chain",
+    "Chat",
+    "ChatTemplate",
+    "Completion",
     "ContextFull",
+    "ContextWarning",
     "ConvertEvent",
     "Divergence",
+    "FinishReason",
     "GraphError",
     "Importance",
     "LlmpyError",
@@ -74,6 +92,7 @@ __all__ = [
     "Model",
     "ModelFileError",
     "OutOfMemory",
+    "Overflow",
     "Perplexity",
     "Piece",
     "QuantizeEvent",
@@ -83,6 +102,7 @@ __all__ = [
     "Session",
     "SessionClosed",
     "Stats",
+    "TemplateError",
     "TokenizerError",
     "UnsupportedModelError",
     "available_cpus",
@@ -115,10 +135,11 @@ __all__ = [
 _HOMES = {
     "llmpy.backends.cpus": "available_cpus",
     "llmpy.bandwidth": "read_bandwidth",
+    "llmpy.chat": "Chat ChatTemplate",
     "llmpy.conversion": "ConvertEvent convert",
     "llmpy.errors": (
         "BackendError ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
-        "SamplerError SessionClosed TokenizerError UnsupportedModelError"
+        "SamplerError SessionClosed TemplateError TokenizerError UnsupportedModelError"
     ),
     "llmpy.files": "open_model",
     "llmpy.format": "open_gguf",
@@ -131,7 +152,10 @@ _HOMES = {
         "Chain Rng Sampler chain default_chain frequency greedy logit_bias min_p presence "
         "repetition temperature top_k top_p"
     ),
-    "llmpy.session": "STOP Logprobs Piece Session Stats next_tokens",
+    "llmpy.session": (
+        "STOP Completion ContextWarning FinishReason Logprobs Overflow Piece Session Stats "
+        "next_tokens"
+    ),
 }
 
 

@@ -9,6 +9,7 @@ LlmpyError
 ├── OutOfMemory           the model or its memory does not fit, with numbers    (also MemoryError)
 ├── ContextFull           more tokens than the session's context holds      (also ValueError)
 ├── SessionClosed         a session or its model was closed before this call    (also RuntimeError)
+├── TemplateError         a chat template cannot be used, or refuses        (also ValueError)
 └── SamplerError          a sampler got or gave what it must not            (also ValueError)
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "OutOfMemory",
     "SamplerError",
     "SessionClosed",
+    "TemplateError",
     "TokenizerError",
     "UnsupportedModelError",
 ]
@@ -90,17 +92,19 @@ class OutOfMemory(LlmpyError, MemoryError):
 class ContextFull(LlmpyError, ValueError):
     """A session was asked to hold more tokens than its context."""
 
-    def __init__(self, n_ctx: int, needed: int) -> None:
+    def __init__(self, n_ctx: int, needed: int, advice: str | None = None) -> None:
         self.n_ctx = n_ctx
         self.needed = needed
-        super().__init__(
-            f"the context holds {n_ctx} tokens and {needed} are needed; "
-            f"load the model with a larger n_ctx, or rewind or close the session"
-        )
+        advice = advice or "load the model with a larger n_ctx, or rewind or close the session"
+        super().__init__(f"the context holds {n_ctx} tokens and {needed} are needed; {advice}")
 
 
 class SessionClosed(LlmpyError, RuntimeError):
     """A session, or its model, was closed before this call."""
+
+
+class TemplateError(LlmpyError, ValueError):
+    """A chat template is damaged, takes more than its limits, or refuses a conversation."""
 
 
 class SamplerError(LlmpyError, ValueError):

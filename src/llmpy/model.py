@@ -10,11 +10,11 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,14 @@ from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
 from llmpy.session.embedding import Embedder, Pooling, checked_pooling, token_ids
+from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.scheduler import Scheduler
 from llmpy.session.session import Session
 from llmpy.tokenizer import Tokenizer, build_tokenizer
+
+if TYPE_CHECKING:
+    from llmpy.chat import Chat
+    from llmpy.session.completion import Completion, Options
 
 __all__ = ["LoadEvent", "Model", "load", "load_tokenizer"]
 
@@ -160,13 +165,20 @@ class Model:
         self._scheduler = Scheduler(self)
 
     def session(
-        self, *, sampler: Chain | Sampler | None = None, seed: int | None = None
+        self,
+        *,
+        sampler: Chain | Sampler | None = None,
+        seed: int | None = None,
+        overflow: Overflow | str | Callable[..., Any] = "error",
     ) -> Session:
-        """A new conversation with its own memory, sampler and random numbers.
+        """A new text with its own KV cache, sampler and random numbers.
 
         `sampler`: a chain, or any callable `(logits, session) -> logits`; default: what the model
         file recommends, else temperature 0.8, top_k 40, top_p 0.95, min_p 0.05. The same `seed`
-        gives the same text; None draws one. Raises UnsupportedModelError for an encoder.
+        gives the same text; None draws one. `overflow`: what happens when the context is full:
+        "error", "shift" (the older half is left out and the rest is computed again, with a
+        ContextWarning), or a callable `(tokens, needed, n_ctx) -> tokens`. Raises
+        UnsupportedModelError for an encoder.
         """
         self._check_open()
         if is_encoder(self.graph) or not has_head(self.graph):
@@ -178,7 +190,101 @@ class Model:
             sampler = default_chain(**self.recommended_sampling)
         elif not isinstance(sampler, Chain):
             sampler = chain(sampler)
-        return Session(self, sampler, Rng(seed))
+        choice = checked_overflow(overflow, Overflow.ERROR, Overflow.SHIFT, where="a session")
+        return Session(self, sampler, Rng(seed), choice)
+
+    @overload
+    def generate(self, prompt: str | Sequence[int], **o: Unpack[Options]) -> Completion: ...
+
+    @overload
+    def generate(
+        self, prompt: list[str] | list[list[int]], **o: Unpack[Options]
+    ) -> list[Completion]: ...
+
+    def generate(
+        self,
+        prompt: str | Sequence[int] | Sequence[str | Sequence[int]],
+        *,
+        max_tokens: int | None = 256,
+        stop: str | Iterable[str] = (),
+        sampler: Chain | Sampler | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
+        special: bool = False,
+        n_parallel: int = 16,
+    ) -> Completion | list[Completion]:
+        """Continue a prompt, or several in one batch: `model.generate("Once", max_tokens=50)`.
+
+        Returns a `Completion` for a text (or its token ids), a list of them for a list of prompts,
+        of which `n_parallel` are computed together. No chat template is applied: `model.chat()`
+        does. The options are those of `session` and `Session.stream`; prompt number i of a list
+        gets the seed `seed + i`, and is answered as it would be alone with that seed.
+        """
+        from llmpy.session.completion import complete
+
+        options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
+        return complete(self, prompt, sampler, seed, n_parallel, options)
+
+    @overload
+    async def agenerate(self, prompt: str | Sequence[int], **o: Unpack[Options]) -> Completion: ...
+
+    @overload
+    async def agenerate(
+        self, prompt: list[str] | list[list[int]], **o: Unpack[Options]
+    ) -> list[Completion]: ...
+
+    async def agenerate(
+        self,
+        prompt: str | Sequence[int] | Sequence[str | Sequence[int]],
+        *,
+        max_tokens: int | None = 256,
+        stop: str | Iterable[str] = (),
+        sampler: Chain | Sampler | None = None,
+        seed: int | None = None,
+        logprobs: int | None = None,
+        special: bool = False,
+        n_parallel: int = 16,
+    ) -> Completion | list[Completion]:
+        """`generate` for asyncio; cancelling the task stops after the step that runs."""
+        from llmpy.session.completion import acomplete
+
+        options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
+        return await acomplete(self, prompt, sampler, seed, n_parallel, options)
+
+    def chat(
+        self,
+        system: str | None = None,
+        *,
+        messages: Iterable[Mapping[str, Any]] = (),
+        template: str | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
+        think: bool | None = None,
+        overflow: Overflow | str | Callable[..., Any] = "error",
+        sampler: Chain | Sampler | None = None,
+        seed: int | None = None,
+    ) -> Chat:
+        """A new conversation in the model's chat format: `model.chat().ask("Hello")`.
+
+        `system`: the text of a system message. `messages`: what was said before, as dicts with
+        "role" and "content". `template`: a named template ("chatml", ...) or one in Jinja; default:
+        the model file's. `template_kwargs`: variables of the template. `think`: whether the model
+        shall think before it answers, where it can (None: as the template has it). `overflow`: what
+        happens when the context is full: "error", "drop_oldest" (the oldest turns are left out,
+        with a ContextWarning), or a callable `(messages, needed, n_ctx) -> messages`. `sampler` and
+        `seed` are those of `session`. Raises TemplateError where no template is found or the one
+        given cannot be used.
+        """
+        from llmpy.chat import Chat, chosen_template
+
+        return Chat(
+            self.session(sampler=sampler, seed=seed),
+            chosen_template(self.metadata, self.tokenizer, template),
+            system=system,
+            messages=messages,
+            template_kwargs=template_kwargs,
+            think=think,
+            overflow=overflow,
+        )
 
     def embed(
         self,

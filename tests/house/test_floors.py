@@ -24,15 +24,16 @@ MAY_USE = {
     "files": MIDDLE,
     "conversion": MIDDLE | {"files", "quantization"},
     "session": MIDDLE | {"model"},
-    "model": MIDDLE | {"files", "session"},
+    "chat": {"session", "tokenizer"} | GROUND,
+    "model": MIDDLE | {"chat", "files", "session"},
     "quantization": MIDDLE | {"files", "model"},
-    "__init__": MIDDLE | {"conversion", "files", "model", "quantization", "session"},
+    "__init__": MIDDLE | {"chat", "conversion", "files", "model", "quantization", "session"},
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }
 SHARED = ("base", "blocks", "checkpoint", "experts", "rotary")  # by architectures
 MODULES = rooms.python_files("src")
-INSTALLED_WITH_IT = {"numpy", "tokenizers", "click"}
+INSTALLED_WITH_IT = {"numpy", "tokenizers", "click", "jinja2", "prompt_toolkit", "rich"}
 
 
 def room(path: Path) -> str:

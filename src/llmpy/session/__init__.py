@@ -1,7 +1,20 @@
 """Sessions: what was said, the memory of it, and the stream of events."""
 
-from llmpy.session.events import STOP, Logprobs, Piece, Stats
+from llmpy.session.completion import Completion
+from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
+from llmpy.session.overflow import ContextWarning, Overflow
 from llmpy.session.scheduler import next_tokens
 from llmpy.session.session import Session
 
-__all__ = ["STOP", "Logprobs", "Piece", "Session", "Stats", "next_tokens"]
+__all__ = [
+    "STOP",
+    "Completion",
+    "ContextWarning",
+    "FinishReason",
+    "Logprobs",
+    "Overflow",
+    "Piece",
+    "Session",
+    "Stats",
+    "next_tokens",
+]

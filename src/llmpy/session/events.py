@@ -38,14 +38,15 @@ class Piece(NamedTuple):  # made for every token, in a third of a frozen datacla
 
     `text` is what can be shown now: it may be empty while a character or a possible stop string is
     incomplete, and belong to several tokens once it is complete. `token` is the id this event is
-    about. `kind` is "prompt", "generated", or "end": the last event, with the text still held back,
-    the end-of-text token if there was one, and `finish_reason`: "end" (the model ended its text),
-    "stop" (a stop string came), "length" (`max_tokens` reached), "context" (the context is full).
+    about. `kind` is "prompt", "thinking" (of chats only), "generated", or "end": the last event,
+    with the text still held back, the end-of-text token if there was one, and `finish_reason`:
+    "end" (the model ended its text), "stop" (a stop string came), "length" (`max_tokens` reached),
+    "context" (the context is full).
     """
 
     text: str
     token: int | None
-    kind: Literal["prompt", "generated", "end"]
+    kind: Literal["prompt", "thinking", "generated", "end"]
     logprobs: Logprobs | None = None
     finish_reason: FinishReason | None = None
 
@@ -55,13 +56,17 @@ class Piece(NamedTuple):  # made for every token, in a third of a frozen datacla
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Sums of one inference: tokens, seconds, and why it ended."""
+    """Sums of one inference: tokens, seconds, and why it ended.
+
+    `n_prompt` tokens were read for it, and `n_reused` of the conversation were there already.
+    """
 
     n_prompt: int
     prompt_seconds: float
     n_generated: int
     generate_seconds: float
     finish_reason: FinishReason
+    n_reused: int = 0
 
     @property
     def prompt_rate(self) -> float:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
 from llmpy import native
 from llmpy.errors import ContextFull, SessionClosed
+from llmpy.session.asynchronous import exhausted, in_thread, stepped
 from llmpy.session.cache import PagedState
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
 from llmpy.session.history import History
+from llmpy.session.overflow import ContextWarning, Overflow, shortened
 from llmpy.session.scheduler import Request
 from llmpy.session.stream import pieces
 
 if TYPE_CHECKING:
     from llmpy.model import Model
     from llmpy.sampling import Chain, NativeChain, Rng
-    from llmpy.tokenizer import Decoder
+    from llmpy.tokenizer import Decoder, Tokenizer
 
-__all__ = ["Session"]
+__all__ = ["Session", "Tally"]
 
 Callback = Callable[[Piece], Any]
 
@@ -36,8 +40,16 @@ class Session:
     time, from several threads or by `llmpy.next_tokens`, is read in one batch.
     """
 
-    def __init__(self, model: Model, chain: Chain, rng: Rng) -> None:
+    def __init__(
+        self,
+        model: Model,
+        chain: Chain,
+        rng: Rng,
+        overflow: Overflow | Callable[..., Any] = Overflow.ERROR,
+    ) -> None:
         self._model = model
+        self._overflow = overflow
+        self._n_left_out = 0  # tokens, where the context was full
         self._chain = chain
         self._rng = rng
         self._history = History()
@@ -66,6 +78,26 @@ class Session:
         return self._model.n_ctx
 
     @property
+    def n_said(self) -> int:
+        """How many tokens were said, with those that were left out where the context was full."""
+        return len(self._history) + self._n_left_out
+
+    @property
+    def makes_room(self) -> bool:
+        """Whether tokens are left out where the context is full."""
+        return self._overflow is not Overflow.ERROR
+
+    @property
+    def n_batch(self) -> int:
+        """How many tokens are read in one step, at most."""
+        return self._model.n_batch
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the model."""
+        return self._model.tokenizer
+
+    @property
     def text(self) -> str:
         """Everything said, as text, without control tokens."""
         return self._model.tokenizer.decode(self.tokens)
@@ -76,34 +108,36 @@ class Session:
     # The three loops, from the outside in
 
     def infer(
-        self, prompt: str | Sequence[int] = "", callback: Callback | None = None, **options: Any
+        self,
+        prompt: str | Sequence[int] = "",
+        callback: Callback | None = None,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        special: bool = False,
     ) -> Stats:
         """Read the prompt, generate, and give each piece to the callback, which may return STOP.
 
-        `options` are those of `stream`. Returns the counts and times of this inference. Without a
-        callback, several tokens may be said in one go.
+        The options are those of `stream`. Returns the counts and times of this inference. Without a
+        callback, several tokens may be generated in one go.
         """
-        before = dict(self._clock)
-        start, n_prompt, n_generated = len(self), 0, 0
-        reason: FinishReason = "callback"
-        stream = pieces(self, prompt, callback is not None, **options)
-        try:
-            for piece in stream:
-                if piece.kind == "generated":
-                    n_generated += 1
-                elif piece.kind == "prompt":
-                    n_prompt += 1
-                elif piece.finish_reason is not None:
-                    reason = piece.finish_reason
-                    n_generated += piece.token is not None
+        tally = Tally(self)
+        events = pieces(
+            self,
+            prompt,
+            observed=callback is not None,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+            special=special,
+        )
+        with closing(events):
+            for piece in events:
+                tally.add(piece)
                 if callback is not None and callback(piece) is STOP:
                     break
-        finally:
-            stream.close()
-        times = {name: self._clock[name] - before[name] for name in before}
-        if callback is None:
-            n_generated = len(self) - start - n_prompt
-        return Stats(n_prompt, times["prompt"], n_generated, times["generate"], reason)
+        return tally.stats()
 
     def stream(
         self,
@@ -132,19 +166,71 @@ class Session:
             special=special,
         )
 
+    async def ainfer(
+        self,
+        prompt: str | Sequence[int] = "",
+        callback: Callback | None = None,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        special: bool = False,
+    ) -> Stats:
+        """`infer` for asyncio; the callback is called in the event loop.
+
+        Cancelling the task stops after the step that runs.
+        """
+        tally = Tally(self)
+        events = self.astream(
+            prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special
+        )
+        async with aclosing(events):
+            async for piece in events:
+                tally.add(piece)
+                if callback is not None and callback(piece) is STOP:
+                    break
+        return tally.stats()
+
+    async def astream(
+        self,
+        prompt: str | Sequence[int] = "",
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        special: bool = False,
+    ) -> AsyncGenerator[Piece]:
+        """`stream` for asyncio: `async for piece in session.astream(...)`."""
+        events = stepped(
+            self.stream(
+                prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special
+            )
+        )
+        async with aclosing(events):
+            async for piece in events:
+                yield piece
+
+    async def afeed(self, prompt: str | Sequence[int], *, special: bool = False) -> int:
+        """`feed` for asyncio."""
+        return await exhausted(self._feeding(prompt, special))
+
+    async def anext_token(self) -> int:
+        """`next_token` for asyncio."""
+        return await in_thread(self.next_token)
+
     def feed(self, prompt: str | Sequence[int], *, special: bool = False) -> int:
         """Say a part of the prompt now, to be read while the rest is being typed.
 
         Returns the number of tokens added. Raises ContextFull, and adds none, if they do not fit.
         The last token stays unread until the next one is asked for.
         """
-        ids = self._encode(prompt, special)
-        self._check_room(len(ids))
-        for chunk in self._chunks(ids):
-            self._say(chunk)
-            for token in chunk:
-                self._decoder(token)
-        return len(ids)
+        feeding = self._feeding(prompt, special)
+        while True:
+            try:
+                next(feeding)
+            except StopIteration as end:
+                n: int = end.value
+                return n
 
     def next_token(self) -> int:
         """Read what is unread, sample one token, say it and return its id.
@@ -246,14 +332,49 @@ class Session:
         return ids
 
     def _check_room(self, n: int) -> None:
-        if len(self) + n > self.n_ctx:
-            raise ContextFull(self.n_ctx, len(self) + n)
+        """That `n` tokens more can be said, or are made room for."""
+        needed = len(self) + n
+        if needed <= self.n_ctx:
+            return
+        tokens, bos = self.tokens, self._model.tokenizer.bos
+        kept = shortened(tokens, needed, self.n_ctx, self._overflow, bos)
+        if kept is None:
+            raise ContextFull(self.n_ctx, needed)
+        n = 0
+        while n < len(kept) and kept[n] == tokens[n]:
+            n += 1
+        self.rewind(n)
+        self._say(kept[n:])
+        self._decoder = self._new_decoder()
+        self._n_left_out += len(tokens) - len(kept)
+        warnings.warn(
+            f"the context of {self.n_ctx} tokens is full: {len(tokens) - len(kept)} of them were "
+            "left out",
+            ContextWarning,
+            stacklevel=2,
+        )
 
     def _check_next(self) -> None:
         """That one token more can be said."""
         self._open_state()
         if len(self._history) >= self._model.n_ctx:
-            self._check_room(1)
+            self._check_room(1)  # or an error
+
+    def _feeding(self, prompt: str | Sequence[int], special: bool) -> Generator[None, None, int]:
+        """Say the prompt, a batch at a time; closed in between, all of it is taken back."""
+        ids = self._encode(prompt, special)
+        self._check_room(len(ids))
+        start = len(self)
+        try:
+            for chunk in self._chunks(ids):
+                self._say(chunk)
+                for token in chunk:
+                    self._decoder(token)
+                yield
+        except GeneratorExit:
+            self.rewind(start)
+            raise
+        return len(ids)
 
     def _chunks(self, ids: list[int]) -> Iterator[list[int]]:
         size = self._model.n_batch
@@ -310,3 +431,27 @@ class Session:
         self._clock[clock] += time.perf_counter() - request.begin
         if request.error is not None:
             raise request.error
+
+
+class Tally:
+    """Counts and times of one inference, from its pieces."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._before = dict(session._clock)
+        self._start = session.n_said
+        self._n_prompt = 0
+        self._reason: FinishReason = "callback"
+
+    def add(self, piece: Piece) -> None:
+        """Count a piece."""
+        self._n_prompt += piece.kind == "prompt"
+        if piece.finish_reason is not None:
+            self._reason = piece.finish_reason
+
+    def stats(self) -> Stats:
+        """The sums so far."""
+        session = self._session
+        times = {name: session._clock[name] - before for name, before in self._before.items()}
+        n = session.n_said - self._start - self._n_prompt
+        return Stats(self._n_prompt, times["prompt"], n, times["generate"], self._reason)

@@ -51,15 +51,15 @@ def _stream(
     in_one_go = not observed and not stops.strings
     reason: FinishReason | None = None
     while reason is None:
-        before = len(history)
-        left = n_ctx - before if max_tokens is None else max_tokens - n
+        before, n_before = len(history), session.n_said
+        left = max(1, n_ctx - before) if max_tokens is None else max_tokens - n
         if max_tokens is not None and left <= 0:
             reason = "length"
-        elif before >= n_ctx:
+        elif before >= n_ctx and not session.makes_room:
             reason = "context"
         else:
             token, found, text = session._next(logprobs, left if in_one_go else 1)
-            n += len(history) - before
+            n += session.n_said - n_before
             if token in end_ids:
                 reason, end = "end", token
             else:

@@ -105,6 +105,39 @@ class Tokenizer:
                 ids += self._engine.encode(" " + part if prefix else part)
                 prefix = False
 
+    def split(self, text: str) -> list[int | str]:
+        """Cut `text` at the control tokens written in it: their ids, and the texts between."""
+        parts: list[int | str] = []
+        for part in self._special_splitter().split(text):
+            if isinstance(part, int) and self.kind(part) == Kind.USER_DEFINED:
+                part = self.token(part)
+            if isinstance(part, str) and parts and isinstance(parts[-1], str):
+                parts[-1] += part
+            else:
+                parts.append(part)
+        return parts
+
+    def encode_parts(self, parts: Iterable[int | str], *, start: bool = True) -> list[int]:
+        """Ids of what `split` gives: texts are encoded without control tokens, ids are kept.
+
+        `start`: the text begins here, as in `encode`.
+        """
+        ids: list[int] = []
+        for part in parts:
+            if isinstance(part, int):
+                ids.append(part)
+                start = self.is_control(part)
+            else:
+                ids += self.encode(part, start=start)
+                start = False
+        return ids
+
+    def texts(self, *kinds: Kind) -> list[str]:
+        """How the vocabulary writes its tokens of these kinds."""
+        return [
+            self._vocabulary.tokens[i] for kind in kinds for i in self._vocabulary.of_kind(kind)
+        ]
+
     def decode(self, ids: Iterable[SupportsIndex], *, special: bool = False) -> str:
         """The text of `ids`; control and unknown tokens only with `special`.
 

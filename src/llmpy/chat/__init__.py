@@ -1,0 +1,7 @@
+"""Chats with instruct models: templates, turns, and what a model thinks before it answers."""
+
+from llmpy.chat.conversation import Chat
+from llmpy.chat.named import NAMED
+from llmpy.chat.template import ChatTemplate, chosen_template
+
+__all__ = ["NAMED", "Chat", "ChatTemplate", "chosen_template"]

@@ -1,0 +1,214 @@
+"""One answer: the conversation is made to fit, read, and answered piece by piece."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmpy.chat.messages import Message, checked_messages
+from llmpy.chat.reuse import reusable
+from llmpy.chat.template import ChatTemplate, checked_inputs
+from llmpy.chat.thinking import Format, Reader
+from llmpy.errors import ContextFull
+from llmpy.session import FinishReason, Piece, Session, Stats
+from llmpy.session.overflow import ContextWarning, Overflow
+from llmpy.session.stop import StopStrings
+
+__all__ = ["Answer"]
+
+SWITCHES = ("enable_thinking", "thinking")  # variables of templates that turn thinking on and off
+SYSTEM = ("system", "developer")  # roles that are never left out
+ROOM = 256  # tokens for an answer, at least, where older turns are left out to make room
+ADVICE = (
+    "load the model with a larger n_ctx, shorten the conversation (chat.messages, chat.undo), or "
+    "make the chat with overflow='drop_oldest'"
+)
+
+
+@dataclass
+class Answer:
+    """The answer of a model to `messages`; `pieces()` makes it.
+
+    While it is made, `content` and `thinking` grow; `messages` shrink where older turns are left
+    out to make room. `stats` are there when it is done.
+    """
+
+    messages: list[Message]
+    session: Session
+    template: ChatTemplate
+    format: Format
+    template_kwargs: Mapping[str, Any]
+    think: bool | None
+    overflow: Overflow | Callable[..., Any]
+    max_tokens: int | None = None
+    stop: str | Iterable[str] = ()
+    logprobs: int | None = None
+    progress: Callable[[int, int], Any] | None = None
+    content: str = ""
+    thinking: str = ""
+    stats: Stats | None = None
+    _ids: list[int] = field(default_factory=list)  # generated
+
+    def message(self) -> Message:
+        """The answer so far, as a message."""
+        thought = {"reasoning_content": self.thinking} if self.thinking else {}
+        return {"role": "assistant", "content": self.content.strip(), **thought}
+
+    def pieces(self) -> Generator[Piece]:
+        """Pieces of the kinds "prompt", "thinking", "generated" and one "end"."""
+        given = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        stops = StopStrings((*given, *self.template.stop))
+        begin, first = time.perf_counter(), None
+        kept, new, tail = self._fit()
+        n_read, n_kept = len(new), kept
+        reader = self.format.reader(tail)
+        while True:
+            reason: FinishReason = "length"
+            self.session.rewind(kept)
+            for piece in self._stream(new):
+                if piece.kind == "end":
+                    assert piece.finish_reason is not None
+                    reason, end = piece.finish_reason, piece
+                    break
+                if piece.kind == "generated":
+                    first = first or time.perf_counter()
+                    yield from self._shown(piece, reader, stops)
+                    if stops.found:
+                        reason, end = "stop", Piece("", None, "end")
+                        break
+                else:
+                    yield piece
+            if reason != "context" or self.overflow is Overflow.ERROR:
+                break
+            try:
+                kept, new, _ = self._fit()
+            except ContextFull:
+                break
+        if not stops.found:
+            yield from self._rest(reader, stops, end.text)
+        now = time.perf_counter()
+        first = first or now
+        self.stats = Stats(n_read, first - begin, len(self._ids), now - first, reason, n_kept)
+        yield Piece("", end.token, "end", finish_reason=reason)
+
+    def _stream(self, new: list[int]) -> Generator[Piece]:
+        """The session's own pieces, and progress while it reads."""
+        left = None if self.max_tokens is None else self.max_tokens - len(self._ids)
+        n_read = 0
+        stream = self.session.stream(new, max_tokens=left, logprobs=self.logprobs)
+        with closing(stream):
+            for piece in stream:
+                if piece.kind == "prompt":
+                    n_read += 1
+                    whole = n_read == len(new) or n_read % self.session.n_batch == 0
+                    if self.progress is not None and whole:
+                        self.progress(n_read, len(new))
+                elif piece.token is not None:
+                    self._ids.append(piece.token)
+                yield piece
+
+    def _shown(self, piece: Piece, reader: Reader, stops: StopStrings) -> Generator[Piece]:
+        """A generated token as the parts of thinking and answer that it completes."""
+        tokenizer, token = self.session.tokenizer, piece.token
+        assert token is not None
+        text = piece.text
+        if tokenizer.is_control(token) and reader.knows(name := tokenizer.token(token)):
+            text += name
+        parts = reader.add(text) or [(reader.kind, "")]
+        for i, (kind, part) in enumerate(parts):
+            last = i == len(parts) - 1
+            yield self._counted(
+                Piece(
+                    stops.add(part) if kind == "generated" else part,
+                    token if last else None,
+                    kind,
+                    piece.logprobs if last else None,
+                )
+            )
+
+    def _rest(self, reader: Reader, stops: StopStrings, held: str) -> Generator[Piece]:
+        """What was held back, and turned out to be text."""
+        for kind, part in [*reader.add(held), *reader.end()]:
+            text = stops.add(part) if kind == "generated" else part
+            yield self._counted(Piece(text, None, kind))
+        if not stops.found and (rest := stops.rest()):
+            yield self._counted(Piece(rest, None, "generated"))
+
+    def _counted(self, piece: Piece) -> Piece:
+        if piece.kind == "thinking":
+            self.thinking += piece.text
+        else:
+            self.content += piece.text
+        return piece
+
+    # Making it fit
+
+    def _fit(self) -> tuple[int, list[int], str]:
+        """How many tokens of the session stay, the ids to read, and how the prompt ends.
+
+        Leaves out turns as `overflow` says; ContextFull where that is not enough.
+        """
+        n_ctx, tokenizer = self.session.n_ctx, self.session.tokenizer
+        room = (
+            1 if self.overflow is Overflow.ERROR else min(self.max_tokens or ROOM, ROOM, n_ctx // 4)
+        )
+        n_messages = len(self.messages)
+        while True:
+            parts = self._prompt()
+            kept, new = reusable(self.session.tokens, parts, tokenizer)
+            if kept + len(new) + len(self._ids) + room <= n_ctx:
+                break
+            # What stays is read again: more is left out, so that this happens once in many turns.
+            room = max(room, n_ctx // 4) if self._n_turns() > 2 else room
+            self._leave_out(kept + len(new) + len(self._ids) + room)
+        if n := n_messages - len(self.messages):
+            text = f"the context of {n_ctx} tokens is full: {n} of the oldest messages are left out"
+            warnings.warn(text, ContextWarning, stacklevel=2)
+        tail = (p if isinstance(p, str) else tokenizer.token(p) for p in parts[-8:])
+        return kept, new + self._ids, "".join(tail)
+
+    def _n_turns(self) -> int:
+        return sum(message["role"] == "user" for message in self.messages)
+
+    def _prompt(self) -> list[int | str]:
+        """The conversation up to the head of the answer, with thinking turned on or off."""
+        template, kwargs = self.template, dict(self.template_kwargs)
+        switches = [name for name in SWITCHES if name in template.variables]
+        if self.think is not None:
+            kwargs = dict.fromkeys(switches, self.think) | kwargs
+        parts = template.parts(checked_inputs(self.messages), True, False, kwargs)
+        if self.think is False and not switches and self.format.tags:
+            parts = self._without_thinking(parts)
+        return parts
+
+    def _without_thinking(self, parts: list[int | str]) -> list[int | str]:
+        """The prompt with an empty thought after it, for a template that has no switch."""
+        tokenizer = self.session.tokenizer
+        opening, close = self.format.tags[0]
+        tail = "".join(p if isinstance(p, str) else tokenizer.token(p) for p in parts[-8:]).rstrip()
+        if tail.endswith(close):
+            return parts
+        thought = f"\n{close}\n\n" if tail.endswith(opening) else f"{opening}\n\n{close}\n\n"
+        return [*parts, *tokenizer.split(thought)]
+
+    def _leave_out(self, needed: int) -> None:
+        n_ctx = self.session.n_ctx
+        if callable(self.overflow):
+            found = checked_messages(self.overflow(list(self.messages), needed, n_ctx))
+            if _length(found) >= _length(self.messages):
+                raise ContextFull(n_ctx, needed, "the overflow callable has shortened nothing")
+            self.messages = found
+            return
+        users = [i for i, message in enumerate(self.messages) if message["role"] == "user"]
+        if self.overflow is Overflow.ERROR or len(users) < 2:
+            raise ContextFull(n_ctx, needed, ADVICE)
+        first = next(i for i, m in enumerate(self.messages) if m["role"] not in SYSTEM)
+        del self.messages[first : users[1] if users[0] == first else users[0]]
+
+
+def _length(messages: list[Message]) -> int:
+    return sum(len(str(message)) for message in messages)

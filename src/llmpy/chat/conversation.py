@@ -1,0 +1,314 @@
+"""A chat: messages of both sides, and a session that has read them.
+
+Before each answer the whole conversation is rendered; the session keeps what it begins with and
+reads only the rest. So messages may be changed in any way between two answers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import aclosing, closing
+from typing import Any
+
+from llmpy.chat.answer import Answer
+from llmpy.chat.messages import Message, checked_message, checked_messages
+from llmpy.chat.template import ChatTemplate
+from llmpy.chat.thinking import format_of
+from llmpy.session import STOP, Piece, Session, Stats
+from llmpy.session.asynchronous import stepped
+from llmpy.session.overflow import Overflow, checked_overflow
+
+__all__ = ["Chat"]
+
+Callback = Callable[[Piece], Any]
+Progress = Callable[[int, int], Any]
+
+
+class Chat:
+    """Made by `Model.chat`. `messages` is the conversation, `session` the session that reads it.
+
+    `messages` is a list of dicts with "role" and "content" (and "reasoning_content", what the model
+    thought); it may be changed or assigned at any time. `template` is the chat template, `think`
+    whether the model shall think before it answers (None: as its template has it), `stats` the
+    counts and times of the last answer. One thread may use a chat at a time.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        template: ChatTemplate,
+        *,
+        system: str | None = None,
+        messages: Iterable[Mapping[str, Any]] = (),
+        template_kwargs: Mapping[str, Any] | None = None,
+        think: bool | None = None,
+        overflow: Overflow | str | Callable[..., Any] = Overflow.ERROR,
+    ) -> None:
+        self.session = session
+        self.template = template
+        self.template_kwargs = dict(template_kwargs or {})
+        self.think = think
+        self.stats: Stats | None = None
+        self.overflow = checked_overflow(
+            overflow, Overflow.ERROR, Overflow.DROP_OLDEST, where="a chat"
+        )
+        self._tokenizer = session.tokenizer
+        self._format = format_of(self._tokenizer, template.literals)
+        self._messages = checked_messages(messages)
+        if system is not None:
+            self.system = system
+
+    # The conversation
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation; the list itself, which may be changed in place."""
+        return self._messages
+
+    @messages.setter
+    def messages(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        self._messages = checked_messages(messages)
+
+    @property
+    def system(self) -> str | None:
+        """The text of the system message, or None; assign to change it, None to remove it."""
+        first = self._messages[0] if self._messages else {}
+        return first.get("content") if first.get("role") == "system" else None
+
+    @system.setter
+    def system(self, text: str | None) -> None:
+        new = [] if text is None else [checked_message({"role": "system", "content": text})]
+        self._messages[: self.system is not None] = new
+
+    @property
+    def can_think(self) -> bool:
+        """Whether the model's format has a place for thinking."""
+        return bool(self._format.tags) or self._format.channels
+
+    def undo(self) -> list[Message]:
+        """Take back the last message of the user and what came after it; returns these messages."""
+        at = max((i for i, m in enumerate(self._messages) if m["role"] == "user"), default=None)
+        if at is None:
+            return []
+        removed = self._messages[at:]
+        del self._messages[at:]
+        return removed
+
+    def edit(self, i: int, text: str) -> None:
+        """Change the text of message number `i`, and remove the messages after it.
+
+        They answered something else; `retry()` answers what is the last message then.
+        """
+        if not -len(self._messages) <= i < len(self._messages):
+            raise IndexError(f"edit: expected a message of {len(self._messages)}, found number {i}")
+        i %= len(self._messages)
+        changed = {**self._messages[i], "content": text}
+        changed.pop("reasoning_content", None)
+        self._messages[i:] = [checked_message(changed, f"messages[{i}]")]
+
+    def fork(self) -> Chat:
+        """A second chat with the same past, whose memory is shared until one of them goes on."""
+        other = copy.copy(self)
+        other.session = self.session.fork()
+        other._messages = copy.deepcopy(self._messages)
+        other.template_kwargs = dict(self.template_kwargs)
+        return other
+
+    def close(self) -> None:
+        """Let go of the session's memory; `messages` stay readable."""
+        self.session.close()
+
+    def __enter__(self) -> Chat:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<llmpy.Chat: {len(self._messages)} messages, {len(self.session)} of "
+            f"{self.session.n_ctx} tokens>"
+        )
+
+    # Answers
+
+    def say(
+        self,
+        text: str,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Generator[Piece]:
+        """Say `text` as the user, and give the pieces of the answer as they come.
+
+        Pieces are of the kinds "thinking" (what the model thinks before it answers), "generated"
+        (the answer) and one "end", whose `finish_reason` is that of `Session.stream`. `stop`: texts
+        that end the answer. `progress(read, total)` is called while the conversation is read. A
+        loop that is left early leaves the answer so far in `messages`; an exception leaves the chat
+        as it was. Raises ContextFull where the conversation does not fit (see `overflow`),
+        TypeError and ValueError for a text that cannot be said, TemplateError where the template
+        refuses the conversation.
+        """
+        new = self._with(text)
+        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress))
+
+    def ask(
+        self,
+        text: str,
+        callback: Callback | None = None,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> str:
+        """Say `text`, and return the answer, without what the model thought.
+
+        `callback` gets each piece of `say`, and may return STOP. `stats` has the counts and times.
+        """
+        events = self.say(
+            text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
+        )
+        with closing(events):
+            for piece in events:
+                if callback is not None and callback(piece) is STOP:
+                    break
+        return self._last_answer()
+
+    def retry(
+        self,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Generator[Piece]:
+        """Answer the last message of the user again; pieces as those of `say`.
+
+        The random numbers go on, so that another answer may come.
+        """
+        new = self._unanswered()
+        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress))
+
+    async def asay(
+        self,
+        text: str,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> AsyncGenerator[Piece]:
+        """`say` for asyncio: `async for piece in chat.asay(...)`.
+
+        Cancelling the task stops after the step that runs; the answer so far stays in `messages`.
+        """
+        new = self._with(text)
+        events = stepped(self._answered(new, max_tokens, stop, logprobs, progress))
+        async with aclosing(events):
+            async for piece in events:
+                if piece.kind != "prompt":
+                    yield piece
+
+    async def aask(
+        self,
+        text: str,
+        callback: Callback | None = None,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> str:
+        """`ask` for asyncio."""
+        events = self.asay(
+            text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
+        )
+        async with aclosing(events):
+            async for piece in events:
+                if callback is not None and callback(piece) is STOP:
+                    break
+        return self._last_answer()
+
+    async def aretry(
+        self,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+        logprobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> AsyncGenerator[Piece]:
+        """`retry` for asyncio."""
+        new = self._unanswered()
+        events = stepped(self._answered(new, max_tokens, stop, logprobs, progress))
+        async with aclosing(events):
+            async for piece in events:
+                if piece.kind != "prompt":
+                    yield piece
+
+    # Inside
+
+    def _with(self, text: str) -> list[Message]:
+        """The conversation with one more message of the user."""
+        if not isinstance(text, str):
+            raise TypeError(f"text: expected a str, found {type(text).__name__}")
+        if not text.strip():
+            raise ValueError("text: expected something to answer, found an empty text")
+        message = checked_message({"role": "user", "content": text}, "text")
+        return [*checked_messages(self._messages), message]
+
+    def _unanswered(self) -> list[Message]:
+        """The conversation without what answered the last message of the user."""
+        messages = checked_messages(self._messages)
+        while messages and messages[-1]["role"] == "assistant":
+            messages.pop()
+        if not messages:
+            raise ValueError("retry: expected a message to answer, found none")
+        return messages
+
+    def _last_answer(self) -> str:
+        last = self._messages[-1] if self._messages else {}
+        return str(last.get("content", "")) if last.get("role") == "assistant" else ""
+
+    def _answered(
+        self,
+        messages: list[Message],
+        max_tokens: int | None,
+        stop: str | Iterable[str],
+        logprobs: int | None,
+        progress: Progress | None,
+    ) -> Generator[Piece]:
+        """Pieces of the answer to `messages`, which become the conversation with it."""
+        answer = Answer(
+            messages,
+            self.session,
+            self.template,
+            self._format,
+            self.template_kwargs,
+            self.think,
+            self.overflow,
+            max_tokens,
+            stop,
+            logprobs,
+            progress,
+        )
+        failed = False
+        try:
+            yield from answer.pieces()
+        except Exception:  # but not when a loop is left, or the user interrupts
+            failed = True
+            raise
+        finally:
+            if not failed and (answer.content or answer.thinking or answer.stats):
+                self._messages[:] = [*answer.messages, answer.message()]
+                self.stats = answer.stats
+
+
+def _without_prompt(events: Generator[Piece]) -> Generator[Piece]:
+    with closing(events):
+        for piece in events:
+            if piece.kind != "prompt":
+                yield piece

@@ -1,0 +1,40 @@
+"""Which tokens of a session a rendered conversation begins with, so that only new ones are read.
+
+A model need not write its text in the tokens that the tokenizer would choose. So texts between
+control tokens are compared as texts, and the session's own tokens stay where they are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from llmpy.tokenizer import Tokenizer
+
+__all__ = ["reusable"]
+
+
+def reusable(
+    tokens: Sequence[int], parts: Sequence[int | str], tokenizer: Tokenizer
+) -> tuple[int, list[int]]:
+    """How many of `tokens` the conversation begins with, and the ids that come after these.
+
+    `parts` are its control tokens and the texts between them, as `Tokenizer.split` gives them.
+    """
+    at = 0
+    for i, part in enumerate(parts):
+        if isinstance(part, int):
+            if at == len(tokens) or tokens[at] != part:
+                after_text = i > 0 and isinstance(parts[i - 1], str)
+                return at, tokenizer.encode_parts(parts[i:], start=not after_text)
+            at += 1
+            continue
+        end = at
+        while end < len(tokens) and not tokenizer.is_control(tokens[end]):
+            end += 1
+        if tokenizer.decode(tokens[at:end]) != part:
+            ids, n = tokenizer.encode_parts(parts[i:]), 0
+            while at + n < end and n < len(ids) and tokens[at + n] == ids[n]:
+                n += 1
+            return at + n, ids[n:]
+        at = end
+    return at, []

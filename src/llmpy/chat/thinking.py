@@ -1,0 +1,161 @@
+"""What a model thinks before it answers, told from its answer while both are generated.
+
+Models write their thinking between tags, which are tokens of their vocabulary or plain text; a
+family with channels (gpt-oss) writes a head before each part, which says for whom it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llmpy.tokenizer import Kind, Tokenizer
+
+__all__ = ["Format", "Reader", "format_of"]
+
+PartKind = Literal["thinking", "generated"]
+Part = tuple[PartKind, str]
+
+TAGS = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<think:opensource>", "</think:opensource>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<thinking>", "</thinking>"),
+)
+HEAD, BODY = "<|start|>", "<|message|>"  # around the head of a part
+INNER = ("analysis", "commentary", "to=self")  # heads of parts that are not for the user
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a model marks its thinking: pairs of tags, or heads of channels."""
+
+    tags: tuple[tuple[str, str], ...]
+    channels: bool
+
+    def reader(self, prompt: str) -> Reader:
+        """A reader of an answer to `prompt`, whose end may have begun the thinking already."""
+        return Reader(self, prompt.rstrip())
+
+    @property
+    def closes(self) -> tuple[str, ...]:
+        """The tags that end thinking."""
+        return tuple(close for _, close in self.tags)
+
+
+def format_of(tokenizer: Tokenizer, literals: str) -> Format:
+    """What a vocabulary and a template's own text show of it."""
+    special = set(tokenizer.texts(Kind.CONTROL, Kind.USER_DEFINED))
+    tags = tuple(pair for pair in TAGS if special & set(pair) or any(t in literals for t in pair))
+    return Format(tags, {HEAD, BODY} <= special)
+
+
+class Reader:
+    """Takes the text of an answer as it comes, and says which part of it is what.
+
+    Text is held back while it may be a tag, and white space between thinking and answer is dropped.
+    """
+
+    def __init__(self, form: Format, prompt: str) -> None:
+        self._form = form
+        self._held = ""
+        self._state: Literal["begin", "thinking", "generated", "head"] = "begin"
+        self._close = ""
+        self._strip = False  # white space that comes next
+        if form.channels:
+            self._state = "generated" if prompt.endswith(BODY) else "head"
+        for opening, close in form.tags:
+            if prompt.endswith(opening.rstrip()):
+                self._state, self._close, self._strip = "thinking", close, True
+
+    def add(self, text: str) -> list[Part]:
+        """What is certain after this text; of control tokens, their names."""
+        if self._form.channels:
+            return self._add_channels(text)
+        self._held += text
+        parts: list[Part] = []
+        while (part := self._next()) is not None:
+            if part[1]:
+                parts.append(part)
+        return parts
+
+    @property
+    def kind(self) -> PartKind:
+        """What the text that comes next is, as far as is known."""
+        return "thinking" if self._state == "thinking" else "generated"
+
+    def end(self) -> list[Part]:
+        """What was held back and never became a tag."""
+        held, self._held = self._held, ""
+        if self._state == "head" or not held:
+            return []
+        if self._state == "thinking":
+            held = held.rstrip()
+        return [(self.kind, held)]
+
+    def knows(self, control: str) -> bool:
+        """Whether a control token of this name is a part of the format."""
+        if self._form.channels:
+            return True
+        return any(control in pair[0] or control in pair[1] for pair in self._form.tags)
+
+    def _next(self) -> Part | None:
+        """One step: a part (of empty text where only the state changed), None to wait for more."""
+        if self._strip:
+            self._held = self._held.lstrip()
+            self._strip = not self._held
+        if not self._held:
+            return None
+        if self._state == "begin":
+            return self._begin()
+        if self._state == "thinking":
+            return self._think()
+        text, self._held = self._held, ""
+        return "generated", text
+
+    def _begin(self) -> Part | None:
+        text = self._held.lstrip()
+        for opening, close in self._form.tags:
+            if text.startswith(opening):
+                self._held = text[len(opening) :]
+                self._state, self._close, self._strip = "thinking", close, True
+                return "thinking", ""
+        if any(opening.startswith(text) for opening, _ in self._form.tags):
+            return None
+        self._state = "generated"
+        return "generated", ""
+
+    def _think(self) -> Part | None:
+        at = self._held.find(self._close)
+        if at >= 0:
+            text, self._held = self._held[:at].rstrip(), self._held[at + len(self._close) :]
+            self._state, self._strip = "generated", True
+            return "thinking", text
+        keep = len(self._held) - _possible_start(self._held, self._close)
+        keep = len(self._held[:keep].rstrip())
+        text, self._held = self._held[:keep], self._held[keep:]
+        return ("thinking", text) if text else None
+
+    def _add_channels(self, text: str) -> list[Part]:
+        if text == BODY:
+            inner = any(word in self._held for word in INNER)
+            self._state, self._held = ("thinking" if inner else "generated"), ""
+        elif text in (HEAD, "<|channel|>"):
+            self._state = "head"
+        elif text.startswith("<|") and text.endswith("|>"):
+            pass  # the end of a part
+        elif self._state == "head":
+            self._held += text
+        elif text:
+            return [(self.kind, text)]
+        return []
+
+
+def _possible_start(text: str, tag: str) -> int:
+    """Length of the longest end of `text` that begins `tag`."""
+    sizes = range(min(len(tag) - 1, len(text)), 0, -1)
+    return next((n for n in sizes if text.endswith(tag[:n])), 0)

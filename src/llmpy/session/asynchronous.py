@@ -1,0 +1,93 @@
+"""asyncio over the same generators: one thread steps one of them, for as long as it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+__all__ = ["exhausted", "in_thread", "stepped"]
+
+T = TypeVar("T")
+END: Any = object()
+
+
+async def stepped(generator: Generator[T]) -> AsyncGenerator[T]:
+    """The items of `generator`, each computed in its thread when it is asked for.
+
+    Cancelled or left early, it waits for the step that runs, and closes the generator: what that
+    works on is at rest then, and may be used again.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
+    step = partial(asyncio.get_running_loop().run_in_executor, thread)
+    try:
+        while (item := await step(next, generator, END)) is not END:
+            yield item
+    finally:
+        await _settled(step(generator.close))
+        thread.shutdown(wait=False)
+
+
+async def exhausted(generator: Generator[Any, None, T]) -> T:
+    """Run `generator` to its end in a thread, and return what it returns.
+
+    It can be cancelled between two of its steps.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
+    step = partial(asyncio.get_running_loop().run_in_executor, thread)
+    try:
+        while not isinstance(item := await step(_next, generator), _Returned):
+            pass
+        result: T = item.value
+        return result
+    finally:
+        await _settled(step(generator.close))
+        thread.shutdown(wait=False)
+
+
+async def in_thread(function: Callable[[], T], cancel: Callable[[], object] | None = None) -> T:
+    """Call a function in a thread of its own.
+
+    Cancelled, it calls `cancel`, and waits until the function has returned.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
+    running = asyncio.get_running_loop().run_in_executor(thread, function)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if cancel is not None:
+            cancel()
+        raise
+    finally:
+        await _settled(running)
+        thread.shutdown(wait=False)
+
+
+class _Returned:
+    """What a generator has returned, for StopIteration cannot pass through a future."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _next(generator: Generator[Any, None, Any]) -> Any:
+    try:
+        return next(generator)
+    except StopIteration as end:
+        return _Returned(end.value)
+
+
+async def _settled(running: asyncio.Future[Any]) -> None:
+    """Wait until a thread is done, whatever happens to the task meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not running.cancelled():
+        running.exception()  # seen: whoever waits for the result gets it
+    if cancelled is not None:
+        raise cancelled
