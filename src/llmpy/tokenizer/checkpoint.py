@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from llmpy.errors import ModelFileError, UnsupportedModelError
+from llmpy.tokenizer.ends import END_NAMES
+from llmpy.tokenizer.kinds import Kind
 from llmpy.tokenizer.sentencepiece import read_sentencepiece
 from llmpy.tokenizer.tokenizer_json import MAX_TOKENS, SPACE, looks_special, read_tokenizer_json
-from llmpy.tokenizer.vocabulary import Kind
 from llmpy.tokenizer.world import read_world
 
 __all__ = ["Files", "checkpoint_vocabulary"]
@@ -61,6 +62,7 @@ def checkpoint_vocabulary(files: Files, config: Mapping[str, Any]) -> dict[str, 
         _fill(found, config.get("vocab_size"))
         if found["model"] != "rwkv":
             _name_specials(found, files, config, said)
+        _name_ends(found, files)
     except ModelFileError:
         raise
     except FAILURES as error:
@@ -247,6 +249,31 @@ def _name_specials(
         found[f"add_{name}_token"] = adds and key in found
     if word_pieces and found["add_eos_token"]:
         found.setdefault("seperator_token_id", found["eos_token_id"])
+
+
+def _name_ends(found: dict[str, Any], files: Files) -> None:
+    """All ids that generation ends with, which the configurations list beside the tokenizer's."""
+    config = files.json("config.json") or {}
+    text = config.get("text_config")
+    sources = [files.json("generation_config.json"), config, text]
+    ends = {found[key]: None for key in ("eos_token_id", "eot_token_id") if key in found}
+    for source in sources:
+        value = source.get("eos_token_id") if isinstance(source, dict) else None
+        for i in value if isinstance(value, list) else [value]:
+            if type(i) is not int or not 0 <= i < len(found["tokens"]):
+                continue
+            # A nested configuration often holds a default of its class that means another token.
+            if source is not text or found["token_type"][i] != Kind.NORMAL:
+                ends[i] = None
+    if len(ends) < 2:
+        return
+    found["eos_token_ids"] = np.array(list(ends), np.int32)
+    # Other engines know the usual names, and read one id from each of these keys.
+    known = {found.get("eos_token_id"), found.get("eot_token_id")}
+    more = [i for i in ends if i not in known and found["tokens"][i] not in END_NAMES]
+    found |= zip(
+        [k for k in ("eot_token_id", "eom_token_id") if k not in found], more, strict=False
+    )
 
 
 def _template(files: Files, said: Mapping[str, Any]) -> str | None:

@@ -20,10 +20,11 @@ from llmpy import native
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.strings import Strings
 from llmpy.tokenizer.alphabet import CHARACTERS, to_characters
+from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 from llmpy.tokenizer.merging import FirstTexts, LazyEngine
 from llmpy.tokenizer.pieces import Unigram, WordPieces
 from llmpy.tokenizer.pretokenizers import FAMILIES, Family
-from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, is_text
+from llmpy.tokenizer.vocabulary import Vocabulary, is_text
 from llmpy.tokenizer.world import World
 
 __all__ = ["SPACE", "Engine", "build_engine"]
@@ -233,7 +234,7 @@ def _sentencepiece(vocabulary: Vocabulary) -> Engine:
     pieces = {
         token: i
         for token, i in normal.items()
-        if len(token) <= LONGEST_PIECE and not BYTE_TOKEN.fullmatch(token)
+        if len(token) <= LONGEST_PIECE and token not in BYTE_TOKENS
     }
     byte_ids = _pieces(vocabulary, Kind.BYTE)
     unknown = _unknown(vocabulary)
@@ -246,7 +247,7 @@ def _sentencepiece(vocabulary: Vocabulary) -> Engine:
         expand[ids[character]] = _as_bytes(byte_ids, raw) or unknown
     lines = vocabulary.model == "gemma4"
     merges = (_merges_of_file if lines else _merges_by_score)(vocabulary, pieces, ids)
-    ids |= {token: i for token, i in byte_ids.items() if BYTE_TOKEN.fullmatch(token)}
+    ids |= {token: i for token, i in byte_ids.items() if token in BYTE_TOKENS}
     name = "?unknown"
     while name in ids:
         name += "?"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmpy.tokenizer.alphabet import to_characters
-from llmpy.tokenizer.vocabulary import Kind
+from llmpy.tokenizer.kinds import Kind
 
 __all__ = ["ggml_vocabulary", "merges_of"]
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from llmpy.strings import Strings
-from llmpy.tokenizer.vocabulary import Kind
+from llmpy.tokenizer.kinds import Kind
 
 __all__ = ["FirstTexts", "LazyEngine"]
 

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.families import guarded
-from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, is_text
+from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
+from llmpy.tokenizer.vocabulary import Vocabulary, is_text
 
 __all__ = ["Unigram", "WordPieces"]
 
@@ -128,6 +129,6 @@ def _byte_ids(vocabulary: Vocabulary) -> dict[int, int]:
     """Ids of all 256 bytes, or nothing."""
     found = {}
     for i in vocabulary.of_kind(Kind.BYTE):
-        if match := BYTE_TOKEN.fullmatch(vocabulary.tokens[i]):
-            found[int(match[1], 16)] = i
+        if (byte := BYTE_TOKENS.get(vocabulary.tokens[i])) is not None:
+            found[byte] = i
     return found if len(found) == 256 else {}

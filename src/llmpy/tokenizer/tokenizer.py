@@ -16,8 +16,9 @@ from typing import Any, SupportsIndex
 from llmpy.errors import TokenizerError
 from llmpy.tokenizer.alphabet import from_characters
 from llmpy.tokenizer.engine import SPACE, build_engine
+from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 from llmpy.tokenizer.specials import Splitter
-from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind, Vocabulary, read_vocabulary
+from llmpy.tokenizer.vocabulary import Vocabulary, read_vocabulary
 from llmpy.tokenizer.world import unescaped
 
 __all__ = ["Decoder", "Tokenizer", "build_tokenizer"]
@@ -202,8 +203,8 @@ class Tokenizer:
     def _bytes(self, place: int) -> bytes:
         token = self._vocabulary.tokens[place]
         kind = self._vocabulary.kinds[place]
-        if kind == Kind.BYTE and (byte := BYTE_TOKEN.fullmatch(token)):
-            return bytes([int(byte[1], 16)])
+        if kind == Kind.BYTE and token in BYTE_TOKENS:
+            return bytes([BYTE_TOKENS[token]])
         if kind in (Kind.CONTROL, Kind.UNKNOWN, Kind.USER_DEFINED):
             return token.encode("utf-8", "surrogateescape")
         if self._vocabulary.model == "gpt2":

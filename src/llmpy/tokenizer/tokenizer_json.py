@@ -15,7 +15,7 @@ import numpy as np
 
 from llmpy.errors import ModelFileError
 from llmpy.tokenizer.families import family_of
-from llmpy.tokenizer.vocabulary import BYTE_TOKEN, Kind
+from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 
 __all__ = ["MAX_TOKENS", "SPACE", "looks_special", "read_tokenizer_json"]
 
@@ -148,7 +148,7 @@ def _scored(
         for token in tokens
     ]
     for i, token in enumerate(tokens):
-        if model.get("byte_fallback") and BYTE_TOKEN.fullmatch(token):
+        if model.get("byte_fallback") and token in BYTE_TOKENS:
             kinds[i] = int(Kind.BYTE)
         elif token == model.get("unk_token"):
             kinds[i] = int(Kind.UNKNOWN)

@@ -11,7 +11,8 @@ import re
 from typing import Any
 
 from llmpy.errors import TokenizerError
-from llmpy.tokenizer.vocabulary import Kind, Vocabulary
+from llmpy.tokenizer.kinds import Kind
+from llmpy.tokenizer.vocabulary import Vocabulary
 
 __all__ = ["World", "read_world", "unescaped"]
 
