@@ -13,11 +13,13 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+import llmpy
 from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.files import open_vocabulary
 from llmpy.tokenizer import build_tokenizer
 from llmpy.tokenizer.families import family_of
 from llmpy.tokenizer.pretokenizers import FAMILIES
+from tests.arch import checkpoints
 
 WORDS = (
     "The quick brown fox jumps over the lazy dog, and 12345 foxes don't care. "
@@ -263,3 +265,57 @@ def test_a_tokenizer_class_that_is_not_known_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "OtherTokenizer"}')
     with pytest.raises(UnsupportedModelError, match="tokenizer_class: expected one of GPT2"):
         open_vocabulary(tmp_path)
+
+
+def matching(folder: Path) -> tokenizers.Tokenizer:
+    """A tokenizer whose added tokens match in every special way, in a folder of any name."""
+    folder.mkdir()
+    tokenizer = byte_level(splits(*FAMILIES["gpt-2"].patterns))
+    added = [
+        tokenizers.AddedToken(f"<|{'lr'[:n]}{words}|>", special=special, normalized=False,
+                              lstrip="l" in "lr"[:n], rstrip="r" in "lr"[:n], single_word=words)
+        for n in (0, 1, 2) for words in (False, True) for special in (False, True)
+    ]  # fmt: skip
+    added.append(tokenizers.AddedToken("<r>", rstrip=True, normalized=False))
+    for token in added:
+        (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
+    saved(folder, tokenizer)
+    return tokenizer
+
+
+@pytest.mark.parametrize("name", ["phi-3-mini", "other"])
+def test_added_tokens_match_as_tokenizer_json_says_whatever_the_folder_is_called(
+    name: str, tmp_path: Path
+) -> None:
+    oracle = matching(tmp_path / name)
+    ours = llmpy.load_tokenizer(tmp_path / name)
+    tokens = ["<|False|>", "<|lFalse|>", "<|lrFalse|>", "<|lrTrue|>", "<|True|>", "<r>", "<|end|>"]
+    for token in tokens:
+        for text in ("the{} end", "the {} end", "the \n {} \t end", "{}{}", " {} ", "x{}x {}."):
+            text = text.format(token, token)
+            assert ours.encode(text, special=True) == oracle.encode(text).ids, text
+
+
+def test_how_tokens_match_survives_convert(tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    oracle = matching(folder)
+    golden = checkpoints.load_golden("mixtral")
+    config = golden.about["config"] | {"vocab_size": oracle.get_vocab_size()}
+    weights = golden.weights(checkpoints.spec("mixtral"))
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        weights[name] = np.resize(weights[name], (config["vocab_size"], 64))
+    said = (folder / "tokenizer.json").read_text()
+    checkpoints.write(folder, config, weights)
+    (folder / "tokenizer.json").write_text(said)
+    text = "the <|lrFalse|> quick<r> fox"
+    out = llmpy.convert(folder, tmp_path / "phi-3.gguf")
+    for path in (folder, out):
+        with llmpy.load(path) as model:
+            ids = model.tokenizer.encode(text, special=True)
+            assert ids == oracle.encode(text).ids
+            assert llmpy.load_tokenizer(path).encode(text, special=True) == ids
+
+
+def test_the_rows_of_a_nested_configuration_are_filled(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"text_config": {"vocab_size": 500}}')
+    assert len(saved(tmp_path, byte_level())["tokenizer.ggml.tokens"]) == 500

@@ -6,7 +6,7 @@ open (special tokens, the chat template) is in tokenizer_config.json and config.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,7 +16,13 @@ from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.tokenizer.ends import END_NAMES
 from llmpy.tokenizer.kinds import Kind
 from llmpy.tokenizer.sentencepiece import read_sentencepiece
-from llmpy.tokenizer.tokenizer_json import MAX_TOKENS, SPACE, looks_special, read_tokenizer_json
+from llmpy.tokenizer.tokenizer_json import (
+    MAX_TOKENS,
+    SPACE,
+    looks_special,
+    matching_of,
+    read_tokenizer_json,
+)
 from llmpy.tokenizer.world import read_world
 
 __all__ = ["Files", "checkpoint_vocabulary"]
@@ -59,10 +65,13 @@ def checkpoint_vocabulary(files: Files, config: Mapping[str, Any]) -> dict[str, 
         found = _vocabulary(files, said)
         if found is None:
             return {}
-        _fill(found, config.get("vocab_size"))
+        inner = config.get("text_config")
+        inner = inner if isinstance(inner, dict) else config
+        _fill(found, inner.get("vocab_size", config.get("vocab_size")))
+        configs = _configs(files)
         if found["model"] != "rwkv":
-            _name_specials(found, files, config, said)
-        _name_ends(found, files)
+            _name_specials(found, files, configs, said)
+        _name_ends(found, configs)
     except ModelFileError:
         raise
     except FAILURES as error:
@@ -154,6 +163,7 @@ def _add(
         found["tokens"][i] = token if control else token.replace(SPACE, " ")
         found["token_type"][i] = int(Kind.CONTROL if control else Kind.USER_DEFINED)
         found["scores"][i] = -1000.0
+    found |= matching_of(reversed(added))  # tokenizer.json, which comes first, counts
 
 
 def _vocab_and_merges(
@@ -210,27 +220,41 @@ def _fill(found: dict[str, Any], size: object) -> None:
             found["scores"] += [-1000.0] * (size - n)
 
 
+def _configs(files: Files) -> list[Mapping[str, Any]]:
+    """Those of the model: its own, that of generation, and that of its text part."""
+    config = files.json("config.json") or {}
+    found = config, files.json("generation_config.json"), config.get("text_config")
+    return [said if isinstance(said, dict) else {} for said in found]
+
+
+def _ids(config: Mapping[str, Any], name: str, kinds: Sequence[int], inner: bool) -> list[int]:
+    """Ids of a special token that a configuration names, one or a list."""
+    value = config.get(f"{name}_token_id")
+    said = value if isinstance(value, list) else [value]
+    ids = [i for i in said if type(i) is int and 0 <= i < len(kinds)]
+    # What stands inside is often a default of its class, and another token in this vocabulary.
+    return [i for i in ids if not inner or kinds[i] != Kind.NORMAL]
+
+
 def _name_specials(
-    found: dict[str, Any], files: Files, config: Mapping[str, Any], said: Mapping[str, Any]
+    found: dict[str, Any],
+    files: Files,
+    configs: Sequence[Mapping[str, Any]],
+    said: Mapping[str, Any],
 ) -> None:
     """Ids of special tokens, and whether texts begin and end with them."""
     tokens = found["tokens"]
-    places = {token: i for i, token in reversed(list(enumerate(tokens)))}
+    places: dict[str, int] = {token: i for i, token in reversed(list(enumerate(tokens)))}
     others = [said, files.json("special_tokens_map.json") or {}]
-    ids = [config, files.json("generation_config.json") or {}]
 
-    def place(name: str) -> Any:
+    def place(name: str) -> int | None:
         for other in others:
             token = other.get(f"{name}_token")
             token = token.get("content") if isinstance(token, dict) else token
             if isinstance(token, str) and token in places:
                 return places[token]
-        for other in ids:
-            value = other.get(f"{name}_token_id")
-            value = value[0] if isinstance(value, list) and value else value
-            if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(tokens):
-                return value
-        return None
+        ids = (_ids(c, name, found["token_type"], c is configs[2]) for c in configs)
+        return next((i[0] for i in ids if i), None)
 
     for name, key in IDS.items():
         if (i := place(name)) is not None:
@@ -251,20 +275,11 @@ def _name_specials(
         found.setdefault("seperator_token_id", found["eos_token_id"])
 
 
-def _name_ends(found: dict[str, Any], files: Files) -> None:
+def _name_ends(found: dict[str, Any], configs: Sequence[Mapping[str, Any]]) -> None:
     """All ids that generation ends with, which the configurations list beside the tokenizer's."""
-    config = files.json("config.json") or {}
-    text = config.get("text_config")
-    sources = [files.json("generation_config.json"), config, text]
     ends = {found[key]: None for key in ("eos_token_id", "eot_token_id") if key in found}
-    for source in sources:
-        value = source.get("eos_token_id") if isinstance(source, dict) else None
-        for i in value if isinstance(value, list) else [value]:
-            if type(i) is not int or not 0 <= i < len(found["tokens"]):
-                continue
-            # A nested configuration often holds a default of its class that means another token.
-            if source is not text or found["token_type"][i] != Kind.NORMAL:
-                ends[i] = None
+    for config in configs:
+        ends |= dict.fromkeys(_ids(config, "eos", found["token_type"], config is configs[2]))
     if len(ends) < 2:
         return
     found["eos_token_ids"] = np.array(list(ends), np.int32)

@@ -1,10 +1,11 @@
-"""What a token is."""
+"""What a token is, and how one that is matched in a text as it stands is matched."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["BYTE_TOKENS", "Kind"]
+__all__ = ["BYTE_TOKENS", "Kind", "Matching"]
 
 BYTE_TOKENS = {f"<0x{byte:02X}>": byte for byte in range(256)}
 
@@ -19,3 +20,16 @@ class Kind(IntEnum):
     USER_DEFINED = 4
     UNUSED = 5
     BYTE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Ids of tokens that match in special ways.
+
+    `lstrip`: they swallow the white space before them; `rstrip`: after them; `single_word`: they
+    match whole words only.
+    """
+
+    lstrip: frozenset[int] = frozenset()
+    rstrip: frozenset[int] = frozenset()
+    single_word: frozenset[int] = frozenset()

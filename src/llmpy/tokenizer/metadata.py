@@ -29,6 +29,10 @@ class TokenizerMetadata:
         """Raise the error about a key."""
         raise ModelFileError(self.path, PREFIX + key, expected, found, hint=hint)
 
+    def has(self, key: str) -> bool:
+        """Whether the file says anything under a key."""
+        return PREFIX + key in self.values
+
     def text(self, key: str) -> str:
         """A string; "" where the key is missing."""
         value = self.values.get(PREFIX + key, "")

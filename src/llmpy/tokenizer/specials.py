@@ -10,19 +10,20 @@ from collections.abc import Iterator, Sequence
 
 from tokenizers import AddedToken, Tokenizer, models
 
+from llmpy.tokenizer.kinds import Matching
 from llmpy.tokenizer.vocabulary import is_text
 
 __all__ = ["Splitter"]
 
 
 class Splitter:
-    """Finds tokens in texts: `tokens` are (text, id) pairs, `strips` ids that take the space after.
+    """Finds tokens in texts: `tokens` are (text, id) pairs.
 
     The search is the added-token automaton of `tokenizers` over an empty model. Of equal texts the
     first counts; tokens that are empty or hold bytes that no text can hold never match.
     """
 
-    def __init__(self, tokens: Sequence[tuple[str, int]], strips: frozenset[int]) -> None:
+    def __init__(self, tokens: Sequence[tuple[str, int]], matching: Matching) -> None:
         ids: dict[str, int] = {}
         for text, token in tokens:
             if text and is_text(text):
@@ -34,7 +35,14 @@ class Splitter:
         self._finder = Tokenizer(models.WordLevel({between: 0}, unk_token=between))
         self._finder.add_tokens(
             [
-                AddedToken(text, rstrip=token in strips, normalized=False, special=False)
+                AddedToken(
+                    text,
+                    single_word=token in matching.single_word,
+                    lstrip=token in matching.lstrip,
+                    rstrip=token in matching.rstrip,
+                    normalized=False,
+                    special=False,
+                )
                 for text, token in ids.items()
             ]
         )

@@ -193,7 +193,7 @@ class Tokenizer:
     def _splitter(self, *kinds: Kind) -> Splitter:
         vocabulary = self._vocabulary
         ids = sorted(i for kind in kinds for i in vocabulary.of_kind(kind))
-        return Splitter([(vocabulary.tokens[i], i) for i in ids], vocabulary.strips)
+        return Splitter([(vocabulary.tokens[i], i) for i in ids], vocabulary.matching)
 
     def _special_splitter(self) -> Splitter:
         if self._special is None:

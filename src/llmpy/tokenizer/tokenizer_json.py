@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from llmpy.errors import ModelFileError
 from llmpy.tokenizer.families import family_of
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 
-__all__ = ["MAX_TOKENS", "SPACE", "looks_special", "read_tokenizer_json"]
+__all__ = ["MAX_TOKENS", "SPACE", "looks_special", "matching_of", "read_tokenizer_json"]
 
 MAX_TOKENS = 1 << 22
 SPACE = "\u2581"  # sentencepiece's visible space
@@ -73,7 +73,8 @@ def _tokens(said: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse) -
         places[i] = token
     kinds = dict.fromkeys(places, int(Kind.NORMAL))
     added = said.get("added_tokens") or []
-    for entry in added if isinstance(added, list) else [added]:
+    added = added if isinstance(added, list) else [added]
+    for entry in added:
         i = entry.get("id") if isinstance(entry, dict) else None
         token = entry.get("content") if isinstance(entry, dict) else None
         if type(token) is not str or type(i) is not int or not 0 <= i < MAX_TOKENS:
@@ -88,6 +89,16 @@ def _tokens(said: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse) -
     return {
         "tokens": [places.get(i, f"[PAD{i}]") for i in range(n)],
         "token_type": [kinds.get(i, int(Kind.UNUSED)) for i in range(n)],
+        **matching_of((entry, entry["id"]) for entry in added),
+    }
+
+
+def matching_of(added: Iterable[tuple[Mapping[str, Any], int]]) -> dict[str, Any]:
+    """Which of the added tokens (with their ids) match in special ways; empty arrays for none."""
+    last = {i: entry for entry, i in added}
+    return {
+        f"{flag}_token_ids": np.array([i for i in last if last[i].get(flag)], np.int32)
+        for flag in ("lstrip", "rstrip", "single_word")
     }
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmpy.errors import UnsupportedModelError
-from llmpy.tokenizer.ends import end_ids, retype
-from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
+from llmpy.tokenizer.ends import end_ids, places_of, retype
+from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind, Matching
 from llmpy.tokenizer.metadata import PREFIX, TokenizerMetadata
 from llmpy.tokenizer.pretokenizers import FAMILIES
 
@@ -31,6 +31,8 @@ DEFAULT_IDS = {
     "rwkv": (None, None, None), "gemma4": (None, None, None),
 }  # fmt: skip
 MORE_ENDS = ("eos_token_ids", "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id")
+MASKED = ("jina-v2-de", "jina-v2-es", "jina-v2-code")  # whose mask takes the space before it
+PHI3_KEEPS = ("<unk>", "<s>", "<|endoftext|>")  # the others take the white space after them
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -39,9 +41,8 @@ class Vocabulary:
     """A checked vocabulary of one of MODELS; ids are places in `tokens` and `kinds`.
 
     `scores` is empty but for "llama" and "t5", `merges` but for "gpt2" and "gemma4", `pre` but for
-    "gpt2". `bos`, `eos`, `unk` are None where the model has none. `strips` are control tokens that
-    swallow the white space after them. How "t5" normalises text: by `charsmap`, to `one_space`
-    between words; how "bert" does: `lowercase`, `strip_accents`.
+    "gpt2". `bos`, `eos`, `unk` are None where the model has none. How "t5" normalises text: by
+    `charsmap`, to `one_space` between words; how "bert" does: `lowercase`, `strip_accents`.
     """
 
     path: Path | None
@@ -58,7 +59,7 @@ class Vocabulary:
     add_eos: bool
     space_prefix: bool
     end_ids: frozenset[int]
-    strips: frozenset[int]
+    matching: Matching
     charsmap: bytes = b""
     one_space: bool = False
     lowercase: bool = False
@@ -91,7 +92,7 @@ def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabular
     if not tokens:
         source.fail("tokens", "at least one token", "an empty array")
     n = len(tokens)
-    sentence, pieces = model == "llama", model == "bert"
+    pieces = model == "bert"
     read_id = partial(source.id, n_vocab=n)
     bos_id, eos_id, unk_id = DEFAULT_IDS[model]
     sep = read_id("seperator_token_id", default=eos_id) if pieces else eos_id
@@ -102,8 +103,6 @@ def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabular
     ends.update(i for key in MORE_ENDS for i in source.ids(key, n))
     kinds = _kinds(source, tokens, (bos, eos), ends, unk)
     lowercase = pieces and source.flag("normalizer.lowercase", True)
-    name = metadata.get("general.name", "")
-    phi3 = sentence and isinstance(name, str) and re.search("phi-?3", name.lower()) is not None
     return Vocabulary(
         path=path,
         model=model,
@@ -120,7 +119,7 @@ def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabular
         add_eos=eos is not None and source.flag("add_eos_token", model in ("t5", "bert")),
         space_prefix=pieces or (model in ("llama", "t5") and source.flag("add_space_prefix", True)),
         end_ids=end_ids(kinds, tokens, ends),
-        strips=_strips(tokens, kinds) if phi3 else frozenset(),
+        matching=_matching(source, tokens, kinds, pre),
         charsmap=source.bytes("precompiled_charsmap") if model == "t5" else b"",
         one_space=model == "t5" and source.flag("remove_extra_whitespaces", False),
         lowercase=lowercase,
@@ -194,7 +193,19 @@ def _scores(source: TokenizerMetadata, n_vocab: int) -> npt.NDArray[np.float64]:
     return scores
 
 
-def _strips(tokens: Sequence[str], kinds: bytes) -> frozenset[int]:
-    """Phi-3 was trained with white space after most control tokens removed; no key says so."""
-    keep = ("<unk>", "<s>", "<|endoftext|>")
-    return frozenset(i for i in _of_kind(kinds, Kind.CONTROL) if tokens[i] not in keep)
+def _matching(source: TokenizerMetadata, tokens: Sequence[str], kinds: bytes, pre: str) -> Matching:
+    """How tokens match: as the file says, else as llama.cpp goes by names, which it must."""
+    flags = ("lstrip", "rstrip", "single_word")
+    if any(source.has(f"{flag}_token_ids") for flag in flags):
+        found = {flag: source.ids(f"{flag}_token_ids", len(tokens)) for flag in flags}
+        return Matching(**{flag: frozenset(ids) for flag, ids in found.items()})
+    said = [source.values.get(f"general.{key}") for key in ("name", "architecture")]
+    name, architecture = (value.lower() if isinstance(value, str) else "" for value in said)
+    masks = {"<mask>"} if pre in MASKED or architecture == "jina-bert-v3" else set()
+    masks |= {"[MASK]"} if "modern-bert" in name else set()
+    lstrip = frozenset(i for places in places_of(tokens, masks).values() for i in places)
+    if "phi-3" not in name and "phi3" not in name:
+        return Matching(lstrip=lstrip)
+    matched = (Kind.CONTROL, Kind.USER_DEFINED, Kind.UNKNOWN)
+    ids = (i for kind in matched for i in _of_kind(kinds, kind))
+    return Matching(rstrip=frozenset(i for i in ids if tokens[i] not in PHI3_KEEPS))
