@@ -25,7 +25,7 @@ from llmpy.backends.base import KV_DTYPES, Backend, Batch, Plan
 from llmpy.errors import ContextFull, ModelFileError, SessionClosed, UnsupportedModelError
 from llmpy.files import open_model, open_vocabulary
 from llmpy.format import ModelFile, TensorInfo
-from llmpy.graph import Graph, has_head, is_encoder, states
+from llmpy.graph import Graph, has_head, is_encoder, n_embedded, states
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
@@ -114,8 +114,7 @@ def load(
         buffers, done = _uploaded(engine, file, graph), 0
         # goes on while the tokenizer is made
         ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
-        tokenizer = build_tokenizer(file.metadata, file.path)
-        _check_vocabulary(file, graph, tokenizer)
+        tokenizer = build_tokenizer(file.metadata, file.path, n_embedded(graph))
         for name in ready:
             done += file.tensors[name].size
             report("tensor", name, done)
@@ -152,7 +151,7 @@ class Model:
         self.graph = graph
         self.tokenizer = tokenizer
         self.n_ctx = n_ctx
-        self.n_vocab = tokenizer.n_vocab
+        self.n_vocab = tokenizer.n_embedded
         self.n_batch = n_batch
         self._plan = plan
         self._compiled: Callable[[Graph], Plan] | None = compiled
@@ -439,18 +438,3 @@ def _check_type(file: ModelFile, info: TensorInfo) -> None:
     if info.dtype.name not in quant.readable:
         known = ", ".join(sorted(quant.readable))
         raise UnsupportedModelError(file.path, field, f"one of {known}", str(info.dtype))
-
-
-def _check_vocabulary(file: ModelFile, graph: Graph, tokenizer: Tokenizer) -> None:
-    """Each token must have a row to be embedded by and a logit to be said by."""
-    rows = [graph.n_vocab] if has_head(graph) else []
-    rows += [graph.shapes[n.weights[0]][0] for n in graph.nodes if n.op == "embed"]
-    if tokenizer.n_vocab > min(rows):
-        key = "tokenizer.ggml.tokens"
-        raise ModelFileError(
-            file.path,
-            key,
-            f"at most {min(rows)} tokens, the rows of the embedding and output tensors",
-            f"{tokenizer.n_vocab} tokens",
-            offset=file.where(key),
-        )

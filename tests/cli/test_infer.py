@@ -112,6 +112,28 @@ def test_control_tokens_in_the_prompt_count_only_where_asked_for(infer) -> None:
     assert prompt_tokens("--special") < prompt_tokens()
 
 
+def n_prompt(done) -> int:
+    assert done.code == 0, done.err
+    return int(json.loads(done.out)["timings"]["n_prompt"])
+
+
+def test_control_tokens_of_a_template_count_and_those_of_a_user_do_not(infer, tmp_path: Path):
+    file = tmp_path / "template.txt"
+    file.write_text("</s>{{PROMPT}}</s>", encoding="utf-8")
+    options = ("-n", 0, "--json", "--special")
+    plain = n_prompt(infer("-f", file, "-p", "a", *options))
+    assert plain == n_prompt(infer("-p", "</s>a</s>", *options))
+    assert n_prompt(infer("-f", file, "-p", "a</s>", *options)) > plain + 1
+
+
+def test_a_byte_order_mark_in_a_prompt_file_is_no_text(infer, tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_text(PROMPT, encoding="utf-8-sig")
+    assert infer("-f", file, "-n", 5).out == infer("-p", PROMPT, "-n", 5).out
+    stdin = "\ufeff" + PROMPT
+    assert infer("-p", "-", "-n", 5, stdin=stdin.encode()).out == infer("-p", PROMPT, "-n", 5).out
+
+
 def test_a_terminal_without_a_character_is_no_failure(infer, monkeypatch) -> None:
     import io
     import sys

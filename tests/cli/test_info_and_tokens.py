@@ -57,8 +57,9 @@ def test_tokens_are_the_ids_and_pieces_of_a_text(run, stories: Path) -> None:
         line.split(maxsplit=1)
         for line in run("tokens", "-m", stories, "Once upon").out.splitlines()
     ]
-    assert [int(i) for i, _ in rows] == llmpy.load_tokenizer(stories).encode("Once upon")
-    assert "".join(json.loads(piece) for _, piece in rows) == " Once upon"
+    ids = llmpy.load_tokenizer(stories).encode("Once upon", bos=True)
+    assert [int(i) for i, _ in rows] == ids
+    assert "".join(json.loads(piece) for _, piece in rows) == "<s> Once upon"
 
 
 def test_tokens_that_are_parts_of_a_character_are_shown_as_bytes(run, stories: Path) -> None:
@@ -76,15 +77,28 @@ def test_tokens_of_stdin(run, stories: Path, stdin: str) -> None:
 
 def test_tokens_as_json(run, stories: Path) -> None:
     found = json.loads(run("tokens", "--json", "-m", stories, "Once").out)
-    ids = llmpy.load_tokenizer(stories).encode("Once")
+    ids = llmpy.load_tokenizer(stories).encode("Once", bos=True)
     assert [row["id"] for row in found] == ids
-    assert "".join(row["piece"] for row in found) == " Once"
+    assert "".join(row["piece"] for row in found) == "<s> Once"
 
 
 def test_control_tokens_in_a_text_count_only_where_asked_for(run, stories: Path) -> None:
     def ids(*options: str) -> list[int]:
-        found = json.loads(run("tokens", "--json", "-m", stories, *options, "<s>a").out)
+        found = json.loads(run("tokens", "--json", "-m", stories, *options, "a</s>").out)
         return [row["id"] for row in found]
 
-    assert ids("--special")[0] == 1
-    assert 1 not in ids()
+    assert ids("--special")[-1] == 2
+    assert 2 not in ids()
+
+
+@pytest.mark.parametrize("text", ["Once upon", "", "<s>Once", "a</s>b"])
+@pytest.mark.parametrize("special", [(), ("--special",)])
+def test_tokens_counts_as_infer_does(run, stories: Path, text: str, special: tuple[str, ...]):
+    rows = json.loads(run("tokens", "--json", "-m", stories, *special, "--", text).out)
+    done = run("infer", "-m", stories, "-p", text, "-n", 0, "--json", *special)
+    assert json.loads(done.out)["timings"]["n_prompt"] == len(rows)
+
+
+def test_a_byte_order_mark_is_no_text(run, stories: Path) -> None:
+    done = run("tokens", "-m", stories, "-", stdin=b"\xef\xbb\xbfOnce upon")
+    assert done.out == run("tokens", "-m", stories, "Once upon").out

@@ -263,3 +263,52 @@ def test_an_error_in_a_sampler_leaves_the_session_usable(fast_stories: llmpy.Mod
         session.next_token()
     rest = "".join(p.text for p in session.stream([], max_tokens=20))
     assert PROMPT + rest == greedy_text(fast_stories, PROMPT)
+
+
+def test_bos_says_whether_the_token_comes_first(fast_stories: llmpy.Model) -> None:
+    text = fast_stories.tokenizer.encode("Once")
+    begin = [fast_stories.tokenizer.bos]
+
+    def fed(*prompts: str | list[int], **options: bool | None) -> list[int]:
+        session = fast_stories.session()
+        for prompt in prompts:
+            session.feed(prompt, **options)
+        return session.tokens
+
+    assert fed("Once") == fed("Once", bos=None) == fed("Once", bos=True) == begin + text
+    assert fed("Once", bos=False) == fed(text) == text
+    assert fed(text, bos=True) == begin + text
+    assert fed("Once", "Once", bos=True).count(begin[0]) == 2
+    for session in (fast_stories.session(), fast_stories.session()):
+        session.infer("Once", max_tokens=0, bos=False)
+        assert session.tokens == text
+    assert [p.token for p in fast_stories.session().stream("Once", max_tokens=0, bos=False)][
+        :-1
+    ] == text
+    with pytest.raises(ValueError, match="empty prompt"):
+        fast_stories.session().feed("", bos=False)
+
+
+def test_the_token_that_begins_a_text_is_not_doubled(fast_stories: llmpy.Model) -> None:
+    once = fast_stories.session()
+    once.feed("<s>Once", special=True)
+    assert once.tokens == fast_stories.tokenizer.encode("Once", bos=True)
+    assert fast_stories.tokenizer.encode("<s>Once", special=True, bos=None) == once.tokens
+
+
+@pytest.mark.parametrize("prompts", [("", "<s>Once"), ([1, 1],), ([1], [1]), ("<s><s>",)])
+def test_two_tokens_that_begin_a_text_are_warned_of(
+    fast_stories: llmpy.Model, prompts: tuple[str | list[int], ...]
+) -> None:
+    session = fast_stories.session()
+    *before, last = prompts
+    for prompt in before:
+        session.feed(prompt, special=True)
+    with pytest.warns(RuntimeWarning, match="two begin-of-text tokens"):
+        session.feed(last, special=True)
+    assert session.tokens[:2] == [1, 1]
+
+
+def test_bos_that_was_asked_for_before_one_in_the_text_is_warned_of(fast_stories: llmpy.Model):
+    with pytest.warns(RuntimeWarning, match="bos=False"):
+        fast_stories.session().feed("<s>Once", special=True, bos=True)

@@ -25,14 +25,14 @@ def reusable(
         if isinstance(part, int):
             if at == len(tokens) or tokens[at] != part:
                 after_text = i > 0 and isinstance(parts[i - 1], str)
-                return at, tokenizer.encode_parts(parts[i:], start=not after_text)
+                return at, tokenizer.encode_split(parts[i:], start=not after_text)
             at += 1
             continue
         end = at
         while end < len(tokens) and not tokenizer.is_control(tokens[end]):
             end += 1
         if tokenizer.decode(tokens[at:end]) != part:
-            ids, n = tokenizer.encode_parts(parts[i:]), 0
+            ids, n = tokenizer.encode_split(parts[i:]), 0
             while at + n < end and n < len(ids) and tokens[at + n] == ids[n]:
                 n += 1
             return at + n, ids[n:]

@@ -82,7 +82,7 @@ class ChatTemplate:
         """Token ids of what `render` makes, with control tokens of the template only."""
         inputs = checked_inputs(messages, tools, documents)
         parts = self.parts(inputs, add_generation_prompt, continue_final_message, template_kwargs)
-        return self._tokenizer.encode_parts(parts)
+        return self._tokenizer.encode_split(parts)
 
     def parts(
         self,

@@ -36,7 +36,11 @@ MARK = "{{PROMPT}}"
 @click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same text.")
 @click.option("--stop", multiple=True, help="End before this text (may be given several times).")
 @click.option("--hide-prompt", is_flag=True, help="Print only what is generated.")
-@click.option("--special", is_flag=True, help="Take control tokens written in the prompt as such.")
+@click.option(
+    "--special",
+    is_flag=True,
+    help="Take control tokens written in the prompt as such; with -f, in that file only.",
+)
 @click.option("--stats", is_flag=True, help="Print counts and rates on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def command(
@@ -62,7 +66,7 @@ def command(
 
     if "" in stop:
         raise click.UsageError("--stop: expected a text, found an empty one")
-    text = _prompt(prompt, file)
+    parts = _parts(prompt, file, special)
     given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
     try:
         llmpy.default_chain(**given)
@@ -72,8 +76,8 @@ def command(
     sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
     session = model.session(sampler=sampler, seed=seed)
     printer = Printer(session, hide_prompt, quiet=as_json)
-    options = {"max_tokens": max_tokens, "stop": stop, "special": special}
-    code = printer.run(text, options)
+    ids = model.tokenizer.encode_parts(parts, bos=None)
+    code = printer.run(ids, {"max_tokens": max_tokens, "stop": stop})
     if as_json:
         click.echo(json.dumps(printer.summary()))
     if stats and printer.stats is not None:
@@ -92,7 +96,7 @@ class Printer:
         self.tokens: list[int] = []
         self.stats: llmpy.Stats | None = None
 
-    def run(self, prompt: str, options: dict[str, Any]) -> int:
+    def run(self, prompt: list[int], options: dict[str, Any]) -> int:
         """Print as it comes; Ctrl-C keeps what there is. Returns the exit code."""
         try:
             self.stats = self.session.infer(prompt, self.show, **options)
@@ -133,14 +137,19 @@ class Printer:
         }
 
 
-def _prompt(prompt: str | None, file: Path | None) -> str:
+def _parts(prompt: str | None, file: Path | None, special: bool) -> list[tuple[str, bool]]:
+    """The prompt in parts, and whether control tokens in each count: never in a user's text."""
     if prompt is None and file is None:
         raise click.UsageError("a prompt is needed: give -p TEXT, -p - for stdin, or -f FILE")
     if prompt == "-":
         prompt = utf8(sys.stdin.buffer.read(), "stdin")
     if file is None:
-        return prompt or ""
+        return [(prompt or "", special)]
     text = utf8(file.read_bytes(), str(file))
     if prompt is not None and MARK not in text:
         raise click.UsageError(f"{file} has no {MARK} where the prompt of -p could go")
-    return text.replace(MARK, prompt or "")
+    first, *others = text.split(MARK)
+    parts = [(first, special)]
+    for other in others:
+        parts += [(prompt or "", False), (other, special)]
+    return parts

@@ -128,7 +128,7 @@ def quoted(text: str) -> str:
 def utf8(data: bytes, name: str) -> str:
     """Text that came from outside; `name` says whence."""
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8").removeprefix("\ufeff")  # editors' byte order mark
     except UnicodeDecodeError as error:
         raise click.ClickException(
             f"{name}: expected UTF-8 text, found byte 0x{data[error.start]:02x} at {error.start}"

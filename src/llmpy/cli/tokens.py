@@ -18,13 +18,19 @@ from llmpy.cli.options import architecture_option, model_option, quoted, utf8
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list.")
 @click.argument("text")
 def command(path: Path, architecture: str | None, special: bool, as_json: bool, text: str) -> None:
-    """Print the token ids of TEXT ('-': stdin) and their pieces, one a line."""
+    """Print the token ids of TEXT ('-': stdin) and their pieces, one a line.
+
+    They are those that `llmpy infer` reads: the begin-of-text token comes first, where the model
+    wants one.
+    """
     import llmpy
 
     if text == "-":
         text = utf8(sys.stdin.buffer.read(), "stdin")
     tokenizer = llmpy.load_tokenizer(path, architecture=architecture)
-    ids = tokenizer.encode(text, special=special)
+    ids = tokenizer.encode(text, special=special, bos=None)
+    if not ids and tokenizer.bos is not None:
+        ids = [tokenizer.bos]
     if as_json:
         rows = [{"id": i, "piece": tokenizer.piece(i).decode("utf-8", "replace")} for i in ids]
         click.echo(json.dumps(rows))

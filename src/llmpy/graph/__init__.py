@@ -7,7 +7,7 @@ from llmpy.graph.recurrent import Recurrence
 from llmpy.graph.rope import Rope
 from llmpy.graph.shapes import Shape
 from llmpy.graph.show import show
-from llmpy.graph.states import has_head, is_encoder, states
+from llmpy.graph.states import has_head, is_encoder, n_embedded, states
 from llmpy.graph.weights import Weights
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "finish",
     "has_head",
     "is_encoder",
+    "n_embedded",
     "show",
     "states",
 ]

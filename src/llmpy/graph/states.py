@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from llmpy.graph.ir import Graph
 
-__all__ = ["has_head", "is_encoder", "states"]
+__all__ = ["has_head", "is_encoder", "n_embedded", "states"]
 
 _AFTER_HEAD = {"scale", "tanh", "clamp", "add_weight", "mul_weight"}  # of logits, if anything is
 
@@ -30,3 +30,10 @@ def has_head(graph: Graph) -> bool:
 def is_encoder(graph: Graph) -> bool:
     """Whether tokens see those after them, so that a text must be read in one batch."""
     return any(n.op == "attend" and not n.attrs.get("causal", True) for n in graph.nodes)
+
+
+def n_embedded(graph: Graph) -> int:
+    """How many tokens have a row to be embedded by and, where there are logits, one of these."""
+    rows = [graph.n_vocab] if has_head(graph) else []
+    rows += [graph.shapes[n.weights[0]][0] for n in graph.nodes if n.op == "embed"]
+    return min(rows)

@@ -116,6 +116,7 @@ class Session:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         special: bool = False,
+        bos: bool | None = None,
     ) -> Stats:
         """Read the prompt, generate, and give each piece to the callback, which may return STOP.
 
@@ -131,6 +132,7 @@ class Session:
             stop=stop,
             logprobs=logprobs,
             special=special,
+            bos=bos,
         )
         with closing(events):
             for piece in events:
@@ -147,14 +149,17 @@ class Session:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         special: bool = False,
+        bos: bool | None = None,
     ) -> Generator[Piece]:
         """Read the prompt, then generate: pieces of the prompt, generated pieces, one "end".
 
         `max_tokens`: how many to generate at most (None: until the text ends or the context is
         full). `stop`: strings that end the text; they are not shown. `logprobs`: how many of the
         likeliest tokens to report with each (0: the chosen one only). `special`: whether control
-        tokens written in the prompt are taken as such. Leaving the loop early is safe: `tokens`
-        then ends with the last piece seen. Raises ContextFull if the prompt does not fit.
+        tokens written in the prompt are taken as such. `bos`: whether the begin-of-text token comes
+        first (None: once where a session begins with text, if the file wants it). Leaving the loop
+        early is safe: `tokens` then ends with the last piece seen. Raises ContextFull if the prompt
+        does not fit.
         """
         return pieces(
             self,
@@ -164,6 +169,7 @@ class Session:
             stop=stop,
             logprobs=logprobs,
             special=special,
+            bos=bos,
         )
 
     async def ainfer(
@@ -175,6 +181,7 @@ class Session:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         special: bool = False,
+        bos: bool | None = None,
     ) -> Stats:
         """`infer` for asyncio; the callback is called in the event loop.
 
@@ -182,7 +189,7 @@ class Session:
         """
         tally = Tally(self)
         events = self.astream(
-            prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special
+            prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special, bos=bos
         )
         async with aclosing(events):
             async for piece in events:
@@ -199,32 +206,43 @@ class Session:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         special: bool = False,
+        bos: bool | None = None,
     ) -> AsyncGenerator[Piece]:
         """`stream` for asyncio: `async for piece in session.astream(...)`."""
         events = stepped(
             self.stream(
-                prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special
+                prompt,
+                max_tokens=max_tokens,
+                stop=stop,
+                logprobs=logprobs,
+                special=special,
+                bos=bos,
             )
         )
         async with aclosing(events):
             async for piece in events:
                 yield piece
 
-    async def afeed(self, prompt: str | Sequence[int], *, special: bool = False) -> int:
-        """`feed` for asyncio."""
-        return await exhausted(self._feeding(prompt, special))
+    async def afeed(
+        self, prompt: str | Sequence[int], *, special: bool = False, bos: bool | None = None
+    ) -> int:
+        """`feed` for asyncio; cancelled, it takes all of the prompt back."""
+        return await exhausted(self._feeding(prompt, special, bos))
 
     async def anext_token(self) -> int:
         """`next_token` for asyncio."""
         return await in_thread(self.next_token)
 
-    def feed(self, prompt: str | Sequence[int], *, special: bool = False) -> int:
+    def feed(
+        self, prompt: str | Sequence[int], *, special: bool = False, bos: bool | None = None
+    ) -> int:
         """Say a part of the prompt now, to be read while the rest is being typed.
 
-        Returns the number of tokens added. Raises ContextFull, and adds none, if they do not fit.
-        The last token stays unread until the next one is asked for.
+        `special` and `bos` are as in `stream`. Returns the number of tokens added. Raises
+        ContextFull, and adds none, if they do not fit. The last token stays unread until the next
+        one is asked for.
         """
-        feeding = self._feeding(prompt, special)
+        feeding = self._feeding(prompt, special, bos)
         while True:
             try:
                 next(feeding)
@@ -310,13 +328,15 @@ class Session:
             decoder(token)
         return decoder
 
-    def _encode(self, prompt: str | Sequence[int], special: bool) -> list[int]:
+    def _encode(
+        self, prompt: str | Sequence[int], special: bool, bos: bool | None = None
+    ) -> list[int]:
         self._open_state()
         tokenizer = self._model.tokenizer
         first = len(self) == 0
         if isinstance(prompt, str):
             start = first or tokenizer.is_control(self._history.part(len(self) - 1, len(self))[0])
-            bos = first and tokenizer.add_bos
+            bos = bos if bos is not None or first else False
             ids = tokenizer.encode(prompt, special=special, bos=bos, start=start)
         else:
             ids = [int(token) for token in prompt]
@@ -325,10 +345,19 @@ class Session:
                     raise ValueError(
                         f"token id: expected 0 to {self._model.n_vocab - 1}, found {token}"
                     )
+            if bos:
+                ids[:0] = tokenizer.encode("", bos=True)
         if first and not ids:
-            if tokenizer.bos is None:
+            if tokenizer.bos is None or bos is False:
                 raise ValueError("an empty prompt, and no token for the beginning of a text")
             ids = [tokenizer.bos]
+        if len(self) < 2 and ids and (self.tokens + ids)[:2] == [tokenizer.bos] * 2:
+            warnings.warn(
+                "the text begins with two begin-of-text tokens, which no model was trained with: "
+                "take it out of the prompt, or pass bos=False",
+                RuntimeWarning,
+                stacklevel=4,
+            )
         return ids
 
     def _check_room(self, n: int) -> None:
@@ -360,9 +389,11 @@ class Session:
         if len(self._history) >= self._model.n_ctx:
             self._check_room(1)  # or an error
 
-    def _feeding(self, prompt: str | Sequence[int], special: bool) -> Generator[None, None, int]:
+    def _feeding(
+        self, prompt: str | Sequence[int], special: bool, bos: bool | None
+    ) -> Generator[None, None, int]:
         """Say the prompt, a batch at a time; closed in between, all of it is taken back."""
-        ids = self._encode(prompt, special)
+        ids = self._encode(prompt, special, bos)
         self._check_room(len(ids))
         start = len(self)
         try:

@@ -23,6 +23,7 @@ def pieces(
     stop: str | Iterable[str] = (),
     logprobs: int | None = None,
     special: bool = False,
+    bos: bool | None = None,
 ) -> Generator[Piece]:
     """See `Session.stream`; not `observed`: without the generated pieces.
 
@@ -32,7 +33,7 @@ def pieces(
         raise ValueError(f"max_tokens: expected 0 or more, found {max_tokens}")
     if logprobs is not None and logprobs < 0:
         raise ValueError(f"logprobs: expected 0 or more, found {logprobs}")
-    ids = session._encode(prompt, special)
+    ids = session._encode(prompt, special, bos)
     session._check_room(len(ids))
     return _stream(session, ids, max_tokens, StopStrings(stop), logprobs, observed)
 

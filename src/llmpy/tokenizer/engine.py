@@ -17,14 +17,14 @@ from typing import Any, NoReturn
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from llmpy import native
-from llmpy.errors import ModelFileError, TokenizerError
+from llmpy.errors import ModelFileError
 from llmpy.strings import Strings
 from llmpy.tokenizer.alphabet import CHARACTERS, to_characters
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 from llmpy.tokenizer.merging import FirstTexts, LazyEngine
 from llmpy.tokenizer.pieces import Unigram, WordPieces
 from llmpy.tokenizer.pretokenizers import FAMILIES, Family
-from llmpy.tokenizer.vocabulary import Vocabulary, is_text
+from llmpy.tokenizer.vocabulary import Vocabulary, cannot_express, is_text
 from llmpy.tokenizer.world import World
 
 __all__ = ["SPACE", "Engine", "build_engine"]
@@ -40,7 +40,8 @@ class Engine:
     """Text -> ids. `expand` says what each stand-in id becomes; None is an error.
 
     `literal` is what a sentencepiece SPACE that stands in the text itself becomes, so that decoding
-    tells it from a space; empty where that cannot be said.
+    tells it from a space; empty where that cannot be said. `fuse`: one unknown token (`unknown`)
+    stands for all neighbours without tokens.
     """
 
     def __init__(
@@ -50,47 +51,59 @@ class Engine:
         expand: dict[int, Expansion],
         spaces: bool,
         literal: tuple[int, ...],
+        fuse: bool = False,
+        unknown: Expansion = None,
     ) -> None:
         self._model = model
         self._n_vocab = n_vocab
         self._expand = expand
         self._spaces = spaces
         self._literal = literal
+        self._fuse = fuse
+        self._unknown = unknown
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of a text; a caller who wants a leading space has put it there."""
+    def encode(self, text: str, drop: bool = False) -> list[int]:
+        """Ids of a text; a caller who wants a leading space has put it there.
+
+        `drop`: leave out what cannot be expressed.
+        """
         if not self._spaces:
-            return self._merge(text)
+            return self._merge(text, drop)
         if not self._literal or SPACE not in text:
-            return self._merge(text.replace(" ", SPACE))
+            return self._merge(text.replace(" ", SPACE), drop)
         ids: list[int] = []
         for i, part in enumerate(text.split(SPACE)):
             if i:
                 ids += self._literal
             if part:
-                ids += self._merge(part.replace(" ", SPACE))
+                ids += self._merge(part.replace(" ", SPACE), drop)
         return ids
 
-    def _merge(self, text: str) -> list[int]:
+    def _merge(self, text: str, drop: bool) -> list[int]:
         encoding = self._model.encode(text, add_special_tokens=False)
         ids: list[int] = encoding.ids
         if self._expand and ids and max(ids) >= self._n_vocab:
-            return self._written_out(ids, text, encoding.offsets)
+            return self._written_out(ids, text, encoding, drop)
         return ids
 
-    def _written_out(self, ids: list[int], text: str, offsets: list[tuple[int, int]]) -> list[int]:
+    def _written_out(self, ids: list[int], text: str, encoding: Any, drop: bool) -> list[int]:
         out: list[int] = []
-        for token, (start, end) in zip(ids, offsets, strict=True):
+        before: object = None  # the word of the token before, where that is an unknown one to fuse
+        for token, (start, end), word in zip(ids, encoding.offsets, encoding.word_ids, strict=True):
             if token < self._n_vocab:
                 out.append(token)
+                before = None
                 continue
             expansion = self._expand[token]
             if expansion is None:
-                raise TokenizerError(
-                    f"the vocabulary has no token for {text[start:end]!r}, no byte tokens for it, "
-                    f"and no unknown token"
-                )
-            out += expansion
+                if drop:
+                    continue
+                raise cannot_express(repr(text[start:end]))
+            place = (word if not self._spaces else 0,)
+            unknown = self._fuse and expansion == self._unknown
+            if not unknown or place != before:
+                out += expansion
+            before = place if unknown else None
         return out
 
 
@@ -142,7 +155,8 @@ def _byte_level(vocabulary: Vocabulary) -> Engine:
         bpe = models.BPE(ids, _usable(vocabulary, ids), ignore_merges=family.whole_words)
     model = Tokenizer(bpe)
     model.pre_tokenizer = _words(family)
-    return Engine(model, n, expand, spaces=False, literal=())
+    fuse = vocabulary.fuse_unk
+    return Engine(model, n, expand, spaces=False, literal=(), fuse=fuse, unknown=unknown)
 
 
 def _words(family: Family) -> Any:
@@ -260,7 +274,8 @@ def _sentencepiece(vocabulary: Vocabulary) -> Engine:
         patterns.append(f"{SPACE}+[^{SPACE}]*|[^{SPACE}]+")
     cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in patterns]
     model.pre_tokenizer = pre_tokenizers.Sequence(cuts)
-    return Engine(model, n, expand, spaces=True, literal=_as_bytes(byte_ids, SPACE.encode()))
+    literal, fuse = _as_bytes(byte_ids, SPACE.encode()), vocabulary.fuse_unk
+    return Engine(model, n, expand, spaces=True, literal=literal, fuse=fuse, unknown=unknown)
 
 
 def _as_bytes(byte_ids: dict[str, int], raw: bytes) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ MOST_CHARACTERS = 400  # in all; one takes about 0.2 ms
 
 
 class _Engine(Protocol):
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str, drop: bool = False) -> list[int]: ...
 
 
 class LazyEngine:
@@ -32,7 +32,7 @@ class LazyEngine:
         self._engine: _Engine | None = None
         self._making = threading.Lock()
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, drop: bool = False) -> list[int]:
         """As the engine."""
         first = self._first
         if first is not None and (ids := first(text)) is not None:
@@ -41,7 +41,7 @@ class LazyEngine:
             if self._engine is None:
                 self._engine = self._make()
                 self._first = None
-        return self._engine.encode(text)
+        return self._engine.encode(text, drop)
 
 
 class FirstTexts:

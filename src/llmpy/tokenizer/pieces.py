@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.families import guarded
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
-from llmpy.tokenizer.vocabulary import Vocabulary, is_text
+from llmpy.tokenizer.vocabulary import Vocabulary, cannot_express, is_text
 
 __all__ = ["Unigram", "WordPieces"]
 
@@ -52,12 +52,16 @@ class WordPieces:
         )
         self._model.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of a text."""
-        ids: list[int] = self._model.encode(text, add_special_tokens=False).ids
-        if self._unk is None and self._stand_in in ids:
-            raise TokenizerError("the text has a word without tokens, and there is no unknown one")
-        return ids
+    def encode(self, text: str, drop: bool = False) -> list[int]:
+        """Ids of a text; `drop`: leave out words without tokens."""
+        encoding = self._model.encode(text, add_special_tokens=False)
+        ids: list[int] = encoding.ids
+        if self._unk is not None or self._stand_in not in ids:
+            return ids
+        if drop:
+            return [i for i in ids if i != self._stand_in]
+        start, end = encoding.offsets[ids.index(self._stand_in)]
+        raise cannot_express(repr(text[start:end]))
 
 
 class Unigram:
@@ -90,8 +94,11 @@ class Unigram:
             ) from None  # fmt: skip
         self._model = Tokenizer(model)
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of a text; a caller who wants a leading space has put it there."""
+    def encode(self, text: str, drop: bool = False) -> list[int]:
+        """Ids of a text; a caller who wants a leading space has put it there.
+
+        `drop`: leave out characters without a piece.
+        """
         prefix = self._space_prefix and text[:1] == " "
         try:
             with guarded():
@@ -113,16 +120,18 @@ class Unigram:
             if token != self._stand_in:
                 ids.append(token)
             else:
-                ids += self._unknown(text[start:end].replace(SPACE, " "))
+                ids += self._unknown(text[start:end].replace(SPACE, " "), drop)
         return ids
 
-    def _unknown(self, text: str) -> list[int]:
+    def _unknown(self, text: str, drop: bool) -> list[int]:
         """Characters without a piece: bytes, where the vocabulary has all of them."""
         if self._bytes:
             return [self._bytes[byte] for byte in text.encode()]
-        if self._unk is None:
-            raise TokenizerError(f"the vocabulary has no token for {text!r}, and no unknown token")
-        return [self._unk]
+        if self._unk is not None:
+            return [self._unk]
+        if drop:
+            return []
+        raise cannot_express(repr(text))
 
 
 def _byte_ids(vocabulary: Vocabulary) -> dict[int, int]:

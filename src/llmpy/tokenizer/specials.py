@@ -50,8 +50,8 @@ class Splitter:
     def __bool__(self) -> bool:
         return len(self._ids) > 1
 
-    def split(self, text: str) -> Iterator[str | int]:
-        """The text in order: a token's id for each match, the text between as it is."""
+    def split(self, text: str) -> Iterator[tuple[int | None, str]]:
+        """The text in order: each match with its token's id, and the text between with None."""
         found = self._finder.encode(text, add_special_tokens=False)
         for place, (start, end) in zip(found.ids, found.offsets, strict=True):
-            yield self._ids[place] if place else text[start:end]
+            yield (self._ids[place] if place else None), text[start:end]

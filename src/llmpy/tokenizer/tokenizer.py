@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import codecs
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, Literal, SupportsIndex
 
-from llmpy.errors import TokenizerError
+from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.alphabet import from_characters
 from llmpy.tokenizer.engine import SPACE, build_engine
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
@@ -24,13 +24,21 @@ from llmpy.tokenizer.world import unescaped
 __all__ = ["Decoder", "Tokenizer", "build_tokenizer"]
 
 
-def build_tokenizer(metadata: Mapping[str, Any], path: Path | None = None) -> Tokenizer:
+def build_tokenizer(
+    metadata: Mapping[str, Any], path: Path | None = None, n_embedded: int | None = None
+) -> Tokenizer:
     """The tokenizer that a model file's metadata describes; `path` is for error messages.
 
+    `n_embedded`: how many tokens the model has embeddings of (None: of all).
     Raises ModelFileError (its field is the metadata key) for a vocabulary that is missing or
     contradicts itself, UnsupportedModelError for a `tokenizer.ggml.model` or `.pre` not known.
     """
-    return Tokenizer(read_vocabulary(metadata, path))
+    vocabulary = read_vocabulary(metadata, path)
+    n = len(vocabulary.tokens)
+    if n_embedded is not None and n_embedded < n - n // 16:  # real files have some tokens more
+        expected = f"about {n_embedded} tokens, the rows of the embedding and output tensors"
+        raise ModelFileError(path, "tokenizer.ggml.tokens", expected, f"{n} tokens")
+    return Tokenizer(vocabulary, n_embedded)
 
 
 class Tokenizer:
@@ -38,16 +46,18 @@ class Tokenizer:
 
     `bos`, `eos`, `unk`: ids, or None. `add_bos`, `add_eos`: whether the file wants a text to begin
     and end with them. `end_ids`: every token that ends a reply. `n_vocab`: ids are below it.
+    `n_embedded`: those that the model can read and say are below it.
     """
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, n_embedded: int | None = None) -> None:
         self.n_vocab = len(vocabulary.tokens)
+        self.n_embedded = self.n_vocab if n_embedded is None else min(n_embedded, self.n_vocab)
         self.bos = vocabulary.bos
         self.eos = vocabulary.eos
         self.unk = vocabulary.unk
         self.add_bos = vocabulary.add_bos
         self.add_eos = vocabulary.add_eos
-        self.end_ids = vocabulary.end_ids
+        self.end_ids = frozenset(i for i in vocabulary.end_ids if i < self.n_embedded)
         self._vocabulary = vocabulary
         self._engine = build_engine(vocabulary)
         self._always = self._splitter(Kind.USER_DEFINED)
@@ -69,56 +79,106 @@ class Tokenizer:
         bos: bool | None = False,
         eos: bool | None = False,
         start: bool = True,
+        errors: Literal["strict", "drop"] = "strict",
     ) -> list[int]:
         """Ids of `text`. Only with `special` do control tokens in it count as such.
 
-        `bos` and `eos` put these tokens around it: yes, no, or None for what the file wants.
-        `start`: the text begins here, or comes after a control token; it does not go on.
+        `bos` and `eos` put these tokens around it: yes, no, or None for what the file wants (no
+        second begin-of-text token before one that stands in the text). `start`: the text begins
+        here, or comes after a control token; it does not go on. `errors`: "drop" leaves out
+        characters that the vocabulary has neither tokens nor an unknown token for.
         Sentencepiece vocabularies with a space prefix get one space before the text and before the
         text after each control token, none after a user-defined token.
         Raises TokenizerError for lone surrogates, for a bos or eos that the model does not have,
-        and for characters that the vocabulary cannot express.
+        for tokens that the model has no embedding of, and for characters that the vocabulary cannot
+        express.
         """
-        ids: list[int] = []
-        if self.add_bos if bos is None else bos:
-            ids.append(self._present(self.bos, "begin-of-text"))
+        parts = ((text, special),)
+        return self.encode_parts(parts, bos=bos, eos=eos, start=start, errors=errors)
+
+    def encode_parts(
+        self,
+        parts: Iterable[tuple[str, bool]],
+        *,
+        bos: bool | None = False,
+        eos: bool | None = False,
+        start: bool = True,
+        errors: Literal["strict", "drop"] = "strict",
+    ) -> list[int]:
+        """Ids of one text in parts: (text, special) pairs, as `encode` takes them.
+
+        Control tokens count only in parts that are special, and in one part each; the text between
+        is merged across parts. So a template's tokens count, and a user's text in it stays text.
+        """
+        if errors not in ("strict", "drop"):
+            raise ValueError(f"errors: expected 'strict' or 'drop', found {errors!r}")
+        given = tuple(parts)
+        whole = "".join([text for text, _ in given])
         try:
-            self._encode(text, special, start, ids)
+            whole.encode()  # tokenizers would say the same, but of a part of the text
         except UnicodeEncodeError as error:
             raise TokenizerError(
-                f"the text holds a lone surrogate (U+{ord(text[error.start]):04X} at character "
+                f"the text holds a lone surrogate (U+{ord(whole[error.start]):04X} at character "
                 f"{error.start}), which is no character; decode it with errors='replace' first"
             ) from None
+        ids = self._encode(given, start, errors == "drop")
+        if bos or (bos is None and self.add_bos and ids[:1] != [self.bos]):
+            ids.insert(0, self._present(self.bos, "begin-of-text"))
         if self.add_eos if eos is None else eos:
             ids.append(self._present(self.eos, "end-of-text"))
+        if self.n_embedded < self.n_vocab and ids and (last := max(ids)) >= self.n_embedded:
+            raise TokenizerError(
+                f"the text has token {last}, {self.token(last)!r}, which this model has no "
+                f"embedding of (the last is that of {self.n_embedded - 1}); take it out of the text"
+            )
         return ids
 
-    def _encode(self, text: str, special: bool, start: bool, ids: list[int]) -> None:
-        text.encode()  # tokenizers would say the same, but of a part of the text
-        splitter = self._special_splitter() if special else self._always
+    def _encode(self, parts: Sequence[tuple[str, bool]], start: bool, drop: bool) -> list[int]:
         prefix = self._vocabulary.space_prefix and start
         kinds = self._vocabulary.kinds
-        for part in splitter.split(text) if splitter else ((text,) if text else ()):
-            if isinstance(part, int):
-                ids.append(part)
-                prefix = self._vocabulary.space_prefix and kinds[part] == Kind.CONTROL
-            else:
-                ids += self._engine.encode(" " + part if prefix else part)
+        ids: list[int] = []
+        for token, text in self._cut(parts):
+            if token is not None:
+                ids.append(token)
+                prefix = self._vocabulary.space_prefix and kinds[token] == Kind.CONTROL
+            elif text:
+                ids += self._engine.encode(" " + text if prefix else text, drop)
                 prefix = False
+        return ids
+
+    def _cut(self, parts: Sequence[tuple[str, bool]]) -> Iterator[tuple[int | None, str]]:
+        """The text of all parts in order, cut at tokens that are matched as they stand."""
+        if len(parts) == 1:
+            text, special = parts[0]
+            splitter = self._special_splitter() if special else self._always
+            yield from splitter.split(text) if splitter else ((None, text),)
+            return
+        held = ""  # text without control tokens, in which user-defined ones are still to be found
+        kinds = self._vocabulary.kinds
+        for text, special in parts:
+            found = self._special_splitter().split(text) if special else ((None, text),)
+            for token, piece in found:
+                if token is None or kinds[token] == Kind.USER_DEFINED:
+                    held += piece
+                    continue
+                yield from self._cut(((held, False),))
+                yield token, piece
+                held = ""
+        yield from self._cut(((held, False),))
 
     def split(self, text: str) -> list[int | str]:
         """Cut `text` at the control tokens written in it: their ids, and the texts between."""
         parts: list[int | str] = []
-        for part in self._special_splitter().split(text):
-            if isinstance(part, int) and self.kind(part) == Kind.USER_DEFINED:
-                part = self.token(part)
-            if isinstance(part, str) and parts and isinstance(parts[-1], str):
-                parts[-1] += part
+        held = ""
+        for token, piece in self._special_splitter().split(text):
+            if token is None or self.kind(token) == Kind.USER_DEFINED:
+                held += piece
             else:
-                parts.append(part)
-        return parts
+                parts += [held, token] if held else [token]
+                held = ""
+        return [*parts, held] if held else parts
 
-    def encode_parts(self, parts: Iterable[int | str], *, start: bool = True) -> list[int]:
+    def encode_split(self, parts: Iterable[int | str], *, start: bool = True) -> list[int]:
         """Ids of what `split` gives: texts are encoded without control tokens, ids are kept.
 
         `start`: the text begins here, as in `encode`.

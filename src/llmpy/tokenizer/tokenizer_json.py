@@ -131,7 +131,9 @@ def _byte_level(
             "pre_tokenizer", "one that cuts words like a family that llmpy knows", "another"
         )
     merges = [" ".join(pair) for pair in _merges(model, refuse)]
-    return {"model": "gpt2", "pre": family, "merges": merges}
+    return {
+        "model": "gpt2", "pre": family, "merges": merges, "fuse_unk": bool(model.get("fuse_unk"))
+    }  # fmt: skip
 
 
 def _merges(model: Mapping[str, Any], refuse: Refuse) -> Iterator[tuple[str, str]]:
@@ -158,6 +160,7 @@ def _scored(
         -float(rank[token]) if token in rank else 0.0 if len(token) == 1 else NEVER
         for token in tokens
     ]
+    keys["fuse_unk"] = bool(model.get("fuse_unk"))
     for i, token in enumerate(tokens):
         if model.get("byte_fallback") and token in BYTE_TOKENS:
             kinds[i] = int(Kind.BYTE)

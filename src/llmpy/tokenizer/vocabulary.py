@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from llmpy.errors import UnsupportedModelError
+from llmpy.errors import TokenizerError, UnsupportedModelError
 from llmpy.tokenizer.ends import end_ids, places_of, retype
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind, Matching
 from llmpy.tokenizer.metadata import PREFIX, TokenizerMetadata
 from llmpy.tokenizer.pretokenizers import FAMILIES
 
-__all__ = ["Vocabulary", "is_text", "read_vocabulary"]
+__all__ = ["Vocabulary", "cannot_express", "is_text", "read_vocabulary"]
 
 MODELS = ("llama", "gpt2", "t5", "bert", "rwkv", "gemma4")
 # What files leave out: begin and end of text, and the unknown token.
@@ -41,7 +41,8 @@ class Vocabulary:
     """A checked vocabulary of one of MODELS; ids are places in `tokens` and `kinds`.
 
     `scores` is empty but for "llama" and "t5", `merges` but for "gpt2" and "gemma4", `pre` but for
-    "gpt2". `bos`, `eos`, `unk` are None where the model has none. How "t5" normalises text: by
+    "gpt2". `bos`, `eos`, `unk` are None where the model has none; `fuse_unk`: one unknown token
+    stands for neighbours without tokens. How "t5" normalises text: by
     `charsmap`, to `one_space` between words; how "bert" does: `lowercase`, `strip_accents`.
     """
 
@@ -60,6 +61,7 @@ class Vocabulary:
     space_prefix: bool
     end_ids: frozenset[int]
     matching: Matching
+    fuse_unk: bool = False
     charsmap: bytes = b""
     one_space: bool = False
     lowercase: bool = False
@@ -78,6 +80,14 @@ def _of_kind(kinds: bytes | bytearray, kind: Kind) -> list[int]:
 def is_text(token: str) -> bool:
     """Whether a text can hold this token: false where the file had bytes that are no UTF-8."""
     return token.isascii() or _SURROGATE.search(token) is None
+
+
+def cannot_express(what: str) -> TokenizerError:
+    """The error for a character or byte that a vocabulary has nothing for."""
+    return TokenizerError(
+        f"the vocabulary has no token for {what}, no byte tokens for it, and no unknown token; "
+        f"take it out of the text, or leave it out with encode(..., errors='drop')"
+    )
 
 
 def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabulary:
@@ -120,6 +130,7 @@ def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabular
         space_prefix=pieces or (model in ("llama", "t5") and source.flag("add_space_prefix", True)),
         end_ids=end_ids(kinds, tokens, ends),
         matching=_matching(source, tokens, kinds, pre),
+        fuse_unk=source.flag("fuse_unk", False),
         charsmap=source.bytes("precompiled_charsmap") if model == "t5" else b"",
         one_space=model == "t5" and source.flag("remove_extra_whitespaces", False),
         lowercase=lowercase,

@@ -10,9 +10,8 @@ import ast
 import re
 from typing import Any
 
-from llmpy.errors import TokenizerError
 from llmpy.tokenizer.kinds import Kind
-from llmpy.tokenizer.vocabulary import Vocabulary
+from llmpy.tokenizer.vocabulary import Vocabulary, cannot_express
 
 __all__ = ["World", "read_world", "unescaped"]
 
@@ -49,8 +48,8 @@ class World:
         self._lengths = {head: sorted(found, reverse=True) for head, found in lengths.items()}
         self._unk = vocabulary.unk
 
-    def encode(self, text: str) -> list[int]:
-        """Ids of a text."""
+    def encode(self, text: str, drop: bool = False) -> list[int]:
+        """Ids of a text; `drop`: leave out bytes without a token."""
         raw, at, ids = text.encode(), 0, []
         while at < len(raw):
             lengths = self._lengths.get(raw[at : at + 2], ())
@@ -60,9 +59,10 @@ class World:
                     break
             else:
                 n, token = 1, self._unk
-                if token is None:
-                    raise TokenizerError(f"the vocabulary has no token for byte 0x{raw[at]:02x}")
-            ids.append(token)
+                if token is None and not drop:
+                    raise cannot_express(f"byte 0x{raw[at]:02x}")
+            if token is not None:
+                ids.append(token)
             at += n
         return ids
 
