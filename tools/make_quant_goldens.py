@@ -1,4 +1,4 @@
-"""Goldens of the storage types from another engine's library: tests/quant/goldens.json.
+"""Goldens of the storage types from another engine's library: tests/quant/goldens.json, flat.json.
 
     python tools/make_quant_goldens.py PATH/llama_cpp/lib/libggml-base.so
 
@@ -88,6 +88,19 @@ def main() -> None:
                 key = f"{name} {kind}" + (" weighted" if w is not None else "")
                 goldens["errors"][key] = round(samples.weighted_error(made, x, w), 7)
     samples.GOLDENS.write_text(json.dumps(goldens, indent=1) + "\n", encoding="utf-8")
+    lines = [f"{json.dumps(key)}: {errors}" for key, errors in flat_errors(peer).items()]
+    samples.FLAT_GOLDENS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def flat_errors(peer: Peer) -> dict[str, list[float]]:
+    """What its quantizers lose of rows of nearly equal values, by type."""
+    x, found = samples.flat_rows(), {}
+    for w, names in ((None, samples.SEARCHED), (samples.importance()[:256], samples.WEIGHTED)):
+        for name in names:
+            made = quant.dequantize(name, peer.write(name, x.reshape(-1, 256), w), x.shape)
+            key = name + (" weighted" if w is not None else "")
+            found[key] = [float(f"{error:.4g}") for error in samples.flat_errors(made, w)]
+    return found
 
 
 if __name__ == "__main__":

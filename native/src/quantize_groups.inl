@@ -106,16 +106,15 @@ LLMPY_NOINLINE F32x16 coded(Batch& batch, const Coded& spec, const Ends& ends, c
     float each[16 * 16] = {}, weight[16 * 16] = {};
     F32x16 d = set1(0.0f), error = d;
     const F32x16 zero = d;
-    for (int g = 0; g < spec.groups; ++g) {
-        const int at = 16 * spec.n * g;
-        const Scale scale = fit_codes<weighted>(batch.x + at, batch.w + at, spec.n, ends, code);
-        store(each + 16 * g, scale.d);
-        store(weight + 16 * g, scale.weight);
-        d = scale.d;
-    }
     if (spec.groups > 1) {
+        for (int g = 0; g < spec.groups; ++g) {
+            const int at = 16 * spec.n * g;
+            const Scale scale = fit_codes<weighted, false>(batch.x + at, batch.w + at, spec.n, ends, code);
+            store(each + 16 * g, scale.d);
+            store(weight + 16 * g, scale.weight);
+        }
         const Rounded small = rounded(-spec.half, spec.half - 1);
-        d = as_half(fit_codes<true>(each, weight, spec.groups, signed_ends(-spec.half), small).d);
+        d = fit_scale(each, weight, spec.groups, signed_ends(-spec.half), small);
         const F32x16 inverse = reciprocal(d);
         for (int g = 0; g < spec.groups; ++g) {
             const F32x16 k = small(load(each + 16 * g) * inverse);
@@ -123,7 +122,7 @@ LLMPY_NOINLINE F32x16 coded(Batch& batch, const Coded& spec, const Ends& ends, c
             round_group(batch, g, spec.n, d * k, zero, code, error);
         }
     } else {
-        d = as_half(d);
+        d = fit_codes<weighted, true>(batch.x, batch.w, spec.n, ends, code).d;
         round_group(batch, 0, spec.n, d, zero, code, error);
     }
     spread_half(batch, d, false);
@@ -135,7 +134,7 @@ LLMPY_INLINE F32x16 stored(Batch& batch, float* each, const float* weight, int g
     Ends ends;
     ends.around(high, 1, 1.0f);
     const Rounded small = rounded(0, high);
-    const F32x16 d = as_half(fit_codes<true>(each, weight, groups, ends, small).d), inverse = reciprocal(d);
+    const F32x16 d = fit_scale(each, weight, groups, ends, small), inverse = reciprocal(d);
     for (int g = 0; g < groups; ++g) {
         const F32x16 k = small(load(each + 16 * g) * inverse);
         spread_small(batch, g, k, 0, minimum);
@@ -145,10 +144,10 @@ LLMPY_INLINE F32x16 stored(Batch& batch, float* each, const float* weight, int g
     return d;
 }
 
-// What to take off d * q, 0 or above, now that the step is rounded.
+// What to take off d * q, now that the step is rounded; `least` or above.
 template <bool weighted>
 LLMPY_INLINE F32x16 best_offset(const float* x, const float* w, int n, F32x16 step, F32x16 m, F32x16 sw,
-                                const Rounded& code) {
+                                F32x16 least, const Rounded& code) {
     const F32x16 zero = set1(0.0f), inverse = reciprocal(step);
     for (int round = 0; round < 2; ++round) {
         F32x16 wx = zero, wq = zero;
@@ -164,7 +163,7 @@ LLMPY_INLINE F32x16 best_offset(const float* x, const float* w, int n, F32x16 st
                 wq = wq + q;
             }
         }
-        m = max((step * wq - wx) / sw, zero);
+        m = max((step * wq - wx) / sw, least);
     }
     return m;
 }
@@ -176,8 +175,10 @@ LLMPY_NOINLINE F32x16 ranged(Batch& batch, int groups, int n, int scale_high, in
     const Rounded code = rounded(0, high);
     F32x16 error = zero;
     if (groups == 1) {
-        const Range range = fit_ranged<weighted>(batch.x, batch.w, n, high, true);
-        const F32x16 d = as_half(range.d), m = as_half(range.m);
+        const Range range = fit_ranged<weighted, true>(batch.x, batch.w, n, high);
+        const F32x16 d = as_half(range.d), any = set1(-3e38f);
+        const F32x16 off = best_offset<weighted>(batch.x, batch.w, n, d, zero - range.m, range.all, any, code);
+        const F32x16 m = as_half(zero - off);
         round_group(batch, 0, n, d, zero - m, code, error);
         spread_half(batch, d, false);
         spread_half(batch, m, true);
@@ -186,7 +187,7 @@ LLMPY_NOINLINE F32x16 ranged(Batch& batch, int groups, int n, int scale_high, in
     float steps[16 * 16] = {}, offsets[16 * 16] = {}, step_weights[16 * 16] = {}, offset_weights[16 * 16] = {};
     for (int g = 0; g < groups; ++g) {
         const int at = 16 * n * g;
-        const Range range = fit_ranged<weighted>(batch.x + at, batch.w + at, n, high, false);
+        const Range range = fit_ranged<weighted, false>(batch.x + at, batch.w + at, n, high);
         store(steps + 16 * g, range.d);
         store(offsets + 16 * g, zero - range.m);
         store(step_weights + 16 * g, range.weight);
@@ -196,7 +197,7 @@ LLMPY_NOINLINE F32x16 ranged(Batch& batch, int groups, int n, int scale_high, in
     for (int g = 0; g < groups; ++g) {
         const int at = 16 * n * g;
         const F32x16 step = load(steps + 16 * g), m = load(offsets + 16 * g), sw = load(offset_weights + 16 * g);
-        store(offsets + 16 * g, best_offset<weighted>(batch.x + at, batch.w + at, n, step, m, sw, code));
+        store(offsets + 16 * g, best_offset<weighted>(batch.x + at, batch.w + at, n, step, m, sw, zero, code));
     }
     stored(batch, offsets, offset_weights, groups, scale_high, true);
     for (int g = 0; g < groups; ++g) {

@@ -4,6 +4,8 @@ namespace llmpy {
 namespace {
 
 constexpr float kTiny = 1e-15f;  // a group with no value above it becomes zeros
+constexpr float kFlat = 1e-5f;                     // a variance below this part of the mean square is rounding of float32
+constexpr float kMargin = 1.0f + 4.0f / (1 << 23);  // what is better by less is not: sums were rounded
 constexpr int kRounds = 3;
 
 // Candidates: at most 19 around each of two ends.
@@ -70,21 +72,31 @@ struct Scale {
     F32x16 d, weight;
 };
 
-// x and w are [n][16]; without weights w is not read.
-template <bool weighted, class Code>
+// The value of largest size of each group (1 where that is 0), and where it is not 0.
+struct Extreme {
+    F32x16 divisor;
+    Mask16 some;
+
+    LLMPY_INLINE Extreme(const float* x, int n) {
+        F32x16 most = load(x), least = most;
+        for (int i = 1; i < n; ++i) {
+            most = max(most, load(x + 16 * i));
+            least = min(least, load(x + 16 * i));
+        }
+        const F32x16 largest = select(less(set1(0.0f) - least, most), most, least);
+        some = less(set1(kTiny), absolute(largest));
+        divisor = select(some, largest, set1(1.0f));
+    }
+};
+
+// x and w are [n][16]; without weights w is not read. `halves`: scales are rounded to halves before they are compared.
+template <bool weighted, bool halves, class Code>
 LLMPY_NOINLINE Scale fit_codes(const float* x, const float* w, int n, const Ends& ends, const Code code) {
     const F32x16 zero = set1(0.0f), tiny = set1(kTiny);
-    F32x16 most = load(x), least = most;
-    for (int i = 1; i < n; ++i) {
-        most = max(most, load(x + 16 * i));
-        least = min(least, load(x + 16 * i));
-    }
-    const F32x16 largest = select(less(zero - least, most), most, least);
-    const Mask16 some = less(tiny, absolute(largest));
-    const F32x16 divisor = select(some, largest, set1(1.0f));
-    F32x16 best = zero, best_xq = zero, best_qq = zero;
+    const Extreme extreme(x, n);
+    F32x16 best = zero, best_d = zero, best_qq = zero;
     for (int c = 0; c < ends.n; ++c) {
-        const F32x16 inverse = set1(ends.at[c]) / divisor;
+        const F32x16 inverse = set1(ends.at[c]) / extreme.divisor;
         F32x16 xq = zero, qq = zero;
         for (int i = 0; i < n; ++i) {
             const F32x16 v = load(x + 16 * i);
@@ -98,13 +110,42 @@ LLMPY_NOINLINE Scale fit_codes(const float* x, const float* w, int n, const Ends
                 qq = qq + q * q;
             }
         }
-        const F32x16 score = xq * xq / max(qq, tiny);
-        const Mask16 better = less(c == 0 ? set1(-1.0f) : best, c == 0 ? zero : score);
+        F32x16 d = xq / max(qq, tiny);
+        if constexpr (halves) d = as_half(d);
+        const F32x16 score = d * (xq + xq - d * qq);
+        const Mask16 better = less(c == 0 ? set1(-1.0f) : best * set1(kMargin), c == 0 ? zero : score);
         best = select(better, score, best);
-        best_xq = select(better, xq, best_xq);
+        best_d = select(better, d, best_d);
         best_qq = select(better, qq, best_qq);
     }
-    return {select(some, best_xq / max(best_qq, tiny), zero), select(some, best_qq, zero)};
+    return {select(extreme.some, best_d, zero), select(extreme.some, best_qq, zero)};
+}
+
+// The scale of a block's scales, as a half can hold it: the candidates are compared by what is left of x.
+LLMPY_NOINLINE F32x16 fit_scale(const float* x, const float* w, int n, const Ends& ends, const Rounded code) {
+    const F32x16 zero = set1(0.0f);
+    const Extreme extreme(x, n);
+    F32x16 best = zero, least = zero;
+    for (int c = 0; c < ends.n; ++c) {
+        F32x16 inverse = set1(ends.at[c]) / extreme.divisor, xq = zero, qq = zero, lost = zero;
+        for (int i = 0; i < n; ++i) {
+            const F32x16 v = load(x + 16 * i), u = load(w + 16 * i);
+            const F32x16 q = code(v * inverse);
+            xq = xq + u * v * q;
+            qq = qq + u * q * q;
+        }
+        const F32x16 d = as_half(xq / max(qq, set1(kTiny)));
+        inverse = reciprocal(d);
+        for (int i = 0; i < n; ++i) {
+            const F32x16 v = load(x + 16 * i);
+            const F32x16 left = d * code(v * inverse) - v;
+            lost = lost + load(w + 16 * i) * left * left;
+        }
+        const Mask16 better = less(c == 0 ? set1(-1.0f) : lost, c == 0 ? zero : least);
+        best = select(better, d, best);
+        least = select(better, lost, least);
+    }
+    return select(extreme.some, best, zero);
 }
 
 struct Range {
@@ -112,11 +153,11 @@ struct Range {
 };
 
 // Sums for one choice of integers, and the best step and offset (less low) for it, if it is better than what there was.
-template <bool weighted>
+template <bool weighted, bool any_sign>
 struct RangeSearch {
     const float *x, *w;
     int n;
-    F32x16 low, zero, bound, sy, sw, score, d, m, qq;
+    F32x16 low, zero, usual, sy, sw, score, d, m, qq;
 
     template <class Integers>
     LLMPY_INLINE void consider(const Integers& integers, bool first) {
@@ -134,15 +175,22 @@ struct RangeSearch {
             s2 = s2 + wq * q;
             yq = yq + wy * q;
         }
-        const F32x16 tiny = set1(kTiny);
-        const F32x16 determinant = max(sw * s2 - sq * sq, tiny);
-        F32x16 step = (sw * yq - sy * sq) / determinant;
-        F32x16 offset = (s2 * sy - sq * yq) / determinant;
-        const Mask16 above = less(bound, offset);
-        step = select(above, (yq + low * sq) / max(s2, tiny), step);
-        offset = select(above, zero - low, offset);
+        const F32x16 square = sw * s2, spread = square - sq * sq;
+        const Mask16 varied = less(set1(kFlat) * square, spread);  // else one integer for all: any offset fits as well
+        const F32x16 divided = select(varied, spread, set1(1.0f));
+        F32x16 step = (sw * yq - sy * sq) / divided;
+        F32x16 offset = (s2 * sy - sq * yq) / divided;
+        if constexpr (any_sign) {
+            step = select(varied, step, usual);
+            offset = select(varied, offset, (sy - usual * sq) / sw);
+        } else {  // where the offset would be above 0, or may be anything: it is 0, and the step the best without it
+            const F32x16 most = zero - low, alone = (yq + low * sq) / max(s2, set1(kTiny));
+            const Mask16 above = less(most, offset);
+            step = select(varied, select(above, alone, step), alone);
+            offset = select(varied, select(above, most, offset), most);
+        }
         const F32x16 gain = step * (yq + yq - step * s2) + offset * (sy + sy - offset * sw) - (step + step) * offset * sq;
-        const Mask16 better = less(first ? set1(-1.0f) : score, first ? zero : gain);
+        const Mask16 better = less(first ? set1(-1.0f) : score * set1(kMargin), first ? zero : gain);
         score = select(better, gain, score);
         d = select(better, step, d);
         m = select(better, offset, m);
@@ -151,8 +199,8 @@ struct RangeSearch {
 };
 
 // d * q + m with q from 0 to high; m is 0 or below unless `any_sign`.
-template <bool weighted>
-LLMPY_NOINLINE Range fit_ranged(const float* x, const float* w, int n, int high, bool any_sign) {
+template <bool weighted, bool any_sign>
+LLMPY_NOINLINE Range fit_ranged(const float* x, const float* w, int n, int high) {
     const F32x16 zero = set1(0.0f), one = set1(1.0f);
     F32x16 most = load(x), low = most, sy = zero, sw = set1(static_cast<float>(n));
     for (int i = 1; i < n; ++i) {
@@ -175,8 +223,8 @@ LLMPY_NOINLINE Range fit_ranged(const float* x, const float* w, int n, int high,
             sy = sy + y;
         }
     }
-    const F32x16 bound = any_sign ? set1(3e38f) : zero - low;
-    RangeSearch<weighted> search = {x, w, n, low, zero, bound, sy, sw, zero, zero, zero, zero};
+    const F32x16 usual = divisor / set1(static_cast<float>(high));
+    RangeSearch<weighted, any_sign> search = {x, w, n, low, zero, usual, sy, sw, zero, zero, zero, zero};
     const Rounded code = rounded(0, high);
     Ends ends;
     ends.around(high, 1, 1.0f);

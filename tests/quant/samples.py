@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from llmpy.dtypes import BY_NAME
 
 GOLDENS = Path(__file__).parent / "goldens.json"
+FLAT_GOLDENS = Path(__file__).parent / "flat.json"
 ROWS, COLUMNS = 64, 512
 
 EXACT = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4")
@@ -60,6 +61,27 @@ def rows(kind: str) -> NDArray[np.float32]:
         "scaled": normal * np.exp(random.standard_normal((ROWS, 1))),
     }
     return values[kind].astype(np.float32)
+
+
+# Rows of nearly equal values c * (1 + r * noise), by c and r: groups of one integer.
+FLAT = [
+    (sign * 10.0**power, spread)
+    for power in range(-4, 4)
+    for sign in (1, -1)
+    for spread in (0, 0.001, 0.01, 0.1, 0.3, 1)
+]
+
+
+def flat_rows() -> NDArray[np.float32]:
+    """Eight rows for each of FLAT, [cases, 8, 256]."""
+    noise = np.random.default_rng(7).standard_normal((len(FLAT), 8, 256))
+    centre, spread = np.array(FLAT).T[:, :, None, None]
+    return (centre * (1 + spread * noise)).astype(np.float32)
+
+
+def flat_errors(made: NDArray[np.float32], w: NDArray[np.float32] | None) -> list[float]:
+    """The error of each case."""
+    return [weighted_error(a, x, w) for a, x in zip(made, flat_rows(), strict=True)]
 
 
 def importance() -> NDArray[np.float32]:

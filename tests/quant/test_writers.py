@@ -15,6 +15,8 @@ from llmpy.dtypes import BY_NAME
 from tests.quant import samples
 
 GOLDENS = json.loads(samples.GOLDENS.read_text(encoding="utf-8"))
+FLAT_GOLDENS = json.loads(samples.FLAT_GOLDENS.read_text(encoding="utf-8"))
+HALF = 2.0**-11  # what rounding a scale to a half can cost by itself
 WEIGHTS = samples.importance()
 
 
@@ -38,11 +40,29 @@ def test_searched_types_lose_no_more_than_the_other_engines(case: str) -> None:
     assert samples.weighted_error(made, x, w) <= GOLDENS["errors"][case]
 
 
+@pytest.mark.parametrize("case", FLAT_GOLDENS)
+def test_rows_of_nearly_equal_values_lose_no_more_than_the_other_engines(case: str) -> None:
+    name, *weighted = case.split()
+    x, w = samples.flat_rows(), WEIGHTS[:256] if weighted else None
+    made = quant.dequantize(name, quant.quantize(name, x, w), x.shape)
+    for error, peer in zip(samples.flat_errors(made, w), FLAT_GOLDENS[case], strict=True):
+        assert error <= 1.05 * peer + HALF
+
+
+@pytest.mark.parametrize("name", ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"])
+def test_groups_of_one_value_beside_others_stay_numbers(name: str) -> None:
+    rising, ramp = np.linspace(-0.02, 0.02, 224), np.linspace(1, 2, 256)
+    x = np.stack([np.append(rising, np.full(32, 0.02)), ramp, np.ones(256)]).astype(np.float32)
+    made = quant.dequantize(name, quant.quantize(name, x), x.shape)
+    assert max(samples.weighted_error(a, b, None) for a, b in zip(made, x, strict=True)) < 0.35
+
+
 @pytest.mark.skipif(not native.available(), reason="no compiled library")
 @pytest.mark.parametrize("name", sorted(quant.writable))
 @pytest.mark.parametrize("weighted", [False, True])
 def test_native_code_writes_the_same_bytes_at_every_level(name: str, weighted: bool) -> None:
-    x, w = samples.hard_rows(), WEIGHTS if weighted else None
+    flat = samples.flat_rows().reshape(-1, samples.COLUMNS)[::3]
+    x, w = np.concatenate([samples.hard_rows(), flat]), WEIGHTS if weighted else None
     expected = quant.quantize(name, x, w).reshape(-1)
     made = quant.dequantize(name, expected, x.shape).astype(np.float64)
     for level in _levels():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.quant import packing
-from llmpy.quant.search import fit_codes, fit_ranged, rounded, total
+from llmpy.quant.search import fit_codes, fit_ranged, fit_scale, half, over, rounded, total
 from llmpy.quant.tables import NONLINEAR
 
 __all__ = ["WRITERS"]
@@ -34,19 +34,6 @@ def nearest_code(x: Floats) -> Floats:
 
 def _integers(low: int, high: int) -> Code:
     return lambda x: rounded(x, low, high)
-
-
-def _over(x: Floats, d: Floats) -> Floats:
-    """x / d, or 0 where d is 0, as a product with one reciprocal."""
-    zero = d == 0
-    reciprocal = np.float32(1) / np.where(zero, np.float32(1), d)
-    quotient: Floats = x * np.where(zero, np.float32(0), reciprocal)
-    return quotient
-
-
-def _half(d: Floats) -> Floats:
-    """d as a half can hold it."""
-    return d.astype(np.float16).astype(np.float32)
 
 
 def _grouped(x: Floats, groups: int) -> Floats:
@@ -77,15 +64,15 @@ class _Coded:
         blocks = len(x)
         x = _grouped(x, self.groups)
         w = None if w is None else _grouped(w, self.groups)
-        d, weight = fit_codes(x, w, self.ends, self.code)
         if self.groups == 1:
-            d = _half(d)
-            return self.pack(_back(self.code(_over(x, d)), blocks), d)
+            d, _ = fit_codes(x, w, self.ends, self.code, as_half=True)
+            return self.pack(_back(self.code(over(x, d)), blocks), d)
+        d, weight = fit_codes(x, w, self.ends, self.code)
         each = d.reshape(self.groups, blocks)
         small = _integers(-self.half, self.half - 1)
-        d = _half(fit_codes(each, weight.reshape(each.shape), self.scale_ends, small)[0])
-        scales = small(_over(each, d))
-        q = self.code(_over(x, (d * scales).reshape(-1)))
+        d = fit_scale(each, weight.reshape(each.shape), self.scale_ends, small)
+        scales = small(over(each, d))
+        q = self.code(over(x, (d * scales).reshape(-1)))
         return self.pack(_back(q, blocks), d, scales.T.astype(np.int16))
 
 
@@ -106,32 +93,34 @@ class _Ranged:
         w = None if w is None else _grouped(w, self.groups)
         d, m, dd, mm = fit_ranged(x, w, self.high, self.steps, signed=self.groups == 1)
         if self.groups == 1:
-            d, m = _half(d), _half(m)
-            return self.pack(_back(rounded(_over(x - m, d), 0, self.high), blocks), d, m)
+            d = half(d)
+            m = half(np.float32(0) - self._best_offset(x, w, d, m, mm))
+            return self.pack(_back(rounded(over(x - m, d), 0, self.high), blocks), d, m)
         shape = (self.groups, blocks)
         d, scales = self._stored(d.reshape(shape), dd.reshape(shape))
         step = (d * scales).reshape(-1)
         m = self._best_offset(x, w, step, m, mm)
         dmin, minima = self._stored(m.reshape(shape), mm.reshape(shape))
-        q = rounded(_over(x + (dmin * minima).reshape(-1), step), 0, self.high)
+        q = rounded(over(x + (dmin * minima).reshape(-1), step), 0, self.high)
         k, minima = scales.T.astype(np.uint8), minima.T.astype(np.uint8)
         return self.pack(_back(q, blocks), d, dmin, k, minima)
 
     def _stored(self, each: Floats, weight: Floats) -> tuple[Floats, Floats]:
         """Of what groups want, [groups, B], the block's scale and the integers."""
         small = _integers(0, self.scale_high)
-        d = _half(fit_codes(each, weight, self.scale_ends, small)[0])
-        return d, small(_over(each, d))
+        d = fit_scale(each, weight, self.scale_ends, small)
+        return d, small(over(each, d))
 
     def _best_offset(
         self, x: Floats, w: Floats | None, step: Floats, m: Floats, sw: Floats
     ) -> Floats:
-        """What to take off d * q, 0 or above, now that the steps are rounded."""
+        """What to take off d * q, now that the steps are rounded; 0 or above in K-quants."""
+        least = np.float32(-3e38 if self.groups == 1 else 0)
         wx = total(x if w is None else w * x)
         m = np.float32(0) - m
         for _ in range(2):
-            q = rounded(_over(x + m, step), 0, self.high)
-            m = np.maximum((step * total(q if w is None else w * q) - wx) / sw, np.float32(0))
+            q = rounded(over(x + m, step), 0, self.high)
+            m = np.maximum((step * total(q if w is None else w * q) - wx) / sw, least)
         return m
 
 
