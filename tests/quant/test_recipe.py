@@ -58,13 +58,22 @@ def test_rows_that_are_no_whole_blocks(wanted: str, columns: int, found: str) ->
 
 
 def test_the_first_pattern_that_fits_decides() -> None:
-    shapes = {"blk.0.attn_q.weight": (64, 256), "blk.0.attn_norm.weight": (256,)}
+    shapes = {"blk.0.attn_q.weight": (64, 256), "blk.0.attn_k.weight": (64, 256)}
     keep = [("*attn_q*", BY_NAME["F16"]), ("*attn_*", BY_NAME["F32"])]
     types = assign("Q4_0", shapes, Facts(), keep)
     assert {name: str(dtype) for name, dtype in types.items()} == {
         "blk.0.attn_q.weight": "F16",
-        "blk.0.attn_norm.weight": "F32",
+        "blk.0.attn_k.weight": "F32",
     }
+
+
+@pytest.mark.parametrize("pattern", ["blk.0.*", "*norm*", "*"])
+def test_norms_stay_unless_named_exactly(pattern: str) -> None:
+    shapes = {"blk.0.attn_q.weight": (64, 256), "blk.0.attn_norm.weight": (256,)}
+    wide = assign("Q4_0", shapes, Facts(), [(pattern, BY_NAME["Q8_0"])])
+    assert list(wide) == ["blk.0.attn_q.weight"]
+    exact = assign("Q4_0", shapes, Facts(), [("blk.0.attn_norm.weight", BY_NAME["Q8_0"])])
+    assert str(exact["blk.0.attn_norm.weight"]) == "Q8_0"
 
 
 @pytest.mark.parametrize("kind", KINDS)

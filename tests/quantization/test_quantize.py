@@ -111,7 +111,7 @@ def test_importance_of_another_model_is_refused(wide: Path, tmp_path: Path) -> N
 
 
 def test_patterns_choose_types(wide: Path, tmp_path: Path) -> None:
-    keep = {"*attn_q*": "bf16", "output_norm*": "F16"}
+    keep = {"*attn_q*": "bf16", "output_norm.weight": "F16"}
     (out,) = llmpy.quantize(wide, tmp_path / "out.gguf", "Q4_0", keep=keep)
     assert types(out) == {
         "token_embd.weight": "Q6_K",
@@ -119,6 +119,14 @@ def test_patterns_choose_types(wide: Path, tmp_path: Path) -> None:
         "blk.0.attn_q.weight": "BF16",
         "output_norm.weight": "F16",
     }
+
+
+@pytest.mark.parametrize("pattern", ["blk.7.*", "*norm*"])
+def test_a_pattern_that_decides_nothing_is_warned_of(
+    wide: Path, tmp_path: Path, pattern: str
+) -> None:
+    with pytest.warns(RuntimeWarning, match=f"keep '{pattern}'".replace("*", r"\*")):
+        llmpy.quantize(wide, tmp_path / "out.gguf", "Q4_0", keep={pattern: "F16"})
 
 
 def test_without_native_code_the_bytes_are_the_same(

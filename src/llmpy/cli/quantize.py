@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     "--keep",
     multiple=True,
     metavar="PATTERN=TYPE",
-    help="Type of the tensors whose names fit; may be repeated, the first that fits decides.",
+    help="Type of the tensors whose names fit (norms and other small ones: their whole name); may "
+    "be repeated, the first that fits decides.",
 )
 @click.option("--pure", is_flag=True, help="The same type for all tensors, no mixture.")
 @click.option("-t", "--n-threads", type=click.IntRange(1), help="Threads.  [all CPUs allowed]")

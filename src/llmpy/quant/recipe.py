@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from llmpy.dtypes import BY_NAME, DType
 
-__all__ = ["FALLBACKS", "KINDS", "Facts", "assign", "kept_as_it_is", "stored_as"]
+__all__ = ["FALLBACKS", "KINDS", "Facts", "assign", "fits", "kept_as_it_is", "stored_as"]
 
 KINDS: dict[str, tuple[str, int]] = {
     "F32": ("F32", 0),
@@ -77,6 +77,16 @@ def kept_as_it_is(name: str, shape: Sequence[int]) -> bool:
     return rank < 2 or not name.endswith("weight") or _KEPT.search(name) is not None
 
 
+def fits(pattern: str, name: str, shape: Sequence[int]) -> bool:
+    """Whether a pattern as of file names decides about a tensor.
+
+    It must be the whole name of one that keeps its type: other engines abort on quantized norms.
+    """
+    if kept_as_it_is(name, shape):
+        return pattern == name
+    return fnmatch.fnmatchcase(name, pattern)
+
+
 def stored_as(dtype: DType, columns: int) -> DType:
     """`dtype`, or what takes its place where rows of `columns` values are no whole blocks."""
     if columns % dtype.block and dtype.name in FALLBACKS:
@@ -95,18 +105,19 @@ def assign(
     """The type that each tensor that does not keep its own should have, rows aside.
 
     `tensors`: row-major shapes by name. `keep`: patterns as of file names, the first that fits
-    decides. `pure`: the mixture's main type for all. A pattern also reaches tensors that would
-    otherwise keep their type. Raises KeyError for an unknown kind.
+    decides (see `fits`). `pure`: the mixture's main type for all. Raises KeyError for an unknown
+    kind.
     """
     default = BY_NAME[KINDS[kind][0]]
     choose = _Mixture(kind, tensors, facts)
     found: dict[str, DType] = {}
     for name in sorted(tensors, key=_by_layer):
-        named = next((dtype for pattern, dtype in keep if fnmatch.fnmatchcase(name, pattern)), None)
+        shape = tensors[name]
+        named = next((dtype for pattern, dtype in keep if fits(pattern, name, shape)), None)
         if named is not None:
             choose.count(name)
             found[name] = named
-        elif not kept_as_it_is(name, tensors[name]):
+        elif not kept_as_it_is(name, shape):
             plain = pure or default.block == 1
             found[name] = default if plain else BY_NAME[choose(name, default.name)]
     return found

@@ -25,7 +25,7 @@ from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError
 from llmpy.files import open_model
 from llmpy.format import ModelFile, TensorInfo, Typed, write_gguf
-from llmpy.quant.recipe import KINDS, Facts, assign, stored_as
+from llmpy.quant.recipe import KINDS, Facts, assign, fits, stored_as
 from llmpy.quantization.importance import Importance, read_importance
 
 __all__ = [
@@ -95,9 +95,10 @@ def quantize(
 
     `kind` is a mixture: "Q4_K_M", "Q8_0", "F16", ...; `pure` gives all tensors its main type.
     `importance`: what errors cost, as `llmpy imatrix` collects it. `keep`: types by pattern of
-    tensor names ({"output.weight": "F16"}). `architecture` is for files that do not say it. What
-    was at `out` before is there until the new file is whole. Rows that are no whole blocks get a
-    type that fits, with a warning.
+    tensor names ({"output.weight": "F16"}); norms and other small tensors change only where that
+    is their whole name. `architecture` is for files that do not say it. What was at `out` before is
+    there until the new file is whole. Rows that are no whole blocks get a type that fits, with a
+    warning.
 
     Raises ValueError for an unknown kind or type; ModelFileError for the file, and for what must be
     asked for by name: quantizing what is quantized already, to the same types, or in place. An
@@ -196,6 +197,12 @@ def _tasks(
 ) -> list[_Task]:
     """What happens to each tensor, in the order of the file."""
     shapes = {name: info.shape for name, info in file.tensors.items()}
+    for pattern, _ in kept:
+        if not any(fits(pattern, name, shape) for name, shape in shapes.items()):
+            warnings.warn(
+                f"keep {pattern!r}: no tensor has such a name (norms, biases and other small ones "
+                f"change only by their whole name)", RuntimeWarning, stacklevel=3,
+            )  # fmt: skip
     wanted = assign(kind, shapes, facts_of(file, importance is not None), kept, pure=pure)
     tasks = []
     for name, info in file.tensors.items():
