@@ -22,6 +22,7 @@ SECONDS = 0.8
 STEPS_PER_ITEM = 2_000
 SECONDS_PER_ITEM = 1e-3
 COPIES = 64
+COPIES_PER_ITEM = 0.25  # a template may add each message to a text of all messages before it
 PER_ELEMENT = 2  # characters that an element of a new container counts as
 FREE = 100_000  # characters of a new container that may be compared without counting them
 CONTAINERS = (list, tuple, dict)
@@ -44,7 +45,7 @@ class Budget:
         size = self.size(inputs)
         self._known = {key: (value, n, 8) for key, (value, n, _) in self._known.items()}
         self._steps = STEPS + STEPS_PER_ITEM * self._n_items
-        self._characters = CHARACTERS + COPIES * size
+        self._characters = CHARACTERS + (COPIES + COPIES_PER_ITEM * self._n_items) * size
         self._seconds = SECONDS + SECONDS_PER_ITEM * self._n_items
         self._deadline = time.perf_counter() + self._seconds
 

@@ -46,7 +46,8 @@ def checked_call(function: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """
     budget = CURRENT.get()
     budget.step()
-    owner = getattr(function, "__self__", None)
+    method = getattr(function, "__wrapped__", function)  # jinja2 wraps str.format
+    owner = getattr(method, "__self__", None)
     for kind, allowed in METHODS.items():
         if isinstance(owner, kind):
             if function.__name__ not in allowed:

@@ -51,9 +51,10 @@ class Program:
         try:
             environment = _environment()
             tree = environment.parse(source)
-            self.variables = frozenset(meta.find_undeclared_variables(tree))
             self.literals = "\0".join(_literals(tree))
-            self._template = environment.from_string(_Counted().visit(tree))
+            tree = _Counted().visit(tree)  # before jinja2 sees it again, and computes its constants
+            self.variables = frozenset(meta.find_undeclared_variables(tree))
+            self._template = environment.from_string(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateError(f"chat template, line {error.lineno}: {error.message}") from None
         except ENOUGH as error:

@@ -119,9 +119,17 @@ class ChatTemplate:
     ) -> str:
         values = {**self._names, **inputs, "add_generation_prompt": add_generation_prompt}
         values |= plain(dict(template_kwargs or {}), "template_kwargs")
-        if continue_final_message:
-            return self._continued(values)
-        return self._program.render(values)
+        render = self._continued if continue_final_message else self._program.render
+        try:
+            return render(values)
+        except TemplateError:
+            if (plainer := _plainer(values)) == values:
+                raise
+            try:
+                return render(plainer)
+            except TemplateError:
+                pass
+            raise
 
     def _continued(self, values: dict[str, Any]) -> str:
         """The text up to the end of the last message's content."""
@@ -153,6 +161,15 @@ def checked_inputs(messages: Any, tools: Any = None, documents: Any = None) -> d
         "tools": None if tools is None else plain(list(tools), "tools"),
         "documents": None if documents is None else plain(list(documents), "documents"),
     }
+
+
+def _plainer(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without what some templates stumble over: no tools as None, contents in parts."""
+    found = {name: [] if value is None else value for name, value in values.items()}
+    for i, message in enumerate(messages := list(found["messages"])):
+        if isinstance(parts := message.get("content"), list):
+            messages[i] = {**message, "content": "\n".join(part["text"] for part in parts)}
+    return {**found, "messages": messages}
 
 
 def _names(tokenizer: Tokenizer) -> dict[str, str]:
