@@ -13,7 +13,7 @@ from llmpy.tokenizer import Kind, Tokenizer, build_tokenizer
 from llmpy.tokenizer.alphabet import CHARACTERS
 
 LOOKS_SPECIAL = re.compile(
-    r"<\|[^|<>{}'\"\s]*\|>|<｜[^｜<>{}'\"\s]*｜>|<\|[a-z_]+>|<[a-z_]+\|>|\[/?[A-Z_]{3,}\]"
+    r"<\|[^|<>{}'\"\s]*\|>|<\uff5c[^\uff5c<>{}'\"\s]*\uff5c>|<\|[a-z_]+>|<[a-z_]+\|>|\[/?[A-Z_]{3,}\]"
     r"|</?(?:s|think|tool_call|tool_response|start_of_turn|end_of_turn|sep|role)>|<SPECIAL_\d+>"
     r"|\[e~\[|\]~b\]|\]~!b\["
 )
@@ -79,3 +79,9 @@ def plain_tokenizer() -> Tokenizer:
 def smol(smollm2: Path) -> llmpy.Model:
     """A real instruct model."""
     return llmpy.load(smollm2, n_ctx=2048)
+
+
+@pytest.fixture(scope="session")
+def fast_stories(shared_data: Callable[[str], Path]) -> llmpy.Model:
+    """A small base model."""
+    return llmpy.load(shared_data("weights/stories260K/stories260K.gguf"))

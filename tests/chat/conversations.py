@@ -107,5 +107,7 @@ CASES: dict[str, dict[str, Any]] = {
     ),
     "two users": _case(USER, AGAIN),
     "assistant first": _case(REPLY, USER),
-    "unicode": _case({"role": "user", "content": "e\u0301 \u2028 \ufeff \u200b \U0001f9d1\u200d\U0001f33e"}),
+    "unicode": _case(
+        {"role": "user", "content": "e\u0301 \u2028 \ufeff \U0001f9d1\u200d\U0001f33e"},
+    ),
 }  # fmt: skip

@@ -138,7 +138,8 @@ CUNNING = [
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.replace('x', '') }}<|im_end|>"
     "{% endfor %}",
     "{% for m in messages %}<|im_start|>{{ m.content | lower | trim }}<|im_end|>{% endfor %}",
-    "{% for m in messages %}<|im_start|>{{ m.content.split('</think>')[-1] }}<|im_end|>{% endfor %}",
+    "{% for m in messages %}<|im_start|>{{ m.content.split('</think>')[-1] }}<|im_end|>"
+    "{% endfor %}",
     "{% for m in messages %}<{{ m.content }}|>{% endfor %}",
     "{% for m in messages %}<|{{ m.content }}|>{{ m.content }}{{ m.content }}{% endfor %}",
     "{% for m in messages %}<|im_start|>{{ m.content | tojson }}{{ m | string }}{% endfor %}",

@@ -76,6 +76,7 @@ HOSTILE = {
     "wide zfill": "{{ 'x'.zfill(10000000000) }}",
     "wide JSON": "{{ [[[[1]]]] | tojson(indent=100000000) }}",
     "output": "{% set x = 'x' * 900000 %}{% for i in range(99999) %}{{ x }}{% endfor %}",
+    "output in small parts": "{% for i in range(99999) %}{{ 'abcde' * 9 }}{% endfor %}",
     "deep parentheses": "{{ " + "(" * 50_000 + "1" + ")" * 50_000 + " }}",
     "deep not": "{{ " + "not " * 40_000 + "1 }}",
     "deep attributes": "{{ a" + ".b" * 50_000 + " }}",
@@ -162,7 +163,7 @@ def test_a_long_conversation_is_no_attack() -> None:
         "{% set ns.text = ns.text ~ m.role ~ m.content | trim ~ rest | length %}{% endfor %}"
         "{{ ns.text | length }}"
     )
-    messages = [{"role": "user", "content": "word " * 40}] * 1000
+    messages = [{"role": "user", "content": f"{i} " + "word " * 40} for i in range(1000)]
     assert int(Program(source).render({"messages": messages})) > 200_000
 
 

@@ -7,8 +7,8 @@ reads only the rest. So messages may be changed in any way between two answers.
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager
 from typing import Any
 
 from llmpy.chat.answer import Answer
@@ -172,7 +172,7 @@ class Chat:
         events = self.say(
             text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
         )
-        with closing(events):
+        with self._unchanged_by_errors(), closing(events):
             for piece in events:
                 if callback is not None and callback(piece) is STOP:
                     break
@@ -227,10 +227,11 @@ class Chat:
         events = self.asay(
             text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
         )
-        async with aclosing(events):
-            async for piece in events:
-                if callback is not None and callback(piece) is STOP:
-                    break
+        with self._unchanged_by_errors():
+            async with aclosing(events):
+                async for piece in events:
+                    if callback is not None and callback(piece) is STOP:
+                        break
         return self._last_answer()
 
     async def aretry(
@@ -268,6 +269,16 @@ class Chat:
         if not messages:
             raise ValueError("retry: expected a message to answer, found none")
         return messages
+
+    @contextmanager
+    def _unchanged_by_errors(self) -> Iterator[None]:
+        """The conversation is as it was where the caller's own code raises."""
+        before = list(self._messages)
+        try:
+            yield
+        except Exception:
+            self._messages[:] = before
+            raise
 
     def _last_answer(self) -> str:
         last = self._messages[-1] if self._messages else {}

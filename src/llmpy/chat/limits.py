@@ -21,6 +21,8 @@ SECONDS = 0.8
 # And more where more is rendered: for each item of a container, and each character.
 STEPS_PER_ITEM = 2_000
 SECONDS_PER_ITEM = 1e-3
+OUTPUT = 200_000  # characters of the rendered text, which will be tokenized
+OUTPUT_COPIES = 8
 COPIES = 64
 COPIES_PER_ITEM = 0.25  # a template may add each message to a text of all messages before it
 PER_ELEMENT = 2  # characters that an element of a new container counts as
@@ -33,7 +35,8 @@ STEPS_OF_CLOCK = 64
 class Budget:
     """The limits of one rendering; TemplateError when one is passed.
 
-    `inputs` are the values that the template gets: the limits grow with their size.
+    `inputs` are the values that the template gets: the limits grow with their size. `most_output`
+    are the characters of the rendered text.
     """
 
     def __init__(self, inputs: Any) -> None:
@@ -46,6 +49,7 @@ class Budget:
         self._known = {key: (value, n, 8) for key, (value, n, _) in self._known.items()}
         self._steps = STEPS + STEPS_PER_ITEM * self._n_items
         self._characters = CHARACTERS + (COPIES + COPIES_PER_ITEM * self._n_items) * size
+        self.most_output = OUTPUT + OUTPUT_COPIES * size
         self._seconds = SECONDS + SECONDS_PER_ITEM * self._n_items
         self._deadline = time.perf_counter() + self._seconds
 

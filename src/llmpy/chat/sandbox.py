@@ -69,8 +69,9 @@ class Program:
         """
         token = None
         try:
-            token = CURRENT.set(Budget(dict(variables)))
-            return _concat(self._template.generate(variables))
+            budget = Budget(dict(variables))
+            token = CURRENT.set(budget)
+            return _concat(self._template.generate(variables), budget.most_output)
         except TemplateError:
             raise
         except jinja2.TemplateError as error:
@@ -181,11 +182,14 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
 
-def _concat(parts: Iterable[str]) -> str:
+def _concat(parts: Iterable[str], most: float = float("inf")) -> str:
     """The parts joined, once there is room for them."""
     found, budget = [], CURRENT.get()
     for part in parts:
         budget.charge(len(part))
+        most -= len(part)
+        if most < 0:
+            raise TemplateError("the chat template writes far more than what it gets")
         found.append(part)
     return "".join(found)
 
