@@ -17,6 +17,14 @@ STORIES = "weights/stories260K/stories260K.gguf"
 EXAMPLES = sorted((rooms.ROOT / "examples").glob("*.py"))
 README = (rooms.ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
+CHAT_PAGES = ("docs/chat.md", "docs/coming-from.md")  # their examples need an instruct model
+CHAT_BLOCKS = [
+    (page, kind, code)
+    for page in CHAT_PAGES
+    for kind, code in re.findall(
+        r"```(python|sh)\n(.*?)```", (rooms.ROOT / page).read_text(encoding="utf-8"), re.S
+    )
+]
 COMMANDS = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines() if line]
 PYTHON = [code for kind, code in BLOCKS if kind == "python"]
 INSTALLS = ("python -m pip install ", "python -m pytest", "git ")
@@ -71,3 +79,18 @@ def test_the_readmes_python_runs(code: str, shared_data: Callable[[str], Path]) 
     assert run(
         [sys.executable, "-c", code.replace('"MODEL.gguf"', repr(str(shared_data(STORIES))))]
     )
+
+
+@pytest.mark.parametrize(("page", "kind", "code"), CHAT_BLOCKS)
+@pytest.mark.filterwarnings("ignore::llmpy.ContextWarning")
+def test_an_example_of_a_page_about_chats_runs(
+    page: str, kind: str, code: str, smollm2: Path
+) -> None:
+    assert "MODEL.gguf" in code, page
+    model, python = str(smollm2), f'"{sys.executable}"'
+    if kind == "python":
+        assert run([sys.executable, "-c", code.replace('"MODEL.gguf"', repr(model))]).strip()
+        return
+    for line in code.splitlines():
+        line = re.sub(r"^llmpy ", lambda _: f"{python} -m llmpy ", line)
+        assert run(line.replace("MODEL.gguf", f'"{model}"')).strip()
