@@ -1,4 +1,8 @@
-"""Shared fixtures: where the real test data lies."""
+"""Shared fixtures: where the real test data lies.
+
+Small files with a licence that allows it are in tests/data, whose PROVENANCE.tsv says where each
+comes from. The rest is looked for in ../shared/data or where LLMPY_TEST_DATA says.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,21 @@ import pytest
 
 from tools import fetch_models
 
+COMMITTED = Path(__file__).with_name("data")
 BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
 DATA = Path(os.environ.get("LLMPY_TEST_DATA", BESIDE))
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """Path of a file of the shared test data, by its name there; skips where it is absent."""
+    """Path of a file of the test data by its name, or of a folder beside the repository.
+
+    Skips where it is absent.
+    """
 
     def find(name: str) -> Path:
-        path = DATA / name
+        committed = COMMITTED / name
+        path = committed if committed.is_file() else DATA / name
         if not path.exists():
             pytest.skip(f"test data not found: {path} (set LLMPY_TEST_DATA)")
         return path

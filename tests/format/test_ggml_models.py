@@ -16,6 +16,8 @@ from tests.arch.steps import load, make_backend
 from tests.format.old_files import HEADERS, Old, plain
 from tests.format.tiny_old import END
 
+STORIES = "weights/stories260K/stories260K.gguf"
+EXPECTED = "weights/stories260K/expected-greedy-200.txt"
 LLAMA = {
     "token_embd": "tok_embeddings",
     "output_norm": "norm",
@@ -57,25 +59,24 @@ def old_llama(path, container: str, version: int) -> Old:
 @pytest.mark.parametrize(("container", "version"), [("GGML", 0), ("GGMF", 1), ("GGJT", 3)])
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_the_trained_model_tells_its_story(shared_data, tmp_path, container, version, backend):
-    folder = shared_data("weights/stories260K")
-    old = old_llama(folder / "stories260K.gguf", container, version)
+    old = old_llama(shared_data(STORIES), container, version)
     path = old.write(tmp_path / "old.bin")
     with llmpy.load(path, architecture="llama", backend=backend) as model:
         session = model.session(sampler=llmpy.greedy())
         pieces = list(session.stream("", max_tokens=200))
-    expected = (folder / "expected-greedy-200.txt").read_bytes()
+    expected = shared_data(EXPECTED).read_bytes()
     assert "".join(p.text for p in pieces).encode() == expected
 
 
 def test_the_converted_model_tells_it_too(shared_data, tmp_path):
-    folder = shared_data("weights/stories260K")
-    path = old_llama(folder / "stories260K.gguf", "GGJT", 3).write(tmp_path / "old.bin")
+    stories = shared_data(STORIES)
+    path = old_llama(stories, "GGJT", 3).write(tmp_path / "old.bin")
     new = llmpy.convert(path, tmp_path / "new.gguf", architecture="llama")
-    with llmpy.load(new) as model, open_gguf(folder / "stories260K.gguf") as original:
+    with llmpy.load(new) as model, open_gguf(stories) as original:
         assert model.tensors.keys() == original.tensors.keys()
         session = model.session(sampler=llmpy.greedy())
         pieces = list(session.stream("", max_tokens=200))
-    expected = (folder / "expected-greedy-200.txt").read_bytes()
+    expected = shared_data(EXPECTED).read_bytes()
     assert "".join(p.text for p in pieces).encode() == expected
 
 

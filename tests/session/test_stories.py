@@ -16,9 +16,9 @@ import llmpy
 def test_greedy_story_is_the_published_one(
     shared_data: Callable[[str], Path], name: str, backend: str, kv_dtype: str
 ) -> None:
-    folder = shared_data("weights/stories260K")
-    expected = (folder / "expected-greedy-200.txt").read_bytes()
-    with llmpy.load(folder / name, backend=backend, kv_dtype=kv_dtype) as model:
+    expected = shared_data("weights/stories260K/expected-greedy-200.txt").read_bytes()
+    path = shared_data(f"weights/stories260K/{name}")
+    with llmpy.load(path, backend=backend, kv_dtype=kv_dtype) as model:
         session = model.session(sampler=llmpy.greedy())
         pieces = list(session.stream("", max_tokens=200))
     assert "".join(p.text for p in pieces).encode() == expected
