@@ -84,4 +84,4 @@ def test_without_a_wish_the_context_is_what_memory_holds(
 
 def test_a_vocabulary_alone_is_no_model(shared_data: Data) -> None:
     with pytest.raises(llmpy.ModelFileError, match="tensors: expected the weights of a model"):
-        llmpy.load(shared_data("vocab/ggml-vocab-llama-spm.gguf"))
+        llmpy.load(shared_data("vocab/ggml-vocab-phi-3.gguf"))

@@ -165,7 +165,7 @@ def test_unused_tokens_never_come_out_of_a_text():
 
 
 def test_literal_names_of_byte_tokens_stay_text(tokenizer_of):
-    tokenizer = tokenizer_of("llama-spm")
+    tokenizer = tokenizer_of("phi-3")
     ids = tokenizer.encode("<0x0A>")
     assert tokenizer.id("<0x0A>") not in ids
     assert tokenizer.decode(ids) == "<0x0A>"
@@ -201,7 +201,7 @@ def by_definition(tokenizer, text):
     return ids
 
 
-SENTENCEPIECE = ("llama-spm", "stories260K")
+SENTENCEPIECE = ("phi-3", "stories260K")
 
 
 @pytest.mark.parametrize("name", SENTENCEPIECE)
@@ -214,7 +214,7 @@ def test_sentencepiece_merges_as_defined(tokenizer_of, name, text):
 
 @pytest.mark.parametrize("count", [*range(1, 40), 63, 64, 65, 200])
 def test_runs_of_spaces_merge_as_defined(tokenizer_of, count):
-    tokenizer = tokenizer_of("llama-spm")  # where all runs have the same score
+    tokenizer = tokenizer_of("phi-3")  # where all runs have the same score
     for text in (" " * count, "a" + " " * count + "a", "\n" + " " * count):
         assert tokenizer.encode(text) == by_definition(tokenizer, text)
 
@@ -259,7 +259,7 @@ def test_decoding_undoes_encoding(tokenizer_of, name, text):
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-@pytest.mark.parametrize("name", ["llama-spm", "qwen2", "mpt"])
+@pytest.mark.parametrize("name", ["phi-3", "qwen2", "mpt"])
 @settings(max_examples=60, deadline=None)
 @given(parts=st.lists(st.one_of(st.integers(0, 9), WORDS), max_size=6))
 def test_decoding_undoes_encoding_with_special_tokens(tokenizer_of, name, parts):
@@ -284,7 +284,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG.keys())
-@pytest.mark.parametrize("name", ["llama-bpe", "llama-spm", "mpt"])
+@pytest.mark.parametrize("name", ["llama-bpe", "phi-3", "mpt"])
 def test_time_is_linear_in_the_text(tokenizer_of, name, text):
     tokenizer = tokenizer_of(name)
     tokenizer.encode("a")
@@ -296,6 +296,6 @@ def test_time_is_linear_in_the_text(tokenizer_of, name, text):
 
 
 def test_a_text_that_goes_on_gets_no_space_prefix(tokenizer_of):
-    tokenizer = tokenizer_of("llama-spm")
+    tokenizer = tokenizer_of("phi-3")
     parts = tokenizer.encode("Once") + tokenizer.encode(" upon", start=False)
     assert tokenizer.decode(parts) == "Once upon"
