@@ -16,6 +16,7 @@ LlmpyError
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "BackendError",
@@ -33,7 +34,15 @@ __all__ = [
 
 
 class LlmpyError(Exception):
-    """Base of all errors that llmpy raises on purpose."""
+    """Base of all errors that llmpy raises on purpose. All of them can be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Restore message and attributes without `__init__`, which may want other arguments."""
+        return _restored, (type(self), *self.args), self.__dict__
+
+
+def _restored(kind: type[LlmpyError], *args: object) -> LlmpyError:
+    return BaseException.__new__(kind, *args)
 
 
 class ModelFileError(LlmpyError, ValueError):

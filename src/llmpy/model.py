@@ -9,7 +9,6 @@ import contextlib
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import native, quant
+from llmpy import quant
 from llmpy.arch.base import build
+from llmpy.backends import make_backend
 from llmpy.backends.base import KV_DTYPES, Backend, Batch, Plan
 from llmpy.errors import ContextFull, ModelFileError, SessionClosed, UnsupportedModelError
 from llmpy.files import open_model, open_vocabulary
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import Graph, has_head, is_encoder, n_embedded, states
+from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
@@ -91,7 +92,7 @@ def load(
     """
     begin = time.perf_counter()
     _check_arguments(kv_dtype, n_ctx=n_ctx, n_threads=n_threads, n_batch=n_batch)
-    engine = _backend(backend, n_threads, n_batch)
+    engine = make_backend(backend, n_threads, n_batch)
 
     def report(kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
         if progress is not None:
@@ -126,7 +127,7 @@ def load(
     return model
 
 
-class Model:
+class Model(ProcessBound):
     """A model ready to run: immutable, and shared by all its sessions and threads.
 
     `metadata` is the file's, `tokenizer` and `graph` what was made of it, `n_ctx` the tokens a
@@ -362,6 +363,10 @@ class Model:
                 if self._embedder is not None:
                     self._embedder.close()
 
+    def _how_to_copy(self) -> str:
+        loaded = f"llmpy.load({str(self.path)!r}, n_ctx={self.n_ctx})"
+        return f"threads share it as it is; another process loads it itself, with {loaded}"
+
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed("this model is closed; load it again")
@@ -388,29 +393,6 @@ def _check_arguments(kv_dtype: str, **numbers: int | None) -> None:
             raise ValueError(f"{name}: expected a positive whole number, found {number}")
     if kv_dtype not in KV_DTYPES:
         raise ValueError(f"kv_dtype: expected one of {', '.join(KV_DTYPES)}, found {kv_dtype!r}")
-
-
-def _backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Backend:
-    if not isinstance(backend, str):
-        return backend
-    if backend == "auto":
-        backend = "cpu" if native.available() else "reference"
-        if backend == "reference":
-            warnings.warn(
-                "the compiled part of llmpy is not installed: falling back to the reference "
-                "backend, which is very slow",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-    if backend == "cpu":
-        from llmpy.backends.cpu import CpuBackend
-
-        return CpuBackend(n_threads=n_threads, max_tokens=n_batch)
-    if backend == "reference":
-        from llmpy.backends.reference import ReferenceBackend
-
-        return ReferenceBackend()
-    raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")
 
 
 def _uploaded(engine: Backend, file: ModelFile, graph: Graph) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from tests.house import rooms
 
-GROUND = {"dtypes", "errors", "native", "memory", "strings"}
+GROUND = {"checks", "dtypes", "errors", "memory", "native", "process", "strings"}
 FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
 MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends", "bandwidth"}
 MAY_USE = {
     "errors": set(),
     "dtypes": {"errors"},
+    "checks": set(),
+    "process": set(),
     "memory": {"errors"},
     "native": {"errors"},
     "strings": {"errors", "native"},

@@ -1,0 +1,38 @@
+"""Where models run: the contract of a backend, and those that come with llmpy."""
+
+from __future__ import annotations
+
+import warnings
+
+from llmpy import native
+from llmpy.backends.base import Backend
+
+__all__ = ["Backend", "make_backend"]
+
+
+def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Backend:
+    """Return the backend of that name, for `load`; an object that is one already stays as it is.
+
+    "auto" is the compiled one, or the reference with a warning where there is none. Raises
+    ValueError for another name.
+    """
+    if not isinstance(backend, str):
+        return backend
+    if backend == "auto":
+        backend = "cpu" if native.available() else "reference"
+        if backend == "reference":
+            warnings.warn(
+                "the compiled part of llmpy is not installed: falling back to the reference "
+                "backend, which is very slow",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+    if backend == "cpu":
+        from llmpy.backends.cpu import CpuBackend
+
+        return CpuBackend(n_threads=n_threads, max_tokens=n_batch)
+    if backend == "reference":
+        from llmpy.backends.reference import ReferenceBackend
+
+        return ReferenceBackend()
+    raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")

@@ -20,6 +20,7 @@ from llmpy.dtypes import DType
 from llmpy.errors import ModelFileError
 from llmpy.format.cursor import quoted
 from llmpy.format.mapped import MappedFile
+from llmpy.process import ProcessBound
 from llmpy.strings import Strings
 
 __all__ = ["Metadata", "ModelFile", "TensorInfo", "Value"]
@@ -102,7 +103,7 @@ class Metadata(Mapping[str, Value]):
         return repr(dict(self))
 
 
-class ModelFile:
+class ModelFile(ProcessBound):
     """An open model file: read-only, shareable between threads, to be closed or used with `with`.
 
     `kinds` gives the stored type of each metadata key in GGUF's words ("u32", "[string]"),
@@ -241,6 +242,9 @@ class ModelFile:
         """Give the maps back; metadata stays, and so do arrays that `data` returned."""
         for file in self._files:
             file.close()
+
+    def _how_to_copy(self) -> str:
+        return f"another process opens it itself, with llmpy.open_model({str(self.path)!r})"
 
     def __enter__(self) -> ModelFile:
         return self

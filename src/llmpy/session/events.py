@@ -18,6 +18,10 @@ class Stop:
     def __repr__(self) -> str:
         return "llmpy.STOP"
 
+    def __reduce__(self) -> str:
+        """The name under which copies and pickles find the one object there is."""
+        return "STOP"
+
 
 STOP = Stop()
 

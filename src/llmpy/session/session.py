@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmpy import native
 from llmpy.errors import ContextFull, SessionClosed
+from llmpy.process import ProcessBound
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
 from llmpy.session.cache import PagedState
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
@@ -33,7 +34,7 @@ __all__ = ["Session", "Tally"]
 Callback = Callable[[Piece], Any]
 
 
-class Session:
+class Session(ProcessBound):
     """Made by `Model.session`. Holds what was said, its memory, a sampler and a random stream.
 
     One thread may use it at a time. What several sessions of one model are asked for at the same
@@ -278,7 +279,8 @@ class Session:
         """A second session with the same past, whose memory is shared until one of them goes on."""
         with self._model._lock:
             state = self._open_state().fork()
-        other = copy.copy(self)
+        other = Session.__new__(Session)
+        other.__dict__.update(self.__dict__)
         other._state = state
         other._history = self._history.copy()
         other._clock = dict(self._clock)
@@ -303,6 +305,12 @@ class Session:
             self._let_go()  # nobody else has it, and a finalizer must not wait
 
     # Inside
+
+    def _how_to_copy(self) -> str:
+        return (
+            "fork() makes a second session here; another process loads the model itself "
+            f"(llmpy.load({str(self._model.path)!r})) and feeds a session of it these `tokens`"
+        )
 
     def _let_go(self) -> None:
         state, self._state = self._state, None
