@@ -7,17 +7,19 @@ import os
 import sys
 from pathlib import Path
 
+from llmpy.cgroups import group_folders
+
 __all__ = ["available_memory", "readable_bytes"]
 
 
 def available_memory() -> int | None:
-    """Bytes that can be taken without swapping: the least of system and control group.
+    """Bytes that can be taken without swapping: the least of system and control groups.
 
     None where the system does not tell.
     """
     if sys.platform == "win32":
         return _windows()
-    limits = [n for n in (_meminfo(), _control_group(), _unused_pages()) if n is not None]
+    limits = [n for n in (_meminfo(), _control_groups(Path("/")), _unused_pages()) if n is not None]
     return min(limits, default=None)
 
 
@@ -41,26 +43,29 @@ def _meminfo() -> int | None:
     return None
 
 
-def _control_group() -> int | None:
-    """Linux control groups, version 2 and 1: limit less what is used and not mere file cache."""
-    for limit, used, stat, cache in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
+def _control_groups(root: Path) -> int | None:
+    """What Linux control groups leave, version 2 or 1: the least on the way up."""
+    found = map(_left_in_group, group_folders("memory", root))
+    return min((left for left in found if left is not None), default=None)
+
+
+def _left_in_group(folder: Path) -> int | None:
+    """The limit less what is used and is not mere file cache."""
+    for limits, used, cache in (
+        (("memory.max", "memory.high"), "memory.current", "inactive_file"),
+        (("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        root = Path("/sys/fs/cgroup")
         try:
-            most = (root / limit).read_text().strip()
-            taken = int((root / used).read_text())
-            fields = dict(line.split() for line in (root / stat).read_text().splitlines())
+            texts = [(folder / limit).read_text().strip() for limit in limits]
+            taken = int((folder / used).read_text())
+            stat = (folder / "memory.stat").read_text()
         except (OSError, ValueError):
             continue
-        if most != "max":
-            return max(0, int(most) - taken + int(fields.get(cache, 0)))
+        most = min((int(text) for text in texts if text.isdecimal()), default=None)
+        if most is None:
+            return None
+        fields = dict(line.split() for line in stat.splitlines())
+        return max(0, most - taken + int(fields.get(cache, 0)))
     return None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.house import rooms
 
-GROUND = {"checks", "dtypes", "errors", "memory", "native", "process", "strings"}
+GROUND = {"cgroups", "checks", "dtypes", "errors", "memory", "native", "process", "strings"}
 FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
 MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends", "bandwidth"}
 MAY_USE = {
@@ -15,7 +15,8 @@ MAY_USE = {
     "dtypes": {"errors"},
     "checks": set(),
     "process": set(),
-    "memory": {"errors"},
+    "cgroups": set(),
+    "memory": {"cgroups", "errors"},
     "native": {"errors"},
     "strings": {"errors", "native"},
     "bandwidth": {"errors", "native"},

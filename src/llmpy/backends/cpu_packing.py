@@ -68,7 +68,7 @@ class Packing:
         self._hurried = False
         self._threads: list[threading.Thread] = []
         # Also at the end of the interpreter, when a thread could not end itself any more.
-        self.close = weakref.finalize(self, _end, self._stop, self._begin, self._threads)
+        self._end = weakref.finalize(self, _end, self._stop, self._begin, self._threads)
 
     def add(self, name: str, weights: Weights | None) -> None:
         """A tensor; None for one that needs no work."""
@@ -104,6 +104,11 @@ class Packing:
         self._begin.set()
         for thread in self._threads:
             thread.join()
+
+    def close(self) -> None:
+        """Stop after the tensor at hand, and let go of all of them."""
+        self._end()
+        self._weights, self._behind, self._release = {}, {}, str
 
     def _in_background(self, work: Callable[[], None]) -> None:
         self._threads.append(threading.Thread(target=work, name="llmpy-pack", daemon=True))

@@ -6,6 +6,8 @@ import math
 import os
 from pathlib import Path
 
+from llmpy.cgroups import group_folders
+
 __all__ = ["available_cpus"]
 
 
@@ -21,21 +23,7 @@ def available_cpus() -> int:
 
 def _quota(root: Path) -> float | None:
     """Processors that Linux control groups allow, version 2 or 1: the least on the way up."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    found = []
-    for line in lines:  # "0::/path" or "4:cpu,cpuacct:/path"
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = root / "sys/fs/cgroup" / controllers
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            found.append(_quota_of_group(folder))
-            if folder == top:
-                break
+    found = map(_quota_of_group, group_folders("cpu", root))
     return min((quota for quota in found if quota is not None), default=None)
 
 

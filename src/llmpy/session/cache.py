@@ -31,6 +31,7 @@ class PagePool:
         # Those that sessions hold. Without this a page would be garbage with its session where that
         # is part of a cycle: its memory would be freed although the session gives it back.
         self._held: set[Page] = set()
+        self._recurrent: set[Page] = set()  # the same for what recurrent layers remember
 
     @property
     def in_use(self) -> int:
@@ -75,24 +76,29 @@ class PagePool:
 
     def own_recurrent(self, memory: Page | None) -> Page:
         """`memory` if only the caller holds it, a copy if others do, a new one in place of None."""
-        if memory is None:
-            return self._plan.new_recurrent()
-        if memory.refs == 1:
+        if memory is not None and memory.refs == 1:
             return memory
-        copy = self._plan.copy_recurrent(memory)
-        self.give_recurrent(memory)
-        return copy
+        own = self._plan.new_recurrent() if memory is None else self._plan.copy_recurrent(memory)
+        with self.lock:
+            self._recurrent.add(own)
+        if memory is not None:
+            self.give_recurrent(memory)
+        return own
 
     def give_recurrent(self, memory: Page) -> None:
         """One holder less."""
         with self.lock:
             memory.refs -= 1
+            if memory.refs == 0:
+                self._recurrent.discard(memory)
 
     def clear(self) -> None:
-        """Let go of the free pages."""
+        """Free all memory at once, also that of sessions, which must not be read again."""
         with self.lock:
             self._free.clear()
             self._kept = 0
+            for page in (*self._held, *self._recurrent):
+                page.memory, page.address = None, 0
 
 
 class PagedState:
