@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+from llmpy import checks
 from llmpy.errors import BackendError
 from llmpy.native import library
 
@@ -17,6 +18,9 @@ def read_bandwidth(n_threads: int, n_bytes: int = 512 << 20, passes: int = 3) ->
     measure this in turns with what is compared to it. Raises BackendError without the compiled part
     or the memory.
     """
+    for name, value in (("n_threads", n_threads), ("passes", passes)):
+        checks.whole(name, value)
+    checks.whole("n_bytes", n_bytes, 1, 2**63 - 1)
     call = library().llmpy_read_bandwidth
     call.argtypes = (ctypes.c_int64, ctypes.c_int32, ctypes.c_int32)
     call.restype = ctypes.c_double

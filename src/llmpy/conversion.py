@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import quant
+from llmpy import checks, quant
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError
 from llmpy.files import open_model
@@ -68,6 +68,9 @@ def convert(
     one that has blocks already which another type would round again.
     """
     begin = time.perf_counter()
+    checks.path("path", path)
+    checks.path("out", out)
+    checks.work(n_threads, progress)
     kind = None if type is None else kind_of(type)
     with open_model(path, architecture=architecture) as file:
         types = _types(file, kind)

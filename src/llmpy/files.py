@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from llmpy import checks
 from llmpy.arch.base import checkpoints
 from llmpy.format import ModelFile, open_gguf
 from llmpy.format.folder import Folder
@@ -27,7 +27,9 @@ def open_model(path: str | os.PathLike[str], *, architecture: str | None = None)
     Raises ModelFileError for whatever is wrong with the files, UnsupportedModelError for what llmpy
     does not have.
     """
-    path = Path(path)
+    path = checks.path("path", path)
+    if architecture is not None:
+        checks.text("architecture", architecture)
     if path.is_dir():
         file: ModelFile = open_checkpoint(path, checkpoints(), checkpoint_vocabulary)
     elif is_old(path):
@@ -45,7 +47,7 @@ def open_vocabulary(
     path: str | os.PathLike[str], *, architecture: str | None = None
 ) -> Mapping[str, Any]:
     """The metadata of the model at `path` that its tokenizer is made of; weights may be missing."""
-    path = Path(path)
+    path = checks.path("path", path)
     if path.is_dir():
         folder = Folder(path)
         return checkpoint_vocabulary(folder, folder.json("config.json") or {})

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import quant
+from llmpy import checks, quant
 from llmpy.arch.base import build
 from llmpy.backends import make_backend
 from llmpy.backends.base import KV_DTYPES, Backend, Batch, Plan
@@ -91,7 +91,8 @@ def load(
     table of positions can have.
     """
     begin = time.perf_counter()
-    _check_arguments(kv_dtype, n_ctx=n_ctx, n_threads=n_threads, n_batch=n_batch)
+    checks.path("path", path)
+    _check_arguments(kv_dtype, progress, n_ctx=n_ctx, n_threads=n_threads, n_batch=n_batch)
     engine = make_backend(backend, n_threads, n_batch)
 
     def report(kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
@@ -303,6 +304,7 @@ class Model(ProcessBound):
         text in one batch, would need a larger `n_batch` for.
         """
         self._check_open()
+        checks.flag("normalize", normalize)
         chosen = checked_pooling(self, pooling)
         ids = token_ids(self, texts)
         with self._lock:
@@ -319,11 +321,13 @@ class Model(ProcessBound):
         next. Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range.
         """
         self._check_open()
-        ids = np.asarray(tokens, np.int32)
+        ids = np.array(checks.token_ids("tokens", tokens, self.n_vocab), np.int32)
+        checks.whole("first", first, 0)
         if len(ids) > self.n_ctx:
             raise ContextFull(self.n_ctx, len(ids))
-        if len(ids) and not 0 <= ids.min() <= ids.max() < self.n_vocab:
-            raise ValueError(f"token ids: expected 0 to {self.n_vocab - 1}, found others")
+        return self._logits(ids, first)
+
+    def _logits(self, ids: NDArray[np.int32], first: int) -> Iterator[NDArray[np.float32]]:
         state = PagedState(self._pool, self.n_ctx)
         try:
             for start in range(0, len(ids), self.n_batch):
@@ -387,12 +391,12 @@ def load_tokenizer(path: str | os.PathLike[str], *, architecture: str | None = N
     return build_tokenizer(open_vocabulary(path, architecture=architecture), Path(path))
 
 
-def _check_arguments(kv_dtype: str, **numbers: int | None) -> None:
+def _check_arguments(kv_dtype: object, progress: object, **numbers: object) -> None:
     for name, number in numbers.items():
-        if number is not None and not 1 <= number < 2**31:
-            raise ValueError(f"{name}: expected a positive whole number, found {number}")
-    if kv_dtype not in KV_DTYPES:
-        raise ValueError(f"kv_dtype: expected one of {', '.join(KV_DTYPES)}, found {kv_dtype!r}")
+        if number is not None:
+            checks.whole(name, number)
+    checks.one_of("kv_dtype", kv_dtype, KV_DTYPES)
+    checks.function("progress", progress)
 
 
 def _uploaded(engine: Backend, file: ModelFile, graph: Graph) -> dict[str, Any]:

@@ -19,7 +19,7 @@ MAY_USE = {
     "memory": {"cgroups", "errors"},
     "native": {"errors"},
     "strings": {"errors", "native"},
-    "bandwidth": {"errors", "native"},
+    "bandwidth": {"checks", "errors", "native"},
     **dict.fromkeys(FLOOR_1, GROUND),
     "graph": {"dtypes", "errors"},
     "arch": {"graph", "dtypes", "errors"},

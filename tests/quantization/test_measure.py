@@ -113,7 +113,7 @@ def test_progress_ends_with_the_result(model: llmpy.Model, text: str) -> None:
         ({"text": "short"}, "text: expected 512 tokens or more"),
         ({"text": "a", "n_ctx": 4}, "n_ctx: expected 8 to "),
         ({"text": "a", "n_ctx": 1 << 20}, "n_ctx: expected 8 to "),
-        ({"text": "a", "n_windows": 0}, "windows: expected 1 or more"),
+        ({"text": "a", "n_windows": 0}, "n_windows: expected a positive"),
     ],
 )
 def test_what_cannot_be_measured_is_named(

@@ -214,7 +214,7 @@ def test_a_session_in_a_cycle_returns_its_pages_whole(fast_stories: llmpy.Model)
 
 def test_token_ids_outside_the_vocabulary_are_refused(fast_stories: llmpy.Model) -> None:
     for bad in (-1, fast_stories.n_vocab, 2**40):
-        with pytest.raises(ValueError, match="token id: expected 0 to 511"):
+        with pytest.raises(ValueError, match=r"prompt: token id \d: expected 0 to 511"):
             fast_stories.session().feed([bad])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from llmpy import native
+from llmpy import checks, native
 from llmpy.backends.base import Backend
 
 __all__ = ["Backend", "make_backend"]
@@ -14,9 +14,12 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
     """Return the backend of that name, for `load`; an object that is one already stays as it is.
 
     "auto" is the compiled one, or the reference with a warning where there is none. Raises
-    ValueError for another name.
+    ValueError for another name, TypeError for an object that is no backend.
     """
     if not isinstance(backend, str):
+        methods = (getattr(backend, name, None) for name in ("upload", "prepare", "compile"))
+        if isinstance(backend, type) or not all(map(callable, methods)):
+            raise checks.wrong_type("backend", "a name, or an object with its methods", backend)
         return backend
     if backend == "auto":
         backend = "cpu" if native.available() else "reference"

@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from llmpy import checks
 from llmpy.errors import ModelFileError
 from llmpy.format.container import ModelFile, TensorInfo
 from llmpy.format.cursor import quoted
@@ -36,7 +37,7 @@ def open_gguf(path: str | os.PathLike[str]) -> ModelFile:
     another format or holds a tensor type that llmpy lacks.
     """
     with contextlib.ExitStack() as opened:
-        first = _open_part(Path(path), opened)
+        first = _open_part(checks.path("path", path), opened)
         parts = _all_parts(first, opened) if "split.count" in first.metadata else [first]
         model = _assemble(parts)
         opened.pop_all()

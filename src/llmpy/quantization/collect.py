@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import native
+from llmpy import checks, native
 from llmpy.backends.base import Backend
 from llmpy.backends.cpu import CpuBackend
 from llmpy.backends.cpu_sums import Sums
@@ -129,8 +129,15 @@ def collect_importance(
     begin = time.perf_counter()
     sums: Sums | _Sums
     engine: Backend
-    if backend not in ("auto", "cpu", "reference"):
-        raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")
+    checks.path("path", path)
+    for option, string in (("text", text), ("name", name)):
+        checks.text(option, string)
+    for option, number in (("n_ctx", n_ctx), ("n_windows", n_windows), ("n_threads", n_threads)):
+        if number is not None:
+            checks.whole(option, number)
+    checks.flag("output", output)
+    checks.function("progress", progress)
+    checks.one_of("backend", backend, ("auto", "cpu", "reference"))
     if backend == "cpu" or (backend == "auto" and native.available()):
         sums = Sums()
         engine = CpuBackend(n_threads=n_threads, max_tokens=n_ctx, sums=sums)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import quant
+from llmpy import checks, quant
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import ModelFileError
 from llmpy.format import ModelFile, Typed, open_gguf, write_gguf
 
-__all__ = ["Importance", "read_importance", "write_importance"]
+__all__ = ["Importance", "checked_importance", "read_importance", "write_importance"]
 
 Floats = NDArray[np.float32]
 
@@ -64,6 +64,9 @@ class Importance:
 
 def write_importance(path: str | os.PathLike[str], importance: Importance) -> None:
     """Write it as GGUF, whole or not at all."""
+    path = checks.path("path", path)
+    if not isinstance(importance, Importance):
+        raise checks.wrong_type("importance", "an Importance", importance)
     metadata = {
         "general.type": "imatrix",
         "imatrix.datasets": Typed("[string]", list(importance.datasets)),
@@ -78,9 +81,18 @@ def write_importance(path: str | os.PathLike[str], importance: Importance) -> No
     write_gguf(path, metadata, tensors)
 
 
+def checked_importance(
+    importance: Importance | str | os.PathLike[str] | None,
+) -> Importance | None:
+    """The importance, read if it is a path."""
+    if importance is None or isinstance(importance, Importance):
+        return importance
+    return read_importance(checks.path("importance", importance))
+
+
 def read_importance(path: str | os.PathLike[str]) -> Importance:
     """Read a file of either form; ModelFileError for whatever is wrong with it."""
-    path = Path(path)
+    path = checks.path("path", path)
     with path.open("rb") as file:
         modern = file.read(4) in (b"GGUF", b"FUGG")
     if not modern:

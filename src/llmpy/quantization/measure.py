@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy import checks
 from llmpy.model import Model
 
 __all__ = ["Divergence", "MeasureEvent", "Perplexity", "divergence", "perplexity", "windows"]
@@ -72,10 +73,14 @@ def windows(model: Model, text: str, n_ctx: int, limit: int | None = None) -> li
 
     Raises ValueError where there is not one, or where the model's context is smaller.
     """
+    if not isinstance(model, Model):
+        raise checks.wrong_type("model", "a Model", model)
+    checks.text("text", text)
+    checks.whole("n_ctx", n_ctx)
+    if limit is not None:
+        checks.whole("n_windows", limit)
     if not 8 <= n_ctx <= model.n_ctx:
         raise ValueError(f"n_ctx: expected 8 to {model.n_ctx} tokens, found {n_ctx}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"windows: expected 1 or more, found {limit}")
     tokenizer = model.tokenizer
     ids = tokenizer.encode(text, bos=tokenizer.add_bos, start=True)
     count = len(ids) // n_ctx
@@ -101,6 +106,7 @@ def perplexity(
     that is too short, or a window that the model cannot hold.
     """
     begin = time.perf_counter()
+    checks.function("progress", progress)
     parts, losses = windows(model, text, n_ctx, n_windows), _Losses()
     for i, tokens in enumerate(parts):
         for logits, following in _scored(model, tokens):
@@ -123,6 +129,10 @@ def divergence(
     Raises ValueError if the two have different vocabularies.
     """
     begin = time.perf_counter()
+    checks.function("progress", progress)
+    for name, value in (("model", model), ("base", base)):
+        if not isinstance(value, Model):
+            raise checks.wrong_type(name, "a Model", value)
     parts = windows(base, text, n_ctx, n_windows)
     if windows(model, text, n_ctx, n_windows) != parts or model.n_vocab != base.n_vocab:
         raise ValueError("base: expected a model with the same vocabulary, found another")

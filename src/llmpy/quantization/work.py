@@ -19,14 +19,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import native, quant
+from llmpy import checks, native, quant
 from llmpy.backends.cpus import available_cpus
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError
 from llmpy.files import open_model
 from llmpy.format import ModelFile, TensorInfo, Typed, write_gguf
 from llmpy.quant.recipe import KINDS, Facts, assign, fits, stored_as
-from llmpy.quantization.importance import Importance, read_importance
+from llmpy.quantization.importance import Importance, checked_importance
 
 __all__ = [
     "QuantizeEvent",
@@ -105,10 +105,11 @@ def quantize(
     exception that `progress` raises cancels.
     """
     begin = time.perf_counter()
-    source, target = Path(path), Path(out)
-    name, kept = kind_of(kind), _kept(keep or {})
-    if isinstance(importance, str | os.PathLike):
-        importance = read_importance(importance)
+    source, target = checks.path("path", path), checks.path("out", out)
+    name, kept, importance = kind_of(kind), _kept(keep), checked_importance(importance)
+    checks.work(n_threads, progress)
+    checks.flags(pure=pure, allow_requantize=allow_requantize)
+    checks.flags(allow_same=allow_same, allow_in_place=allow_in_place)
 
     def report(kind: str, name: str, **more: Any) -> None:
         if progress is not None:
@@ -123,10 +124,10 @@ def quantize(
             [f"{t.info.name} ({t.wanted} -> {t.target})" for t in tasks if t.target is not t.wanted]
         )
         report("loading", str(source), bytes_before=file.size, total=len(tasks))
-        done = [0]
+        done, n = [0], len(tasks)
 
         def data(task: _Task) -> Callable[[], Iterator[NDArray[np.uint8]]]:
-            return partial(_convert, file, task, importance, n_threads, report, done, len(tasks))
+            return partial(_convert, file, task, importance, n_threads, report, done, n)
 
         written = write_gguf(
             target,
@@ -134,10 +135,7 @@ def quantize(
             [(t.info.name, t.target, t.info.shape, data(t)) for t in tasks],
         )
         after = sum(p.stat().st_size for p in written)
-        report(
-            "finished", str(target), bytes_before=file.size, bytes_after=after,
-            done=len(tasks), total=len(tasks),
-        )  # fmt: skip
+        report("finished", str(target), bytes_before=file.size, bytes_after=after, done=n, total=n)
     return written
 
 
@@ -154,17 +152,20 @@ def _metadata(file: ModelFile, kind: str) -> dict[str, Any]:
 
 def kind_of(kind: str) -> str:
     """The mixture of a name in any case; raises ValueError for an unknown one."""
-    name = kind.upper()
+    name = checks.text("type", kind).upper()
     name = _ALIASES.get(name, name)
     if name not in KINDS:
         raise ValueError(f"type: expected one of {', '.join(KINDS)}, found {kind!r}")
     return name
 
 
-def _kept(keep: Mapping[str, str]) -> list[tuple[str, DType]]:
-    found = []
+def _kept(keep: Mapping[str, str] | None) -> list[tuple[str, DType]]:
+    found, keep = [], {} if keep is None else keep
+    if not isinstance(keep, Mapping):
+        raise checks.wrong_type("keep", "a mapping of patterns to types", keep)
     for pattern, dtype in keep.items():
-        if dtype.upper() not in quant.writable:
+        checks.text("keep", pattern)
+        if checks.text(f"keep {pattern!r}", dtype).upper() not in quant.writable:
             known = ", ".join(sorted(quant.writable))
             raise ValueError(f"keep {pattern!r}: expected one of {known}, found {dtype!r}")
         found.append((pattern, BY_NAME[dtype.upper()]))

@@ -90,8 +90,8 @@ class Chain:
 
     def sample_with_logprobs(self, logits: Logits, session: Any, rng: Rng, n: int) -> Sampled:
         """As `sample`, with the log-probability of the token and of the `n` most likely ones."""
-        if n < 0:
-            raise SamplerError(f"logprobs: expected a count >= 0, found {n}")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise SamplerError(f"logprobs: expected a count >= 0, found {n!r}")
         token = self.sample(logits, session, rng)
         n = min(n, logits.size)
         native = self._native(self._split()[1], logits.size)

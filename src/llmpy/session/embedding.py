@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy import checks
 from llmpy.backends.base import Batch, Plan
 from llmpy.errors import ContextFull, UnsupportedModelError
 from llmpy.graph import is_encoder
@@ -159,13 +160,14 @@ def checked_pooling(model: Model, pooling: str | None) -> Pooling:
 
 def token_ids(model: Model, texts: str | Sequence[str | Sequence[int]]) -> list[list[int]]:
     """The ids of each text, with the tokens around it that the file wants; ids are kept."""
+    if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
+        raise checks.wrong_type("texts", "a string or a sequence of texts", texts)
     listed = [texts] if isinstance(texts, str) else list(texts)
     encode = model.tokenizer.encode
     result = []
-    for text in listed:
-        ids = encode(text, bos=None, eos=None) if isinstance(text, str) else list(map(int, text))
-        for token in ids:
-            if not 0 <= token < model.n_vocab:
-                raise ValueError(f"token id: expected 0 to {model.n_vocab - 1}, found {token}")
-        result.append(ids)
+    for i, text in enumerate(listed):
+        if isinstance(text, str):
+            result.append(encode(text, bos=None, eos=None))
+        else:
+            result.append(checks.token_ids(f"texts: text {i}", text, model.n_vocab))
     return result

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy import checks
 from llmpy.backends.base import PAGE_TOKENS, Batch
 from llmpy.errors import SamplerError
 
@@ -320,6 +321,13 @@ def next_tokens(sessions: Sequence[Session]) -> list[int]:
     found before the batch is read leaves all sessions as they were; one that only one session has
     in the end (in its sampler, say) is raised when the others have said their tokens.
     """
+    from llmpy.session.session import Session  # which imports this module
+
+    if not isinstance(sessions, Sequence):
+        raise checks.wrong_type("sessions", "a sequence of sessions", sessions)
+    for i, session in enumerate(sessions):
+        if not isinstance(session, Session):
+            raise checks.wrong_type(f"sessions: number {i}", "a Session", session)
     if len({id(session) for session in sessions}) != len(sessions):
         raise ValueError("next_tokens: a session is there twice")
     if len({id(session._model) for session in sessions}) > 1:

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Itera
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from llmpy import native
+from llmpy import checks, native
 from llmpy.errors import ContextFull, SessionClosed
 from llmpy.process import ProcessBound
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
@@ -124,6 +124,7 @@ class Session(ProcessBound):
         The options are those of `stream`. Returns the counts and times of this inference. Without a
         callback, several tokens may be generated in one go.
         """
+        checks.function("callback", callback)
         tally = Tally(self)
         events = pieces(
             self,
@@ -188,6 +189,7 @@ class Session(ProcessBound):
 
         Cancelling the task stops after the step that runs.
         """
+        checks.function("callback", callback)
         tally = Tally(self)
         events = self.astream(
             prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special, bos=bos
@@ -266,7 +268,8 @@ class Session(ProcessBound):
 
         Recurrent memory cannot be cut: such a model reads the rest once more before it goes on.
         """
-        if not 0 <= n_tokens <= len(self):
+        checks.whole("n_tokens", n_tokens, 0)
+        if n_tokens > len(self):
             raise ValueError(f"rewind: expected 0 to {len(self)} tokens, found {n_tokens}")
         with self._model._lock:
             state = self._open_state()
@@ -340,6 +343,7 @@ class Session(ProcessBound):
         self, prompt: str | Sequence[int], special: bool, bos: bool | None = None
     ) -> list[int]:
         self._open_state()
+        checks.flags(special=special, bos=bos or False)
         tokenizer = self._model.tokenizer
         first = len(self) == 0
         if isinstance(prompt, str):
@@ -347,12 +351,7 @@ class Session(ProcessBound):
             bos = bos if bos is not None or first else False
             ids = tokenizer.encode(prompt, special=special, bos=bos, start=start)
         else:
-            ids = [int(token) for token in prompt]
-            for token in ids:
-                if not 0 <= token < self._model.n_vocab:
-                    raise ValueError(
-                        f"token id: expected 0 to {self._model.n_vocab - 1}, found {token}"
-                    )
+            ids = checks.token_ids("prompt", prompt, self._model.n_vocab)
             if bos:
                 ids[:0] = tokenizer.encode("", bos=True)
         if first and not ids:

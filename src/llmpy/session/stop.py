@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from llmpy import checks
+
 __all__ = ["StopStrings"]
 
 
@@ -11,6 +13,8 @@ class StopStrings:
     """Passes text on as soon as it cannot be the beginning of a stop string any more."""
 
     def __init__(self, strings: Iterable[str]) -> None:
+        if isinstance(strings, bytes | bytearray) or not isinstance(strings, Iterable):
+            raise checks.wrong_type("stop", "a string or strings", strings)
         self.strings = (strings,) if isinstance(strings, str) else tuple(strings)
         for s in self.strings:
             if not isinstance(s, str) or not s:

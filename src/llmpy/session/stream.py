@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from llmpy import checks
 from llmpy.session.events import FinishReason, Piece
 from llmpy.session.stop import StopStrings
 
@@ -19,23 +21,24 @@ def pieces(
     prompt: str | Sequence[int],
     observed: bool,
     *,
-    max_tokens: int | None = None,
-    stop: str | Iterable[str] = (),
-    logprobs: int | None = None,
-    special: bool = False,
-    bos: bool | None = None,
+    max_tokens: int | None,
+    stop: str | Iterable[str],
+    logprobs: int | None,
+    special: bool,
+    bos: bool | None,
 ) -> Generator[Piece]:
     """See `Session.stream`; not `observed`: without the generated pieces.
 
     Those are said several in one go where that is possible.
     """
-    if max_tokens is not None and max_tokens < 0:
-        raise ValueError(f"max_tokens: expected 0 or more, found {max_tokens}")
-    if logprobs is not None and logprobs < 0:
-        raise ValueError(f"logprobs: expected 0 or more, found {logprobs}")
+    if max_tokens is not None:
+        max_tokens = checks.whole("max_tokens", max_tokens, 0, sys.maxsize)
+    if logprobs is not None:
+        logprobs = checks.whole("logprobs", logprobs, 0)
+    stops = StopStrings(stop)
     ids = session._encode(prompt, special, bos)
     session._check_room(len(ids))
-    return _stream(session, ids, max_tokens, StopStrings(stop), logprobs, observed)
+    return _stream(session, ids, max_tokens, stops, logprobs, observed)
 
 
 def _stream(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, SupportsIndex
 
+from llmpy import checks
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.alphabet import from_characters
 from llmpy.tokenizer.engine import SPACE, build_engine
@@ -93,6 +94,8 @@ class Tokenizer:
         for tokens that the model has no embedding of, and for characters that the vocabulary cannot
         express.
         """
+        checks.text("text", text)
+        checks.flag("special", special)
         parts = ((text, special),)
         return self.encode_parts(parts, bos=bos, eos=eos, start=start, errors=errors)
 
@@ -110,9 +113,12 @@ class Tokenizer:
         Control tokens count only in parts that are special, and in one part each; the text between
         is merged across parts. So a template's tokens count, and a user's text in it stays text.
         """
-        if errors not in ("strict", "drop"):
-            raise ValueError(f"errors: expected 'strict' or 'drop', found {errors!r}")
+        checks.one_of("errors", errors, ("strict", "drop"))
+        checks.flags(start=start, bos=bos or False, eos=eos or False)
         given = tuple(parts)
+        for i, (text, special) in enumerate(given):
+            checks.text(f"parts: text {i}", text)
+            checks.flag(f"parts: special {i}", special)
         whole = "".join([text for text, _ in given])
         try:
             whole.encode()  # tokenizers would say the same, but of a part of the text
@@ -204,11 +210,14 @@ class Tokenizer:
 
         Bytes that are no UTF-8 become U+FFFD. Raises TokenizerError for an id out of range.
         """
+        if isinstance(ids, str | bytes | bytearray) or not isinstance(ids, Iterable):
+            raise checks.wrong_type("ids", "token ids", ids)
         decoder = self.decoder(special=special)
         return "".join([decoder(token) for token in ids]) + decoder.flush()
 
     def decoder(self, *, special: bool = False, start: bool = True) -> Decoder:
         """A decoder that takes one id at a time; `start`: nothing comes before its first id."""
+        special, start = checks.flag("special", special), checks.flag("start", start)
         return Decoder(self, self._known[special], special, start)
 
     def piece(self, token: SupportsIndex) -> bytes:
@@ -226,6 +235,7 @@ class Tokenizer:
 
     def id(self, token: str) -> int | None:
         """The id of a token by its writing in the vocabulary; of equal ones the first."""
+        checks.text("token", token)
         if self._ids is None:
             tokens = self._vocabulary.tokens
             self._ids = dict(zip(reversed(tokens), range(len(tokens) - 1, -1, -1), strict=True))

@@ -1,0 +1,172 @@
+"""Arguments of a wrong type are refused by name before anything changes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import llmpy
+from llmpy.native import available
+
+STORIES = "weights/stories260K/stories260K.gguf"
+PROMPT = "Once upon a time"
+
+NUMBER = (512.0, "512", True, [1], 2.5)
+FLAG = ("no", 2, [])
+TEXT = (b"text", 5, ["text"])
+FUNCTION = (5, "print")
+PATH = (5, b"model.gguf", ["model.gguf"])
+IDS = (b"hi", bytearray(b"hi"), 5, None, [1.7], ["a"], [[1]], np.array([1.0]), {1: 2})
+
+# Of each public function: its wrong values by argument. Every argument of it must be here.
+WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
+    "infer": {
+        "prompt": IDS, "callback": FUNCTION, "max_tokens": NUMBER, "logprobs": NUMBER,
+        "stop": (5, b"a", None), "special": FLAG,
+    },
+    "stream": {
+        "prompt": IDS, "max_tokens": NUMBER, "logprobs": NUMBER, "stop": (5, b"a", None),
+        "special": FLAG,
+    },
+    "feed": {"prompt": IDS, "special": FLAG},
+    "rewind": {"n_tokens": (1.0, "1", None, True)},
+    "embed": {"texts": (b"hi", 5, None, [5], [b"hi"], [[1.7]]), "normalize": FLAG},
+    "logits": {"tokens": IDS, "first": NUMBER},
+    "encode": {"text": TEXT, "special": FLAG, "start": FLAG, "bos": (2, "no"), "eos": (2, "no")},
+    "decode": {"ids": (b"hi", "hi", 5), "special": FLAG},
+    "load": {
+        "path": PATH, "architecture": (5, b"llama"), "n_ctx": NUMBER, "n_threads": NUMBER,
+        "n_batch": NUMBER, "backend": (5, str, None), "progress": FUNCTION,
+    },
+    "load_tokenizer": {"path": PATH, "architecture": (5,)},
+    "open_model": {"path": PATH, "architecture": (5,)},
+    "open_gguf": {"path": PATH},
+    "convert": {
+        "path": PATH, "out": PATH, "type": (5,), "architecture": (5,), "n_threads": NUMBER,
+        "progress": FUNCTION,
+    },
+    "quantize": {
+        "path": PATH, "out": PATH, "kind": (5, None), "importance": (5, {}), "keep": (5, {"a": 5}),
+        "pure": FLAG, "architecture": (5,), "n_threads": NUMBER, "allow_requantize": FLAG,
+        "allow_same": FLAG, "allow_in_place": FLAG, "progress": FUNCTION,
+    },
+    "perplexity": {
+        "model": (5, "m.gguf"), "text": TEXT, "n_ctx": NUMBER, "n_windows": NUMBER,
+        "progress": FUNCTION,
+    },
+    "divergence": {
+        "model": (5, "m.gguf"), "base": (5, "m.gguf"), "text": TEXT, "n_ctx": NUMBER,
+        "n_windows": NUMBER, "progress": FUNCTION,
+    },
+    "collect_importance": {
+        "path": PATH, "text": TEXT, "name": (5,), "n_ctx": NUMBER, "n_windows": NUMBER,
+        "output": FLAG, "architecture": (5,), "n_threads": NUMBER, "progress": FUNCTION,
+    },
+    "read_importance": {"path": PATH},
+    "write_importance": {"path": PATH, "importance": (5, None, {})},
+    "read_bandwidth": {"n_threads": NUMBER, "n_bytes": NUMBER, "passes": NUMBER},
+    "next_tokens": {"sessions": (5, None, [5], "ab")},
+}  # fmt: skip
+CHECKED_ELSEWHERE = {("embed", "pooling"), ("load", "kv_dtype"), ("collect_importance", "backend")}
+NAMES = {("convert", "type"): "type", ("quantize", "kind"): "type"}  # in messages
+CASES = [
+    pytest.param(function, argument, value, id=f"{function} {argument}={value!r}")
+    for function, arguments in WRONG.items()
+    for argument, values in arguments.items()
+    for value in values
+]
+
+
+@pytest.fixture(scope="module")
+def model(shared_data: Callable[[str], Path]) -> Iterator[llmpy.Model]:
+    """A small model that runs here."""
+    backend = "cpu" if available() else "reference"
+    with llmpy.load(shared_data(STORIES), backend=backend, n_ctx=256) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def session(model: llmpy.Model) -> llmpy.Session:
+    """Something was said."""
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(PROMPT)
+    return session
+
+
+def bound(name: str, model: llmpy.Model, session: llmpy.Session) -> Callable[..., Any]:
+    """The function or method of that name."""
+    for thing in (session, model, model.tokenizer, llmpy):
+        if hasattr(thing, name):
+            function: Callable[..., Any] = getattr(thing, name)
+            return function
+    raise AssertionError(name)
+
+
+def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any]:
+    """Arguments that a function has no default for, and that it would do something with."""
+    found = {"path": path, "out": out, "text": PROMPT * 10, "model": model, "base": model}
+    wanted = {
+        "convert": ("path", "out"), "quantize": ("path", "out"), "perplexity": ("model", "text"),
+        "divergence": ("model", "base", "text"), "collect_importance": ("path", "text"),
+        "load": ("path",), "load_tokenizer": ("path",), "open_model": ("path",),
+    }  # fmt: skip
+    more = {
+        "quantize": {"kind": "q8_0"}, "read_bandwidth": {"n_threads": 1},
+        "logits": {"tokens": [1]}, "decode": {"ids": [5]}, "encode": {"text": "a"},
+        "infer": {"prompt": "a"}, "stream": {"prompt": "a"}, "feed": {"prompt": "a"},
+        "embed": {"texts": "a"},
+        "write_importance": {"path": out, "importance": llmpy.Importance({}, {})},
+    }  # fmt: skip
+    return {key: found[key] for key in wanted.get(name, ())} | more.get(name, {})
+
+
+def test_every_argument_is_tried(model: llmpy.Model, session: llmpy.Session) -> None:
+    for name, tried in WRONG.items():
+        known = set(inspect.signature(bound(name, model, session)).parameters)
+        others = {argument for function, argument in CHECKED_ELSEWHERE if function == name}
+        assert known == tried.keys() | others, name
+
+
+def test_every_public_function_is_tried() -> None:
+    public = {name for name in llmpy.__all__ if inspect.isfunction(getattr(llmpy, name))}
+    assert public - WRONG.keys() == {"available_cpus", "chain", "default_chain"}
+
+
+@pytest.mark.parametrize(("name", "argument", "value"), CASES)
+def test_a_wrong_type_is_refused_by_name(
+    name: str, argument: str, value: Any, model: llmpy.Model, session: llmpy.Session, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.gguf"
+    said, seen = session.tokens, session.seen
+    arguments = right(name, model.path, out, model) | {argument: value}
+    shown = NAMES.get((name, argument), argument)
+    with pytest.raises(TypeError, match=rf"^{shown}\b.*: expected .*, found "):
+        bound(name, model, session)(**arguments)
+    assert (session.tokens, session.seen) == (said, seen)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_unknown_keyword_is_that_of_the_public_function(
+    name: str, model: llmpy.Model, session: llmpy.Session
+) -> None:
+    function = bound(name, model, session)
+    with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'color'"):
+        function(color="red")
+
+
+@pytest.mark.parametrize("number", [np.int64(3), np.uint8(3)])
+def test_numpys_whole_numbers_are_numbers(session: llmpy.Session, number: Any) -> None:
+    assert session.infer("", max_tokens=number).n_generated == 3
+
+
+@pytest.mark.parametrize("ids", [(1, 5), range(3), np.array([7, 8]), iter([4])], ids=str)
+def test_token_ids_come_in_any_sequence(session: llmpy.Session, ids: Any) -> None:
+    before = session.tokens
+    session.feed(ids)
+    assert len(session.tokens) > len(before)
