@@ -5,10 +5,12 @@ session = model.session()
 session.infer("Once upon a time", lambda piece: print(piece.text, end=""))
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # as in typing, whose import would take longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from llmpy.backends.cpus import available_cpus
     from llmpy.bandwidth import read_bandwidth
     from llmpy.chat import Chat, ChatTemplate
@@ -161,6 +163,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Each name is imported when it is first used, so that `llmpy --help` waits for none."""
+    from importlib import import_module
+
     for module, names in _HOMES.items():
         if name in names.split():
             value = globals()[name] = getattr(import_module(module), name)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 
+import llmpy
 from llmpy import native
+from llmpy.cli.options import SAMPLING
 
 PROMPT = "Once upon a time"
+ENDS_AT_ONCE = "What is 2+2?"  # says SmolLM2, greedily
 STORY = "Once upon a time, there was a little girl named Lily."
 
 
@@ -46,6 +50,25 @@ def test_a_file_gives_the_prompt(infer, tmp_path: Path) -> None:
     file = tmp_path / "prompt.txt"
     file.write_text(PROMPT, encoding="utf-8")
     assert infer("-f", file, "-n", 5).out == infer("-p", PROMPT, "-n", 5).out
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_break_at_the_end_of_a_prompt_is_the_editors(
+    infer, tmp_path: Path, end: str
+) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes((PROMPT + end).encode())
+    shown = infer("-p", PROMPT, "-n", 5).out
+    assert infer("-f", file, "-n", 5).out == shown
+    assert infer("-p", "-", "-n", 5, stdin=(PROMPT + end).encode()).out == shown
+
+
+@pytest.mark.parametrize("option", ["-p", "-f"])
+def test_only_one_line_break_is_dropped(infer, tmp_path: Path, option: str) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(b"Once\n\n")
+    done = infer(option, "-" if option == "-p" else file, "-n", 0, stdin=b"Once\n\n")
+    assert done.out == "Once\n\n"
 
 
 def test_the_prompt_goes_where_the_file_has_its_mark(infer, tmp_path: Path) -> None:
@@ -132,6 +155,30 @@ def test_a_byte_order_mark_in_a_prompt_file_is_no_text(infer, tmp_path: Path) ->
     assert infer("-f", file, "-n", 5).out == infer("-p", PROMPT, "-n", 5).out
     stdin = "\ufeff" + PROMPT
     assert infer("-p", "-", "-n", 5, stdin=stdin.encode()).out == infer("-p", PROMPT, "-n", 5).out
+
+
+def test_help_shows_the_defaults_of_sampling(run) -> None:
+    parameters = inspect.signature(llmpy.default_chain).parameters
+    shown = " ".join(run("infer", "--help").out.split())
+    for name, _, meaning, default in SAMPLING:
+        assert default == parameters[name].default
+        assert f"{meaning} [model's own, else {default:g}]" in shown
+
+
+def test_a_model_for_chat_that_ends_at_once_has_a_command_of_its_own(run, smollm2: Path) -> None:
+    done = run("infer", "-m", smollm2, "-p", ENDS_AT_ONCE, "--temperature", 0)
+    assert done.out == f"{ENDS_AT_ONCE}\n"
+    assert done.err.startswith("llmpy: the model ended the text at once; `llmpy chat` ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("-p", "Paris", "-n", 2), ("-p", ENDS_AT_ONCE, "-n", 0), ("-p", ENDS_AT_ONCE, "--special")],
+    ids=["text follows", "none was wanted", "the template is the user's"],
+)
+def test_nothing_is_said_of_chat_otherwise(run, smollm2: Path, more: tuple[str, ...]) -> None:
+    assert run("infer", "-m", smollm2, "--temperature", 0, *more).err == ""
 
 
 def test_a_terminal_without_a_character_is_no_failure(infer, monkeypatch) -> None:

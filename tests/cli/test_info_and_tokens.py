@@ -102,3 +102,8 @@ def test_tokens_counts_as_infer_does(run, stories: Path, text: str, special: tup
 def test_a_byte_order_mark_is_no_text(run, stories: Path) -> None:
     done = run("tokens", "-m", stories, "-", stdin=b"\xef\xbb\xbfOnce upon")
     assert done.out == run("tokens", "-m", stories, "Once upon").out
+
+
+def test_tokens_of_stdin_are_those_of_the_text_before_its_last_line_break(run, stories) -> None:
+    expected = run("tokens", "-m", stories, "Once upon").out
+    assert run("tokens", "-m", stories, "-", stdin=b"Once upon\n").out == expected

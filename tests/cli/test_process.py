@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import llmpy
 from llmpy.cli import COMMANDS
+from tests.house import rooms
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 LLMPY = [sys.executable, "-m", "llmpy"]
@@ -90,3 +93,31 @@ def test_warnings_are_one_line_without_a_place_in_the_code(stories: Path, tmp_pa
     assert done.stderr.startswith("llmpy: warning: ")
     assert done.stderr.count("\n") == 1
     assert ".py" not in done.stderr
+
+
+def test_an_interrupt_while_imports_go_on_is_one_line() -> None:
+    early = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(name, path, target=None):\n"
+        "        if name == 'click': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt)\n"
+        "from llmpy.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", early], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"llmpy: interrupted\n")
+
+
+def test_the_entry_point_is_there_before_anything_slow_is_imported() -> None:
+    """An interrupt before it would print Python's traceback."""
+    package = Path(llmpy.__file__).parents[1]
+    code = f"import sys; sys.path.insert(0, {str(package)!r}); before = set(sys.modules)\n"
+    code += "import llmpy.__main__; print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, check=True)
+    assert done.stdout.split() == [b"__future__", b"llmpy", b"llmpy.__main__"]
+
+
+def test_the_command_begins_at_the_entry_point() -> None:
+    project = tomllib.loads((rooms.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["scripts"] == {"llmpy": "llmpy.__main__:main"}

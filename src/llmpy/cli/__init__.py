@@ -6,12 +6,12 @@ usage) or 1 (failure); Ctrl-C ends with 130.
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 import warnings
 
 import click
+
+from llmpy.cli.streams import end_streams, note, open_streams
 
 __all__ = ["main"]
 
@@ -48,9 +48,8 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `llmpy` command; exits the process."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a character shows "?"
-        sys.stdout.reconfigure(errors="replace")
     try:
+        open_streams()
         with warnings.catch_warnings():
             warnings.showwarning = _warn
             code = group(arguments, prog_name="llmpy", standalone_mode=False)
@@ -63,20 +62,22 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        end_streams()
         sys.exit(1)
     except (MemoryError, OSError, RuntimeError, ValueError) as error:
         _fail(str(error) or type(error).__name__, 1)
+    end_streams()
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"llmpy: {_one_line(message)}", err=True)
+    note(f"llmpy: {_one_line(message)}")
+    end_streams()
     sys.exit(code)
 
 
 def _warn(message: Warning | str, *_where: object, **_more: object) -> None:
-    click.echo(f"llmpy: warning: {_one_line(str(message))}", err=True)
+    note(f"llmpy: warning: {_one_line(str(message))}")
 
 
 def _one_line(message: str) -> str:

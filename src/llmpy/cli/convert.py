@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from llmpy.cli.options import architecture_option
+from llmpy.cli.streams import note
 
 
 @click.command(name="convert")
@@ -41,11 +42,11 @@ def command(
     def progress(event: llmpy.ConvertEvent) -> None:
         if show and event.kind == "tensor":
             part = event.bytes_done / max(1, event.bytes_total)
-            click.echo(f"\r\x1b[K{part:4.0%} {event.name} {event.dtype}", err=True, nl=False)
+            note(f"\r\x1b[K{part:4.0%} {event.name} {event.dtype}", end="")
         elif event.kind == "done" and not quiet:
             size, seconds = event.bytes_total / 1e6, event.seconds
             start = "\r\x1b[K" if show else ""
-            click.echo(f"{start}wrote {out}: {size:.1f} MB in {seconds:.1f} s", err=True)
+            note(f"{start}wrote {out}: {size:.1f} MB in {seconds:.1f} s")
 
     llmpy.convert(
         model, out, type=kind, architecture=architecture, n_threads=n_threads, progress=progress

@@ -14,6 +14,7 @@ from llmpy.cli.options import (
     text_of,
     text_options,
 )
+from llmpy.cli.streams import note
 
 
 @click.command(name="imatrix")
@@ -57,4 +58,4 @@ def command(
         progress=show_windows(""),
     )
     llmpy.write_importance(out, found)
-    click.echo(f"wrote {out}: {len(found.sums)} tensors, {found.chunks} windows", err=True)
+    note(f"wrote {out}: {len(found.sums)} tensors, {found.chunks} windows")

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmpy.cli.options import KvDtype, architecture_option, load, load_options, utf8
+from llmpy.cli.options import (
+    KvDtype,
+    architecture_option,
+    load,
+    load_options,
+    sampling_options,
+    stdin_text,
+    utf8,
+    without_last_break,
+)
+from llmpy.cli.streams import note
 
 if TYPE_CHECKING:
     import llmpy
@@ -27,13 +37,13 @@ MARK = "{{PROMPT}}"
     type=click.Path(dir_okay=False, path_type=Path),
     help=f"Take the prompt from this file, with {MARK} in it replaced by -p.",
 )
-@click.option("-n", "--max-tokens", type=click.IntRange(0), help="Generate at most so many tokens.")
-@click.option("--temperature", type=float, help="Randomness; 0 takes the likeliest token.")
-@click.option("--top-k", type=int, help="Draw from the k likeliest tokens; 0: from all.")
-@click.option("--top-p", type=float, help="Draw from the likeliest that make up this probability.")
-@click.option("--min-p", type=float, help="Leave out what is below this part of the likeliest.")
-@click.option("--repeat-penalty", type=float, help="Penalty on recent tokens; 1: none.")
-@click.option("--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same text.")
+@click.option(
+    "-n",
+    "--max-tokens",
+    type=click.IntRange(0),
+    help="Generate at most so many tokens.  [until the text ends or the context is full]",
+)
+@sampling_options
 @click.option("--stop", multiple=True, help="End before this text (may be given several times).")
 @click.option("--hide-prompt", is_flag=True, help="Print only what is generated.")
 @click.option(
@@ -78,10 +88,12 @@ def command(
     printer = Printer(session, hide_prompt, quiet=as_json)
     ids = model.tokenizer.encode_parts(parts, bos=None)
     code = printer.run(ids, {"max_tokens": max_tokens, "stop": stop})
+    if printer.ended_at_once and not special and model.metadata.get("tokenizer.chat_template"):
+        note("llmpy: the model ended the text at once; `llmpy chat` applies its chat template")
     if as_json:
         click.echo(json.dumps(printer.summary()))
     if stats and printer.stats is not None:
-        click.echo(str(printer.stats), err=True)
+        note(str(printer.stats))
     return code
 
 
@@ -103,7 +115,7 @@ class Printer:
         except KeyboardInterrupt:
             if not self.quiet:
                 click.echo()
-            click.echo("llmpy: interrupted", err=True)
+            note("llmpy: interrupted")
             return 130
         if not self.quiet:
             click.echo()
@@ -119,6 +131,12 @@ class Printer:
         if not self.quiet and piece.text:
             sys.stdout.write(piece.text)
             sys.stdout.flush()
+
+    @property
+    def ended_at_once(self) -> bool:
+        """Whether the first token that was generated is one that ends a text."""
+        reason = None if self.stats is None else self.stats.finish_reason
+        return len(self.tokens) == 1 and reason == "end"
 
     def summary(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -142,10 +160,10 @@ def _parts(prompt: str | None, file: Path | None, special: bool) -> list[tuple[s
     if prompt is None and file is None:
         raise click.UsageError("a prompt is needed: give -p TEXT, -p - for stdin, or -f FILE")
     if prompt == "-":
-        prompt = utf8(sys.stdin.buffer.read(), "stdin")
+        prompt = stdin_text()
     if file is None:
         return [(prompt or "", special)]
-    text = utf8(file.read_bytes(), str(file))
+    text = without_last_break(utf8(file.read_bytes(), str(file)))
     if prompt is not None and MARK not in text:
         raise click.UsageError(f"{file} has no {MARK} where the prompt of -p could go")
     first, *others = text.split(MARK)

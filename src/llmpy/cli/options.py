@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 
+from llmpy.cli.streams import note
+
 if TYPE_CHECKING:
     import llmpy
 
 __all__ = [
+    "SAMPLING",
     "KvDtype",
     "architecture_option",
     "compute_options",
@@ -21,10 +24,13 @@ __all__ = [
     "load_options",
     "model_option",
     "quoted",
+    "sampling_options",
     "show_windows",
+    "stdin_text",
     "text_of",
     "text_options",
     "utf8",
+    "without_last_break",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,6 +87,28 @@ def compute_options(function: F) -> F:
     return function
 
 
+SAMPLING: tuple[tuple[str, type, str, float], ...] = (
+    ("temperature", float, "Randomness; 0 takes the likeliest token.", 0.8),
+    ("top_k", int, "Draw from the k likeliest tokens; 0: from all.", 40),
+    ("top_p", float, "Draw from the likeliest that make up this probability; 1: all.", 0.95),
+    ("min_p", float, "Drop tokens less likely than this fraction of the likeliest; 0: none.", 0.05),
+    ("repeat_penalty", float, "Penalty on recent tokens; 1: none.", 1.0),
+)
+"""Parameters of `llmpy.default_chain`: name, type, meaning, default."""
+
+
+def sampling_options(function: F) -> F:
+    """Add --temperature, --top-k, --top-p, --min-p, --repeat-penalty and --seed."""
+    function = click.option(
+        "--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same text.  [random]"
+    )(function)
+    for name, kind, meaning, default in reversed(SAMPLING):
+        option = f"--{name.replace('_', '-')}"
+        shown = f"{meaning}  [model's own, else {default:g}]"
+        function = click.option(option, type=kind, help=shown)(function)
+    return function
+
+
 def text_options(function: F) -> F:
     """Add -f and --windows."""
     for option in reversed(
@@ -113,7 +141,7 @@ def show_windows(estimate: str) -> Callable[[llmpy.MeasureEvent], None]:
             so_far = f", {estimate} {event.estimate:.4f}" if estimate else ""
             end = "\r\x1b[K" if event.window == event.total else ""
             said = f"\r\x1b[Kwindow {event.window} of {event.total}{so_far}{end}"
-            click.echo(said, err=True, nl=False)
+            note(said, end="")
 
     return progress
 
@@ -135,6 +163,18 @@ def utf8(data: bytes, name: str) -> str:
         ) from error
 
 
+def stdin_text() -> str:
+    """What stdin holds, without the line break that ends it."""
+    if sys.stdin is None:
+        raise click.ClickException("stdin: expected a text, found it closed")
+    return without_last_break(utf8(sys.stdin.buffer.read(), "stdin"))
+
+
+def without_last_break(text: str) -> str:
+    """The text without one line break at its end, which editors and `echo` write."""
+    return text.removesuffix("\n").removesuffix("\r")
+
+
 def load(
     path: Path,
     n_ctx: int | None,
@@ -151,7 +191,7 @@ def load(
     def progress(event: llmpy.LoadEvent) -> None:
         if show and event.seconds > 0.3:
             part = event.bytes_done / max(1, event.bytes_total)
-            click.echo(f"\rloading {path.name}: {part:4.0%}", err=True, nl=False)
+            note(f"\rloading {path.name}: {part:4.0%}", end="")
 
     model = llmpy.load(
         path,
@@ -163,5 +203,5 @@ def load(
         progress=progress,
     )
     if show:
-        click.echo("\r\x1b[K", err=True, nl=False)
+        note("\r\x1b[K", end="")
     return model

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llmpy.cli.options import architecture_option, quoted
+from llmpy.cli.streams import note
 
 if TYPE_CHECKING:
     import llmpy
@@ -66,7 +67,7 @@ def command(
         if as_json:
             click.echo(json.dumps(asdict(event)))
         elif not quiet and (line := _line(event)):
-            click.echo(line, err=True)
+            note(line)
 
     llmpy.quantize(
         model,

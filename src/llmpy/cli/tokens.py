@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
-from llmpy.cli.options import architecture_option, model_option, quoted, utf8
+from llmpy.cli.options import architecture_option, model_option, quoted, stdin_text
 
 
 @click.command(name="tokens")
@@ -26,7 +25,7 @@ def command(path: Path, architecture: str | None, special: bool, as_json: bool, 
     import llmpy
 
     if text == "-":
-        text = utf8(sys.stdin.buffer.read(), "stdin")
+        text = stdin_text()
     tokenizer = llmpy.load_tokenizer(path, architecture=architecture)
     ids = tokenizer.encode(text, special=special, bos=None)
     if not ids and tokenizer.bos is not None:

@@ -1,0 +1,115 @@
+"""Commands whose standard streams are closed, full, or what no text can be read from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llmpy.cli import COMMANDS
+from tests.cli.conftest import BACKEND
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
+CLOSED = {"no stdin": "<&-", "no stdout": ">&-", "no stderr": "2>&-", "none": "<&- >&- 2>&-"}
+FULL = {"stdout full": "> /dev/full", "stderr full": "2> /dev/full"}
+full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def shell() -> Command:
+    """Runs `llmpy` in a shell, with redirections."""
+
+    def call(*arguments: object, redirected: str = "") -> subprocess.CompletedProcess[str]:
+        line = 'exec "$0" -m llmpy "$@" ' + redirected
+        command = ["sh", "-c", line, sys.executable, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    return call
+
+
+@pytest.fixture
+def arguments(stories: Path, tmp_path: Path) -> dict[str, tuple[object, ...]]:
+    """Each command doing something."""
+    text = tmp_path / "text.txt"
+    text.write_text("Once upon a time there was a little girl. " * 40, encoding="utf-8")
+    model = ("-m", stories)
+    engine = ("--backend", BACKEND)
+    return {
+        "bench": ("bench", *model, *engine, "-p", 4, "-n", 2, "-r", 1),
+        "convert": ("convert", stories, tmp_path / "out.gguf"),
+        "imatrix": ("imatrix", *model, *engine, "-f", text, "-c", 64, "--windows", 1,
+                    "-o", tmp_path / "out.gguf"),
+        "infer": ("infer", *model, *engine, "-p", "Once", "-n", 2, "--stats"),
+        "info": ("info", *model),
+        "perplexity": ("perplexity", *model, *engine, "-f", text, "-c", 64, "--windows", 1),
+        "quantize": ("quantize", stories, tmp_path / "out.gguf", "f16"),
+        "tokens": ("tokens", *model, "Once upon a time"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("redirected", CLOSED.values(), ids=CLOSED.keys())
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_works_without_a_stream(
+    shell: Command, arguments: dict[str, tuple[object, ...]], command: str, redirected: str
+) -> None:
+    expected, done = shell(*arguments[command]), shell(*arguments[command], redirected=redirected)
+    assert done.returncode == expected.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert (done.stdout == "") == (">&-" in redirected.split() or expected.stdout == "")
+
+
+@pytest.mark.parametrize("redirected", CLOSED.values(), ids=CLOSED.keys())
+@pytest.mark.parametrize("wrong", [("nosuch",), ("info", "-m", "missing.gguf")], ids=str)
+def test_a_failure_has_its_exit_code_without_a_stream(
+    shell: Command, wrong: tuple[str, ...], redirected: str
+) -> None:
+    expected, done = shell(*wrong), shell(*wrong, redirected=redirected)
+    assert done.returncode == expected.returncode > 0
+    assert done.stderr in (expected.stderr, "")
+
+
+@pytest.mark.parametrize("command", ["infer", "tokens"])
+def test_a_prompt_from_a_closed_stdin_is_a_failure(
+    shell: Command, stories: Path, command: str
+) -> None:
+    prompt = ("-p", "-") if command == "infer" else ("-",)
+    done = shell(command, "-m", stories, *prompt, redirected="<&-")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "llmpy: stdin: expected a text, found it closed\n"
+
+
+def test_a_file_that_is_written_never_becomes_a_closed_stream(
+    shell: Command, arguments: dict[str, tuple[object, ...]], tmp_path: Path
+) -> None:
+    """Otherwise what is said on stderr would be in the model."""
+    shell(*arguments["convert"])
+    expected = (tmp_path / "out.gguf").read_bytes()
+    shell(*arguments["convert"], redirected=CLOSED["none"])
+    assert (tmp_path / "out.gguf").read_bytes() == expected
+
+
+@full
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_full_stderr_stops_nothing(
+    shell: Command, arguments: dict[str, tuple[object, ...]], command: str
+) -> None:
+    expected = shell(*arguments[command])
+    done = shell(*arguments[command], redirected="2> /dev/full")
+    assert done.returncode == expected.returncode == 0
+    assert len(done.stdout.splitlines()) == len(expected.stdout.splitlines())
+
+
+@full
+@pytest.mark.parametrize("command", ["bench", "infer", "info", "perplexity", "tokens"])
+def test_a_full_stdout_is_a_failure_in_one_line(
+    shell: Command, arguments: dict[str, tuple[object, ...]], command: str
+) -> None:
+    done = shell(*arguments[command], redirected="> /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("llmpy: ")
+    assert done.stderr.count("\n") == 1
