@@ -18,6 +18,7 @@ PROMPT = "Once upon a time"
 
 NUMBER = (512.0, "512", True, [1], 2.5)
 FLAG = ("no", 2, [])
+BOS = ("no", 2)
 TEXT = (b"text", 5, ["text"])
 FUNCTION = (5, "print")
 PATH = (5, b"model.gguf", ["model.gguf"])
@@ -27,17 +28,22 @@ IDS = (b"hi", bytearray(b"hi"), 5, None, [1.7], ["a"], [[1]], np.array([1.0]), {
 WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "infer": {
         "prompt": IDS, "callback": FUNCTION, "max_tokens": NUMBER, "logprobs": NUMBER,
-        "stop": (5, b"a", None), "special": FLAG,
+        "stop": (5, b"a", None), "special": FLAG, "bos": BOS,
     },
     "stream": {
         "prompt": IDS, "max_tokens": NUMBER, "logprobs": NUMBER, "stop": (5, b"a", None),
-        "special": FLAG,
+        "special": FLAG, "bos": BOS,
     },
-    "feed": {"prompt": IDS, "special": FLAG},
+    "generate": {
+        "prompt": (b"hi", 5, None, [1.7], [[1.7]]), "max_tokens": NUMBER, "logprobs": NUMBER,
+        "stop": (5, b"a", None), "special": FLAG, "n_parallel": NUMBER,
+    },
+    "feed": {"prompt": IDS, "special": FLAG, "bos": BOS},
     "rewind": {"n_tokens": (1.0, "1", None, True)},
     "embed": {"texts": (b"hi", 5, None, [5], [b"hi"], [[1.7]]), "normalize": FLAG},
     "logits": {"tokens": IDS, "first": NUMBER},
-    "encode": {"text": TEXT, "special": FLAG, "start": FLAG, "bos": (2, "no"), "eos": (2, "no")},
+    "encode": {"text": TEXT, "special": FLAG, "start": FLAG, "bos": BOS, "eos": BOS},
+    "encode_parts": {"parts": ([(b"a", False)], [("a", 2)]), "start": FLAG, "bos": BOS, "eos": BOS},
     "decode": {"ids": (b"hi", "hi", 5), "special": FLAG},
     "load": {
         "path": PATH, "architecture": (5, b"llama"), "n_ctx": NUMBER, "n_threads": NUMBER,
@@ -72,7 +78,10 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "read_bandwidth": {"n_threads": NUMBER, "n_bytes": NUMBER, "passes": NUMBER},
     "next_tokens": {"sessions": (5, None, [5], "ab")},
 }  # fmt: skip
-CHECKED_ELSEWHERE = {("embed", "pooling"), ("load", "kv_dtype"), ("collect_importance", "backend")}
+CHECKED_ELSEWHERE = {  # each of these has tests of its own
+    ("embed", "pooling"), ("load", "kv_dtype"), ("collect_importance", "backend"),
+    ("encode", "errors"), ("encode_parts", "errors"), ("generate", "sampler"), ("generate", "seed"),
+}  # fmt: skip
 NAMES = {("convert", "type"): "type", ("quantize", "kind"): "type"}  # in messages
 CASES = [
     pytest.param(function, argument, value, id=f"{function} {argument}={value!r}")
@@ -119,7 +128,7 @@ def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any
         "quantize": {"kind": "q8_0"}, "read_bandwidth": {"n_threads": 1},
         "logits": {"tokens": [1]}, "decode": {"ids": [5]}, "encode": {"text": "a"},
         "infer": {"prompt": "a"}, "stream": {"prompt": "a"}, "feed": {"prompt": "a"},
-        "embed": {"texts": "a"},
+        "embed": {"texts": "a"}, "generate": {"prompt": "a"}, "encode_parts": {"parts": ()},
         "write_importance": {"path": out, "importance": llmpy.Importance({}, {})},
     }  # fmt: skip
     return {key: found[key] for key in wanted.get(name, ())} | more.get(name, {})

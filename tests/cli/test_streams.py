@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,27 +15,23 @@ from llmpy.cli import COMMANDS
 from tests.cli.conftest import BACKEND
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
-CLOSED = {"no stdin": "<&-", "no stdout": ">&-", "no stderr": "2>&-", "none": "<&- >&- 2>&-"}
-FULL = {"stdout full": "> /dev/full", "stderr full": "2> /dev/full"}
+CLOSED = {"no stdout": ">&-", "no stderr": "2>&-", "none": "<&- >&- 2>&-"}
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Done = subprocess.CompletedProcess[str]
+Arguments = dict[str, tuple[object, ...]]
 
 
-@pytest.fixture
-def shell() -> Command:
-    """Runs `llmpy` in a shell, with redirections."""
-
-    def call(*arguments: object, redirected: str = "") -> subprocess.CompletedProcess[str]:
-        line = 'exec "$0" -m llmpy "$@" ' + redirected
-        command = ["sh", "-c", line, sys.executable, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    return call
+def shell(*arguments: object, redirected: str = "") -> Done:
+    """Run `llmpy` in a shell, with redirections."""
+    line = 'exec "$0" -m llmpy "$@" ' + redirected
+    command = ["sh", "-c", line, sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.fixture
-def arguments(stories: Path, tmp_path: Path) -> dict[str, tuple[object, ...]]:
+@pytest.fixture(scope="module")
+def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Arguments:
     """Each command doing something."""
+    tmp_path = tmp_path_factory.mktemp("streams")
     text = tmp_path / "text.txt"
     text.write_text("Once upon a time there was a little girl. " * 40, encoding="utf-8")
     model = ("-m", stories)
@@ -52,12 +49,18 @@ def arguments(stories: Path, tmp_path: Path) -> dict[str, tuple[object, ...]]:
     }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def usual(arguments: Arguments) -> Callable[[str], Done]:
+    """What a command does with all streams open."""
+    return cache(lambda command: shell(*arguments[command]))
+
+
 @pytest.mark.parametrize("redirected", CLOSED.values(), ids=CLOSED.keys())
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_works_without_a_stream(
-    shell: Command, arguments: dict[str, tuple[object, ...]], command: str, redirected: str
+    arguments: Arguments, usual: Callable[[str], Done], command: str, redirected: str
 ) -> None:
-    expected, done = shell(*arguments[command]), shell(*arguments[command], redirected=redirected)
+    expected, done = usual(command), shell(*arguments[command], redirected=redirected)
     assert done.returncode == expected.returncode == 0
     assert "Traceback" not in done.stderr
     assert (done.stdout == "") == (">&-" in redirected.split() or expected.stdout == "")
@@ -66,7 +69,7 @@ def test_a_command_works_without_a_stream(
 @pytest.mark.parametrize("redirected", CLOSED.values(), ids=CLOSED.keys())
 @pytest.mark.parametrize("wrong", [("nosuch",), ("info", "-m", "missing.gguf")], ids=str)
 def test_a_failure_has_its_exit_code_without_a_stream(
-    shell: Command, wrong: tuple[str, ...], redirected: str
+    wrong: tuple[str, ...], redirected: str
 ) -> None:
     expected, done = shell(*wrong), shell(*wrong, redirected=redirected)
     assert done.returncode == expected.returncode > 0
@@ -74,9 +77,7 @@ def test_a_failure_has_its_exit_code_without_a_stream(
 
 
 @pytest.mark.parametrize("command", ["infer", "tokens"])
-def test_a_prompt_from_a_closed_stdin_is_a_failure(
-    shell: Command, stories: Path, command: str
-) -> None:
+def test_a_prompt_from_a_closed_stdin_is_a_failure(stories: Path, command: str) -> None:
     prompt = ("-p", "-") if command == "infer" else ("-",)
     done = shell(command, "-m", stories, *prompt, redirected="<&-")
     assert (done.returncode, done.stdout) == (1, "")
@@ -84,31 +85,30 @@ def test_a_prompt_from_a_closed_stdin_is_a_failure(
 
 
 def test_a_file_that_is_written_never_becomes_a_closed_stream(
-    shell: Command, arguments: dict[str, tuple[object, ...]], tmp_path: Path
+    arguments: Arguments,
 ) -> None:
     """Otherwise what is said on stderr would be in the model."""
+    out = Path(str(arguments["convert"][2]))
     shell(*arguments["convert"])
-    expected = (tmp_path / "out.gguf").read_bytes()
+    expected = out.read_bytes()
     shell(*arguments["convert"], redirected=CLOSED["none"])
-    assert (tmp_path / "out.gguf").read_bytes() == expected
+    assert out.read_bytes() == expected
 
 
 @full
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["convert", "imatrix", "infer", "quantize"])
 def test_a_full_stderr_stops_nothing(
-    shell: Command, arguments: dict[str, tuple[object, ...]], command: str
+    arguments: Arguments, usual: Callable[[str], Done], command: str
 ) -> None:
-    expected = shell(*arguments[command])
+    expected = usual(command)
     done = shell(*arguments[command], redirected="2> /dev/full")
     assert done.returncode == expected.returncode == 0
     assert len(done.stdout.splitlines()) == len(expected.stdout.splitlines())
 
 
 @full
-@pytest.mark.parametrize("command", ["bench", "infer", "info", "perplexity", "tokens"])
-def test_a_full_stdout_is_a_failure_in_one_line(
-    shell: Command, arguments: dict[str, tuple[object, ...]], command: str
-) -> None:
+@pytest.mark.parametrize("command", ["infer", "info"])
+def test_a_full_stdout_is_a_failure_in_one_line(arguments: Arguments, command: str) -> None:
     done = shell(*arguments[command], redirected="> /dev/full")
     assert done.returncode == 1
     assert done.stderr.startswith("llmpy: ")

@@ -52,7 +52,7 @@ def test_an_unknown_token_stands_for_what_has_none(model: str, errors: str) -> N
 
 
 def test_other_ways_with_errors_are_refused() -> None:
-    with pytest.raises(ValueError, match="errors: expected 'strict' or 'drop', found 'ignore'"):
+    with pytest.raises(ValueError, match="errors: expected one of strict, drop, found 'ignore'"):
         without_bytes("llama", unknown=False).encode("a", errors="ignore")
 
 

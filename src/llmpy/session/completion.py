@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from llmpy import checks
+from llmpy.sampling import Rng
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.events import FinishReason, Logprobs, Stats
 from llmpy.session.session import Tally
@@ -65,8 +67,9 @@ def complete(
 ) -> Completion | list[Completion]:
     """See `Model.generate`. Once `stopped` is set, what is unfinished ends with "callback"."""
     prompts, single = _prompts(prompt)
-    if not isinstance(n_parallel, int) or n_parallel < 1:
-        raise ValueError(f"n_parallel: expected 1 or more, found {n_parallel!r}")
+    checks.whole("n_parallel", n_parallel)
+    if seed is not None:
+        Rng(seed)  # which refuses what is no seed
     stopped = stopped or threading.Event()
 
     def one(i: int) -> Completion:
@@ -127,7 +130,7 @@ def _prompts(prompt: Prompt | Sequence[Prompt]) -> tuple[list[Prompt], bool]:
     if isinstance(prompt, str):
         return [prompt], True
     if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
-        raise TypeError(f"prompt: expected a text or a list, found {type(prompt).__name__}")
+        raise checks.wrong_type("prompt", "a text or a list", prompt)
     if prompt and not isinstance(prompt[0], str | Sequence):
         return [cast("Sequence[int]", prompt)], True
     return list(cast("Sequence[Prompt]", prompt)), False
