@@ -132,7 +132,8 @@ class Model(ProcessBound):
     """A model ready to run: immutable, and shared by all its sessions and threads.
 
     `metadata` is the file's, `tokenizer` and `graph` what was made of it, `n_ctx` the tokens a
-    session can hold, `n_vocab` the token ids it can say.
+    session can hold, `n_vocab` the token ids it can say. Its memory belongs to this process:
+    another one loads the model itself.
     """
 
     def __init__(
