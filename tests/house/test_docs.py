@@ -33,7 +33,9 @@ NAMES = {
     "CONTRIBUTING",
     "CHANGELOG",
     "TinyLlama",
+    "LM",  # Studio
     "SmolLM",
+    "SmolLM2",
     "NVIDIA",
     "JavaScript",
 }

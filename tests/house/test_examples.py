@@ -59,13 +59,17 @@ def test_the_readme_begins_with_exactly_two_commands() -> None:
     ]
     install, test = [line for line in commands if line]
     assert install.startswith("python -m pip install .")
-    assert "llmpy infer -m MODEL.gguf" in install
+    assert "llmpy chat -m MODEL.gguf" in install
     assert test.endswith("python -m pytest")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_runs(command: str, shared_data: Callable[[str], Path]) -> None:
-    model, python = str(shared_data(STORIES)), f'"{sys.executable}"'
+def test_a_command_of_the_readme_runs(
+    command: str, shared_data: Callable[[str], Path], request: pytest.FixtureRequest
+) -> None:
+    instruct = "llmpy chat" in command
+    model = str(request.getfixturevalue("smollm2") if instruct else shared_data(STORIES))
+    python = f'"{sys.executable}"'
     parts = [p for p in command.split(" && ") if not p.startswith(INSTALLS)]
     for part in parts:
         line = re.sub(r"\bllmpy (?=[a-z-])", lambda _: f"{python} -m llmpy ", part)
@@ -74,11 +78,13 @@ def test_a_command_of_the_readme_runs(command: str, shared_data: Callable[[str],
 
 
 @pytest.mark.parametrize("code", PYTHON)
-def test_the_readmes_python_runs(code: str, shared_data: Callable[[str], Path]) -> None:
+def test_the_readmes_python_runs(
+    code: str, shared_data: Callable[[str], Path], request: pytest.FixtureRequest
+) -> None:
     assert "MODEL.gguf" in code
-    assert run(
-        [sys.executable, "-c", code.replace('"MODEL.gguf"', repr(str(shared_data(STORIES))))]
-    )
+    instruct = "model.chat" in code
+    model = request.getfixturevalue("smollm2") if instruct else shared_data(STORIES)
+    assert run([sys.executable, "-c", code.replace('"MODEL.gguf"', repr(str(model)))])
 
 
 @pytest.mark.parametrize(("page", "kind", "code"), CHAT_BLOCKS)
