@@ -69,10 +69,11 @@ def minicpm(config: Config, weights: Weights) -> tuple[Config, Weights]:
     """Granite, whose multipliers follow from sizes."""
     said = {
         "model_type": "minicpm",
-        "scale_emb": config["embedding_multiplier"],
-        "scale_depth": config["residual_multiplier"] * math.sqrt(config["num_hidden_layers"]),
-        "dim_model_base": config["hidden_size"] / config["logits_scaling"],
+        "scale_emb": config.pop("embedding_multiplier"),
+        "scale_depth": config.pop("residual_multiplier") * math.sqrt(config["num_hidden_layers"]),
+        "dim_model_base": config["hidden_size"] / config.pop("logits_scaling"),
     }
+    config.pop("attention_multiplier")  # the usual one
     return {**config, **said}, weights
 
 
@@ -127,7 +128,7 @@ def deepseek(config: Config, weights: Weights) -> tuple[Config, Weights]:
     said = {
         "model_type": "deepseek",
         "n_routed_experts": config.pop("num_experts"),
-        "n_shared_experts": config["shared_expert_intermediate_size"]
+        "n_shared_experts": config.pop("shared_expert_intermediate_size")
         // config["moe_intermediate_size"],
         "first_k_dense_replace": len(config["mlp_only_layers"]),
     }

@@ -105,5 +105,5 @@ def test_a_part_of_each_head_is_rotated_in_the_words_of_any_year() -> None:
 def test_what_a_file_could_not_say_is_refused(
     model_type: str, said: dict[str, Any], key: str
 ) -> None:
-    with pytest.raises(UnsupportedModelError, match=key):
-        metadata(model_type, norm_eps=1e-5, **said)
+    with pytest.raises(UnsupportedModelError, match=f"'{key}'"):
+        checkpoints()[model_type].follow(BASE | {"norm_eps": 1e-5} | said)

@@ -34,7 +34,15 @@ MAY_USE = {
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }
-SHARED = ("base", "blocks", "checkpoint", "experts", "rotary")  # by architectures
+SHARED = (
+    "base",
+    "blocks",
+    "checkpoint",
+    "config",
+    "rope_config",
+    "experts",
+    "rotary",
+)  # by architectures
 MODULES = rooms.python_files("src")
 INSTALLED_WITH_IT = {"numpy", "tokenizers", "click", "jinja2", "prompt_toolkit", "rich"}
 

@@ -10,15 +10,8 @@ import math
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    expect,
-    rope_tensors,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -28,7 +21,6 @@ LARGE = 1e6  # larger numbers would make all others vanish
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "xielu")
     return usual(config)
 
 
@@ -60,6 +52,8 @@ class Apertus(Rotary):
             tensors,
             rope_tensors,
             {f"xielu.{name}": "model.layers.{i}.mlp.act_fn." + name for name in NUMBERS},
+            activation=("xielu",),
+            rope_types=SCALED,
         ),
     )
 

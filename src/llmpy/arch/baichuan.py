@@ -23,7 +23,7 @@ SECOND_VOCABULARY = 125_696  # of Baichuan 2, whose output rows are to be of len
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; 13B calls its context by another name."""
     n_ctx = config.get("max_position_embeddings") or config["model_max_length"]
-    return usual({**config, "max_position_embeddings": n_ctx})
+    return usual(config | {"max_position_embeddings": n_ctx})
 
 
 def tensors(config: Config) -> list[Tensor]:

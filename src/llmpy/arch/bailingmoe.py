@@ -12,6 +12,7 @@ import numpy as np
 from llmpy.arch.base import architecture, key
 from llmpy.arch.checkpoint import Array, Checkpoint, Config, Tensor, paired, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -52,7 +53,16 @@ class BailingMoe(Rotary, Experts):
 
     eps: float = key("attention.layer_norm_rms_epsilon")
 
-    checkpoints = (Checkpoint("bailingmoe", ("bailing_moe",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "bailingmoe",
+            ("bailing_moe",),
+            hyperparameters,
+            tensors,
+            extra=rope_tensors,
+            rope_types=SCALED,
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rotated_dims, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.experts import (
     Experts,
     Predicting,
@@ -23,9 +23,8 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
     return {
-        **usual(config),
+        **usual(config, rotates=0.5),
         **expert_keys(config),
-        "rope.dimension_count": rotated_dims(config, 0.5),
         "expert_gating_func": 2,
         "expert_shared_count": config["num_shared_experts"],
         "expert_shared_feed_forward_length": config.get("moe_shared_expert_intermediate_size")

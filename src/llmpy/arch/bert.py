@@ -17,7 +17,6 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config, offset: int = 0) -> dict[str, Any]:
     """Of a checkpoint whose first text position is the row `offset` of its table."""
-    expect(config, "hidden_act", "gelu")
     expect(config, "position_embedding_type", "absolute")
     expect(config, "is_decoder", False)
     return {
@@ -80,12 +79,16 @@ class Bert:
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
-        Checkpoint("bert", ("bert",), hyperparameters, tensors),
+        Checkpoint(
+            "bert", ("bert",), hyperparameters, tensors, activation=("gelu",), rope_types=None
+        ),
         Checkpoint(
             "bert",
             ("camembert", "roberta", "xlm-roberta"),
             lambda c: hyperparameters(c, _first_position(c)),
             lambda c: tensors(c, _first_position(c), "roberta."),
+            activation=("gelu",),
+            rope_types=None,
         ),
     )
 

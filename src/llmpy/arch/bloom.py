@@ -68,7 +68,9 @@ class Bloom:
     n_kv: int = key("attention.head_count_kv", default="n_head")
     eps: float = key("attention.layer_norm_epsilon")
 
-    checkpoints = (Checkpoint("bloom", ("bloom",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint("bloom", ("bloom",), hyperparameters, tensors, activation=(), rope_types=None),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -9,23 +9,14 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import fused_swiglu
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    expect,
-    rotated_dims,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "silu")
-    return {**usual(config), "rope.dimension_count": rotated_dims(config, 0.5)}
+    return usual(config, rotates=0.5)
 
 
 def tensors(config: Config) -> list[Tensor]:
@@ -47,11 +38,11 @@ def older_hyperparameters(config: Config) -> dict[str, Any]:
         "rms_norm_eps": "layernorm_epsilon",
         "vocab_size": "padded_vocab_size",
     }
-    said = {**config, **{new: config[old] for new, old in names.items()}}
+    said = config | {new: config[old] for new, old in names.items()}
     if config.get("multi_query_attention"):
         said["num_key_value_heads"] = config["multi_query_group_num"]
     said["rope_theta"] = 10_000.0 * config.get("rope_ratio", 1.0)
-    return {**usual(said), "rope.dimension_count": rotated_dims(said, 0.5)}
+    return usual(said, rotates=0.5)
 
 
 def older_tensors(_: Config) -> list[Tensor]:

@@ -6,7 +6,7 @@ An architecture declares it as `checkpoints`, beside its wiring; `format/hugging
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,25 +14,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.arch.config import (
+    Config,
+    TrackedConfig,
+    expect,
+    expect_activation,
+    expect_tensors,
+    told_tensors,
+    unread,
+)
+from llmpy.arch.rope_config import expect_rope, rope, rope_base, rope_scaling, rotated_dims
 from llmpy.errors import UnsupportedModelError
 
 __all__ = [
     "Array",
     "Checkpoint",
     "Config",
+    "Followed",
     "Tensor",
     "around_zero",
     "expect",
     "expect_no_limit",
-    "longrope_attention",
+    "expect_no_window",
     "normed_on_both_sides",
-    "original_context",
     "paired",
-    "rope",
-    "rope_scaling",
-    "rope_sections",
-    "rope_tensors",
-    "rotated_dims",
     "sizes",
     "ungrouped",
     "usual",
@@ -41,7 +46,6 @@ __all__ = [
     "without_prediction",
 ]
 
-Config = Mapping[str, Any]
 Array = NDArray[Any]
 Change = Callable[..., "Array | Sequence[Array]"]
 
@@ -72,6 +76,9 @@ class Checkpoint:
     Of models that another has the model_type of, these are the names of their classes; where even
     those are the same, `metadata` gives "general.architecture".
 
+    A recipe reads a key of the configuration with `config[key]` or `config.get(key)`, and changes
+    one with `config | {...}`; `follow` accounts for those that it did not read.
+
     `metadata(config)` gives values by key, without the architecture's name before them ("general.",
     "tokenizer." and "xielu." keys are whole); None is left out. `tensors(config)` gives the rules
     for names, `extra(config)` tensors that no checkpoint has, by full name. `numbers` are keys
@@ -84,13 +91,84 @@ class Checkpoint:
     tensors: Callable[[Config], Sequence[Tensor]]
     extra: Callable[[Config], Mapping[str, Array]] | None = None
     numbers: Mapping[str, str] | None = None
+    activation: tuple[str, ...] = ("silu",)
+    rope_types: tuple[str, ...] | None = ("linear", "yarn")
+    harmless: tuple[str, ...] = ()
+
+    def follow(self, values: Mapping[str, Any]) -> Followed:
+        """Read a configuration as this recipe says, and account for every key of it.
+
+        Raises UnsupportedModelError for a value that the architecture does not have, and for a key
+        that seems to change the computation and that the recipe does not read.
+        """
+        config = TrackedConfig(values)
+        if self.activation:
+            expect_activation(config, *self.activation)
+        if self.rope_types is not None:
+            expect_rope(rope(config), self.rope_types)
+            rope_base(config)
+        metadata = self.metadata(config)
+        tensors = self.tensors(config)
+        extra = self.extra(config) if self.extra else {}
+        tied, told = config.get("tie_word_embeddings"), told_tensors(config, self.harmless)
+        return Followed(metadata, tensors, extra, unread(config, self.harmless), told, tied)
 
 
-def usual(config: Config) -> dict[str, Any]:
-    """The keys that most decoders have, from the names that most configurations use."""
+@dataclass(frozen=True)
+class Followed:
+    """What a recipe makes of a configuration.
+
+    `unread` are the keys that nobody knows, `told` those about what tensors there are, and `tied`
+    is tie_word_embeddings.
+    """
+
+    metadata: Mapping[str, Any]
+    tensors: Sequence[Tensor]
+    extra: Mapping[str, Array]
+    unread: Sequence[str]
+    told: Mapping[str, bool]
+    tied: Any
+
+    def compare(self, names: Collection[str]) -> list[str]:
+        """Compare the configuration with the `names` of all tensors; return remarks for the user.
+
+        A stored head is used even where it should be tied, as transformers does where the two
+        differ. Raises UnsupportedModelError where configuration and tensors contradict each other.
+        """
+        expect_tensors(self.told, names)
+        remarks = [f"llmpy does not know the key '{key}' and goes on" for key in self.unread]
+        if self.tied is not False or self.metadata.get("attention.causal") is False:
+            return remarks
+        short = [name.removesuffix(".weight") for name in names]
+        rules = [rule for rule in reversed(self.tensors) if _is_head(rule)]
+        heads = {str(rule.source).removesuffix(".weight"): rule for rule in rules}
+        stored = [heads[name] for name in short if name in heads]
+        if any(head.target is None for head in stored):
+            expect({"tie_word_embeddings": False}, "tie_word_embeddings", True)
+        if heads and not stored:
+            remarks.append(
+                f"'tie_word_embeddings' is false, but no tensor {' or '.join(heads)} is there: the "
+                "embeddings of the tokens give the logits"
+            )
+        return remarks
+
+
+def _is_head(rule: Tensor) -> bool:
+    targets = (rule.target,) if isinstance(rule.target, str) else rule.target or ()
+    return rule.source == "lm_head" or any(t in ("output", "output.weight") for t in targets)
+
+
+def usual(config: Config, *, rotates: float | None = None, truncate: bool = True) -> dict[str, Any]:
+    """Return the keys that most decoders have, from the names that most configurations use.
+
+    `rotates`: the part of each head that is rotated if the configuration does not say another;
+    without it the whole head must be. `truncate` is that of `rope_scaling`.
+    """
     heads, width = config["num_attention_heads"], config["hidden_size"]
-    rope = config.get("rope_parameters") or {}
     d_head = config.get("head_dim")
+    if rotates is None:
+        for said in (rope(config), config):
+            expect(said, "partial_rotary_factor", 1.0, None)
     return {
         "context_length": config["max_position_embeddings"],
         "embedding_length": width,
@@ -101,10 +179,10 @@ def usual(config: Config) -> dict[str, Any]:
         "attention.key_length": d_head,
         "attention.value_length": d_head,
         "attention.layer_norm_rms_epsilon": config.get("rms_norm_eps"),
-        "rope.dimension_count": d_head or width // heads,
-        "rope.freq_base": rope.get("rope_theta", config.get("rope_theta")),
+        "rope.dimension_count": rotated_dims(config, 1.0 if rotates is None else rotates),
+        "rope.freq_base": rope_base(config),
         "vocab_size": config["vocab_size"],
-        **rope_scaling(config),
+        **rope_scaling(config, truncate=truncate),
     }
 
 
@@ -180,11 +258,18 @@ def without_prediction(rules: Sequence[Tensor]) -> list[Tensor]:
     return [*rules, *(Tensor(name, None) for name in sorted(set(names)))]
 
 
-def expect(config: Config, key: str, *allowed: Any) -> None:
-    """Refuse a configuration that says something else, which GGUF could not express."""
-    if key in config and config[key] not in allowed:
-        expected = " or ".join(map(repr, allowed))
-        raise UnsupportedModelError(None, f"config.json '{key}'", expected, repr(config[key])[:80])
+def expect_no_window(config: Config, *, usually: bool = True) -> None:
+    """Refuse a sliding window in any layer.
+
+    `usually`: whether the model has its window if "use_sliding_window" is not there.
+    """
+    types, said = config.get("layer_types"), config.get("use_sliding_window")
+    window, first = config.get("sliding_window"), config.get("max_window_layers") or 0
+    if types:
+        expect({"layer_types": sorted(set(types))}, "layer_types", ["full_attention"])
+    elif (usually if said is None else said) and first < config["num_hidden_layers"]:
+        expect(config, "use_sliding_window", False, None)
+        expect({"sliding_window": window}, "sliding_window", None, 0)
 
 
 def expect_no_limit(config: Config, key: str) -> None:
@@ -201,7 +286,9 @@ def window_pattern(config: Config) -> dict[str, Any]:
 
     Older configurations have the period, or letters that repeat: "L" for a window.
     """
-    types, pattern = config.get("layer_types"), config.get("sliding_window_pattern")
+    types = config.get("layer_types")
+    older, pattern = (config.get(f"{start}sliding_window_pattern") for start in ("_", ""))
+    pattern = older if pattern is None else pattern
     if types:
         pattern = [kind == "sliding_attention" for kind in types]
     elif isinstance(pattern, str):
@@ -212,23 +299,6 @@ def window_pattern(config: Config) -> dict[str, Any]:
         "attention.sliding_window": window,
         "attention.sliding_window_pattern": pattern if window else None,
     }
-
-
-def rope_scaling(config: Config) -> dict[str, Any]:
-    """Keys of linear and YaRN scaling; llama3's and longrope's are tensors of the file."""
-    said = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = said.get("rope_type", said.get("type", "default"))
-    if kind not in ("linear", "yarn"):
-        return {}
-    keys = {"rope.scaling.type": kind, "rope.scaling.factor": float(said["factor"])}
-    if kind == "yarn":
-        keys |= {
-            "rope.scaling.original_context_length": said.get("original_max_position_embeddings"),
-            "rope.scaling.yarn_beta_fast": said.get("beta_fast"),
-            "rope.scaling.yarn_beta_slow": said.get("beta_slow"),
-            "rope.scaling.yarn_attn_factor": said.get("attention_factor"),
-        }
-    return keys
 
 
 def paired(w: Array, n_head: int) -> Array:
@@ -249,69 +319,3 @@ def ungrouped(w: Array, n_head: int, n_kv: int) -> Array:
     groups = w.reshape(n_kv, n_head // n_kv + 2, -1, *w.shape[1:])
     parts = groups[:, :-2], groups[:, -2], groups[:, -1]
     return np.concatenate([part.reshape(-1, *w.shape[1:]) for part in parts])
-
-
-def rope(config: Config) -> Config:
-    """What a configuration says about its rotation, under the name that its time used."""
-    said: Config = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    return said.get("full_attention") or said
-
-
-def rope_sections(config: Config, usually: Sequence[int] = ()) -> list[int] | None:
-    """Pairs that turn by each coordinate of a picture; of text all coordinates are the same."""
-    said = rope(config).get("mrope_section") or usually
-    return [*said, 0] if said else None
-
-
-def rope_tensors(config: Config) -> dict[str, Array]:
-    """Divisors of the rotary frequencies: Llama 3's by wavelength, longrope's as it says."""
-    said = rope(config)
-    kind = said.get("rope_type", said.get("type", "default"))
-    if kind == "llama3":
-        return {"rope_freqs.weight": _llama3_factors(config, said)}
-    if kind in ("longrope", "su"):
-        names = {"long_factor": "rope_factors_long", "short_factor": "rope_factors_short"}
-        return {f"{to}.weight": np.array(said[key], np.float32) for key, to in names.items()}
-    return {}
-
-
-def _llama3_factors(config: Config, said: Config) -> Array:
-    """Divisors [n_dims / 2], float32 (Dubey et al. 2024).
-
-    1 for pairs that turn often within the original context, `factor` for those that hardly do,
-    and between them a mixture.
-    """
-    n = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    base = said.get("rope_theta", config.get("rope_theta", 10_000.0))
-    frequencies = base ** (-np.arange(0, n, 2) / n)
-    turns = said["original_max_position_embeddings"] * frequencies / (2 * np.pi)
-    low, high = said["low_freq_factor"], said["high_freq_factor"]
-    smooth = np.clip((turns - low) / (high - low), 0, 1)
-    factors: Array = 1 / ((1 - smooth) / said["factor"] + smooth)
-    return factors.astype(np.float32)
-
-
-def longrope_attention(config: Config) -> float:
-    """Factor on rotated values of longrope: grows with the stretch (Ding et al. 2024)."""
-    said = rope(config)
-    if said.get("rope_type", said.get("type")) not in ("longrope", "su"):
-        return 1.0
-    if said.get("attention_factor") is not None:
-        return float(said["attention_factor"])
-    original = original_context(config)
-    stretch = config["max_position_embeddings"] / original
-    return float(np.sqrt(1 + np.log(stretch) / np.log(original))) if stretch > 1 else 1.0
-
-
-def original_context(config: Config) -> int:
-    """The context before it was stretched."""
-    name = "original_max_position_embeddings"
-    return int(rope(config).get(name) or config.get(name) or config["max_position_embeddings"])
-
-
-def rotated_dims(config: Config, usually: float = 1.0) -> int:
-    """How many values of a head are rotated: a part that the configuration says, or `usually`."""
-    name = "partial_rotary_factor"
-    part = rope(config).get(name, config.get(name, usually))
-    d_head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    return int(part * d_head)

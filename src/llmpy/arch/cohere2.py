@@ -14,7 +14,6 @@ from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
     Tensor,
-    expect,
     usual,
     usual_tensors,
     window_pattern,
@@ -25,7 +24,6 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "silu")
     return {
         **usual(config),
         **window_pattern(config),
@@ -49,7 +47,7 @@ class Cohere2(Rotary):
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=4, least=0)
     logit_scale: float = key("logit_scale")
 
-    checkpoints = (Checkpoint("cohere2", ("cohere2",), hyperparameters, tensors),)
+    checkpoints = (Checkpoint("cohere2", ("cohere2",), hyperparameters, tensors, rope_types=()),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

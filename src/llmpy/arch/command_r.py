@@ -9,14 +9,13 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, which may know a longer context than its table of positions had."""
-    expect(config, "hidden_act", "silu")
     return {
         **usual(config),
         "context_length": config.get("model_max_length") or config["max_position_embeddings"],
@@ -38,7 +37,7 @@ class CommandR(Rotary):
     eps: float = key("attention.layer_norm_epsilon")
     logit_scale: float = key("logit_scale", default=1.0)
 
-    checkpoints = (Checkpoint("command-r", ("cohere",), hyperparameters, tensors),)
+    checkpoints = (Checkpoint("command-r", ("cohere",), hyperparameters, tensors, rope_types=()),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

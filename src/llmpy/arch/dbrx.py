@@ -10,6 +10,7 @@ from typing import Any
 from llmpy.arch.base import architecture, key
 from llmpy.arch.checkpoint import Array, Checkpoint, Config, Tensor, expect
 from llmpy.arch.experts import Experts
+from llmpy.arch.rope_config import rope_base
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -18,6 +19,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, whose names are its own."""
     attention, experts = config["attn_config"], config["ffn_config"]
     expect(experts, "moe_normalize_expert_weights", 1, 1.0)
+    expect(experts.get("ffn_act_fn") or {}, "name", "silu")
     return {
         "context_length": config["max_seq_len"],
         "embedding_length": config["d_model"],
@@ -27,8 +29,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         "attention.head_count_kv": attention["kv_n_heads"],
         "attention.layer_norm_epsilon": 1e-5,
         "attention.clamp_kqv": attention.get("clip_qkv"),
-        "rope.freq_base": attention.get("rope_theta")
-        or (config.get("rope_parameters") or {}).get("rope_theta"),
+        "rope.freq_base": rope_base(config | {"rope_theta": attention.get("rope_theta")}),
         "expert_count": experts["moe_num_experts"],
         "expert_used_count": experts["moe_top_k"],
         "vocab_size": config["vocab_size"],
@@ -67,7 +68,16 @@ class Dbrx(Rotary, Experts):
     clip: float = key("attention.clamp_kqv", default=0.0)
     normalize: bool = key("expert_weights_norm", default=True)
 
-    checkpoints = (Checkpoint("dbrx", ("dbrx",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "dbrx",
+            ("dbrx",),
+            hyperparameters,
+            tensors,
+            rope_types=(),
+            harmless=("*_config.hidden_size", "num_key_value_heads"),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

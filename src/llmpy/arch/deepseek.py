@@ -10,6 +10,7 @@ from typing import Any
 from llmpy.arch.base import architecture, key
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -30,7 +31,16 @@ class Deepseek(Rotary, Experts):
 
     eps: float = key("attention.layer_norm_rms_epsilon")
 
-    checkpoints = (Checkpoint("deepseek", ("deepseek",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "deepseek",
+            ("deepseek",),
+            hyperparameters,
+            tensors,
+            extra=rope_tensors,
+            rope_types=SCALED,
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Array, Checkpoint, Config, Tensor, paired, usual, usual_tensors
+from llmpy.arch.checkpoint import (
+    Array,
+    Checkpoint,
+    Config,
+    Tensor,
+    expect,
+    paired,
+    usual,
+    usual_tensors,
+)
 from llmpy.arch.experts import (
     Experts,
     Predicting,
@@ -21,6 +30,7 @@ from llmpy.arch.experts import (
     expert_tensors,
     without_prediction,
 )
+from llmpy.arch.rope_config import rope
 from llmpy.arch.rotary import Rotary
 from llmpy.errors import GraphError
 from llmpy.graph import Value, Weights
@@ -32,6 +42,7 @@ LATENT_EPS = 1e-6  # of the norms of latents, whatever the model's others have
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; lengths are those of the latent, and beside them those of the heads."""
     rank, d_rot = config["kv_lora_rank"], config["qk_rope_head_dim"]
+    expect(config, "qk_head_dim", config["qk_nope_head_dim"] + d_rot, None)
     experts = expert_keys(config)
     if "n_routed_experts" not in config:  # all blocks are dense
         experts |= {"leading_dense_block_count": config["num_hidden_layers"]}
@@ -39,10 +50,13 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     second = config["model_type"] == "deepseek_v2"
     if second and config.get("topk_method", "greedy") == "greedy":  # V2-Lite: groups do not count
         experts |= {"expert_group_count": None, "expert_group_used_count": None}
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    every = rope.get("mscale_all_dim")
+    keys, said = usual(config), rope(config)
+    every = said.get("mscale_all_dim")
+    if every and not said.get("mscale") and keys.get("rope.scaling.type") == "yarn":
+        usually = 1 + 0.1 * math.log(max(keys["rope.scaling.factor"], 1.0))
+        keys["rope.scaling.yarn_attn_factor"] = keys["rope.scaling.yarn_attn_factor"] or usually
     return {
-        **usual(config),
+        **keys,
         **experts,
         "expert_gating_func": 1 if second else 2,
         "expert_shared_count": config.get("n_shared_experts") or 0,
@@ -110,7 +124,9 @@ class Deepseek2(Rotary, Experts, Predicting):
     temperature_from: int = key("attention.temperature_length", default=8192)
     log_multiplier: float = key("rope.scaling.yarn_log_multiplier", default=0.0)
 
-    checkpoints = (Checkpoint("deepseek2", MODEL_TYPES, hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint("deepseek2", MODEL_TYPES, hyperparameters, tensors, rope_types=("yarn",)),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -9,16 +9,16 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, rope_tensors, usual
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, which has some names of its own."""
-    expect(config, "activation_function", "silu")
     return {
-        **usual({**config, "num_hidden_layers": config["num_layers"]}),
+        **usual(config | {"num_hidden_layers": config["num_layers"]}),
         "attention.layer_norm_rms_epsilon": config["layer_norm_epsilon"],
     }
 
@@ -49,7 +49,11 @@ class Exaone(Rotary):
 
     eps: float = key("attention.layer_norm_rms_epsilon")
 
-    checkpoints = (Checkpoint("exaone", ("exaone",), hyperparameters, tensors, rope_tensors),)
+    checkpoints = (
+        Checkpoint(
+            "exaone", ("exaone",), hyperparameters, tensors, rope_tensors, rope_types=SCALED
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

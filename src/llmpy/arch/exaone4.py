@@ -14,19 +14,17 @@ from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
     Tensor,
-    expect,
-    rope_tensors,
     usual,
     usual_tensors,
     window_pattern,
 )
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "silu")
     return {**usual(config), **window_pattern(config)}
 
 
@@ -48,7 +46,11 @@ class Exaone4(Rotary):
     window: int = key("attention.sliding_window", default=0, least=0)
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=4, least=0)
 
-    checkpoints = (Checkpoint("exaone4", ("exaone4",), hyperparameters, tensors, rope_tensors),)
+    checkpoints = (
+        Checkpoint(
+            "exaone4", ("exaone4",), hyperparameters, tensors, rope_tensors, rope_types=SCALED
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

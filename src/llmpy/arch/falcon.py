@@ -20,9 +20,11 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     expect(config, "alibi", False)
     expect(config, "bias", False)
     expect(config, "parallel_attn", True)
-    expect(config, "activation", "gelu")
-    config = {"max_position_embeddings": 2048, **config, "num_attention_heads": _n_head(config)}
-    config.setdefault("num_hidden_layers", config.get("n_layer"))
+    config = config | {
+        "max_position_embeddings": config.get("max_position_embeddings") or 2048,
+        "num_attention_heads": _n_head(config),
+        "num_hidden_layers": config.get("num_hidden_layers") or config["n_layer"],
+    }
     return {
         **usual(config),
         "tensor_data_layout": "jploski",  # what the ecosystem calls its order of q, k and v
@@ -68,7 +70,14 @@ class Falcon(Rotary):
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
-        Checkpoint("falcon", ("falcon", "RefinedWeb", "RefinedWebModel"), hyperparameters, tensors),
+        Checkpoint(
+            "falcon",
+            ("falcon", "RefinedWeb", "RefinedWebModel"),
+            hyperparameters,
+            tensors,
+            activation=("gelu",),
+            harmless=("multi_query", "num_kv_heads", "n_head_kv", "num_ln_in_parallel_attn"),
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

@@ -13,6 +13,7 @@ import numpy as np
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import state_space, swiglu
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, expect_no_limit, usual
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -38,6 +39,7 @@ def tensors(config: Config) -> list[Tensor]:
     attention, heads = config["attention_in_multiplier"], config["mamba_n_groups"]
     at, to = "model.layers.{i}.", "blk.{i}."
     mamba, attend = at + "mamba.", at + "self_attn."
+    rows = _of_rows(config)
     embedding, head = config["embedding_multiplier"], config["lm_head_multiplier"]
     embed = Tensor("model.embed_tokens", "token_embd", partial(np.multiply, embedding))
     if config.get("tie_word_embeddings"):
@@ -58,7 +60,7 @@ def tensors(config: Config) -> list[Tensor]:
             attend + "o_proj", to + "attn_output",
             partial(np.multiply, config["attention_out_multiplier"]),
         ),
-        Tensor(mamba + "in_proj", to + "ssm_in", lambda w: (w.T * _of_rows(config)).T),
+        Tensor(mamba + "in_proj", to + "ssm_in", lambda w: (w.T * rows).T),
         Tensor(mamba + "conv1d.weight", to + "ssm_conv1d.weight", lambda w: w.reshape(len(w), -1)),
         Tensor(mamba + "conv1d", to + "ssm_conv1d"),
         Tensor(mamba + "dt_bias", to + "ssm_dt.bias"),
@@ -97,7 +99,16 @@ class FalconH1(Rotary):
     state: int = key("ssm.state_size")
     groups: int = key("ssm.group_count")
 
-    checkpoints = (Checkpoint("falcon-h1", ("falcon_h1",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "falcon-h1",
+            ("falcon_h1",),
+            hyperparameters,
+            tensors,
+            extra=rope_tensors,
+            rope_types=SCALED,
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -36,7 +36,9 @@ class Gemma(Rotary):
 
     eps: float = key("attention.layer_norm_rms_epsilon")
 
-    checkpoints = (Checkpoint("gemma", ("gemma",), usual, tensors),)
+    checkpoints = (
+        Checkpoint("gemma", ("gemma",), usual, tensors, activation=("gelu_pytorch_tanh", "gelu")),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

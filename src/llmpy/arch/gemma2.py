@@ -48,7 +48,11 @@ class Gemma2(Rotary):
     logit_cap: float = key("final_logit_softcapping", default=30.0)
     score_scale: float = key("attention.scale", default=0.0)
 
-    checkpoints = (Checkpoint("gemma2", ("gemma2",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "gemma2", ("gemma2",), hyperparameters, tensors, activation=("gelu_pytorch_tanh",)
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -16,21 +16,18 @@ from llmpy.arch.checkpoint import (
     usual,
     window_pattern,
 )
+from llmpy.arch.rope_config import rope_base, sliding_base
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; older ones have the two rotations under names of their own."""
-    said = config.get("rope_parameters") or {}
-    scaling = config.get("rope_scaling") or {}
-    base = config.get("rope_theta", 1_000_000.0)
-    full = said.get("full_attention") or {**scaling, "rope_theta": base}
-    local = said.get("sliding_attention") or {}
     return {
-        **usual({**config, "rope_parameters": full}),
+        **usual(config),
         **window_pattern(config),
-        "rope.freq_base_swa": local.get("rope_theta", config.get("rope_local_base_freq")),
+        "rope.freq_base": rope_base(config),
+        "rope.freq_base_swa": sliding_base(config),
         "final_logit_softcapping": config.get("final_logit_softcapping") or 0.0,
         "attention.scale": config["query_pre_attn_scalar"] ** -0.5,
     }
@@ -47,7 +44,15 @@ class Gemma3(Rotary):
     logit_cap: float = key("final_logit_softcapping", default=0.0)
     score_scale: float = key("attention.scale", default=0.0)
 
-    checkpoints = (Checkpoint("gemma3", ("gemma3_text",), hyperparameters, normed_on_both_sides),)
+    checkpoints = (
+        Checkpoint(
+            "gemma3",
+            ("gemma3_text",),
+            hyperparameters,
+            normed_on_both_sides,
+            activation=("gelu_pytorch_tanh",),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

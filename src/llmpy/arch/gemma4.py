@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import geglu
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors, window_pattern
+from llmpy.arch.rope_config import sliding_base
 from llmpy.errors import GraphError
 from llmpy.graph import Rope, Value, Weights
 
@@ -28,7 +29,7 @@ def of_full_layers(config: Config, name: str, older: str) -> Any:
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    full, local = (config["rope_parameters"][f"{kind}_attention"] for kind in ("full", "sliding"))
+    full = config["rope_parameters"]["full_attention"]
     d_head = of_full_layers(config, "head_dim", "global_head_dim")
     n_kv = of_full_layers(config, "num_key_value_heads", "num_global_key_value_heads")
     slides = [kind == "sliding_attention" for kind in config["layer_types"]]
@@ -36,7 +37,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     wider = 2 if config.get("use_double_wide_mlp") else 1
     n_ff = [config["intermediate_size"] * (1 if i < n_own else wider) for i in range(len(slides))]
     return {
-        **usual({**config, "rope_parameters": full}),
+        **usual(config | {"rope_parameters": full}, rotates=1.0),
         **window_pattern(config),
         "feed_forward_length": n_ff if wider > 1 else n_ff[0],
         "attention.head_count_kv": [config["num_key_value_heads"] if s else n_kv for s in slides],
@@ -52,7 +53,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         "final_logit_softcapping": config.get("final_logit_softcapping") or 0.0,
         "rope.dimension_count": d_head,
         "rope.dimension_count_swa": config["head_dim"],
-        "rope.freq_base_swa": local["rope_theta"],
+        "rope.freq_base_swa": sliding_base(config),
     }
 
 
@@ -120,7 +121,18 @@ class Gemma4:
 
     # files may have keys and values of layers that read those of earlier ones
     harmless = ("*.attn_k.weight", "*.attn_v.weight", "*.attn_k_norm.weight")
-    checkpoints = (Checkpoint("gemma4", ("gemma4_text",), hyperparameters, tensors, made),)
+    checkpoints = (
+        Checkpoint(
+            "gemma4",
+            ("gemma4_text",),
+            hyperparameters,
+            tensors,
+            made,
+            activation=("gelu_pytorch_tanh",),
+            rope_types=("proportional",),
+            harmless=("attention_k_eq_v", "per_layer_config.*", "*_sliding_window_pattern"),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -15,10 +15,10 @@ from llmpy.arch.checkpoint import (
     Config,
     expect,
     normed_on_both_sides,
-    rope,
     usual,
     window_pattern,
 )
+from llmpy.arch.rope_config import rope_base, sliding_base
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -28,12 +28,11 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     if config.get("use_bidirectional_attention") is not True:
         expect({"use_bidirectional_attention": False}, "use_bidirectional_attention", True)
     expect(config, "query_pre_attn_scalar", config["head_dim"])
-    base = config.get("rope_theta", 1_000_000.0)
-    local = (config.get("rope_parameters") or {}).get("sliding_attention") or {}
     return {
-        **usual({**config, "rope_parameters": {"rope_theta": base, **rope(config)}}),
+        **usual(config),
         **window_pattern(config),
-        "rope.freq_base_swa": local.get("rope_theta", config.get("rope_local_base_freq")),
+        "rope.freq_base": rope_base(config),
+        "rope.freq_base_swa": sliding_base(config),
         "attention.causal": False,
     }
 
@@ -48,7 +47,13 @@ class GemmaEmbedding(Rotary):
     rope_base_sliding: float = key("rope.freq_base_swa", default=10_000.0, least=1, most=3e38)
 
     checkpoints = (
-        Checkpoint("gemma-embedding", ("Gemma3TextModel",), hyperparameters, normed_on_both_sides),
+        Checkpoint(
+            "gemma-embedding",
+            ("Gemma3TextModel",),
+            hyperparameters,
+            normed_on_both_sides,
+            activation=("gelu_pytorch_tanh",),
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

@@ -9,23 +9,14 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import fused_swiglu
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    expect,
-    rotated_dims,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "silu")
-    return {**usual(config), "rope.dimension_count": rotated_dims(config, 0.5)}
+    return usual(config, rotates=0.5)
 
 
 def tensors(config: Config) -> list[Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rotated_dims, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.experts import (
     Experts,
     Predicting,
@@ -24,10 +24,9 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
     return {
-        **usual(config),
+        **usual(config, rotates=0.5),
         **expert_keys(config),
         "expert_gating_func": 2,
-        "rope.dimension_count": rotated_dims(config, 0.5),
     }
 
 

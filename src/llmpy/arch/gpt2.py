@@ -54,7 +54,9 @@ class Gpt2:
     eps: float = key("attention.layer_norm_epsilon")
     activation: str = key("hidden_activation", default="gelu_new")
 
-    checkpoints = (Checkpoint("gpt2", ("gpt2",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint("gpt2", ("gpt2",), hyperparameters, tensors, activation=(), rope_types=None),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

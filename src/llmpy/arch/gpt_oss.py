@@ -18,6 +18,7 @@ from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
     Tensor,
+    expect,
     usual,
     usual_tensors,
     window_pattern,
@@ -29,8 +30,10 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
+    expect(config, "swiglu_alpha", 1.702, None)
+    expect(config, "swiglu_limit", 7.0, None)
     return {
-        **usual(config),
+        **usual(config, truncate=False),
         **expert_keys(config),
         "expert_feed_forward_length": config["intermediate_size"],
         **window_pattern(config),

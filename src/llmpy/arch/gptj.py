@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, sizes
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, sizes
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "activation_function", "gelu_new")
     return {**sizes(config), "rope.dimension_count": config["rotary_dim"]}
 
 
@@ -44,7 +43,16 @@ class GptJ(Rotary):
 
     eps: float = key("attention.layer_norm_epsilon")
 
-    checkpoints = (Checkpoint("gptj", ("gptj",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "gptj",
+            ("gptj",),
+            hyperparameters,
+            tensors,
+            activation=("gelu_pytorch_tanh",),
+            rope_types=None,
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

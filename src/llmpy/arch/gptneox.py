@@ -10,20 +10,19 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import activate
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rotated_dims, ungrouped, usual
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, ungrouped, usual
+from llmpy.arch.rope_config import rope_base
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, under its present names and its earlier ones."""
-    said = usual(config)
     return {
-        **said,
+        **usual(config, rotates=config.get("rotary_pct", 0.25)),
         "attention.layer_norm_epsilon": config["layer_norm_eps"],
         "use_parallel_residual": config.get("use_parallel_residual", True),
-        "rope.dimension_count": rotated_dims(config, config.get("rotary_pct", 0.25)),
-        "rope.freq_base": said["rope.freq_base"] or config.get("rotary_emb_base"),
+        "rope.freq_base": rope_base(config, "rotary_emb_base"),
         "hidden_activation": config.get("hidden_act", "gelu"),
     }
 
@@ -60,7 +59,16 @@ class GptNeoX(Rotary):
     parallel: bool = key("use_parallel_residual", default=True)
     activation: str = key("hidden_activation", default="gelu")
 
-    checkpoints = (Checkpoint("gptneox", ("gpt_neox",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "gptneox",
+            ("gpt_neox",),
+            hyperparameters,
+            tensors,
+            activation=(),
+            harmless=("is_decoder",),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

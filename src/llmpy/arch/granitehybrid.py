@@ -16,7 +16,6 @@ from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
     Tensor,
-    expect,
     expect_no_limit,
     usual,
     usual_tensors,
@@ -27,18 +26,18 @@ from llmpy.graph import Rope, Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; blocks without attention have 0 key heads. Some are Granite 3."""
-    expect(config, "hidden_act", "silu")
     expect_no_limit(config, "time_step_limit")
     n_kv = config["num_key_value_heads"]
     attends = [kind in ("attention", "full_attention") for kind in config["layer_types"]]
     shared = config["shared_intermediate_size"]
     routed = config.get("num_local_experts")
+    experts = expert_keys(config)
     rotates = config.get("position_embedding_type") == "rope"
     third = "granitemoe" if routed else "granite"
     return {
         "general.architecture": third if all(attends) and rotates else None,
         **usual(config),
-        **(expert_keys(config) if routed else {"feed_forward_length": shared}),
+        **(experts if routed else {"feed_forward_length": shared}),
         "attention.head_count_kv": [n_kv if each else 0 for each in attends],
         "expert_shared_feed_forward_length": shared if routed else None,
         "rope.scaling.finetuned": rotates,

@@ -10,6 +10,7 @@ from typing import Any
 from llmpy.arch.base import architecture, key
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, gate_and_up
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -61,7 +62,14 @@ class GraniteMoe(Rotary, Experts):
     logit_scale: float = key("logit_scale", least=1e-30)
 
     checkpoints = (
-        Checkpoint("granitemoe", ("granitemoe", "granitemoeshared"), hyperparameters, tensors),
+        Checkpoint(
+            "granitemoe",
+            ("granitemoe", "granitemoeshared"),
+            hyperparameters,
+            tensors,
+            extra=rope_tensors,
+            rope_types=SCALED,
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

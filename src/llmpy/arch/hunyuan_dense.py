@@ -9,14 +9,14 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, rope, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.rope_config import rope
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, whose `alpha` stands for a larger base of the rotation."""
-    expect(config, "hidden_act", "silu")
     keys = usual(config)
     if alpha := rope(config).get("alpha"):
         n = keys["rope.dimension_count"]

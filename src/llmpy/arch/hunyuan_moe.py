@@ -10,6 +10,7 @@ from typing import Any
 from llmpy.arch.base import architecture, key
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
+from llmpy.arch.rope_config import rope
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -17,10 +18,9 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; its stretched context is only another base of the rotation."""
     keys = {**usual(config), **expert_keys(config)}
-    rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if rope.get("alpha"):
+    if alpha := rope(config).get("alpha"):
         d = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        keys["rope.freq_base"] *= rope["alpha"] ** (d / (d - 2))
+        keys["rope.freq_base"] *= alpha ** (d / (d - 2))
     return keys | {
         "expert_used_count": same(config["moe_topk"]),
         "expert_shared_count": same(config.get("num_shared_expert", 1)),

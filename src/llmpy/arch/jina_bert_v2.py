@@ -70,7 +70,7 @@ class JinaBert2:
 
     checkpoints = (
         Checkpoint("jina-bert-v2", ("JinaBertModel", "JinaBertForMaskedLM"), hyperparameters,
-                   tensors),
+                   tensors, activation=(), rope_types=None),
     )  # fmt: skip
 
     def forward(self, w: Weights, tokens: Value) -> Value:

@@ -95,8 +95,8 @@ class Lfm2(Experts):
     normalize: bool = key("expert_weights_norm", default=True)
 
     checkpoints = (
-        Checkpoint("lfm2", ("lfm2",), hyperparameters, tensors),
-        Checkpoint("lfm2moe", ("lfm2_moe",), with_experts, tensors),
+        Checkpoint("lfm2", ("lfm2",), hyperparameters, tensors, rope_types=()),
+        Checkpoint("lfm2moe", ("lfm2_moe",), with_experts, tensors, rope_types=()),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

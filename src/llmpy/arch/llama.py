@@ -12,7 +12,8 @@ import numpy as np
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import mixture, swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rope_tensors, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.errors import GraphError
 from llmpy.graph import Value, Weights
@@ -66,6 +67,7 @@ class Llama(Rotary):
             hyperparameters,
             tensors,
             rope_tensors,
+            rope_types=SCALED,
         ),
     )
 

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; what attention would need is 0."""
+    eps = config.get("layer_norm_epsilon", 1e-5)
+    expect(config, "mixer_rms_eps", eps, None)
     return {
         "context_length": 2**20,  # there is no limit
         "embedding_length": config["hidden_size"],
         "block_count": config["num_hidden_layers"],
         "feed_forward_length": 0,
         "attention.head_count": 0,
-        "attention.layer_norm_rms_epsilon": config.get("layer_norm_epsilon", 1e-5),
+        "attention.layer_norm_rms_epsilon": eps,
         "ssm.conv_kernel": config["conv_kernel"],
         "ssm.inner_size": config["intermediate_size"],
         "ssm.state_size": config["state_size"],
@@ -64,7 +66,22 @@ class Mamba:
     rank: int = key("ssm.time_step_rank")
     normed: bool = key("ssm.dt_b_c_rms", default=False)
 
-    checkpoints = (Checkpoint("mamba", ("mamba", "falcon_mamba"), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "mamba",
+            ("mamba", "falcon_mamba"),
+            hyperparameters,
+            tensors,
+            rope_types=None,
+            harmless=(
+                "time_step_init_scheme",
+                "time_step_floor",
+                "time_step_max",
+                "time_step_min",
+                "time_step_scale",
+            ),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

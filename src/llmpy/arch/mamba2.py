@@ -66,7 +66,22 @@ class Mamba2:
     state: int = key("ssm.state_size")
     groups: int = key("ssm.group_count")
 
-    checkpoints = (Checkpoint("mamba2", ("mamba2",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "mamba2",
+            ("mamba2",),
+            hyperparameters,
+            tensors,
+            rope_types=None,
+            harmless=(
+                "time_step_init_scheme",
+                "time_step_floor",
+                "time_step_max",
+                "time_step_min",
+                "time_step_rank",
+            ),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -9,17 +9,8 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    longrope_attention,
-    original_context,
-    rope,
-    rope_tensors,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.rope_config import SCALED, longrope_attention, original_context, rope, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -54,7 +45,16 @@ class MiniCPM(Rotary):
     logit_scale: float = key("logit_scale", default=0.0)  # which divides
 
     harmless = ("rope_factors_long.weight", "rope_factors_short.weight")
-    checkpoints = (Checkpoint("minicpm", ("minicpm",), hyperparameters, tensors, rope_tensors),)
+    checkpoints = (
+        Checkpoint(
+            "minicpm",
+            ("minicpm",),
+            hyperparameters,
+            tensors,
+            rope_tensors,
+            rope_types=(*SCALED, "longrope"),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

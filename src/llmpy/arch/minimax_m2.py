@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, rotated_dims, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, numbered_experts
+from llmpy.arch.rope_config import rotated_dims
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -17,7 +18,7 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
     return {
-        **usual(config),
+        **usual(config, rotates=1.0),
         **expert_keys(config),
         "expert_feed_forward_length": config["intermediate_size"],
         "expert_gating_func": 2,

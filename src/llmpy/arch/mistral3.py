@@ -11,30 +11,25 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    expect,
-    rope,
-    rope_tensors,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
+from llmpy.arch.rope_config import SCALED, rope, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "silu")
     expect(config, "sliding_window", None)
     said = rope(config)
-    expect(said, "mscale", said.get("mscale_all_dim"))
+    keys, every = usual(config), said.get("mscale_all_dim")
+    if every:  # the wiring takes YaRN's temperature back by this, if it is the usual one
+        expect({"mscale": said.get("mscale")}, "mscale", 1)
+        expect(said, "attention_factor", None)
+        keys["rope.scaling.yarn_attn_factor"] = None
     return {
-        **usual(config),
+        **keys,
         "attention.temperature_scale": said.get("llama_4_scaling_beta"),
-        "rope.scaling.yarn_log_multiplier": said.get("mscale_all_dim"),
+        "rope.scaling.yarn_log_multiplier": every,
     }
 
 
@@ -51,7 +46,17 @@ class Mistral3(Rotary):
     growth: float = key("attention.temperature_scale", default=0.0)
     log_multiplier: float = key("rope.scaling.yarn_log_multiplier", default=0.0)
 
-    checkpoints = (Checkpoint("mistral3", ("ministral3",), hyperparameters, tensors, rope_tensors),)
+    checkpoints = (
+        Checkpoint(
+            "mistral3",
+            ("ministral3",),
+            hyperparameters,
+            tensors,
+            rope_tensors,
+            rope_types=SCALED,
+            harmless=("rope_parameters.max_position_embeddings",),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

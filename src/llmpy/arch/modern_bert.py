@@ -13,6 +13,7 @@ from typing import Any
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import activate
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual
+from llmpy.arch.rope_config import rope_base, sliding_base
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -23,19 +24,17 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, under its present names and its earlier ones."""
     for name in ("norm_bias", "attention_bias", "mlp_bias"):
         expect(config, name, False)
-    rope = config.get("rope_parameters") or {}
-    wide, near = rope.get("full_attention") or {}, rope.get("sliding_attention") or {}
     pattern: int | list[bool] = config.get("global_attn_every_n_layers", EVERY)
     if kinds := config.get("layer_types"):
         pattern = [kind == "sliding_attention" for kind in kinds]
     return {
-        **usual({k: v for k, v in config.items() if not k.startswith("rope_")}),
+        **usual(config),
         "attention.layer_norm_epsilon": config["norm_eps"],
         "attention.causal": False,
         "attention.sliding_window": config["local_attention"],
         "attention.sliding_window_pattern": pattern,
-        "rope.freq_base": wide.get("rope_theta", config.get("global_rope_theta", 160_000.0)),
-        "rope.freq_base_swa": near.get("rope_theta", config.get("local_rope_theta", 10_000.0)),
+        "rope.freq_base": rope_base(config, "global_rope_theta"),
+        "rope.freq_base_swa": sliding_base(config) or config.get("local_rope_theta", 10_000.0),
         "hidden_activation": config.get("hidden_activation", "gelu"),
     }
 
@@ -69,7 +68,17 @@ class ModernBert(Rotary):
     near_base: float = key("rope.freq_base_swa", default="rope_base", least=1, most=3e38)
     activation: str = key("hidden_activation", default="gelu")
 
-    checkpoints = (Checkpoint("modern-bert", ("modernbert",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "modern-bert",
+            ("modernbert",),
+            hyperparameters,
+            tensors,
+            activation=(),
+            rope_types=(),
+            harmless=("decoder_bias",),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

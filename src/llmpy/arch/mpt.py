@@ -18,6 +18,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     said = config.get("attn_config") or {}
     expect(said, "softmax_scale", None)
     expect(said, "prefix_lm", False)
+    expect(said, "attn_type", "multihead_attention", "grouped_query_attention")
+    expect(said, "attn_uses_sequence_id", False, None)
+    expect(config, "norm_type", "low_precision_layernorm", "layernorm")
     expect(config, "logit_scale", None)
     return {
         "context_length": config["max_seq_len"],
@@ -64,7 +67,17 @@ class Mpt:
     clamp: float = key("attention.clamp_kqv", default=0.0)
     alibi: float = key("attention.max_alibi_bias", default=0.0)
 
-    checkpoints = (Checkpoint("mpt", ("mpt",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "mpt",
+            ("mpt",),
+            hyperparameters,
+            tensors,
+            activation=(),
+            rope_types=None,
+            harmless=("no_bias", "learned_pos_emb", "embedding_fraction"),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -13,8 +13,6 @@ from llmpy.arch.checkpoint import (
     Config,
     Tensor,
     around_zero,
-    expect,
-    rotated_dims,
     usual,
     usual_tensors,
 )
@@ -24,11 +22,9 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "relu2")
     return {
-        **usual(config),
+        **usual(config, rotates=0.5),
         "attention.layer_norm_epsilon": config["norm_eps"],
-        "rope.dimension_count": rotated_dims(config, 0.5),
     }
 
 
@@ -49,7 +45,9 @@ class Nemotron(Rotary):
 
     eps: float = key("attention.layer_norm_epsilon")
 
-    checkpoints = (Checkpoint("nemotron", ("nemotron",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint("nemotron", ("nemotron",), hyperparameters, tensors, activation=("relu2",)),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

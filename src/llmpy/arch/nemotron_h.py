@@ -12,7 +12,7 @@ import numpy as np
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import qkv, state_space
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, expect_no_limit
 from llmpy.arch.experts import Experts, Predicting, expert_keys
 from llmpy.graph import Value, Weights
 
@@ -25,7 +25,8 @@ KINDS = {
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; blocks have 0 key heads or a feed-forward length of 0 for what they lack."""
-    expect(config, "mlp_hidden_act", "relu2")
+    expect(config, "mamba_hidden_act", "silu")
+    expect_no_limit(config, "time_step_limit")
     said = config.get("hybrid_override_pattern") or config["layers_block_type"]
     for kind in said:
         expect({"layers_block_type": kind}, "layers_block_type", *KINDS)
@@ -34,9 +35,10 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     if moe:
         expect({"layers_block_type": "mlp" in kinds}, "layers_block_type", False)
     n_kv = config["num_key_value_heads"]
-    n_ff = config["moe_intermediate_size" if moe else "intermediate_size"]
+    experts, dense = _of_experts(config), config.get("intermediate_size")
+    n_ff = config["moe_intermediate_size"] if moe else dense
     return {
-        **(_of_experts(config) if moe else {}),
+        **(experts if moe else {}),
         "context_length": config["max_position_embeddings"],
         "embedding_length": config["hidden_size"],
         "block_count": len(kinds),
@@ -58,7 +60,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def _of_experts(config: Config) -> dict[str, Any]:
-    shared = config["moe_shared_expert_intermediate_size"]
+    shared = config.get("moe_shared_expert_intermediate_size")
     return {
         "general.architecture": "nemotron_h_moe",
         **expert_keys(config),
@@ -121,7 +123,31 @@ class NemotronH(Experts, Predicting):
     n_expert: int = key("expert_count", default=0, least=0)
     n_used: int = key("expert_used_count", default=0, least=0)
 
-    checkpoints = (Checkpoint("nemotron_h", ("nemotron_h",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "nemotron_h",
+            ("nemotron_h",),
+            hyperparameters,
+            tensors,
+            activation=("relu2",),
+            rope_types=None,
+            harmless=(
+                "time_step_init_scheme",
+                "time_step_floor",
+                "time_step_max",
+                "time_step_min",
+                "intermediate_size",
+                "moe_*",
+                "n_group",
+                "topk_group",
+                "n_routed_experts",
+                "n_shared_experts",
+                "norm_topk_prob",
+                "num_experts_per_tok",
+                "routed_scaling_factor",
+            ),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

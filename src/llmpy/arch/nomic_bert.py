@@ -27,7 +27,8 @@ EARLIER = {
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, under its present names and its earlier ones."""
-    said = {new: config[old] for new, old in EARLIER.items() if old in config} | dict(config)
+    earlier = {new: config[old] for new, old in EARLIER.items() if old in config}
+    said = config | (earlier | dict(config.items()))
     if "n_positions" in said:  # 8192, a hope; trained were 2048
         n_ctx = min(said["n_positions"], said.get("max_trained_positions", 2048))
         said["max_position_embeddings"] = n_ctx
@@ -72,8 +73,17 @@ class NomicBert(Rotary):
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
-        Checkpoint("nomic-bert", ("nomic_bert",), hyperparameters, tensors),
-        Checkpoint("jina-bert-v3", ("jina_embeddings_v3",), hyperparameters, tensors),
+        Checkpoint(
+            "nomic-bert", ("nomic_bert",), hyperparameters, tensors, activation=(), rope_types=()
+        ),
+        Checkpoint(
+            "jina-bert-v3",
+            ("jina_embeddings_v3",),
+            hyperparameters,
+            tensors,
+            activation=(),
+            rope_types=(),
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

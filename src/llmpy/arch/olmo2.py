@@ -14,19 +14,21 @@ from llmpy.arch.checkpoint import (
     Config,
     Tensor,
     expect,
-    rope,
     usual,
     usual_tensors,
     window_pattern,
 )
+from llmpy.arch.rope_config import rope_base, sliding_base
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; OLMo 3 may say two rotations."""
-    expect(config, "hidden_act", "silu")
-    return {**usual({**config, "rope_parameters": rope(config)}), **window_pattern(config)}
+    if local := sliding_base(config):  # the wiring has one base for all layers
+        said = config["rope_parameters"]["sliding_attention"]
+        expect(said | {"rope_theta": local}, "rope_theta", rope_base(config))
+    return {**usual(config), **window_pattern(config)}
 
 
 def tensors(config: Config) -> list[Tensor]:

@@ -8,19 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, rotated_dims, usual
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "gelu_new")
     expect(config, "qk_layernorm", False)
     return {
-        **usual(config),
+        **usual(config, rotates=0.5),
         "attention.layer_norm_epsilon": config["layer_norm_eps"],
-        "rope.dimension_count": rotated_dims(config, 0.5),
     }
 
 
@@ -47,7 +45,9 @@ class Phi2(Rotary):
 
     eps: float = key("attention.layer_norm_epsilon")
 
-    checkpoints = (Checkpoint("phi2", ("phi",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint("phi2", ("phi",), hyperparameters, tensors, activation=("gelu_pytorch_tanh",)),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

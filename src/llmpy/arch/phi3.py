@@ -9,17 +9,8 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import fused_swiglu
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    longrope_attention,
-    original_context,
-    rope_tensors,
-    rotated_dims,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.rope_config import longrope_attention, original_context, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -27,9 +18,8 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; a file always says the window, 0 where there is none."""
     return {
-        **usual(config),
+        **usual(config, rotates=1.0),
         "attention.sliding_window": config.get("sliding_window") or 0,
-        "rope.dimension_count": rotated_dims(config),
         "rope.scaling.original_context_length": original_context(config),
         "rope.scaling.attn_factor": longrope_attention(config),
     }
@@ -53,7 +43,16 @@ class Phi3(Rotary):
     window: int = key("attention.sliding_window", default=0, least=0)
 
     harmless = ("rope_factors_long.weight", "rope_factors_short.weight")
-    checkpoints = (Checkpoint("phi3", ("phi3",), hyperparameters, tensors, rope_tensors),)
+    checkpoints = (
+        Checkpoint(
+            "phi3",
+            ("phi3",),
+            hyperparameters,
+            tensors,
+            rope_tensors,
+            rope_types=("linear", "yarn", "longrope"),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -10,19 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    expect,
-    longrope_attention,
-    original_context,
-    rope,
-    rope_tensors,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors, numbered_experts
+from llmpy.arch.rope_config import longrope_attention, original_context, rope, rope_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -60,7 +50,16 @@ class PhiMoe(Rotary, Experts):
     window: int = key("attention.sliding_window", default=0, least=0)
 
     harmless = ("rope_factors_long.weight", "rope_factors_short.weight")
-    checkpoints = (Checkpoint("phimoe", ("phimoe",), hyperparameters, tensors, rope_tensors),)
+    checkpoints = (
+        Checkpoint(
+            "phimoe",
+            ("phimoe",),
+            hyperparameters,
+            tensors,
+            rope_tensors,
+            rope_types=("linear", "yarn", "longrope"),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

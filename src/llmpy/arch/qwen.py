@@ -10,17 +10,18 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, expect, rope_sections, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, expect_no_window, usual, usual_tensors
+from llmpy.arch.rope_config import rope_sections
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
+ALWAYS_BIASED = ("attention_bias",)  # keys that the original does not look at
 VISUAL = ("qwen2_vl_text", "qwen2_5_vl_text")
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; its sliding window, which no published one uses, is refused."""
-    expect(config, "use_sliding_window", False, None)
-    expect(config, "hidden_act", "silu")
+    expect_no_window(config, usually=False)
     return {**usual(config), "rope.dimension_sections": rope_sections(config)}
 
 
@@ -31,10 +32,16 @@ class Qwen(Rotary):
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
-        Checkpoint("qwen2", ("qwen2",), hyperparameters, usual_tensors),
-        Checkpoint("qwen2vl", VISUAL, hyperparameters, usual_tensors),
-        Checkpoint("qwen3", ("qwen3",), hyperparameters, usual_tensors),
-        Checkpoint("qwen3vl", ("qwen3_vl_text",), hyperparameters, usual_tensors),
+        Checkpoint("qwen2", ("qwen2",), hyperparameters, usual_tensors, harmless=ALWAYS_BIASED),
+        Checkpoint("qwen2vl", VISUAL, hyperparameters, usual_tensors, harmless=ALWAYS_BIASED),
+        Checkpoint("qwen3", ("qwen3",), hyperparameters, usual_tensors, harmless=ALWAYS_BIASED),
+        Checkpoint(
+            "qwen3vl",
+            ("qwen3_vl_text",),
+            hyperparameters,
+            usual_tensors,
+            harmless=ALWAYS_BIASED,
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

@@ -18,28 +18,24 @@ from llmpy.arch.checkpoint import (
     Config,
     Tensor,
     around_zero,
-    expect,
-    rope_sections,
-    rotated_dims,
     usual,
     usual_tensors,
     without_prediction,
 )
 from llmpy.arch.experts import Experts, Predicting, expert_keys, expert_tensors
+from llmpy.arch.rope_config import rope_sections
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; positions of text are the same in all sections of the rotation."""
-    expect(config, "hidden_act", "silu")
     n, every = config["num_hidden_layers"], config.get("full_attention_interval") or 4
     usually = ["linear" if (i + 1) % every else "full" for i in range(n)]
     types = config.get("layer_types") or usually
     return {
-        **usual(config),
+        **usual(config, rotates=0.25),
         **(_of_experts(config) if "num_experts" in config else {}),
-        "rope.dimension_count": rotated_dims(config, 0.25),
         "rope.dimension_sections": rope_sections(config, usually=(11, 11, 10)),
         "ssm.conv_kernel": config["linear_conv_kernel_dim"],
         "ssm.state_size": config["linear_key_head_dim"],

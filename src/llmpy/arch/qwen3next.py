@@ -17,7 +17,6 @@ from llmpy.arch.checkpoint import (
     Tensor,
     around_zero,
     expect,
-    rotated_dims,
     usual,
     without_prediction,
 )
@@ -32,8 +31,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     expect(config, "decoder_sparse_step", 1)
     expect(config, "norm_topk_prob", True)
     return {
-        **usual(config),
-        "rope.dimension_count": rotated_dims(config, 0.25),
+        **usual(config, rotates=0.25),
         **expert_keys(config),
         "expert_shared_feed_forward_length": config["shared_expert_intermediate_size"],
         "ssm.conv_kernel": config["linear_conv_kernel_dim"],

@@ -56,7 +56,11 @@ class Refact:
     n_kv: int = key("attention.head_count_kv", default=1)
     eps: float = key("attention.layer_norm_rms_epsilon")
 
-    checkpoints = (Checkpoint("refact", ("gpt_refact",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "refact", ("gpt_refact",), hyperparameters, tensors, activation=(), rope_types=None
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

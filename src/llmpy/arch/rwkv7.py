@@ -91,7 +91,16 @@ class Rwkv7:
     eps: float = key("attention.layer_norm_epsilon")
     d_head: int = key("wkv.head_size")
 
-    checkpoints = (Checkpoint("rwkv7", ("rwkv7",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "rwkv7",
+            ("rwkv7",),
+            hyperparameters,
+            tensors,
+            activation=("sqrelu", "relu2"),
+            rope_types=None,
+        ),
+    )
     harmless = ("blk.0.time_mix_v?.weight",)
 
     def forward(self, w: Weights, tokens: Value) -> Value:

@@ -9,7 +9,15 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    Tensor,
+    expect,
+    expect_no_window,
+    usual,
+    usual_tensors,
+)
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -18,10 +26,11 @@ STEP = 4  # the file does not say it
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "silu")
-    expect(config, "use_sliding_window", False, None)
+    expect_no_window(config, usually=False)
     usually = [int((i + 1) % STEP != 0) for i in range(config["num_hidden_layers"])]
     expect(config, "no_rope_layers", usually, None)
+    if not config.get("no_rope_layers"):
+        expect(config, "no_rope_layer_interval", STEP, None)
     return usual(config)
 
 
@@ -36,7 +45,11 @@ class SmolLM3(Rotary):
 
     eps: float = key("attention.layer_norm_rms_epsilon")
 
-    checkpoints = (Checkpoint("smollm3", ("smollm3",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "smollm3", ("smollm3",), hyperparameters, tensors, harmless=("no_rope_layer_interval",)
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

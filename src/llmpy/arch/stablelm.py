@@ -10,28 +10,18 @@ from typing import Any
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
-from llmpy.arch.checkpoint import (
-    Checkpoint,
-    Config,
-    Tensor,
-    expect,
-    rotated_dims,
-    usual,
-    usual_tensors,
-)
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, under its present names and its earlier ones."""
-    expect(config, "hidden_act", "silu")
     eps = config.get("layer_norm_eps", config.get("norm_eps", 1e-5))
     return {
-        **usual(config),
+        **usual(config, rotates=config.get("rope_pct", 0.25)),
         "attention.layer_norm_epsilon": eps,
         "use_parallel_residual": config.get("use_parallel_residual", False),
-        "rope.dimension_count": rotated_dims(config, config.get("rope_pct", 0.25)),
     }
 
 

@@ -58,7 +58,17 @@ class StarCoder:
     eps: float = key("attention.layer_norm_epsilon")
     activation: str = key("hidden_activation", default="gelu")  # StarCoder's
 
-    checkpoints = (Checkpoint("starcoder", ("gpt_bigcode",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "starcoder",
+            ("gpt_bigcode",),
+            hyperparameters,
+            tensors,
+            activation=(),
+            rope_types=None,
+            harmless=("num_key_value_heads",),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
-    expect(config, "hidden_act", "gelu_pytorch_tanh")
     return {
         **usual(config),
         "attention.layer_norm_epsilon": config["norm_epsilon"],
@@ -40,7 +39,15 @@ class StarCoder2(Rotary):
     eps: float = key("attention.layer_norm_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
 
-    checkpoints = (Checkpoint("starcoder2", ("starcoder2",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "starcoder2",
+            ("starcoder2",),
+            hyperparameters,
+            tensors,
+            activation=("gelu_pytorch_tanh",),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

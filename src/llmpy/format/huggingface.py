@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,13 +48,20 @@ class Recipe(Protocol):
     @property
     def name(self) -> str: ...  # noqa: D102
     @property
-    def metadata(self) -> Callable[[Config], Mapping[str, Any]]: ...  # noqa: D102
-    @property
-    def tensors(self) -> Callable[[Config], Sequence[Rule]]: ...  # noqa: D102
-    @property
-    def extra(self) -> Callable[[Config], Mapping[str, NDArray[Any]]] | None: ...  # noqa: D102
-    @property
     def numbers(self) -> Mapping[str, str] | None: ...  # noqa: D102
+    def follow(self, values: Config) -> Followed: ...  # noqa: D102
+
+
+class Followed(Protocol):
+    """What llmpy.arch.checkpoint.Followed says."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+    @property
+    def tensors(self) -> Sequence[Rule]: ...
+    @property
+    def extra(self) -> Mapping[str, NDArray[Any]]: ...
+    def compare(self, names: Collection[str]) -> list[str]: ...
 
 
 Vocabulary = Callable[[Folder, Config], Mapping[str, Any]]
@@ -116,12 +124,15 @@ def open_checkpoint(
         raise ModelFileError(path, "folder", "config.json in it", "no such file")
     recipe, config, nested = _choose(folder, config, recipes)
     _check_counts(folder, config)
-    said, rules, extra = _follow(folder, recipe, config)
+    followed, extra = _follow(folder, recipe, config)
     files = open_safetensors(_weights(folder))
     try:
         names = _names(files, nested)
-        planned = plan(files, names, rules)
-        said = {**said, **_numbers(files, path, names, recipe.numbers or {})}
+        for remark in followed.compare(names.values()):
+            message = f"{folder.path / 'config.json'}: {remark}"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        planned = plan(files, names, followed.tensors)
+        said = {**followed.metadata, **_numbers(files, path, names, recipe.numbers or {})}
         planned += [Planned(name, BY_NAME["F32"], a.shape, given=a) for name, a in extra.items()]
         architecture = str(said.get("general.architecture") or recipe.name)
         metadata = {
@@ -141,14 +152,12 @@ def open_checkpoint(
 
 def _follow(
     folder: Folder, recipe: Recipe, config: Config
-) -> tuple[Mapping[str, Any], Sequence[Rule], dict[str, NDArray[Any]]]:
-    """What a recipe makes of a configuration: metadata, rules and extra tensors."""
+) -> tuple[Followed, dict[str, NDArray[Any]]]:
+    """What a recipe makes of a configuration, and its extra tensors as numbers."""
     try:
         with np.errstate(all="ignore"):  # numbers that are none are refused below, and by readers
-            said = recipe.metadata(config)
-            rules = recipe.tensors(config)
-            given = recipe.extra(config) if recipe.extra else {}
-            extra = {name: np.array(value, np.float32) for name, value in given.items()}
+            followed = recipe.follow(config)
+            extra = {n: np.array(value, np.float32) for n, value in followed.extra.items()}
         if not all(a.ndim and a.size and np.isfinite(a).all() for a in extra.values()):
             raise ValueError(f"no numbers for {', '.join(extra)}")
     except KeyError as error:
@@ -159,7 +168,7 @@ def _follow(
         raise
     except FAILURES as error:
         raise folder.error("config.json", "values", "those of the model_type", str(error)) from None
-    return said, rules, extra
+    return followed, extra
 
 
 def _choose(

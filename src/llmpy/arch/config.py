@@ -1,0 +1,241 @@
+"""config.json of a checkpoint, and an account of its keys: read, harmless, or unaccounted for.
+
+A key that no recipe reads and no list names may change what the model computes. One whose name says
+that it does is refused, any other is reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from llmpy.errors import UnsupportedModelError
+
+__all__ = [
+    "ACTIVATIONS",
+    "Config",
+    "TrackedConfig",
+    "expect",
+    "expect_activation",
+    "expect_tensors",
+    "told_tensors",
+    "unread",
+]
+
+Config = dict[str, Any]
+
+# Keys, as patterns, that do not change what the model computes for a text: training, sampling,
+# names, tokenizers, parts for pictures and sound, and how other programs run the model.
+HARMLESS = (
+    # names and versions
+    "model_type", "architectures", "_name_or_path", "name_or_path", "transformers_version",
+    "auto_map", "custom_pipelines", "task_specific_params", "finetuning_task", "id2label",
+    "label2id", "num_labels", "problem_type", "base_model*", "unsloth*", "license", "language",
+    "transformers.js_config", "_commit_hash", "pretraining_tp", "torch_dtype", "dtype",
+    "torchscript", "is_encoder_decoder", "quantization", "use_safetensors", "version",
+    # training
+    "*dropout*", "*_drop", "*pdrop*", "drop_path*", "*initializer*", "init_*", "*_init",
+    "*_init_std", "*loss*", "aux_coef", "*gradient_checkpointing*", "*_jitter*", "rescale_*",
+    "output_router_logits", "z_loss*", "fp32_residual*", "residual_in_fp32", "seq_aux",
+    "label_smoothing", "mask_token_prob", "train_*", "ep_size",
+    "reduce_moe_computation_in_*", "expert_capacity*", "initial_context_length",
+    # vocabulary and generation
+    "*_token_id", "*_token_ids", "*_token_index", "*_token", "tokenizer*", "suppress_tokens",
+    "bad_words_ids", "temperature", "top_k", "top_p", "typical_p", "do_sample", "num_beams*",
+    "num_return_sequences", "repetition_penalty", "length_penalty", "diversity_penalty",
+    "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "early_stopping", "max_length",
+    "min_length", "max_new_tokens", "prefix", "remove_invalid_values", "exponential_decay_*",
+    "forced_*", "begin_suppress_tokens", "pad_vocab_size_multiple", "generation_*",
+    # how another program runs it
+    "use_cache", "cache_implementation", "return_dict*", "output_attentions",
+    "output_hidden_states", "output_past", "*attn_implementation*", "*flash_attn*", "use_mem_eff*",
+    "*experts_implementation*", "use_bfloat16", "bf16", "fp16", "fp32", "use_kernels",
+    "use_mamba_kernels", "use_mambapy", "*_kernel_size_hint", "reference_compile", "deterministic*",
+    "repad_logits_with_grad", "fused_*", "use_fused_*", "use_dynamic_ntk_hint", "head_group_size",
+    "pruned_heads", "tf_legacy_loss", "use_return_dict", "*_in_fp32", "slow_but_exact",
+    "reorder_and_upcast_attn", "*chunk_size*", "num_logits_to_keep", "use_associative_scan",
+    "mamba_ssm_cache_dtype", "moe_shared_expert_overlap", "attn_impl",
+    # heads for other tasks, and blocks that predict further tokens
+    "classifier_*", "summary_*", "sparse_pred*", "mtp_*", "*nextn*",
+    # what the tensors say themselves: which blocks have experts, and sizes of their parts
+    "max_window_layers", "mlp_only_layers", "decoder_sparse_step", "mlp_layer_types",
+    "moe_layer_end_index", "enable_moe_block", "expand", "mamba_expand", "mamba_d_head",
+    "vocab_size_per_layer_input",
+    # text has the same position in all sections of the rotation
+    "mrope_interleaved",
+    # other parts of multimodal models
+    "vision_config", "audio_config", "speech_config", "projector_config", "vision_*", "video_*",
+    "image_*", "audio_*", "mm_*", "multimodal_*", "projector_*", "text_config",
+)  # fmt: skip
+
+# Names of keys that say that they change what is computed.
+_COMPUTES = re.compile(
+    r"act(_|$|ivat)|bias|norm|(?<!au)rop(e|ed)(_|$|\.)|rotar|rope_|scal|multiplier|divisor|attn|"
+    r"attention|head|window|sliding|layer|moe|expert|router|topk|top_k|softcap|cap(ping)?$|clip|"
+    r"clamp|alibi|position|pattern|interleav|parallel|residual|embed|tie_|tying|ssm|mamba|conv|"
+    r"lora|latent|mlp|ffn|feed_forward|gate|gating|eps|sink|logit|mscale|quer(y|ies)|causal|"
+    r"decoder|recurrent|state_size|factor|theta|mask|quant|hidden|sparse|mtp|nextn|type"
+)
+
+_NEUTRAL: dict[str, tuple[Any, ...]] = {  # values with which keys change nothing
+    "use_sliding_window": (False,),
+    "sliding_window": (0,),
+    "add_cross_attention": (False,),
+    "is_decoder": (False,),
+    "use_bidirectional_attention": (False,),
+}
+
+# Keys that say whether a checkpoint has certain tensors, as patterns of their names.
+_QKV = r"\.(([qkv]|qkv|W_pack|Wqkv|c_attn|wqkv)(_proj)?|query_key_value|query|key|value)\.bias"
+_ATTENTION = _QKV + r"|(attn|attention|self)\.(o_proj|dense|out_proj|c_proj|wo)\.bias"
+_MLP = r"(mlp|feed_forward|experts|shared_expert)\.(gate|up|down|gate_up)_proj\.bias"
+_QK_NORM = r"\.(q|k|query|key)_?(layer)?_?(norm|ln)"
+_PRESENT = {
+    "attention_bias": _ATTENTION,
+    "attention_out_bias": r"\.o_proj\.bias",
+    "conv_bias": r"conv\.(conv|in_proj|out_proj)\.bias",
+    "lm_head_bias": r"lm_head\.bias",
+    "mamba_conv_bias": r"conv1d\.bias",
+    "mamba_proj_bias": r"(mamba|mixer)\.(in|out)_proj\.bias",
+    "mlp_bias": _MLP,
+    "projectors_bias": r"(mamba|self_attn)\.(in|out|o)_proj\.bias",
+    "qk_layernorm": _QK_NORM,
+    "qk_ln": _QK_NORM,
+    "qkv_bias": _QKV,
+    "use_bias": r"(?<!dt)_proj\.bias|c_fc\.bias",
+    "use_conv_bias": r"conv1d\.bias",
+    "use_expert_bias": r"expert_bias",
+    "use_qk_norm": _QK_NORM,
+    "use_qkv_bias": _QKV,
+}
+
+ACTIVATIONS = {  # other names of the same function
+    "swish": "silu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_pytorch_tanh",
+    "gelu_fast": "gelu_pytorch_tanh",
+    "gelu_python_tanh": "gelu_pytorch_tanh",
+    "gelu_accurate": "gelu_pytorch_tanh",
+}
+_ACTIVATION_KEYS = (
+    "hidden_act", "hidden_activation", "activation_function", "mlp_hidden_act", "activation",
+)  # fmt: skip
+
+
+class TrackedConfig(dict[str, Any]):
+    """A configuration that records which of its keys are read.
+
+    Values that are mappings are tracked too, their keys recorded as "outer.inner". `config | {...}`
+    gives a copy with other values that records in the same place; any other copy records nothing.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], read: set[str] | None = None, prefix: str = ""
+    ) -> None:
+        self.read: set[str] = set() if read is None else read
+        self.prefix = prefix
+        super().__init__({k: self._wrapped(k, v) for k, v in values.items()})
+
+    def _wrapped(self, key: str, value: Any) -> Any:
+        if isinstance(value, dict) and not isinstance(value, TrackedConfig):
+            return TrackedConfig(value, self.read, f"{self.prefix}{key}.")
+        return value
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(self.prefix + key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key`, or `default`; either way it counts as read."""
+        self.read.add(self.prefix + key)
+        return super().get(key, default)
+
+    def __or__(self, other: Mapping[str, Any]) -> TrackedConfig:  # type: ignore[override]
+        return TrackedConfig(dict(self.items()) | dict(other), self.read, self.prefix)
+
+
+def unread(config: TrackedConfig, harmless: Sequence[str]) -> list[str]:
+    """Return the keys of `config` that were not read and are not known to be harmless.
+
+    `harmless` are patterns of names beside those of `HARMLESS`. A null says nothing. Raises
+    UnsupportedModelError for a key whose name says that it changes the computation, unless its
+    value is false, zero or empty, which usually turns it off; those are returned.
+    """
+    patterns = (*HARMLESS, *harmless)
+    found = []
+    for key, value in _left(config):
+        last = key.rpartition(".")[2]
+        if value is None or any(fnmatchcase(k, p) for k in (key, last) for p in patterns):
+            continue
+        if key in _NEUTRAL and value in _NEUTRAL[key]:
+            continue
+        if key == "layer_types" and set(value) <= {"full_attention"}:
+            continue
+        if value and _COMPUTES.search(key.lower()):
+            raise UnsupportedModelError(
+                None, f"config.json '{key}'", "no such key, which llmpy does not use here",
+                repr(value)[:80], hint="Without it the model may compute something else",
+            )  # fmt: skip
+        found.append(key)
+    return found
+
+
+def _left(config: TrackedConfig) -> Iterable[tuple[str, Any]]:
+    for key, value in config.items():
+        name = config.prefix + key
+        if name not in config.read:
+            yield name, value
+        elif isinstance(value, TrackedConfig) and value.prefix == f"{name}.":
+            yield from _left(value)
+
+
+def told_tensors(config: TrackedConfig, harmless: Sequence[str]) -> dict[str, bool]:
+    """Return the keys that say whether a checkpoint has certain tensors, for `expect_tensors`.
+
+    Without those that the recipe itself read and those that are `harmless`.
+    """
+    told = {}
+    for key, value in list(_left(config)):
+        if key.rpartition(".")[2] in _PRESENT and value is not None:
+            config.read.add(key)
+            expect({key: value}, key, True, False)
+            if not any(fnmatchcase(key, pattern) for pattern in harmless):
+                told[key] = bool(value)
+    return told
+
+
+def expect_tensors(told: Mapping[str, bool], names: Collection[str]) -> None:
+    """Refuse a key that says that a checkpoint has tensors which it lacks, or lacks what it has.
+
+    `names` are those of all its tensors.
+    """
+    for key, value in told.items():
+        pattern = _PRESENT[key.rpartition(".")[2]]
+        found = next((name for name in names if re.search(pattern, name)), None)
+        layer = pattern.replace("bias", "weight")
+        there = layer == pattern or any(re.search(layer, name) for name in names)
+        if there and value == (found is None):
+            raise UnsupportedModelError(
+                None, f"config.json '{key}'", f"{not value}, as the weights have "
+                f"{found or 'no such tensors'}", str(value),
+            )  # fmt: skip
+
+
+def expect(config: Config, key: str, *allowed: Any) -> None:
+    """Refuse a configuration that says something else, which GGUF could not express."""
+    if key in config and config[key] not in allowed:
+        expected = " or ".join(map(repr, allowed))
+        name = getattr(config, "prefix", "") + key
+        raise UnsupportedModelError(None, f"config.json '{name}'", expected, repr(config[key])[:80])
+
+
+def expect_activation(config: Config, *allowed: str) -> None:
+    """Refuse a configuration whose activation is none of those that the architecture has."""
+    same = {ACTIVATIONS.get(name, name) for name in allowed}
+    for key in _ACTIVATION_KEYS:
+        said = config.get(key)
+        if said is None or (isinstance(said, str) and ACTIVATIONS.get(said, said) in same):
+            continue
+        expect({key: said}, key, *allowed)
