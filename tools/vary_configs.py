@@ -100,7 +100,7 @@ def changes(config: dict[str, Any]) -> Iterator[tuple[str, dict[Path_, Any]]]:
 def rotations(config: dict[str, Any]) -> Iterator[tuple[str, dict[Path_, Any]]]:
     """The rotation in other words, and of other types."""
     said = config.get("rope_parameters")
-    if not isinstance(said, dict) or "full_attention" in said:
+    if not isinstance(said, dict) or "full_attention" in said or "hidden_size" not in config:
         return
     base, part = said.get("rope_theta"), said.get("partial_rotary_factor", 1.0)
     d_head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]

@@ -25,12 +25,13 @@ from llmpy.backends.base import KV_DTYPES, Backend, Batch, Plan
 from llmpy.errors import ContextFull, ModelFileError, SessionClosed, UnsupportedModelError
 from llmpy.files import open_model, open_vocabulary
 from llmpy.format import ModelFile, TensorInfo
-from llmpy.graph import Graph, has_head, is_encoder, n_embedded, states
+from llmpy.graph import Graph, is_encoder, n_embedded, states
 from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
-from llmpy.session.embedding import Embedder, Pooling, checked_pooling, token_ids
+from llmpy.session.embedding import Embedder, Pooling, check_generates, checked_pooling, token_ids
+from llmpy.session.lengths import truncated
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.scheduler import Scheduler
 from llmpy.session.session import Session
@@ -183,11 +184,7 @@ class Model(ProcessBound):
         UnsupportedModelError for an encoder.
         """
         self._check_open()
-        if is_encoder(self.graph) or not has_head(self.graph):
-            key = "general.architecture"
-            found = f"{self.metadata[key]!r}, which says nothing"
-            hint = "Its embed() gives vectors of texts"
-            raise UnsupportedModelError(self.path, key, "a model that writes", found, hint=hint)
+        check_generates(self)
         if sampler is None:
             sampler = default_chain(**self.recommended_sampling)
         elif not isinstance(sampler, Chain):
@@ -294,20 +291,22 @@ class Model(ProcessBound):
         *,
         pooling: Pooling | None = None,
         normalize: bool = True,
+        truncate: bool | int | None = None,
     ) -> NDArray[np.float32]:
-        """A vector for each text: float32 [n, n_embd].
+        """Return a vector for each text: float32 [n, n_embd].
 
         `texts`: strings, or token ids that are taken as they are; of one string, one row. `pooling`
         of the last states: "mean" of all tokens, "cls" for the first, "last"; by default what the
         file says, else "mean" of encoders and "last" of decoders. `normalize`: to a length of 1.
-        The same text gives the same bits, whatever is beside it. Raises ContextFull for a text
-        longer than `n_ctx`, ValueError for one without tokens or that an encoder, which reads a
-        text in one batch, would need a larger `n_batch` for.
+        `truncate` texts to this many tokens; True: to what the model takes; False: never; None: to
+        `max_seq_length`, if the folder has it, with a warning. The same text gives the same bits in
+        any company. Raises before any text is read: ContextFull if one is longer than `n_ctx`,
+        ValueError if one has no tokens or, for an encoder, more than `n_batch`.
         """
         self._check_open()
         checks.flag("normalize", normalize)
         chosen = checked_pooling(self, pooling)
-        ids = token_ids(self, texts)
+        ids = truncated(self, texts, token_ids(self, texts), truncate)
         with self._lock:
             self._check_open()
             if self._embedder is None:
@@ -316,12 +315,13 @@ class Model(ProcessBound):
         return self._embedder.embed(ids, chosen, normalize)
 
     def logits(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
-        """What the model says after each of `tokens`, from number `first` on.
+        """What a model that is no encoder says after each of `tokens`, from number `first` on.
 
         Yields float32 [n, n_vocab] for each step of up to `n_batch` tokens, which lasts until the
         next. Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range.
         """
         self._check_open()
+        check_generates(self)
         ids = np.array(checks.token_ids("tokens", tokens, self.n_vocab), np.int32)
         checks.whole("first", first, 0)
         if len(ids) > self.n_ctx:

@@ -20,13 +20,12 @@ from llmpy.files import open_model
 from tests.arch import checkpoints
 
 
-def write(folder: Path, name: str = "llama3", drop: str = "", **changes: Any) -> Path:
-    """The checkpoint of a golden with other keys (None removes one), without tensors `drop`."""
+def write(folder: Path, name: str = "llama3", **changes: Any) -> Path:
+    """The checkpoint of a golden with other keys (None removes one)."""
     golden, spec = checkpoints.load_golden(name), checkpoints.spec(name)
     config = dict(golden.about["config"]) | changes
     config = {key: value for key, value in config.items() if value is not None}
-    weights = {n: w for n, w in golden.weights(spec).items() if not drop or drop not in n}
-    return checkpoints.write(folder / name, config, weights, spec.relative)
+    return checkpoints.write(folder / name, config, golden.weights(spec), spec.relative)
 
 
 def refusal(folder: Path) -> str:
@@ -155,12 +154,6 @@ def test_what_the_weights_or_the_wiring_do_not_have_is_refused(
         config = json.loads((folder / "config.json").read_text("utf-8"))
         checkpoints.write(folder, config, weights)
     assert f"'{key}'" in refusal(folder)
-
-
-def test_a_missing_head_is_reported_where_the_embeddings_are_not_tied(tmp_path: Path) -> None:
-    folder = write(tmp_path, "llama3", drop="lm_head", tie_word_embeddings=False)
-    with pytest.warns(RuntimeWarning, match=r"no tensor lm_head is there"), open_model(folder):
-        pass
 
 
 def test_a_key_that_nobody_knows_is_reported(tmp_path: Path) -> None:

@@ -198,6 +198,8 @@ ONE = [f32("a.weight", numbers(2, 3))]
         ({"pooling_mode_cls_token": True, "word_embedding_dimension": 8}, 2),
         ({"pooling_mode_lasttoken": True}, 3),
         ({"pooling_mode": "mean"}, 1),
+        ({"pooling_mode": ["cls"]}, 2),
+        ({}, 1),
     ],
 )
 def test_how_to_pool_comes_along(
@@ -213,8 +215,9 @@ def test_how_to_pool_comes_along(
     [
         {"pooling_mode_max_tokens": True},
         {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
-        {"pooling_mode": ["mean"]},
-        {},
+        {"pooling_mode": ["mean", "cls"]},
+        {"pooling_mode": "weightedmean"},
+        {"pooling_mode": 1},
     ],
 )
 def test_a_way_to_pool_that_is_not_known_is_refused(

@@ -89,8 +89,27 @@ def test_an_encoder_never_cuts_a_text(loaded: Load) -> None:
     model = loaded("bert", backend="reference", n_batch=16)
     with pytest.raises(ValueError, match=r"text 1 has 40 tokens.* n_batch=256"):
         model.embed([[1, 2], TOKENS])
-    with pytest.raises(llmpy.ContextFull):
-        model.embed([TOKENS * 7])
+
+
+@pytest.mark.parametrize(
+    ("n_ctx", "said"),
+    [(256, "can never take more than 256"), (64, "load the model with a larger n_ctx")],
+)
+def test_texts_that_are_too_long_are_all_named(n_ctx: int, said: str, loaded: Load) -> None:
+    model, n = loaded("bert", backend="reference", n_ctx=n_ctx), n_ctx // 40 + 1
+    texts = [TOKENS, TOKENS * n, TOKENS, TOKENS * n]
+    with pytest.raises(
+        llmpy.ContextFull, match=f"texts 1, 3 have up to {40 * n} .*{said}"
+    ) as error:
+        model.embed(texts)
+    assert (error.value.n_ctx, error.value.needed) == (n_ctx, 40 * n)
+    cut = [ids[:n_ctx] for ids in texts]
+    np.testing.assert_array_equal(model.embed(texts, truncate=True), model.embed(cut))
+
+
+def test_a_decoder_cuts_texts_too(loaded: Load) -> None:
+    model = loaded("gpt2", backend="reference")
+    np.testing.assert_array_equal(model.embed([TOKENS], truncate=7), model.embed([TOKENS[:7]]))
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2"])
@@ -102,7 +121,7 @@ def test_a_model_has_as_many_positions_as_its_table(name: str, loaded: Load) -> 
 
 
 def test_an_encoder_writes_no_text(loaded: Load) -> None:
-    with pytest.raises(llmpy.UnsupportedModelError, match=r"'bert'.* embed") as caught:
+    with pytest.raises(llmpy.UnsupportedModelError, match=r"'bert', an encoder.*embed") as caught:
         loaded("bert", backend="reference").session()
     assert caught.value.field == "general.architecture"
 

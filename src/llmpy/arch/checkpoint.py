@@ -136,21 +136,12 @@ class Followed:
         differ. Raises UnsupportedModelError where configuration and tensors contradict each other.
         """
         expect_tensors(self.told, names)
-        remarks = [f"llmpy does not know the key '{key}' and goes on" for key in self.unread]
-        if self.tied is not False or self.metadata.get("attention.causal") is False:
-            return remarks
-        short = [name.removesuffix(".weight") for name in names]
-        rules = [rule for rule in reversed(self.tensors) if _is_head(rule)]
-        heads = {str(rule.source).removesuffix(".weight"): rule for rule in rules}
-        stored = [heads[name] for name in short if name in heads]
-        if any(head.target is None for head in stored):
-            expect({"tie_word_embeddings": False}, "tie_word_embeddings", True)
-        if heads and not stored:
-            remarks.append(
-                f"'tie_word_embeddings' is false, but no tensor {' or '.join(heads)} is there: the "
-                "embeddings of the tokens give the logits"
-            )
-        return remarks
+        if self.tied is False and self.metadata.get("attention.causal") is not False:
+            rules = [rule for rule in reversed(self.tensors) if _is_head(rule)]
+            heads = {str(rule.source).removesuffix(".weight"): rule.target for rule in rules}
+            if any(heads.get(name.removesuffix(".weight"), "") is None for name in names):
+                expect({"tie_word_embeddings": False}, "tie_word_embeddings", True)
+        return [f"llmpy does not know the key '{key}' and goes on" for key in self.unread]
 
 
 def _is_head(rule: Tensor) -> bool:

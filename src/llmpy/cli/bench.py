@@ -55,9 +55,12 @@ def command(
     import llmpy
 
     needed = n_prompt + n_generate + 1
-    model = load(path, n_ctx or needed, n_threads, backend, kv_dtype, architecture)
+    model = load(path, n_ctx, n_threads, backend, kv_dtype, architecture)
+    model.session().close()  # refuses what cannot generate
     if needed > model.n_ctx:
-        raise click.UsageError(f"{needed} tokens are more than the context holds ({model.n_ctx})")
+        raise click.UsageError(
+            f"--n-prompt and --n-generate need {needed} tokens, and the context holds {model.n_ctx}"
+        )
     model.warm_up()
     threads = n_threads or llmpy.available_cpus()
     results: dict[str, list[float]] = {"prefill": [], "decode": [], "machine": []}

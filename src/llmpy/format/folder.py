@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmpy.errors import ModelFileError
-from llmpy.format.json_text import parse_object
+from llmpy.format.json_text import parse, parse_object
 
 __all__ = ["Folder"]
 
@@ -48,6 +48,11 @@ class Folder:
         """The JSON object in a file."""
         data = self.bytes(name)
         return None if data is None else parse_object(data, self.path / name, "file")
+
+    def list(self, name: str) -> list[Any] | None:
+        """The JSON array in a file."""
+        data = self.bytes(name)
+        return None if data is None else parse(data, self.path / name, "file", list)
 
     def error(self, name: str, field: str, expected: str, found: str) -> ModelFileError:
         """The error about one of the files."""

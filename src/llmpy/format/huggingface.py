@@ -24,6 +24,7 @@ from llmpy.format.cursor import quoted
 from llmpy.format.folder import Folder
 from llmpy.format.renamed import FAILURES, Planned, Rule, decode, plan
 from llmpy.format.safetensors import INDEX, SINGLE, Safetensors, open_safetensors
+from llmpy.format.sentences import text_vectors
 
 __all__ = ["CheckpointFile", "Recipe", "open_checkpoint"]
 
@@ -34,12 +35,6 @@ SAMPLING = {
 }  # fmt: skip
 MAX_COUNT = 1 << 22  # of layers, heads, values and tokens
 LARGE = re.compile("theta|base|max|length|context")  # keys of other numbers
-POOLING = {"mean": 1, "cls": 2, "lasttoken": 3}  # of sentence-transformers, in GGUF's numbers
-POOLING_FLAGS = {
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_lasttoken": "lasttoken",
-}
 
 
 class Recipe(Protocol):
@@ -141,7 +136,7 @@ def open_checkpoint(
             "general.name": path.resolve().name,
             **_full(architecture, said),
             **_sampling(folder),
-            **_pooling(folder, architecture),
+            **text_vectors(folder, architecture),
             **vocabulary(folder, config),
         }
         return CheckpointFile(path, files, metadata, planned)
@@ -275,22 +270,3 @@ def _sampling(folder: Folder) -> dict[str, Any]:
         if isinstance(value, int | float) and 0 <= value < 1e6:
             found[f"general.sampling.{short}"] = int(value) if name == "top_k" else float(value)
     return found
-
-
-def _pooling(folder: Folder, architecture: str) -> dict[str, int]:
-    """How the states of tokens become a vector of the text, as sentence-transformers has it."""
-    name = "1_Pooling/config.json"
-    if (said := folder.json(name)) is None:
-        return {}
-    flags = [mode for flag, mode in POOLING_FLAGS.items() if said.get(flag)]
-    mode = flags[0] if len(flags) == 1 else said.get("pooling_mode")
-    if not isinstance(mode, str) or mode not in POOLING:
-        found = [key for key, value in said.items() if value is True]
-        raise UnsupportedModelError(
-            folder.path / name, "pooling mode", f"one of {', '.join(POOLING)}", quoted(found)
-        )
-    if folder.json("2_Dense/config.json") is not None:
-        raise UnsupportedModelError(
-            folder.path, "modules", "pooling at the end", "'2_Dense', a matrix after it"
-        )
-    return {f"{architecture}.pooling_type": POOLING[mode]}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from llmpy.errors import ModelFileError
 
-__all__ = ["parse_object"]
+__all__ = ["parse", "parse_object"]
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # escapes of these come in pairs
 
@@ -30,10 +32,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def parse_object(
     data: bytes, path: Path, field: str, *, offset: int = 0, unique: bool = False
 ) -> dict[str, Any]:
-    """The JSON object that `data`, at byte `offset` of `path`, holds.
+    """The JSON object in `data`; see `parse`."""
+    return parse(data, path, field, dict, offset=offset, unique=unique)
+
+
+def parse(
+    data: bytes, path: Path, field: str, kind: type[T], *, offset: int = 0, unique: bool = False
+) -> T:
+    """Return the JSON value of type `kind` that `data`, at byte `offset` of `path`, holds.
 
     `unique` refuses a key that stands twice in one object, where the last one would count. Raises
-    ModelFileError for what is no UTF-8, no JSON or no object.
+    ModelFileError for what is no UTF-8, no JSON or of another type.
     """
     try:
         found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once if unique else None)
@@ -52,8 +61,7 @@ def parse_object(
     except (ValueError, RecursionError) as error:
         found_text = "JSON nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ModelFileError(path, field, "usual JSON", found_text[:200]) from None
-    if not isinstance(found, dict):
-        raise ModelFileError(
-            path, field, "a JSON object", f"a {type(found).__name__}", offset=offset
-        )
+    if not isinstance(found, kind):
+        expected = "a JSON object" if kind is dict else "a JSON array"
+        raise ModelFileError(path, field, expected, f"a {type(found).__name__}", offset=offset)
     return found

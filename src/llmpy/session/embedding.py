@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from llmpy import checks
 from llmpy.backends.base import Batch, Plan
-from llmpy.errors import ContextFull, UnsupportedModelError
-from llmpy.graph import is_encoder
+from llmpy.errors import UnsupportedModelError
+from llmpy.graph import has_head, is_encoder
 from llmpy.session.cache import PagedState, PagePool
+from llmpy.session.lengths import check_lengths
 
 if TYPE_CHECKING:
     from llmpy.model import Model
 
-__all__ = ["Embedder", "Pooling", "checked_pooling", "token_ids"]
+__all__ = ["Embedder", "Pooling", "check_generates", "checked_pooling", "token_ids"]
 
 Pooling = Literal["mean", "cls", "last"]
 Array = NDArray[np.float32]
@@ -38,8 +39,7 @@ class Embedder:
 
     def embed(self, texts: Sequence[list[int]], pooling: Pooling, normalize: bool) -> Array:
         """One vector for each text of token ids: float32 [n, n_embd]."""
-        for i, ids in enumerate(texts):
-            self._check(i, ids)
+        check_lengths(self._model, [len(ids) for ids in texts])
         result = np.zeros((len(texts), self._plan.n_vocab), np.float32)
         rows: dict[int, list[Array]] = {}
         open_texts: dict[int, PagedState] = {}
@@ -60,19 +60,6 @@ class Embedder:
         """Free the plan."""
         self._plan.close()
         self._pool.clear()
-
-    def _check(self, i: int, ids: list[int]) -> None:
-        """A text must have tokens, and fit."""
-        model = self._model
-        if not ids:
-            raise ValueError(f"embed: text {i} has no tokens")
-        if len(ids) > model.n_ctx:
-            raise ContextFull(model.n_ctx, len(ids))
-        if self._whole and len(ids) > model.n_batch:
-            raise ValueError(
-                f"embed: text {i} has {len(ids)} tokens, all of which this model must read at "
-                f"once, but a batch has {model.n_batch}: load it with n_batch={model.n_ctx}"
-            )
 
     def _batches(self, lengths: list[int]) -> Iterator[list[Piece]]:
         """Pieces of texts that make up batches, in order; of an encoder, whole texts."""
@@ -146,6 +133,19 @@ def _usual_pooling(model: Model) -> Pooling:
         known = ", ".join(f"{n} ({name})" for n, name in _NUMBERS.items())
         raise UnsupportedModelError(model.path, key, f"one of {known}", repr(number)[:80])
     return _NUMBERS[number]
+
+
+def check_generates(model: Model) -> None:
+    """Refuse a model whose graph gives states of tokens and no logits."""
+    encodes = is_encoder(model.graph)
+    if not encodes and has_head(model.graph):
+        return
+    key = "general.architecture"
+    found = f"{model.metadata[key]!r}, {'an encoder' if encodes else 'without an output matrix'}"
+    raise UnsupportedModelError(
+        model.path, key, "a model that generates text", found,
+        hint="Use Model.embed() for vectors of texts",
+    )  # fmt: skip
 
 
 def checked_pooling(model: Model, pooling: str | None) -> Pooling:
