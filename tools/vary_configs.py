@@ -4,7 +4,7 @@
 
 The environment is that of make_goldens.py. NAME is that of a file in tests/arch/models; without it
 one model of each model_type is taken. A changed configuration must be refused, or give the logits
-that transformers gives with it. Prints a line for each that does neither ("WRONG"), and with --all
+that transformers gives with it, but for those of KNOWN. Prints a line for each that does neither ("WRONG"), and with --all
 what became of every one: "same" (as transformers), "refused", or "refused, though harmless".
 A change that transformers does not take is passed over.
 """
@@ -58,6 +58,14 @@ ROPES: dict[str, dict[str, Any]] = {
     },
     "longrope": {"factor": 4.0, "original_max_position_embeddings": 32},
 }  # fmt: skip
+KNOWN = {  # where transformers does something else than the code that the models came with
+    "dbrx: rope_parameters.rope_theta": "the base of attn_config counts where there is no other",
+    "deepseek-v2: norm_topk_prob": "it does not look at the key",
+    "falcon_mamba: rescale_prenorm_residual": "it scales loaded weights as if they were new",
+    "mamba: rescale_prenorm_residual": "it scales loaded weights as if they were new",
+    "mamba2: rescale_prenorm_residual": "it scales loaded weights as if they were new",
+    "mpt: attn_config.alibi": "it does not look at the keys",
+}
 Path_ = tuple[str, ...]
 
 
@@ -181,6 +189,8 @@ def vary(spec: checkpoints.Spec, everything: bool) -> None:
             if found is None:
                 continue
             kind, why = judge(found, ours(folder, tokens), golden.logits)
+            if any(f"{spec.name}: {what}".startswith(start) for start in KNOWN):
+                kind = kind.replace("WRONG", "known")
             if everything or kind == "WRONG":
                 print(f"{spec.name}: {kind}: {what}: {why.replace(name, '')[:200]}", flush=True)
 

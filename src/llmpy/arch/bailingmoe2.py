@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
 from llmpy.arch.experts import (
     Experts,
     Predicting,
@@ -22,6 +22,7 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
+    expect(config, "score_function", "sigmoid", None)
     return {
         **usual(config, rotates=0.5),
         **expert_keys(config),
@@ -60,6 +61,7 @@ class BailingMoe2(Rotary, Experts, Predicting):
             ("BailingMoeV2ForCausalLM", "bailing_moe_v2"),
             hyperparameters,
             tensors,
+            harmless=("moe_shared_expert_intermediate_size",),
         ),
     )
 

@@ -69,7 +69,18 @@ class Bloom:
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
-        Checkpoint("bloom", ("bloom",), hyperparameters, tensors, activation=(), rope_types=None),
+        Checkpoint(
+            "bloom",
+            ("bloom",),
+            hyperparameters,
+            tensors,
+            activation=(),
+            rope_types=None,
+            harmless=(
+                "offset_alibi",
+                "n_inner",
+            ),
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

@@ -13,6 +13,9 @@ from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usu
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
+# the scaling of queries by layers is taken back behind the softmax
+OLDER_HARMLESS = ("apply_query_key_layer_scaling", "original_rope", "vocab_size")
+
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
@@ -70,7 +73,9 @@ class ChatGLM(Rotary):
 
     checkpoints = (
         Checkpoint("chatglm", ("glm",), hyperparameters, tensors),
-        Checkpoint("chatglm", ("chatglm",), older_hyperparameters, older_tensors),
+        Checkpoint(
+            "chatglm", ("chatglm",), older_hyperparameters, older_tensors, harmless=OLDER_HARMLESS
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

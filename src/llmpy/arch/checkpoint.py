@@ -22,6 +22,7 @@ from llmpy.arch.config import (
     expect_tensors,
     told_tensors,
     unread,
+    with_defaults,
 )
 from llmpy.arch.rope_config import expect_rope, rope, rope_base, rope_scaling, rotated_dims
 from llmpy.errors import UnsupportedModelError
@@ -101,7 +102,8 @@ class Checkpoint:
         Raises UnsupportedModelError for a value that the architecture does not have, and for a key
         that seems to change the computation and that the recipe does not read.
         """
-        config = TrackedConfig(values)
+        config = TrackedConfig(with_defaults(values))
+        config.read.update(config.keys() - values.keys())
         if self.activation:
             expect_activation(config, *self.activation)
         if self.rope_types is not None:

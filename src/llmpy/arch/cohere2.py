@@ -14,6 +14,7 @@ from llmpy.arch.checkpoint import (
     Checkpoint,
     Config,
     Tensor,
+    expect,
     usual,
     usual_tensors,
     window_pattern,
@@ -24,6 +25,9 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
+    for name in ("embedding_sharing", "gated_activation", "parallel_block", "parallel_embedding"):
+        expect(config, f"use_{name}", True, None)
+    expect(config, "position_embedding_type", "rope_gptj", None)
     return {
         **usual(config),
         **window_pattern(config),
@@ -47,7 +51,16 @@ class Cohere2(Rotary):
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=4, least=0)
     logit_scale: float = key("logit_scale")
 
-    checkpoints = (Checkpoint("cohere2", ("cohere2",), hyperparameters, tensors, rope_types=()),)
+    checkpoints = (
+        Checkpoint(
+            "cohere2",
+            ("cohere2",),
+            hyperparameters,
+            tensors,
+            rope_types=(),
+            harmless=("order_of_interleaved_layers",),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

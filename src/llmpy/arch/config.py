@@ -22,6 +22,7 @@ __all__ = [
     "expect_tensors",
     "told_tensors",
     "unread",
+    "with_defaults",
 ]
 
 Config = dict[str, Any]
@@ -43,7 +44,7 @@ HARMLESS = (
     "reduce_moe_computation_in_*", "expert_capacity*", "initial_context_length",
     # vocabulary and generation
     "*_token_id", "*_token_ids", "*_token_index", "*_token", "tokenizer*", "suppress_tokens",
-    "bad_words_ids", "temperature", "top_k", "top_p", "typical_p", "do_sample", "num_beams*",
+    "bad_words_ids", "temperature", "top_k", "top_p", "typical_p", "do_sample", "num_beam*", "use_xentropy",
     "num_return_sequences", "repetition_penalty", "length_penalty", "diversity_penalty",
     "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "early_stopping", "max_length",
     "min_length", "max_new_tokens", "prefix", "remove_invalid_values", "exponential_decay_*",
@@ -57,8 +58,14 @@ HARMLESS = (
     "pruned_heads", "tf_legacy_loss", "use_return_dict", "*_in_fp32", "slow_but_exact",
     "reorder_and_upcast_attn", "*chunk_size*", "num_logits_to_keep", "use_associative_scan",
     "mamba_ssm_cache_dtype", "moe_shared_expert_overlap", "attn_impl",
+    "bias_dropout_fusion", "masked_softmax_fusion", "skip_bias_add*", "prefix_projection",
+    "pre_seq_len", "max_model_len", "max_batch_size", "inference_runner", "pad_key_length",
+    "pre_allocate_kv_cache", "validate_runner_input", "verbose", "attn_mode", "fuse_*",
+    "router_dtype", "mamba_ssm_dtype", "interpolate_factor", "is_llama_config", "_from_*",
     # heads for other tasks, and blocks that predict further tokens
-    "classifier_*", "summary_*", "sparse_pred*", "mtp_*", "*nextn*",
+    "classifier_*", "pooler_*", "directionality", "summary_*", "sparse_pred*", "mtp_*", "*nextn*",
+    "use_mtp", "num_mtp_modules", "emb_pooler", "pool_type", "add_classification_head", "class_num",
+    "predict_special_tokens",
     # what the tensors say themselves: which blocks have experts, and sizes of their parts
     "max_window_layers", "mlp_only_layers", "decoder_sparse_step", "mlp_layer_types",
     "moe_layer_end_index", "enable_moe_block", "expand", "mamba_expand", "mamba_d_head",
@@ -85,6 +92,35 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {  # values with which keys change nothin
     "add_cross_attention": (False,),
     "is_decoder": (False,),
     "use_bidirectional_attention": (False,),
+    "apply_residual_connection_post_layernorm": (False,),
+    "attn_output_gate": (True,),
+    "causal": (False,),
+    "full_attn_mod": (1,),
+    "mamba_use_mlp": (True,),
+    "mlp_type": ("default",),
+    "moe_layer_freq": (1,),
+    "multi_gate": (False,),
+    "multi_query": (True,),
+    "norm_first": (True,),
+    "norm_softmax": (False,),
+    "normalization_function": ("rmsnorm",),
+    "parallel_block": (False,),
+    "parallel_block_tied_norm": (False,),
+    "post_layer_norm": (True,),
+    "post_norm": (False,),
+    "quantization_bit": (0,),
+    "rms_norm": (True,),
+    "rope_interleaved": (False,),
+    "rotary": (True,),
+    "rotary_pct": (1.0,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "scale_attn_weights": (True,),
+    "tie_encoder_decoder": (False,),
+    "uniform_expert_assignment": (False,),
+    "use_cla": (False,),
+    "use_rms_norm": (False,),
+    "use_rmsnorm": (True,),
+    "use_rotary_pos_emb": (True,),
 }
 
 # Keys that say whether a checkpoint has certain tensors, as patterns of their names.
@@ -93,20 +129,29 @@ _ATTENTION = _QKV + r"|(attn|attention|self)\.(o_proj|dense|out_proj|c_proj|wo)\
 _MLP = r"(mlp|feed_forward|experts|shared_expert)\.(gate|up|down|gate_up)_proj\.bias"
 _QK_NORM = r"\.(q|k|query|key)_?(layer)?_?(norm|ln)"
 _PRESENT = {
+    "add_bias_linear": r"\.(dense\w*)\.bias",
+    "add_qkv_bias": _QKV,
     "attention_bias": _ATTENTION,
+    "bias": r"(_proj|wqkv|wo|w[123])\.bias",
     "attention_out_bias": r"\.o_proj\.bias",
     "conv_bias": r"conv\.(conv|in_proj|out_proj)\.bias",
     "lm_head_bias": r"lm_head\.bias",
     "mamba_conv_bias": r"conv1d\.bias",
     "mamba_proj_bias": r"(mamba|mixer)\.(in|out)_proj\.bias",
     "mlp_bias": _MLP,
+    "mlp_fc1_bias": r"\.fc1[12]?\.bias",
+    "mlp_fc2_bias": r"\.fc2\.bias",
+    "moe_router_enable_expert_bias": r"expert_bias",
     "projectors_bias": r"(mamba|self_attn)\.(in|out|o)_proj\.bias",
     "qk_layernorm": _QK_NORM,
     "qk_ln": _QK_NORM,
+    "qk_norm": _QK_NORM,
     "qkv_bias": _QKV,
+    "qkv_proj_bias": _QKV,
     "use_bias": r"(?<!dt)_proj\.bias|c_fc\.bias",
     "use_conv_bias": r"conv1d\.bias",
     "use_expert_bias": r"expert_bias",
+    "use_routing_bias": r"e_score_correction_bias",
     "use_qk_norm": _QK_NORM,
     "use_qkv_bias": _QKV,
 }
@@ -122,6 +167,51 @@ ACTIVATIONS = {  # other names of the same function
 _ACTIVATION_KEYS = (
     "hidden_act", "hidden_activation", "activation_function", "mlp_hidden_act", "activation",
 )  # fmt: skip
+
+
+_SCALED = {
+    "attention_multiplier": 1.0, "embedding_multiplier": 1.0, "residual_multiplier": 1.0,
+    "logits_scaling": 1.0,
+}  # fmt: skip
+_GEMMA = {"query_pre_attn_scalar": 256, "sliding_window": 4096}
+
+# What a model_type means by keys that are not there, where that is not "none" (transformers).
+_MEANT: dict[str, dict[str, Any]] = {
+    "apertus": {"rope_theta": 12e6},
+    "cohere": {"rope_theta": 5e5, "logit_scale": 0.0625},
+    "cohere2": {"logit_scale": 0.0625},
+    "deepseek_v3": {"norm_topk_prob": True, "routed_scaling_factor": 2.5},
+    "ernie4_5": {"rope_theta": 5e5},
+    "ernie4_5_moe": {"rope_theta": 5e5},
+    "exaone": {"rope_theta": 5e5},
+    "falcon_h1": {"mamba_norm_before_gate": True},
+    "gemma2": {**_GEMMA, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+    "gemma3_text": {**_GEMMA, "rope_theta": 1e6},
+    "glm4_moe": {"norm_topk_prob": True},
+    "glm4_moe_lite": {"norm_topk_prob": True, "routed_scaling_factor": 1.8},
+    "gpt_oss": {"rope_theta": 150e3},
+    "granite": _SCALED,
+    "granitemoe": _SCALED,
+    "granitemoehybrid": _SCALED,
+    "granitemoeshared": _SCALED,
+    "jina_embeddings_v3": {"rotary_emb_base": 2e4},
+    "lfm2": {"rope_theta": 1e6},
+    "lfm2_moe": {"rope_theta": 1e6, "norm_topk_prob": True},
+    "minimax_m2": {"rope_theta": 5e6},
+    "mixtral": {"rope_theta": 1e6},
+    "modernbert": {"global_rope_theta": 160e3, "local_rope_theta": 10e3},
+    "nemotron_h": {"norm_topk_prob": True},
+    "nomic_bert": {"rotary_emb_base": 1e3},
+    "olmo3": {"rope_theta": 5e5},
+    "phimoe": {"rope_theta": 1e6},
+    "qwen2_5_vl_text": {"rope_theta": 1e6},
+    "qwen2_vl_text": {"rope_theta": 1e6},
+    "qwen3_moe": {"norm_topk_prob": False},
+    "qwen3_next": {"norm_topk_prob": True},
+    "qwen3_vl_moe_text": {"rope_theta": 5e5},
+    "qwen3_vl_text": {"rope_theta": 5e5},
+    "smollm3": {"rope_theta": 2e6},
+}
 
 
 class TrackedConfig(dict[str, Any]):
@@ -169,7 +259,7 @@ def unread(config: TrackedConfig, harmless: Sequence[str]) -> list[str]:
         last = key.rpartition(".")[2]
         if value is None or any(fnmatchcase(k, p) for k in (key, last) for p in patterns):
             continue
-        if key in _NEUTRAL and value in _NEUTRAL[key]:
+        if any(type(value) is type(v) and value == v for v in _NEUTRAL.get(last, ())):
             continue
         if key == "layer_types" and set(value) <= {"full_attention"}:
             continue
@@ -239,3 +329,8 @@ def expect_activation(config: Config, *allowed: str) -> None:
         if said is None or (isinstance(said, str) and ACTIVATIONS.get(said, said) in same):
             continue
         expect({key: said}, key, *allowed)
+
+
+def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration with the values that its model_type has where it says nothing."""
+    return _MEANT.get(str(config.get("model_type")), {}) | dict(config)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
 from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
@@ -17,6 +17,8 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
+    expect(config, "scoring_func", "softmax", None)
+    expect(config, "topk_method", "greedy", None)
     return {**usual(config), **expert_keys(config)}
 
 

@@ -48,6 +48,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         experts |= {"leading_dense_block_count": config["num_hidden_layers"]}
         experts |= {"expert_feed_forward_length": config["intermediate_size"]}
     second = config["model_type"] == "deepseek_v2"
+    expect(config, "scoring_func", "softmax" if second else "sigmoid", None)
+    if not second:
+        expect(config, "topk_method", "noaux_tc", None)
     if second and config.get("topk_method", "greedy") == "greedy":  # V2-Lite: groups do not count
         experts |= {"expert_group_count": None, "expert_group_used_count": None}
     keys, said = usual(config), rope(config)

@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect_no_window, usual, usual_tensors
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    Tensor,
+    expect,
+    expect_no_window,
+    usual,
+    usual_tensors,
+)
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
@@ -17,6 +25,7 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
     expect_no_window(config)
+    expect(config, "scoring_func", "noaux_tc", "sigmoid", None)
     return {**usual(config), **expert_keys(config), "expert_gating_func": 2}
 
 

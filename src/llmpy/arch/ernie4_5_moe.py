@@ -48,7 +48,18 @@ class Ernie45Moe(Rotary, Experts):
     gating: int = key("expert_gating_func", default=1)
     normalize: bool = key("expert_weights_norm", default=True)
 
-    checkpoints = (Checkpoint("ernie4_5-moe", ("ernie4_5_moe",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "ernie4_5-moe",
+            ("ernie4_5_moe",),
+            hyperparameters,
+            tensors,
+            harmless=(
+                "moe_capacity",
+                "moe_use_aux_free",
+            ),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

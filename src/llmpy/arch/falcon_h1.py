@@ -107,6 +107,11 @@ class FalconH1(Rotary):
             tensors,
             extra=rope_tensors,
             rope_types=SCALED,
+            harmless=(
+                "mlp_expansion_factor",
+                "attn_layer_indices",
+                "time_step_*",
+            ),
         ),
     )
 

@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import geglu
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors, window_pattern
-from llmpy.arch.rope_config import sliding_base
+from llmpy.arch.checkpoint import (
+    Checkpoint,
+    Config,
+    Tensor,
+    expect,
+    usual,
+    usual_tensors,
+    window_pattern,
+)
+from llmpy.arch.rope_config import rope_type, sliding_base
 from llmpy.errors import GraphError
 from llmpy.graph import Rope, Value, Weights
 
@@ -30,6 +38,7 @@ def of_full_layers(config: Config, name: str, older: str) -> Any:
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
     full = config["rope_parameters"]["full_attention"]
+    expect({"rope_type": rope_type(full)}, "rope_type", "proportional")
     d_head = of_full_layers(config, "head_dim", "global_head_dim")
     n_kv = of_full_layers(config, "num_key_value_heads", "num_global_key_value_heads")
     slides = [kind == "sliding_attention" for kind in config["layer_types"]]

@@ -55,7 +55,18 @@ class Gpt2:
     activation: str = key("hidden_activation", default="gelu_new")
 
     checkpoints = (
-        Checkpoint("gpt2", ("gpt2",), hyperparameters, tensors, activation=(), rope_types=None),
+        Checkpoint(
+            "gpt2",
+            ("gpt2",),
+            hyperparameters,
+            tensors,
+            activation=(),
+            rope_types=None,
+            harmless=(
+                "n_ctx",
+                "n_special",
+            ),
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

@@ -93,7 +93,11 @@ class GptOss(Rotary, Experts):
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=2, least=0)
     gating: int = key("expert_gating_func", default=3)
 
-    checkpoints = (Checkpoint("gpt-oss", ("gpt_oss",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "gpt-oss", ("gpt_oss",), hyperparameters, tensors, harmless=("experts_per_token",)
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

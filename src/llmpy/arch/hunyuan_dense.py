@@ -10,7 +10,7 @@ from typing import Any
 from llmpy.arch.base import architecture, key
 from llmpy.arch.blocks import swiglu
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
-from llmpy.arch.rope_config import rope
+from llmpy.arch.rope_config import rope, rope_type
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -18,7 +18,7 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, whose `alpha` stands for a larger base of the rotation."""
     keys = usual(config)
-    if alpha := rope(config).get("alpha"):
+    if rope_type(rope(config)) == "dynamic" and (alpha := rope(config).get("alpha")):
         n = keys["rope.dimension_count"]
         keys["rope.freq_base"] *= alpha ** (n / (n - 2))
         keys["rope.scaling.type"] = "none"
@@ -41,7 +41,19 @@ class HunyuanDense(Rotary):
 
     eps: float = key("attention.layer_norm_rms_epsilon")
 
-    checkpoints = (Checkpoint("hunyuan-dense", ("hunyuan_v1_dense",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "hunyuan-dense",
+            ("hunyuan_v1_dense",),
+            hyperparameters,
+            tensors,
+            harmless=(
+                "attention_head_dim",
+                "org_vocab_size",
+                "cla_share_factor",
+            ),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

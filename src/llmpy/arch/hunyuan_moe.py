@@ -10,7 +10,7 @@ from typing import Any
 from llmpy.arch.base import architecture, key
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, expert_tensors
-from llmpy.arch.rope_config import rope
+from llmpy.arch.rope_config import rope, rope_type
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
@@ -18,7 +18,7 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; its stretched context is only another base of the rotation."""
     keys = {**usual(config), **expert_keys(config)}
-    if alpha := rope(config).get("alpha"):
+    if rope_type(rope(config)) == "dynamic" and (alpha := rope(config).get("alpha")):
         d = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         keys["rope.freq_base"] *= alpha ** (d / (d - 2))
     return keys | {
@@ -55,7 +55,22 @@ class HunyuanMoe(Rotary, Experts):
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
 
-    checkpoints = (Checkpoint("hunyuan-moe", ("hunyuan_v1_moe",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "hunyuan-moe",
+            ("hunyuan_v1_moe",),
+            hyperparameters,
+            tensors,
+            harmless=(
+                "attention_head_dim",
+                "org_vocab_size",
+                "cla_share_factor",
+                "use_mixed_mlp_moe",
+                "moe_random_routing_dropped_token",
+                "moe_drop_tokens",
+            ),
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -95,8 +95,38 @@ class Lfm2(Experts):
     normalize: bool = key("expert_weights_norm", default=True)
 
     checkpoints = (
-        Checkpoint("lfm2", ("lfm2",), hyperparameters, tensors, rope_types=()),
-        Checkpoint("lfm2moe", ("lfm2_moe",), with_experts, tensors, rope_types=()),
+        Checkpoint(
+            "lfm2",
+            ("lfm2",),
+            hyperparameters,
+            tensors,
+            rope_types=(),
+            harmless=(
+                "block_*",
+                "conv_dim*",
+                "conv_use_xavier_init",
+                "full_attn_idxs",
+                "num_heads",
+                "theta",
+                "use_pos_enc",
+            ),
+        ),
+        Checkpoint(
+            "lfm2moe",
+            ("lfm2_moe",),
+            with_experts,
+            tensors,
+            rope_types=(),
+            harmless=(
+                "block_*",
+                "conv_dim*",
+                "conv_use_xavier_init",
+                "full_attn_idxs",
+                "num_heads",
+                "theta",
+                "use_pos_enc",
+            ),
+        ),
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:

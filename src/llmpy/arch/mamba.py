@@ -79,6 +79,10 @@ class Mamba:
                 "time_step_max",
                 "time_step_min",
                 "time_step_scale",
+                "d_inner",
+                "d_model",
+                "n_layer",
+                "ssm_cfg",
             ),
         ),
     )

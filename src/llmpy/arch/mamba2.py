@@ -79,6 +79,7 @@ class Mamba2:
                 "time_step_max",
                 "time_step_min",
                 "time_step_rank",
+                "norm_before_gate",
             ),
         ),
     )

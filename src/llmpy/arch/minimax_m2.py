@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
 from llmpy.arch.experts import Experts, expert_keys, numbered_experts
 from llmpy.arch.rope_config import rotated_dims
 from llmpy.arch.rotary import Rotary
@@ -16,13 +16,18 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
+    """Of a checkpoint; the part of a head that is rotated has two names."""
+    width = config["head_dim"]
+    expect(config, "scoring_func", "sigmoid", None)
+    expect(config, "qk_norm_type", "per_layer", None)
+    expect(config, "shared_intermediate_size", 0, None)
+    expect({"attn_type_list": set(config.get("attn_type_list") or [1])}, "attn_type_list", {1})
     return {
         **usual(config, rotates=1.0),
         **expert_keys(config),
         "expert_feed_forward_length": config["intermediate_size"],
         "expert_gating_func": 2,
-        "rope.dimension_count": config.get("rotary_dim") or rotated_dims(config),
+        "rope.dimension_count": rotated_dims(config, config.get("rotary_dim", width) / width),
     }
 
 
@@ -38,7 +43,11 @@ class MiniMaxM2(Rotary, Experts):
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
 
-    checkpoints = (Checkpoint("minimax-m2", ("minimax_m2",), hyperparameters, tensors),)
+    checkpoints = (
+        Checkpoint(
+            "minimax-m2", ("minimax_m2",), hyperparameters, tensors, harmless=("layernorm_*",)
+        ),
+    )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
         """Wire the whole model."""

@@ -76,7 +76,7 @@ class ModernBert(Rotary):
             tensors,
             activation=(),
             rope_types=(),
-            harmless=("decoder_bias",),
+            harmless=("decoder_bias", "position_embedding_type", "layer_norm_eps"),
         ),
     )
 

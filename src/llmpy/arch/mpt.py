@@ -16,6 +16,7 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; scales of scores and logits of its own are refused."""
     said = config.get("attn_config") or {}
+    alibi = said.get("alibi_bias_max", 8)
     expect(said, "softmax_scale", None)
     expect(said, "prefix_lm", False)
     expect(said, "attn_type", "multihead_attention", "grouped_query_attention")
@@ -31,7 +32,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         "attention.head_count_kv": said.get("kv_n_heads"),
         "attention.layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
         "attention.clamp_kqv": said.get("clip_qkv"),
-        "attention.max_alibi_bias": said.get("alibi_bias_max", 8) if said.get("alibi", True) else 0,
+        "attention.max_alibi_bias": alibi if said.get("alibi", True) else 0,
         "vocab_size": config["vocab_size"],
     }
 

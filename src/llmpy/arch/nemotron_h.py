@@ -26,6 +26,9 @@ KINDS = {
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; blocks have 0 key heads or a feed-forward length of 0 for what they lack."""
     expect(config, "mamba_hidden_act", "silu")
+    least = config.get("time_step_min")  # of a step, to which it is raised
+    if least is not None and not 0 <= least <= 1e-3:
+        expect(config, "time_step_min", 0.001)
     expect_no_limit(config, "time_step_limit")
     said = config.get("hybrid_override_pattern") or config["layers_block_type"]
     for kind in said:
@@ -145,6 +148,9 @@ class NemotronH(Experts, Predicting):
                 "norm_topk_prob",
                 "num_experts_per_tok",
                 "routed_scaling_factor",
+                "rope_theta",
+                "partial_rotary_factor",
+                "attention_head_dim",
             ),
         ),
     )

@@ -29,12 +29,11 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, under its present names and its earlier ones."""
     earlier = {new: config[old] for new, old in EARLIER.items() if old in config}
     said = config | (earlier | dict(config.items()))
+    trained = said.get("max_trained_positions", 2048)
     if "n_positions" in said:  # 8192, a hope; trained were 2048
-        n_ctx = min(said["n_positions"], said.get("max_trained_positions", 2048))
-        said["max_position_embeddings"] = n_ctx
-    expect(said, "hidden_act", "silu", "gelu")
-    expect(said, "activation_function", "swiglu")
+        said["max_position_embeddings"] = min(said["n_positions"], trained)
     expect(said, "prenorm", False)
+    _ = said.get("dense_seq_output"), said.get("rotary_scaling_factor")  # beyond its context
     expect(said, "rotary_emb_interleaved", False)
     expect(said, "rotary_emb_fraction", 1.0)
     return {
@@ -74,14 +73,19 @@ class NomicBert(Rotary):
 
     checkpoints = (
         Checkpoint(
-            "nomic-bert", ("nomic_bert",), hyperparameters, tensors, activation=(), rope_types=()
+            "nomic-bert",
+            ("nomic_bert",),
+            hyperparameters,
+            tensors,
+            activation=("silu", "swiglu"),
+            rope_types=(),
         ),
         Checkpoint(
             "jina-bert-v3",
             ("jina_embeddings_v3",),
             hyperparameters,
             tensors,
-            activation=(),
+            activation=("gelu",),
             rope_types=(),
         ),
     )

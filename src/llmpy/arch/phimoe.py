@@ -19,6 +19,8 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint, which says the factor on rotated values itself."""
+    expect(config, "num_experts_per_tok", 2)  # as SparseMixer has it
+    expect(config, "router_jitter_noise", 0.01)
     said = rope(config)
     if "long_mscale" in said:
         expect(said, "long_mscale", said.get("short_mscale"))

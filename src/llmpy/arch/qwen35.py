@@ -27,6 +27,8 @@ from llmpy.arch.rope_config import rope_sections
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
+UNIT_EPS = 1e-6  # of queries and keys of length 1, whatever the epsilon of the norms is
+
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; positions of text are the same in all sections of the rotation."""
@@ -149,7 +151,7 @@ class Qwen35(Rotary, Experts, Predicting):
         alpha = x.linear(w.ssm_alpha).plus(w.ssm_dt, "bias").softplus()
         decay = alpha.times(w.ssm_a, "").exp().heads(n)
 
-        q, k = (part.heads(self.n_key).rms_norm(None, self.eps / self.d_key) for part in (q, k))
+        q, k = (part.heads(self.n_key).rms_norm(None, UNIT_EPS / self.d_key) for part in (q, k))
         q = self.in_turn(q.scale(1.0 / self.d_key))  # of length 1, over sqrt(d)
         k = self.in_turn(k.scale(self.d_key**-0.5))
         v = v.heads(n) * strength

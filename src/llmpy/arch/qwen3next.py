@@ -24,6 +24,8 @@ from llmpy.arch.experts import Experts, Predicting, expert_keys, expert_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
+UNIT_EPS = 1e-6  # of queries and keys of length 1, whatever the epsilon of the norms is
+
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
@@ -142,7 +144,7 @@ class Qwen3Next(Rotary, Experts, Predicting):
         decay = alpha.flat().plus(w.ssm_dt, "bias").softplus().times(w.ssm_a, "").exp()
         decay = decay.heads(self.n_value)
 
-        q, k = (part.heads(self.n_key).rms_norm(None, self.eps / self.d_key) for part in (q, k))
+        q, k = (part.heads(self.n_key).rms_norm(None, UNIT_EPS / self.d_key) for part in (q, k))
         q = q.scale(1.0 / self.d_key).repeat(self.n_value)  # of length 1, over sqrt(d)
         k = k.scale(self.d_key**-0.5).repeat(self.n_value)
         v = v.heads(self.n_value) * strength

@@ -37,13 +37,7 @@ PLAIN = ("default", "dynamic")
 SCALED = ("linear", "yarn", "llama3")  # what most wirings with `rope_tensors` can do
 
 
-USUAL_BASES = {  # of model types whose configurations need not say it, where it is not 10,000
-    "apertus": 12e6, "cohere": 5e5, "ernie4_5": 5e5, "ernie4_5_moe": 5e5, "exaone": 5e5,
-    "gemma3_text": 1e6, "gpt_oss": 150e3, "jina_embeddings_v3": 2e4, "lfm2": 1e6, "lfm2_moe": 1e6,
-    "minimax_m2": 5e6, "mixtral": 1e6, "modernbert": 160e3, "nomic_bert": 1e3, "olmo3": 5e5,
-    "phimoe": 1e6, "qwen2_5_vl_text": 1e6, "qwen2_vl_text": 1e6, "qwen3_vl_moe_text": 5e5,
-    "qwen3_vl_text": 5e5, "smollm3": 2e6,
-}  # fmt: skip
+USUAL_BASE = 10_000.0
 
 
 def rope(config: Config) -> Config:
@@ -90,8 +84,7 @@ def rope_base(config: Config, *others: str) -> Any:
     `others` are names of keys that it had in earlier years.
     """
     told = [rope(config).get("rope_theta"), *(config.get(k) for k in ("rope_theta", *others))]
-    usual = USUAL_BASES.get(config.get("model_type", ""), 10_000.0)
-    return next((base for base in told if base is not None), usual)
+    return next((base for base in told if base is not None), USUAL_BASE)
 
 
 def original_context(config: Config) -> int:

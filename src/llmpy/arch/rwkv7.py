@@ -99,6 +99,13 @@ class Rwkv7:
             tensors,
             activation=("sqrelu", "relu2"),
             rope_types=None,
+            harmless=(
+                "hidden_ratio",
+                "value_dim",
+                "num_heads",
+                "key_dim",
+                "norm_bias",
+            ),
         ),
     )
     harmless = ("blk.0.time_mix_v?.weight",)

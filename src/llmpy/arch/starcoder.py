@@ -66,7 +66,7 @@ class StarCoder:
             tensors,
             activation=(),
             rope_types=None,
-            harmless=("num_key_value_heads",),
+            harmless=("num_key_value_heads", "max_sequence_length"),
         ),
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
+from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, expect, usual, usual_tensors
 from llmpy.arch.rotary import Rotary
 from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint."""
+    expect(config, "norm_type", "layer_norm", None)
     return {
         **usual(config),
         "attention.layer_norm_epsilon": config["norm_epsilon"],
