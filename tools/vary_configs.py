@@ -4,9 +4,9 @@
 
 The environment is that of make_goldens.py. NAME is that of a file in tests/arch/models; without it
 one model of each model_type is taken. A changed configuration must be refused, or give the logits
-that transformers gives with it, but for those of KNOWN. Prints a line for each that does neither ("WRONG"), and with --all
-what became of every one: "same" (as transformers), "refused", or "refused, though harmless".
-A change that transformers does not take is passed over.
+that transformers gives with it, but for those of KNOWN. Prints a line for each that does neither
+("WRONG"), and with --all what became of every one: "same" (as transformers), "refused", or
+"refused, though harmless". A change that transformers does not take is passed over.
 """
 
 from __future__ import annotations

@@ -28,40 +28,44 @@ __all__ = [
 Config = dict[str, Any]
 
 # Keys, as patterns, that do not change what the model computes for a text: training, sampling,
-# names, tokenizers, parts for pictures and sound, and how other programs run the model.
+# names, tokenizers, parts for pictures and sound, and how other programs run the model. A key
+# belongs here only if no configuration class of transformers computes with it.
 HARMLESS = (
     # names and versions
     "model_type", "architectures", "_name_or_path", "name_or_path", "transformers_version",
     "auto_map", "custom_pipelines", "task_specific_params", "finetuning_task", "id2label",
     "label2id", "num_labels", "problem_type", "base_model*", "unsloth*", "license", "language",
     "transformers.js_config", "_commit_hash", "pretraining_tp", "torch_dtype", "dtype",
-    "torchscript", "is_encoder_decoder", "quantization", "use_safetensors", "version",
+    "torchscript", "version",
+    # how weights are stored, which they show themselves
+    "quantization", "quantization_config", "compression_config",
     # training
     "*dropout*", "*_drop", "*pdrop*", "drop_path*", "*initializer*", "init_*", "*_init",
     "*_init_std", "*loss*", "aux_coef", "*gradient_checkpointing*", "*_jitter*", "rescale_*",
     "output_router_logits", "z_loss*", "fp32_residual*", "residual_in_fp32", "seq_aux",
-    "label_smoothing", "mask_token_prob", "train_*", "ep_size",
-    "reduce_moe_computation_in_*", "expert_capacity*", "initial_context_length",
+    "label_smoothing", "mask_token_prob", "train_*", "ep_size", "reduce_moe_computation_in_*",
+    "expert_capacity*", "initial_context_length",
     # vocabulary and generation
     "*_token_id", "*_token_ids", "*_token_index", "*_token", "tokenizer*", "suppress_tokens",
-    "bad_words_ids", "temperature", "top_k", "top_p", "typical_p", "do_sample", "num_beam*", "use_xentropy",
-    "num_return_sequences", "repetition_penalty", "length_penalty", "diversity_penalty",
-    "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "early_stopping", "max_length",
-    "min_length", "max_new_tokens", "prefix", "remove_invalid_values", "exponential_decay_*",
-    "forced_*", "begin_suppress_tokens", "pad_vocab_size_multiple", "generation_*",
+    "bad_words_ids", "temperature", "top_k", "top_p", "typical_p", "do_sample", "num_beam*",
+    "use_xentropy", "num_return_sequences", "repetition_penalty", "length_penalty",
+    "diversity_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "early_stopping",
+    "max_length", "min_length", "max_new_tokens", "prefix", "remove_invalid_values",
+    "exponential_decay_*", "forced_*", "begin_suppress_tokens", "pad_vocab_size_multiple",
+    "generation_*",
     # how another program runs it
     "use_cache", "cache_implementation", "return_dict*", "output_attentions",
-    "output_hidden_states", "output_past", "*attn_implementation*", "*flash_attn*", "use_mem_eff*",
-    "*experts_implementation*", "use_bfloat16", "bf16", "fp16", "fp32", "use_kernels",
-    "use_mamba_kernels", "use_mambapy", "*_kernel_size_hint", "reference_compile", "deterministic*",
-    "repad_logits_with_grad", "fused_*", "use_fused_*", "use_dynamic_ntk_hint", "head_group_size",
-    "pruned_heads", "tf_legacy_loss", "use_return_dict", "*_in_fp32", "slow_but_exact",
-    "reorder_and_upcast_attn", "*chunk_size*", "num_logits_to_keep", "use_associative_scan",
-    "mamba_ssm_cache_dtype", "moe_shared_expert_overlap", "attn_impl",
-    "bias_dropout_fusion", "masked_softmax_fusion", "skip_bias_add*", "prefix_projection",
-    "pre_seq_len", "max_model_len", "max_batch_size", "inference_runner", "pad_key_length",
-    "pre_allocate_kv_cache", "validate_runner_input", "verbose", "attn_mode", "fuse_*",
-    "router_dtype", "mamba_ssm_dtype", "interpolate_factor", "is_llama_config", "_from_*",
+    "output_hidden_states", "output_past", "output_scores", "*attn_implementation*", "*flash_attn*",
+    "use_mem_eff*", "*experts_implementation*", "use_bfloat16", "bf16", "fp16", "fp32",
+    "use_kernels", "use_mamba_kernels", "use_mambapy", "reference_compile", "deterministic*",
+    "repad_logits_with_grad", "fused_*", "use_fused_*", "pruned_heads", "tf_legacy_loss",
+    "use_return_dict", "*_in_fp32", "slow_but_exact", "reorder_and_upcast_attn", "chunk_size",
+    "mamba_chunk_size", "chunk_size_feed_forward", "num_logits_to_keep", "use_associative_scan",
+    "mamba_ssm_cache_dtype", "moe_shared_expert_overlap", "attn_impl", "bias_dropout_fusion",
+    "masked_softmax_fusion", "skip_bias_add*", "pre_seq_len", "max_model_len", "max_batch_size",
+    "inference_runner", "pad_key_length", "pre_allocate_kv_cache", "validate_runner_input",
+    "verbose", "attn_mode", "fuse_*", "router_dtype", "mamba_ssm_dtype", "interpolate_factor",
+    "is_llama_config", "_from_*",
     # heads for other tasks, and blocks that predict further tokens
     "classifier_*", "pooler_*", "directionality", "summary_*", "sparse_pred*", "mtp_*", "*nextn*",
     "use_mtp", "num_mtp_modules", "emb_pooler", "pool_type", "add_classification_head", "class_num",
@@ -95,6 +99,8 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {  # values with which keys change nothin
     "apply_residual_connection_post_layernorm": (False,),
     "attn_output_gate": (True,),
     "causal": (False,),
+    "is_encoder_decoder": (False,),
+    "prefix_projection": (False,),
     "full_attn_mod": (1,),
     "mamba_use_mlp": (True,),
     "mlp_type": ("default",),
