@@ -298,10 +298,15 @@ class Model(ProcessBound):
         `texts`: strings, or token ids that are taken as they are; of one string, one row. `pooling`
         of the last states: "mean" of all tokens, "cls" for the first, "last"; by default what the
         file says, else "mean" of encoders and "last" of decoders. `normalize`: to a length of 1.
-        `truncate` texts to this many tokens; True: to what the model takes; False: never; None: to
-        `max_seq_length`, if the folder has it, with a warning. The same text gives the same bits in
-        any company. Raises before any text is read: ContextFull if one is longer than `n_ctx`,
-        ValueError if one has no tokens or, for an encoder, more than `n_batch`.
+        The same text gives the same bits, whatever is beside it.
+
+        `truncate`: cut longer texts to this many tokens, the closing token among them. True: to
+        what the model takes; False: never; None: to the `max_seq_length` that a folder of
+        sentence-transformers says, as that library does, with a RuntimeWarning; without one, never.
+
+        Raises before any text is read, naming all that are at fault: ContextFull for texts longer
+        than `n_ctx`, ValueError for texts without tokens or, for an encoder, which reads a text in
+        one batch, longer than `n_batch`.
         """
         self._check_open()
         checks.flag("normalize", normalize)
@@ -315,10 +320,11 @@ class Model(ProcessBound):
         return self._embedder.embed(ids, chosen, normalize)
 
     def logits(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
-        """What a model that is no encoder says after each of `tokens`, from number `first` on.
+        """Yield the logits after each of `tokens`, from number `first` on.
 
-        Yields float32 [n, n_vocab] for each step of up to `n_batch` tokens, which lasts until the
-        next. Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range.
+        Float32 [n, n_vocab] for each step of up to `n_batch` tokens, which lasts until the next.
+        Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range,
+        UnsupportedModelError for an encoder.
         """
         self._check_open()
         check_generates(self)
