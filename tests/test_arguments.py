@@ -40,7 +40,10 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     },
     "feed": {"prompt": IDS, "special": FLAG, "bos": BOS},
     "rewind": {"n_tokens": (1.0, "1", None, True)},
-    "embed": {"texts": (b"hi", 5, None, [5], [b"hi"], [[1.7]]), "normalize": FLAG},
+    "embed": {
+        "texts": (b"hi", 5, None, [5], [b"hi"], [[1.7]]), "normalize": FLAG,
+        "truncate": ("yes", 2.5),
+    },
     "logits": {"tokens": IDS, "first": NUMBER},
     "encode": {"text": TEXT, "special": FLAG, "start": FLAG, "bos": BOS, "eos": BOS},
     "encode_parts": {"parts": ([(b"a", False)], [("a", 2)]), "start": FLAG, "bos": BOS, "eos": BOS},

@@ -31,7 +31,6 @@ from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
 from llmpy.session.embedding import Embedder, Pooling, check_generates, checked_pooling, token_ids
-from llmpy.session.lengths import truncated
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.scheduler import Scheduler
 from llmpy.session.session import Session
@@ -311,7 +310,7 @@ class Model(ProcessBound):
         self._check_open()
         checks.flag("normalize", normalize)
         chosen = checked_pooling(self, pooling)
-        ids = truncated(self, texts, token_ids(self, texts), truncate)
+        ids = token_ids(self, texts, truncate)
         with self._lock:
             self._check_open()
             if self._embedder is None:

@@ -57,10 +57,10 @@ def test_a_cut_text_keeps_the_closing_token(model: llmpy.Model) -> None:
     np.testing.assert_array_equal(model.embed([ids], truncate=10), model.embed([ids[:10]]))
 
 
-@pytest.mark.parametrize("truncate", [0, -1, "yes", 2.5])
-def test_a_length_to_cut_to_is_a_positive_number(model: llmpy.Model, truncate: object) -> None:
-    with pytest.raises(ValueError, match="truncate: expected True, False or a positive number"):
-        model.embed("a", truncate=truncate)  # type: ignore[arg-type]
+@pytest.mark.parametrize("truncate", [0, -1])
+def test_a_length_to_cut_to_is_positive(model: llmpy.Model, truncate: int) -> None:
+    with pytest.raises(ValueError, match="truncate: expected a positive whole number"):
+        model.embed("a", truncate=truncate)
 
 
 def test_an_encoder_has_no_logits(model: llmpy.Model) -> None:

@@ -13,7 +13,7 @@ from llmpy.backends.base import Batch, Plan
 from llmpy.errors import UnsupportedModelError
 from llmpy.graph import has_head, is_encoder
 from llmpy.session.cache import PagedState, PagePool
-from llmpy.session.lengths import check_lengths
+from llmpy.session.lengths import check_lengths, truncated
 
 if TYPE_CHECKING:
     from llmpy.model import Model
@@ -158,8 +158,13 @@ def checked_pooling(model: Model, pooling: str | None) -> Pooling:
     raise ValueError(f"pooling: expected one of {', '.join(_POOLINGS)}, found {pooling!r}")
 
 
-def token_ids(model: Model, texts: str | Sequence[str | Sequence[int]]) -> list[list[int]]:
-    """The ids of each text, with the tokens around it that the file wants; ids are kept."""
+def token_ids(
+    model: Model, texts: str | Sequence[str | Sequence[int]], truncate: bool | int | None
+) -> list[list[int]]:
+    """The ids of each text, with the tokens around it that the file wants; given ids are kept.
+
+    `truncate` is that of `Model.embed`.
+    """
     if isinstance(texts, bytes | bytearray) or not isinstance(texts, Iterable):
         raise checks.wrong_type("texts", "a string or a sequence of texts", texts)
     listed = [texts] if isinstance(texts, str) else list(texts)
@@ -170,4 +175,4 @@ def token_ids(model: Model, texts: str | Sequence[str | Sequence[int]]) -> list[
             result.append(encode(text, bos=None, eos=None))
         else:
             result.append(checks.token_ids(f"texts: text {i}", text, model.n_vocab))
-    return result
+    return truncated(model, listed, result, truncate)

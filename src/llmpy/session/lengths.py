@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from llmpy import checks
 from llmpy.errors import ContextFull
 from llmpy.graph import Graph, is_encoder
 
@@ -19,22 +20,23 @@ NAMED = 5  # texts that a message lists
 
 def truncated(
     model: Model,
-    texts: str | Sequence[str | Sequence[int]],
+    texts: Sequence[str | Sequence[int]],
     ids: list[list[int]],
     truncate: bool | int | None,
 ) -> list[list[int]]:
     """Return the `ids` of `texts`, those that are too long cut as `truncate` of `embed` says.
 
     Strings keep the closing token that the vocabulary puts behind each text; given ids are cut at
-    their end. Raises ValueError for a length below 1.
+    their end. Raises TypeError for anything else than a flag or a whole number, ValueError for one
+    below 1.
     """
+    if truncate is not None and not isinstance(truncate, bool):
+        truncate = checks.whole("truncate", truncate)
     told = model.metadata.get(f"{model.metadata['general.architecture']}.max_sequence_length")
     told = min(told, model.n_ctx) if isinstance(told, int) and told > 0 else None
     if truncate is False or (truncate is None and told is None):
         return ids
     most = (told or model.n_ctx) if truncate is None or truncate is True else truncate
-    if not isinstance(most, int) or most < 1:
-        raise ValueError(f"truncate: expected True, False or a positive number, found {truncate!r}")
     long = [i for i, text in enumerate(ids) if len(text) > most]
     if long and truncate is None:
         warnings.warn(
@@ -42,12 +44,11 @@ def truncated(
             "what follows is cut off. truncate=True does so without this warning, and "
             "truncate=False never",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    strings = [isinstance(t, str) for t in ([texts] if isinstance(texts, str) else texts)]
     result = list(ids)
     for i in long:
-        kept = ids[i][-1:] if strings[i] and model.tokenizer.add_eos else []
+        kept = ids[i][-1:] if isinstance(texts[i], str) and model.tokenizer.add_eos else []
         result[i] = ids[i][: most - len(kept)] + kept
     return result
 
