@@ -30,6 +30,8 @@ def told_in_one_line(done) -> bool:
         (("infer", "-m", "x.gguf", "-p", "a", "--stop", ""), "--stop"),
         (("tokens", "-m", "x.gguf"), "TEXT"),
         (("convert", "x.gguf"), "OUT"),
+        (("convert", "", "x.gguf"), "found an empty one"),
+        (("infer", "-m", "", "-p", "a"), "found an empty one"),
     ],
 )
 def test_wrong_usage(run, arguments: tuple[str, ...], said: str) -> None:

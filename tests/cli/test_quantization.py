@@ -107,3 +107,9 @@ def test_a_text_that_is_none(run, stories: Path, tmp_path: Path) -> None:
         done = run(*command, "-m", stories, "-f", tmp_path / "t")
         assert done.code == 1
         assert "expected UTF-8 text" in done.err
+
+
+def test_a_place_that_is_no_file_is_refused_before_the_text_is_read(run, tmp_path: Path) -> None:
+    done = run("imatrix", "-m", "absent.gguf", "-f", "absent.txt", "-o", tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert f"--out: expected a file, or a new name, found {tmp_path}" in done.err

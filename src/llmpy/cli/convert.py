@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from llmpy.cli.options import architecture_option
+from llmpy.cli.options import PATH, architecture_option
 from llmpy.cli.streams import note
 
 
 @click.command(name="convert")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
+@click.argument("out", type=PATH)
 @click.option(
     "--type",
     "kind",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from llmpy.cli.options import (
+    PATH,
     architecture_option,
     compute_options,
     model_option,
@@ -20,9 +21,7 @@ from llmpy.cli.streams import note
 @click.command(name="imatrix")
 @model_option
 @text_options
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The file to write (GGUF)."
-)
+@click.option("-o", "--out", required=True, type=PATH, help="The file to write (GGUF).")
 @click.option("-c", "--n-ctx", type=click.IntRange(8), default=512, show_default=True,
               help="Tokens of a window.")  # fmt: skip
 @click.option("--output", is_flag=True, help="Collect for the output tensor too.")
@@ -45,6 +44,8 @@ def command(
     """
     import llmpy
 
+    if out.exists() and not out.is_file():  # said before the text is read
+        raise click.UsageError(f"--out: expected a file, or a new name, found {out}, which is none")
     found = llmpy.collect_importance(
         path,
         text_of(source),

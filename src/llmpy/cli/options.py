@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import llmpy
 
 __all__ = [
+    "PATH",
     "SAMPLING",
     "KvDtype",
     "architecture_option",
@@ -36,12 +37,25 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 KvDtype = Literal["f16", "f32", "q8_0"]
 
+
+class _Path(click.Path):
+    """A path; an empty one, which would mean this folder, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if value == "":
+            self.fail("expected a path, found an empty one", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
+
 model_option = click.option(
     "-m",
     "--model",
     "path",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="The model: a GGUF file, or the folder of a checkpoint.",
 )
 
@@ -118,7 +132,7 @@ def text_options(function: F) -> F:
                 "--file",
                 "source",
                 required=True,
-                type=click.Path(path_type=Path),
+                type=PATH,
                 help="The text to read (UTF-8).",
             ),
             click.option("--windows", type=click.IntRange(1), help="Windows of it to read.  [all]"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from llmpy.cli.options import (
+    PATH,
     KvDtype,
     architecture_option,
     load,
@@ -26,7 +27,7 @@ from llmpy.cli.options import (
 @click.option(
     "--kl",
     "base",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A base model: also measure the divergence from it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

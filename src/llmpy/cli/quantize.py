@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llmpy.cli.options import architecture_option, quoted
+from llmpy.cli.options import PATH, architecture_option, quoted
 from llmpy.cli.streams import note
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command(name="quantize")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
+@click.argument("out", type=PATH)
 @click.argument("kind")
 @click.option(
     "--imatrix",
     "importance",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="What errors cost, as `llmpy imatrix` collects it.",
 )
 @click.option(

@@ -1,7 +1,8 @@
 """Writing GGUF files: any version, either byte order, whole or in parts, and never half a file.
 
-A file is written beside its target under a temporary name, flushed to the disk, and renamed, so
-that a failure at any point leaves what was there before. Tensor data streams through.
+A file is written beside its target under a temporary name, flushed to the disk, checked where the
+caller can, and renamed, so that a failure at any point leaves what was there before. Tensor data
+streams through.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from llmpy.format.cursor import quoted
 from llmpy.format.endian import check_swappable, to_little_endian
 from llmpy.format.gguf_types import ALIGNMENT, MAGIC, SPLIT_KEYS, VERSIONS, Typed
 from llmpy.format.gguf_value import Encoder
+from llmpy.format.target import target_of
 
 __all__ = ["write_gguf"]
 
@@ -57,6 +59,7 @@ def write_gguf(
     big_endian: bool = False,
     alignment: int | None = None,
     split_max_bytes: int | None = None,
+    check: Callable[[Path], object] | None = None,
 ) -> list[Path]:
     """Write a model; return the paths of its files: `path`, or NAME-00001-of-00002.gguf and so on.
 
@@ -66,10 +69,12 @@ def write_gguf(
     row-major shape, data): little-endian bytes, or a function called when its turn comes that
     returns them, whole or as an iterable of pieces. Where all tensors take more than
     `split_max_bytes`, the model is written in parts of at most that (and at least one tensor each).
-    `alignment` is the value of "general.alignment", else 32.
+    `alignment` is the value of "general.alignment", else 32. `check` is called with each file when
+    it is whole and has a temporary name; an exception cancels.
 
     Raises `ModelFileError` for what GGUF cannot say (a doubled name, a value out of range, bytes
-    that do not fill the shape); the files that were there before are then untouched.
+    that do not fill the shape) and where no file can be (see `target_of`); the files that were
+    there before are then untouched.
     """
     target = Path(path)
     if version not in VERSIONS:
@@ -91,23 +96,29 @@ def write_gguf(
     for i, group in enumerate(groups):
         final = target if len(groups) == 1 else _part_path(target, i, len(groups))
         files[final] = _part_keys(metadata, i, len(groups), len(table), alignment), group
-    _write_files(files, layout)
+    _write_files(files, layout, check)
     return list(files)
 
 
 def _write_files(
-    files: Mapping[Path, tuple[Mapping[str, Any], list[tuple[TensorInfo, Data]]]], layout: _Layout
+    files: Mapping[Path, tuple[Mapping[str, Any], list[tuple[TensorInfo, Data]]]],
+    layout: _Layout,
+    check: Callable[[Path], object] | None,
 ) -> None:
     """Write all files under temporary names, and then give them their own."""
     written: list[tuple[Path, Path]] = []
+    targets = [target_of(path) for path in files]
     try:
-        for final, (keys, group) in files.items():
+        for final, (keys, group) in zip(targets, files.values(), strict=True):
             temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.partial")
             written.append((temporary, final))
             with temporary.open("xb") as file:
                 _write_part(file, keys, group, layout)
                 file.flush()
                 os.fsync(file.fileno())
+        for temporary, _ in written:
+            if check is not None:
+                check(temporary)
         for temporary, final in written:
             temporary.replace(final)
     except BaseException:
