@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks, quant
+from llmpy.arch.base import architectures
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError
 from llmpy.files import open_model
-from llmpy.format import ModelFile, TensorInfo, Typed, write_gguf
+from llmpy.format import ModelFile, TensorInfo, Typed, open_gguf, write_gguf
 from llmpy.format.renamed import stays_f32
 from llmpy.quant.recipe import KINDS, assign, stored_as
 from llmpy.quantization.work import facts_of, kind_of, quantized_rows, warn_of_rows
+from llmpy.runnable import check_model
 
 __all__ = ["ConvertEvent", "convert"]
 
@@ -62,7 +64,8 @@ def convert(
     have. Vectors, norms and what else the ecosystem keeps so become F32. Where rows are no whole
     blocks, a matrix gets a type that fits, and a warning names it. `architecture` is for files that
     do not say it, as in `open_model`. `n_threads`: default all CPUs available to this process. An
-    exception that `progress` raises cancels.
+    exception that `progress` raises cancels. What was written is opened and checked before it gets
+    its name.
 
     Raises ValueError for the type; ModelFileError or UnsupportedModelError for the model, and for
     one that has blocks already which another type would round again.
@@ -73,6 +76,7 @@ def convert(
     checks.work(n_threads, progress)
     kind = None if type is None else kind_of(type)
     with open_model(path, architecture=architecture) as file:
+        _check(file)
         types = _types(file, kind)
         sizes = {name: _size(file.tensors[name], dtype) for name, dtype in types.items()}
         done, total = 0, sum(sizes.values())
@@ -94,9 +98,20 @@ def convert(
             (name, types[name], info.shape, partial(data, name))
             for name, info in file.tensors.items()
         ]
-        written = write_gguf(out, _metadata(file, types, kind), tensors)
+        written = write_gguf(out, _metadata(file, types, kind), tensors, check=_check_written)
         report("done", str(written[0]), "")
     return written[0]
+
+
+def _check(file: ModelFile) -> None:
+    """Refuse what could not be loaded; vocabularies and what llmpy does not run are left alone."""
+    if file.tensors and str(file.metadata.get("general.architecture")) in architectures():
+        check_model(file)
+
+
+def _check_written(path: Path) -> None:
+    with open_gguf(path) as file:
+        _check(file)
 
 
 def _types(file: ModelFile, kind: str | None) -> dict[str, DType]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from llmpy import checks
 from llmpy.arch.base import checkpoints
+from llmpy.errors import ModelFileError
 from llmpy.format import ModelFile, open_gguf
 from llmpy.format.folder import Folder
 from llmpy.format.ggml import is_old, open_ggml
@@ -16,6 +19,9 @@ from llmpy.tokenizer.checkpoint import checkpoint_vocabulary
 from llmpy.tokenizer.ggml import ggml_vocabulary
 
 __all__ = ["open_model", "open_vocabulary"]
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:/")
+_HUB_NAME = re.compile(r"(?!.*\.(gguf|ggml|bin|safetensors)$)[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
 
 def open_model(path: str | os.PathLike[str], *, architecture: str | None = None) -> ModelFile:
@@ -27,7 +33,7 @@ def open_model(path: str | os.PathLike[str], *, architecture: str | None = None)
     Raises ModelFileError for whatever is wrong with the files, UnsupportedModelError for what llmpy
     does not have.
     """
-    path = checks.path("path", path)
+    path = _existing(path)
     if architecture is not None:
         checks.text("architecture", architecture)
     if path.is_dir():
@@ -47,9 +53,26 @@ def open_vocabulary(
     path: str | os.PathLike[str], *, architecture: str | None = None
 ) -> Mapping[str, Any]:
     """The metadata of the model at `path` that its tokenizer is made of; weights may be missing."""
-    path = checks.path("path", path)
+    path = _existing(path)
     if path.is_dir():
         folder = Folder(path)
         return checkpoint_vocabulary(folder, folder.json("config.json") or {})
     with open_model(path, architecture=architecture) as file:
         return file.metadata
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    """The path; ModelFileError for what is none of this machine's."""
+    found, text = checks.path("path", path), os.fspath(path)
+    hint = (
+        "llmpy downloads nothing. Get the model first (hf download ORGANIZATION/NAME --local-dir "
+    )
+    hint += "FOLDER), and give its folder or file."
+    if not text:
+        raise ModelFileError("", "path", "the path of a model", "an empty one")
+    if _ADDRESS.match(text):
+        raise ModelFileError(text, "path", "a file or folder", "an address", hint=hint)
+    if _HUB_NAME.fullmatch(text) and not os.path.lexists(text):
+        what = "none, perhaps a name on the Hugging Face Hub"
+        raise ModelFileError(text, "path", "a file or folder", what, hint=hint)
+    return found

@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import checks, quant
+from llmpy import checks
 from llmpy.arch.base import build
 from llmpy.backends import make_backend
 from llmpy.backends.base import KV_DTYPES, Backend, Batch, Plan
-from llmpy.errors import ContextFull, ModelFileError, SessionClosed, UnsupportedModelError
+from llmpy.errors import ContextFull, SessionClosed
 from llmpy.files import open_model, open_vocabulary
 from llmpy.format import ModelFile, TensorInfo
+from llmpy.format.recommended import GGUF_KEYS, recommended
 from llmpy.graph import Graph, is_encoder, n_embedded, states
 from llmpy.process import ProcessBound
+from llmpy.runnable import check_types, shapes_of
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
@@ -41,14 +43,6 @@ if TYPE_CHECKING:
     from llmpy.session.completion import Completion, Options
 
 __all__ = ["LoadEvent", "Model", "load", "load_tokenizer"]
-
-RECOMMENDATIONS = {
-    "general.sampling.temp": "temperature",
-    "general.sampling.top_k": "top_k",
-    "general.sampling.top_p": "top_p",
-    "general.sampling.min_p": "min_p",
-    "general.sampling.penalty_repeat": "repeat_penalty",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +95,11 @@ def load(
 
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(open_model(path, architecture=architecture))
-        shapes = _shapes(file)
+        shapes = shapes_of(file)
         hyperparameters, graph = build(file, shapes, n_ctx or 0)
         if is_encoder(graph):
             kv_dtype = "f32"  # kept for one text only
-        for name in graph.used:
-            _check_type(file, file.tensors[name])
+        check_types(file, graph)
         context = context_length(file, graph, n_ctx, hyperparameters.n_ctx, kv_dtype)
         if context != graph.n_ctx:  # less than was hoped for; some architectures look at it
             hyperparameters, graph = build(file, shapes, context)
@@ -132,8 +125,9 @@ class Model(ProcessBound):
     """A model ready to run: immutable, and shared by all its sessions and threads.
 
     `metadata` is the file's, `tokenizer` and `graph` what was made of it, `n_ctx` the tokens a
-    session can hold, `n_vocab` the token ids it can say. Its memory belongs to this process:
-    another one loads the model itself.
+    session can hold, `n_vocab` the token ids it can say; `recommended_sampling` are the parameters
+    of `default_chain` that the file recommends. Its memory belongs to this process: another one
+    loads the model itself.
     """
 
     def __init__(
@@ -156,6 +150,7 @@ class Model(ProcessBound):
         self.n_ctx = n_ctx
         self.n_vocab = tokenizer.n_embedded
         self.n_batch = n_batch
+        self.recommended_sampling = recommended(file.path, file.metadata, GGUF_KEYS)
         self._plan = plan
         self._compiled: Callable[[Graph], Plan] | None = compiled
         self._embedder: Embedder | None = None
@@ -351,12 +346,6 @@ class Model(ProcessBound):
         finally:
             state.keep(0)
 
-    @property
-    def recommended_sampling(self) -> dict[str, Any]:
-        """The sampling parameters that the file recommends (`general.sampling.*`)."""
-        found = {name: self.metadata.get(key) for key, name in RECOMMENDATIONS.items()}
-        return {name: value for name, value in found.items() if isinstance(value, int | float)}
-
     def warm_up(self) -> None:
         """Do now what is otherwise done behind the first tokens, which are slower for it."""
         self._check_open()
@@ -412,21 +401,3 @@ def _uploaded(engine: Backend, file: ModelFile, graph: Graph) -> dict[str, Any]:
         for name, uses in graph.used.items()
         for info in (file.tensors[name],)
     }
-
-
-def _shapes(file: ModelFile) -> dict[str, tuple[int, ...]]:
-    """Of all tensors; some files have none."""
-    if not file.tensors:
-        raise ModelFileError(
-            file.path, "tensors", "the weights of a model", "none: this is only a vocabulary"
-        )
-    return {name: info.shape for name, info in file.tensors.items()}
-
-
-def _check_type(file: ModelFile, info: TensorInfo) -> None:
-    field = f"tensor '{info.name}' type"
-    if info.dtype.is_integer:
-        raise ModelFileError(file.path, field, "a type for weights", str(info.dtype))
-    if info.dtype.name not in quant.readable:
-        known = ", ".join(sorted(quant.readable))
-        raise UnsupportedModelError(file.path, field, f"one of {known}", str(info.dtype))

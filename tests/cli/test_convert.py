@@ -13,7 +13,7 @@ import llmpy
 from llmpy import quant
 from llmpy.errors import ModelFileError
 from llmpy.files import open_model
-from llmpy.format import ModelFile, open_gguf
+from llmpy.format import ModelFile, open_gguf, write_gguf
 from tests.arch import checkpoints
 from tests.cli.conftest import STORIES
 
@@ -206,3 +206,34 @@ def test_values_too_large_for_f16_are_refused_by_name(tmp_path: Path) -> None:
         llmpy.convert(folder, tmp_path / "x.gguf", type="f16")
     assert not (tmp_path / "x.gguf").exists()
     llmpy.convert(folder, tmp_path / "x.gguf", type="bf16")
+
+
+def test_what_could_not_be_loaded_is_not_written(folder: Path, tmp_path: Path) -> None:
+    with open_model(folder) as file:
+        keys = dict(file.metadata)
+        kept = [(n, i.dtype, i.shape, file.data(n)) for n, i in file.tensors.items() if n[0] == "b"]
+        write_gguf(tmp_path / "half.gguf", keys, kept)
+    with pytest.raises(ModelFileError, match=r"half.gguf.*token_embd.weight"):
+        llmpy.convert(tmp_path / "half.gguf", tmp_path / "out.gguf")
+    assert [path.name for path in tmp_path.iterdir()] == ["half.gguf"]
+
+
+def test_what_was_written_is_checked_before_it_gets_its_name(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "x.gguf"
+    out.write_bytes(b"old")
+    checked: list[Path] = []
+
+    def check(file: ModelFile) -> None:
+        checked.append(file.path)
+        if len(checked) == 2:
+            raise ModelFileError(file.path, "a", "b", "c")
+
+    monkeypatch.setattr(llmpy.conversion, "check_model", check)
+    with pytest.raises(ModelFileError):
+        llmpy.convert(folder, out)
+    assert checked[0] == folder
+    assert checked[1].parent == tmp_path
+    assert out.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [out]

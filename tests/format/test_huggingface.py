@@ -181,9 +181,10 @@ def test_a_class_says_more_than_the_model_type(make: Maker) -> None:
 
 
 def test_recommended_sampling_comes_along(make: Maker, tmp_path: Path) -> None:
-    said = {"temperature": 1, "top_k": 20, "top_p": "x", "min_p": True, "repetition_penalty": 1.1}
+    said = {"temperature": 1, "top_k": 20, "top_p": "x", "min_p": None, "repetition_penalty": 1.1}
     (tmp_path / "generation_config.json").write_text(json.dumps(said))
-    metadata = make([f32("a.weight", numbers(1))], [Tensor("a", "a")]).metadata
+    with pytest.warns(RuntimeWarning, match=r"generation_config\.json: top_p: .*found 'x'"):
+        metadata = make([f32("a.weight", numbers(1))], [Tensor("a", "a")]).metadata
     found = {k.rpartition(".")[2]: v for k, v in metadata.items() if ".sampling." in k}
     assert found == {"temp": 1.0, "top_k": 20, "penalty_repeat": 1.1}
 

@@ -25,24 +25,26 @@ MAY_USE = {
     "arch": {"graph", "dtypes", "errors"},
     "backends": {"graph", "quant"} | GROUND,
     "files": MIDDLE,
-    "conversion": MIDDLE | {"files", "quantization"},
+    "runnable": MIDDLE,
+    "conversion": MIDDLE | {"runnable", "files", "quantization"},
     "session": MIDDLE | {"model"},
     "chat": {"session", "tokenizer"} | GROUND,
-    "model": MIDDLE | {"chat", "files", "session"},
+    "model": MIDDLE | {"chat", "runnable", "files", "session"},
     "quantization": MIDDLE | {"files", "model"},
     "__init__": MIDDLE | {"chat", "conversion", "files", "model", "quantization", "session"},
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }
-SHARED = (
+SHARED = (  # by architectures
     "base",
     "blocks",
     "checkpoint",
     "config",
-    "rope_config",
+    "defaults",
     "experts",
+    "rope_config",
     "rotary",
-)  # by architectures
+)
 MODULES = rooms.python_files("src")
 INSTALLED_WITH_IT = {"numpy", "tokenizers", "click", "jinja2", "prompt_toolkit", "rich"}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import llmpy
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import ModelFileError
 from llmpy.graph import Graph, Weights
@@ -45,3 +46,8 @@ def test_more_than_the_table_has_is_refused() -> None:
 def test_a_table_without_rows_is_refused() -> None:
     with pytest.raises(ModelFileError, match=r"positions.weight.*more than 2 rows"):
         limit(None, rows=2, offset=2)
+
+
+def test_more_than_was_trained_is_warned_of(fast_stories: llmpy.Model) -> None:
+    with pytest.warns(RuntimeWarning, match="n_ctx: .* trained with contexts of"):
+        llmpy.load(fast_stories.path, n_ctx=4096).close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import llmpy
+from llmpy.format import write_gguf
 from llmpy.session import context as context_module
 
 Data = Callable[[str], Path]
@@ -85,3 +86,20 @@ def test_without_a_wish_the_context_is_what_memory_holds(
 def test_a_vocabulary_alone_is_no_model(shared_data: Data) -> None:
     with pytest.raises(llmpy.ModelFileError, match="tensors: expected the weights of a model"):
         llmpy.load(shared_data("vocab/ggml-vocab-phi-3.gguf"))
+
+
+def test_what_a_file_recommends_never_makes_it_unusable(
+    shared_data: Callable[[str], Path], tmp_path: Path
+) -> None:
+    strange = {"temp": float("nan"), "top_k": -1, "top_p": 1.5, "min_p": "x", "penalty_repeat": 0.0}
+    with llmpy.open_gguf(shared_data(STORIES)) as file:
+        keys = dict(file.metadata) | {f"general.sampling.{k}": v for k, v in strange.items()}
+        tensors = [(n, i.dtype, i.shape, file.data(n)) for n, i in file.tensors.items()]
+        write_gguf(tmp_path / "m.gguf", keys, tensors)
+    with pytest.warns(RuntimeWarning) as caught:
+        model = llmpy.load(tmp_path / "m.gguf", n_ctx=64)
+    with model:
+        assert model.recommended_sampling == {"top_k": 0, "top_p": 1.0}
+        assert model.session(seed=1).infer("Once", max_tokens=3).n_generated == 3
+    said = sorted(str(w.message).split(": ")[1] for w in caught)
+    assert said == [f"general.sampling.{key}" for key in ("min_p", "penalty_repeat", "temp")]

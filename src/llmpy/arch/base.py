@@ -6,13 +6,14 @@ known by the names it gives.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import math
 import pkgutil
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Protocol, TypeVar, dataclass_transform
@@ -20,6 +21,7 @@ from typing import Any, Protocol, TypeVar, dataclass_transform
 import numpy as np
 
 from llmpy.arch.checkpoint import Checkpoint, Config
+from llmpy.arch.defaults import DEFAULTS
 from llmpy.errors import GraphError, ModelFileError, UnsupportedModelError
 from llmpy.graph import Graph, Shape, Value, Weights, finish
 
@@ -130,7 +132,7 @@ def checkpoints() -> Mapping[str, Checkpoint]:
         }
         for each in getattr(cls, "checkpoints", ()):
             typed = replace(each, metadata=partial(_with_fractions, each.metadata, floats))
-            found |= dict.fromkeys(each.model_types, typed)
+            found |= {t: replace(typed, defaults=DEFAULTS.get(t)) for t in each.model_types}
     return dict(sorted(found.items()))
 
 
@@ -143,6 +145,12 @@ def _with_fractions(
     return {
         k: float(v) if type(v) is int and k in floats else v for k, v in metadata(config).items()
     }
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint with what is named most like `name`, and with all that is known."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return (f"The nearest: {', '.join(near)}; all" if near else "All") + f": {', '.join(known)}"
 
 
 def build(source: Source, shapes: Mapping[str, Shape], n_ctx: int = 0) -> tuple[Any, Graph]:
@@ -162,9 +170,10 @@ def build(source: Source, shapes: Mapping[str, Shape], n_ctx: int = 0) -> tuple[
         raise UnsupportedModelError(
             source.path,
             "general.architecture",
-            f"one of {', '.join(architectures())}",
+            "one that llmpy knows",
             repr(name)[:80],
             offset=source.where("general.architecture"),
+            hint=nearest(name, architectures()),
         )
     model = cls()
     n_blocks = len({m[0] for m in (re.match(r"blk\.\d+\.", s) for s in shapes) if m})
@@ -200,13 +209,22 @@ def _read_hyperparameters(model: Any, source: Source, name: str, n_blocks: int) 
         if full in source.metadata:
             value = read[full] = _checked(source, full, kind, declared, n_blocks)
         elif declared.default is ...:
-            raise ModelFileError(source.path, full, "this metadata key", "a file without it")
+            raise _missing(source, full)
         else:
             default = declared.default
             earlier = isinstance(default, str) and default in vars(model)
             value = getattr(model, default) if earlier else default
         setattr(model, field, value)
     return read
+
+
+def _missing(source: Source, full: str) -> ModelFileError:
+    """The error about a key that is not there, by the name that it has in the file."""
+    named = getattr(source, "config_keys", None)
+    if named and (keys := named(full)):
+        path, key = source.path / "config.json", " or ".join(keys)
+        return ModelFileError(path, key, f"this key ({full})", "a file without it")
+    return ModelFileError(source.path, full, "this metadata key", "a file without it")
 
 
 def _checked(source: Source, full: str, kind: Any, declared: Key, n_layer: int) -> Any:

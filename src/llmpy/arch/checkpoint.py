@@ -84,6 +84,7 @@ class Checkpoint:
     "tokenizer." and "xielu." keys are whole); None is left out. `tensors(config)` gives the rules
     for names, `extra(config)` tensors that no checkpoint has, by full name. `numbers` are keys
     whose values a checkpoint has as tensors of one number, `{i}` standing for the block.
+    `defaults` are what a configuration means that does not have a key (see defaults.py).
     """
 
     name: str
@@ -95,6 +96,7 @@ class Checkpoint:
     activation: tuple[str, ...] = ("silu",)
     rope_types: tuple[str, ...] | None = ("linear", "yarn")
     harmless: tuple[str, ...] = ()
+    defaults: Config | None = None
 
     def follow(self, values: Mapping[str, Any]) -> Followed:
         """Read a configuration as this recipe says, and account for every key of it.

@@ -7,6 +7,7 @@ from typing import Any
 
 from llmpy.errors import ModelFileError
 from llmpy.format.json_text import parse, parse_object
+from llmpy.format.sniff import POINTER, guess
 
 __all__ = ["Folder"]
 
@@ -27,9 +28,13 @@ class Folder:
                 return None
             if (size := path.stat().st_size) > LARGEST:
                 raise ModelFileError(path, "file", f"at most {LARGEST} bytes", str(size))
-            return path.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise ModelFileError(path, "file", "a readable file", str(error)) from error
+        if data.startswith(POINTER):
+            found, hint, _ = guess(data) or ("", "", False)
+            raise ModelFileError(path, "file", "what is in it", found, hint=hint)
+        return data
 
     def text(self, name: str) -> str | None:
         """A file's text, which must be UTF-8."""

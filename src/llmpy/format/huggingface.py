@@ -11,6 +11,8 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,20 +21,21 @@ from numpy.typing import NDArray
 
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import ModelFileError, UnsupportedModelError
+from llmpy.format.config import Config, absent_keys, meant
 from llmpy.format.container import ModelFile, TensorInfo
 from llmpy.format.cursor import quoted
 from llmpy.format.folder import Folder
+from llmpy.format.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
 from llmpy.format.renamed import FAILURES, Planned, Rule, decode, plan
-from llmpy.format.safetensors import INDEX, SINGLE, Safetensors, open_safetensors
+from llmpy.format.safetensors import Safetensors, open_safetensors
 from llmpy.format.sentences import text_vectors
+from llmpy.format.weights import find_weights, foreign, refuse_quantized
 
 __all__ = ["CheckpointFile", "Recipe", "open_checkpoint"]
 
-Config = Mapping[str, Any]
-SAMPLING = {
-    "temperature": "temp", "top_k": "top_k", "top_p": "top_p", "min_p": "min_p",
-    "repetition_penalty": "penalty_repeat",
-}  # fmt: skip
+OTHER_SENSES = (  # parts of multimodal models whose names stand beside those of the text
+    "visual.", "vision_tower.", "vision_model.", "multi_modal_projector.", "audio_tower.",
+)  # fmt: skip
 MAX_COUNT = 1 << 22  # of layers, heads, values and tokens
 LARGE = re.compile("theta|base|max|length|context")  # keys of other numbers
 
@@ -44,6 +47,8 @@ class Recipe(Protocol):
     def name(self) -> str: ...  # noqa: D102
     @property
     def numbers(self) -> Mapping[str, str] | None: ...  # noqa: D102
+    @property
+    def defaults(self) -> Config | None: ...  # noqa: D102
     def follow(self, values: Config) -> Followed: ...  # noqa: D102
 
 
@@ -63,10 +68,18 @@ Vocabulary = Callable[[Folder, Config], Mapping[str, Any]]
 
 
 class CheckpointFile(ModelFile):
-    """A checkpoint as a model file; the bytes of changed tensors are made anew at each `data`."""
+    """A checkpoint as a model file; the bytes of changed tensors are made anew at each `data`.
+
+    `config_keys` gives the names in config.json of a metadata key that is missing.
+    """
 
     def __init__(
-        self, path: Path, files: Safetensors, metadata: Mapping[str, Any], planned: list[Planned]
+        self,
+        path: Path,
+        files: Safetensors,
+        metadata: Mapping[str, Any],
+        planned: list[Planned],
+        config_keys: Callable[[str], list[str]],
     ) -> None:
         tensors = {}
         for p in planned:
@@ -79,6 +92,7 @@ class CheckpointFile(ModelFile):
             files.files, "Hugging Face checkpoint", metadata, tensors, kinds={}, offsets={}
         )
         self.path = path
+        self.config_keys = config_keys
         self._checkpoint = files
         self._planned = {p.name: p for p in planned}
 
@@ -116,17 +130,22 @@ def open_checkpoint(
     folder = Folder(path)
     config = folder.json("config.json")
     if config is None:
-        raise ModelFileError(path, "folder", "config.json in it", "no such file")
+        found, hint = foreign(path)
+        raise ModelFileError(
+            path, "folder", "config.json in it", found or "no such file", hint=hint
+        )
     recipe, config, nested = _choose(folder, config, recipes)
     _check_counts(folder, config)
     followed, extra = _follow(folder, recipe, config)
-    files = open_safetensors(_weights(folder))
+    files = open_safetensors(find_weights(path))
     try:
+        refuse_quantized(files, config)
         names = _names(files, nested)
         for remark in followed.compare(names.values()):
             message = f"{folder.path / 'config.json'}: {remark}"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
-        planned = plan(files, names, followed.tensors)
+        rules = followed.tensors
+        planned = _with_embedding(folder, config, names, rules, plan(files, names, rules))
         said = {**followed.metadata, **_numbers(files, path, names, recipe.numbers or {})}
         planned += [Planned(name, BY_NAME["F32"], a.shape, given=a) for name, a in extra.items()]
         architecture = str(said.get("general.architecture") or recipe.name)
@@ -139,7 +158,8 @@ def open_checkpoint(
             **text_vectors(folder, architecture),
             **vocabulary(folder, config),
         }
-        return CheckpointFile(path, files, metadata, planned)
+        keys = partial(absent_keys, lambda c: recipe.follow(c).metadata, config, f"{architecture}.")
+        return CheckpointFile(path, files, metadata, planned, keys)
     except BaseException:
         files.close()
         raise
@@ -173,10 +193,14 @@ def _choose(
     kind, text = config.get("model_type"), config.get("text_config")
     if isinstance(text, dict) and (inner := text.get("model_type")) in recipes:
         outer = {k: v for k, v in config.items() if k != "text_config"}
-        return recipes[str(inner)], outer | text, True
+        recipe = recipes[str(inner)]
+        return recipe, outer | meant(recipe.defaults, text), True
     for name in (*_architectures(config), kind):  # several architectures may share a model_type
         if isinstance(name, str) and name in recipes:
-            return recipes[name], config, False
+            return recipes[name], meant(recipes[name].defaults, config), False
+    if f"{kind}_text" in recipes:  # all in one object, as before a part for the text was split off
+        recipe = recipes[f"{kind}_text"]
+        return recipe, meant(recipe.defaults, config), True
     near = difflib.get_close_matches(str(kind), recipes, n=3, cutoff=0.5)
     nearest = f"the nearest: {', '.join(near)}; " if near else ""
     raise UnsupportedModelError(
@@ -198,22 +222,6 @@ def _architectures(config: Mapping[str, Any]) -> list[Any]:
     return said if isinstance(said, list) else []
 
 
-def _weights(folder: Folder) -> Path:
-    """The file of the weights, or of their index."""
-    for name in (INDEX, SINGLE):
-        if (folder.path / name).is_file():
-            return folder.path / name
-    found = sorted(p.name for p in folder.path.iterdir())
-    alone = [name for name in found if name.endswith(".safetensors")]
-    if len(alone) == 1:
-        return folder.path / alone[0]
-    old = [name for name in found if name.endswith((".bin", ".pt", ".pth"))]
-    raise ModelFileError(
-        folder.path, "weights", f"{SINGLE} or {INDEX}", ", ".join(alone or old) or "neither",
-        hint="Save the model again as safetensors." if old else None,
-    )  # fmt: skip
-
-
 def _names(files: Safetensors, nested: bool) -> dict[str, str]:
     """What each stored name means to the rules; of a multimodal model, only its text part.
 
@@ -223,8 +231,37 @@ def _names(files: Safetensors, nested: bool) -> dict[str, str]:
         top = "model." if "embed_tokens.weight" in files.tensors else ""
         return {n: n if n.startswith("lm_head.") else top + n for n in files.tensors}
     inside = [name for name in files.tensors if "language_model." in name]
+    if not inside:
+        plain = [n for n in files.tensors if not n.removeprefix("model.").startswith(OTHER_SENSES)]
+        return {name: name for name in plain}
     names = {name: name.replace("language_model.", "", 1) for name in inside}
     return names | {n: n for n in files.tensors if n.startswith("lm_head.")}
+
+
+def _with_embedding(
+    folder: Folder,
+    config: Config,
+    names: Mapping[str, str],
+    rules: Sequence[Rule],
+    planned: list[Planned],
+) -> list[Planned]:
+    """The tensors, with the output's as the embedding where both are tied and only that is stored.
+
+    Warns where a head of its own is meant to be, and is not.
+    """
+    found, tied = {p.name for p in planned}, config.get("tie_word_embeddings")
+    rows, head = "token_embd.weight", "output.weight"
+    targets = {rule.target for rule in rules}
+    if tied is not False and head in found and rows not in found and "token_embd" in targets:
+        return [replace(p, name=rows) if p.name == head else p for p in planned]
+    whole = any(stored.startswith("model.") or "language_model." in stored for stored in names)
+    if tied is False and whole and "output" in targets and rows in found and head not in found:
+        warnings.warn(
+            f"{folder.path}: lm_head.weight is missing, though config.json says that "
+            f"tie_word_embeddings is false: the embedding takes its place",
+            RuntimeWarning, stacklevel=3,
+        )  # fmt: skip
+    return planned
 
 
 def _numbers(
@@ -261,12 +298,9 @@ def _full(architecture: str, said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _sampling(folder: Folder) -> dict[str, Any]:
     """What generation_config.json recommends."""
-    said = folder.json("generation_config.json") or {}
-    found: dict[str, Any] = {}
-    for name, short in SAMPLING.items():
-        value = said.get(name)
-        if isinstance(value, bool) or said.get("do_sample") is False:
-            continue
-        if isinstance(value, int | float) and 0 <= value < 1e6:
-            found[f"general.sampling.{short}"] = int(value) if name == "top_k" else float(value)
-    return found
+    name = "generation_config.json"
+    said = folder.json(name) or {}
+    if said.get("do_sample") is False:
+        return {}
+    found = recommended(folder.path / name, said, CHECKPOINT_KEYS)
+    return {key: found[name] for key, name in GGUF_KEYS.items() if name in found}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from llmpy.errors import ModelFileError
+from llmpy.format.sniff import guess
 
 __all__ = ["parse", "parse_object"]
 
@@ -56,6 +57,12 @@ def parse(
             offset=offset + error.start,
         ) from None  # fmt: skip
     except json.JSONDecodeError as error:
+        if (
+            not offset
+            and not data.lstrip().startswith(b"{")
+            and (known := guess(bytes(data[:256])))
+        ):
+            raise ModelFileError(path, field, "JSON", known[0], offset=0, hint=known[1]) from None
         at = offset + len(error.doc[: error.pos].encode("utf-8", "surrogatepass"))
         raise ModelFileError(path, field, "JSON", error.msg, offset=at) from None
     except (ValueError, RecursionError) as error:

@@ -18,11 +18,11 @@ from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.format.cursor import quoted
 from llmpy.format.safetensors import Safetensors, Stored
+from llmpy.format.weights import FLOATS
 
 __all__ = ["FAILURES", "Planned", "Rule", "decode", "plan", "stays_f32"]
 
 Array = NDArray[Any]
-FLOATS = ("F32", "F16", "BF16", "F64")
 FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 # Matrices that the ecosystem leaves in F32 (list of llama.cpp's converter).

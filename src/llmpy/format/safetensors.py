@@ -22,9 +22,10 @@ from llmpy.errors import ModelFileError
 from llmpy.format.cursor import AGAIN, quoted
 from llmpy.format.json_text import parse_object
 from llmpy.format.mapped import MappedFile
+from llmpy.format.sniff import guess
 
 __all__ = ["BITS", "INDEX", "SINGLE", "Safetensors", "Stored", "open_safetensors",
-           "write_safetensors"]  # fmt: skip
+           "read_index", "write_safetensors"]  # fmt: skip
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -86,7 +87,7 @@ def open_safetensors(path: Path) -> Safetensors:
     """
     paths, listed = [path], None
     if path.name.endswith(".json"):
-        listed = _read_index(path)
+        listed = read_index(path)
         paths = [path.parent / name for name in sorted(set(listed.values()))]
     tensors: dict[str, Stored] = {}
     with contextlib.ExitStack() as opened:
@@ -112,7 +113,7 @@ def open_safetensors(path: Path) -> Safetensors:
     return Safetensors(files, tensors)
 
 
-def _read_index(path: Path) -> dict[str, str]:
+def read_index(path: Path) -> dict[str, str]:
     """Tensor name -> file name, as the index says."""
     file = MappedFile(path)
     try:
@@ -139,9 +140,9 @@ def read_header(file: MappedFile, part: int = 0) -> list[Stored]:
     length = int.from_bytes(file.buffer[:8], "little")
     limit = min(size - 8, MAX_HEADER)
     if not 2 <= length <= limit:
-        raise ModelFileError(
-            path, "header length", f"from 2 to {max(limit, 2)}", str(length), offset=0, hint=AGAIN
-        )
+        said, hint, _ = guess(bytes(file.buffer[:256])) or (str(length), AGAIN, False)
+        expected = f"from 2 to {max(limit, 2)}"
+        raise ModelFileError(path, "header length", expected, said, offset=0, hint=hint)
     header = parse_object(file.buffer[8 : 8 + length], path, "header", offset=8, unique=True)
     header.pop("__metadata__", None)
     found = sorted(

@@ -7,11 +7,12 @@ import codecs
 from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.format.mapped import MappedFile
 
-__all__ = ["looks_like"]
+__all__ = ["POINTER", "guess", "looks_like"]
 
 _CONVERT = "Get or make a GGUF conversion of the model."
 _NEW = "llmpy reads GGUF 1 to 3: convert the model again from its original weights."
 _OLD = "llmpy.open_model and llmpy.load read it, if they are told its architecture."
+POINTER = b"version https://git-lfs"  # what begins a file that stands for a larger one
 _AGAIN = "Look at the address or path it came from, and get the file again."
 
 # First bytes -> (what it is, what to do, whether it is a sound model in another format)
@@ -26,7 +27,7 @@ _KNOWN: list[tuple[bytes, str, str, bool]] = [
     (b"\x89HDF", "an HDF5 file, such as a Keras model", _CONVERT, True),
     (b"\x1f\x8b", "a gzip file", "Unpack it first.", False),
     (b"\x28\xb5\x2f\xfd", "a Zstandard file", "Unpack it first.", False),
-    (b"version https://git-lfs", "a Git LFS pointer, not the file it stands for",
+    (POINTER, "a Git LFS pointer, not the file it stands for",
      "Fetch the real file (git lfs pull).", False),
 ]  # fmt: skip
 
@@ -34,12 +35,14 @@ _KNOWN: list[tuple[bytes, str, str, bool]] = [
 def looks_like(file: MappedFile) -> ModelFileError:
     """The error for a file whose magic is not GGUF's, with a hint that fits what it looks like."""
     head = bytes(file.buffer[:256])
-    found, hint, other_format = _guess(head)
+    unknown = repr(head[:4])[1:], "It is no model file that llmpy knows. " + _AGAIN, False
+    found, hint, other_format = guess(head) or unknown
     error = UnsupportedModelError if other_format else ModelFileError
     return error(file.path, "magic", "'GGUF'", found, offset=0, hint=hint)
 
 
-def _guess(head: bytes) -> tuple[str, str, bool]:
+def guess(head: bytes) -> tuple[str, str, bool] | None:
+    """What a file that begins so is, what to do, and whether it is sound; None if unknown."""
     for magic, found, hint, other_format in _KNOWN:
         if head.startswith(magic):
             return found, hint, other_format
@@ -61,7 +64,7 @@ def _guess(head: bytes) -> tuple[str, str, bool]:
     words = _text(head[:64])
     if words:
         return f"text, {words[:16]!r}...", _AGAIN, False
-    return repr(head[:4])[1:], "It is no model file that llmpy knows. " + _AGAIN, False
+    return None
 
 
 def _text(head: bytes) -> str:

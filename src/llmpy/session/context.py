@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import prod
 
 from llmpy.backends.base import PAGE_TOKENS, kv_bytes, weight_bytes
@@ -19,7 +20,8 @@ def context_length(
     """How many tokens a session may hold, so that weights and one full session fit in memory.
 
     `asked` by the user, or None; `trained` is the model's own. Raises OutOfMemory with the numbers,
-    ValueError for more than the model has positions, ModelFileError if it has none.
+    ValueError for more than the model has positions, ModelFileError if it has none. Warns of more
+    than attention was trained with.
     """
     per_token = sum(kv_bytes(kv_dtype, c.shape) for c in graph.caches)
     used = [file.tensors[name] for name in graph.used]
@@ -29,7 +31,7 @@ def context_length(
     most = _position_limit(file, graph, asked)
     wanted = asked or min(trained, most)
     if free is None:
-        return min(wanted, most)
+        free = 1 << 62  # nobody says
     fitting = max(0, (free - weights) // max(1, per_token) // PAGE_TOKENS * PAGE_TOKENS)
     if (asked and asked > fitting) or fitting < PAGE_TOKENS:
         n = asked or PAGE_TOKENS
@@ -39,6 +41,12 @@ def context_length(
             f"{readable_bytes(per_token * n)}, but {readable_bytes(free)} of memory are free. "
             + (f"A context of {fitting} would fit." if fitting >= PAGE_TOKENS else "")
         )
+    if wanted > trained and graph.caches:
+        warnings.warn(
+            f"n_ctx: {file.path} was trained with contexts of {trained} tokens; beyond them what a "
+            f"context of {wanted} says gets worse",
+            RuntimeWarning, stacklevel=3,
+        )  # fmt: skip
     return min(wanted, fitting, most)
 
 

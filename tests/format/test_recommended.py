@@ -1,0 +1,70 @@
+"""Recommendations of files: as their writers meant them, and never what makes a model unusable."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llmpy
+from llmpy.format.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
+
+PATH = Path("folder") / "generation_config.json"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "meant"),
+    [
+        ("top_k", -1, {"top_k": 0}),
+        ("top_k", 0, {"top_k": 0}),
+        ("top_k", 40.0, {"top_k": 40}),
+        ("temperature", -1, {"temperature": 0.0}),
+        ("temperature", 0, {"temperature": 0.0}),
+        ("temperature", np.float32(0.5), {"temperature": 0.5}),
+        ("top_p", 1.5, {"top_p": 1.0}),
+        ("top_p", 0, {"temperature": 0.0}),
+        ("min_p", -0.5, {"min_p": 0.0}),
+        ("repetition_penalty", 1.1, {"repeat_penalty": 1.1}),
+        ("temperature", None, {}),
+    ],
+)
+def test_values_are_what_their_writers_meant(key: str, value: Any, meant: dict[str, Any]) -> None:
+    assert recommended(PATH, {key: value}, CHECKPOINT_KEYS) == meant
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("general.sampling.temp", math.nan),
+        ("general.sampling.temp", math.inf),
+        ("general.sampling.temp", "hot"),
+        ("general.sampling.temp", True),
+        ("general.sampling.top_k", 2.5),
+        ("general.sampling.top_p", -0.1),
+        ("general.sampling.min_p", 1.5),
+        ("general.sampling.penalty_repeat", 0),
+        ("general.sampling.penalty_repeat", [1.0]),
+    ],
+)
+def test_what_means_nothing_is_ignored_and_named(key: str, value: Any) -> None:
+    said = {key: value, "general.sampling.min_p": 0.25} | {key: value}
+    with pytest.warns(RuntimeWarning, match=rf"generation_config\.json: {key}: expected .* found"):
+        found = recommended(PATH, said, GGUF_KEYS)
+    assert found == ({} if key.endswith("min_p") else {"min_p": 0.25})
+
+
+anything = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3))
+
+
+@given(said=st.fixed_dictionaries(dict.fromkeys(CHECKPOINT_KEYS, anything)))
+def test_no_recommendation_makes_a_model_unusable(said: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        parameters = recommended(PATH, said, CHECKPOINT_KEYS)
+    llmpy.default_chain(**parameters)
