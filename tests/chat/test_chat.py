@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import llmpy
-from llmpy.chat import NAMED
+from llmpy.chat import NAMED, chosen_template
+from llmpy.tokenizer import Tokenizer
 
 CAPITAL = "What is the capital of France?"
 GREEDY = llmpy.greedy()
@@ -208,6 +209,15 @@ def test_templates_can_be_chosen_by_name_or_given(smol: llmpy.Model) -> None:
         assert chat.session.text.startswith("1 + 1 =")
     with pytest.raises(llmpy.TemplateError, match="expected chatml"):
         smol.chat(template="no such")
+
+
+def test_a_file_may_have_several_templates(plain_tokenizer: Tokenizer) -> None:
+    metadata = {"tokenizer.chat_template": "A", "tokenizer.chat_template.tool_use": "B"}
+    for name, text in ((None, "A"), ("tool_use", "B")):
+        template = chosen_template(metadata, plain_tokenizer, name)
+        assert template.render([{"role": "user", "content": "x"}]) == text
+    with pytest.raises(llmpy.TemplateError, match="expected tool_use, chatml"):
+        chosen_template(metadata, plain_tokenizer, "other")
 
 
 @pytest.mark.parametrize("name", NAMED)

@@ -248,7 +248,8 @@ def test_tokens_are_filled_up_to_the_rows_of_the_embedding(tmp_path: Path) -> No
 def test_chat_templates(tmp_path: Path) -> None:
     key = "tokenizer.chat_template"
     named = [{"name": "default", "template": "A"}, {"name": "tool_use", "template": "B"}]
-    assert saved(tmp_path, byte_level(), chat_template=named)[key] == "A"
+    found = saved(tmp_path, byte_level(), chat_template=named)
+    assert (found[key], found[f"{key}.tool_use"], found[f"{key}s"]) == ("A", "B", ["tool_use"])
     assert saved(tmp_path, byte_level(), chat_template="C")[key] == "C"
     (tmp_path / "chat_template.jinja").write_text("D")
     assert open_vocabulary(tmp_path)[key] == "D"

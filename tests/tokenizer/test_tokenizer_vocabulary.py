@@ -241,6 +241,12 @@ def test_end_of_a_channel_is_no_end_of_the_reply():
     assert build_tokenizer(byte_level(extra=extra)).end_ids == {256, 257}
 
 
+def test_end_of_a_message_is_no_end_of_the_turn_where_that_has_a_token_of_its_own():
+    both = (("<|eot|>", CONTROL), ("<|eom|>", CONTROL))
+    assert build_tokenizer(byte_level(extra=both)).end_ids == {256}
+    assert build_tokenizer(byte_level(extra=both[1:])).end_ids == {256}
+
+
 def test_duplicates_and_empty_tokens_do_no_harm():
     tokenizer = build_tokenizer(sentencepiece("\u2581", "a", "a", "", "", "aa"))
     assert tokenizer.encode("aaa")[1:] == [264, 260]

@@ -284,19 +284,21 @@ def chosen_template(
 ) -> ChatTemplate:
     """The template of a model file, or a named one.
 
-    `name`: one of `NAMED`, or a template itself (it holds "{{" or "{%"); None for the file's own,
-    and without that for the named one whose tokens the vocabulary has. TemplateError for none.
+    `name`: another one that the file has, one of `NAMED`, or a template itself (it holds "{{" or
+    "{%"); None for the file's own, and without that for the named one whose tokens the vocabulary
+    has. TemplateError for none.
     """
+    source = metadata.get(KEY if name is None else f"{KEY}.{name}")
+    if isinstance(source, str) and source.strip():
+        return ChatTemplate(source, tokenizer)
     if name is None:
-        source = metadata.get(KEY)
-        if isinstance(source, str) and source.strip():
-            return ChatTemplate(source, tokenizer)
         name = _fitting(tokenizer)
     if name in NAMED:
         named = NAMED[name]
         return ChatTemplate(named.source, tokenizer, stop=named.stop)
     if not isinstance(name, str) or ("{{" not in name and "{%" not in name):
-        known = ", ".join(NAMED)
+        more = [key.removeprefix(f"{KEY}.") for key in metadata if key.startswith(f"{KEY}.")]
+        known = ", ".join([*more, *NAMED])
         raise TemplateError(f"template: expected {known}, or a template in Jinja, found {name!r}")
     return ChatTemplate(name, tokenizer)
 

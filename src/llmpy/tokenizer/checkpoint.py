@@ -28,6 +28,7 @@ from llmpy.tokenizer.world import read_world
 __all__ = ["Files", "checkpoint_vocabulary"]
 
 PREFIX = "tokenizer.ggml."
+TEMPLATE = "tokenizer.chat_template"
 WORLD = "rwkv_vocab_v20230424.txt"
 SENTENCEPIECE = ("tokenizer.model", "spiece.model")
 IDS = {
@@ -77,9 +78,7 @@ def checkpoint_vocabulary(files: Files, config: Mapping[str, Any]) -> dict[str, 
     except FAILURES as error:
         raise files.error("tokenizer.json", "contents", "usual ones", str(error)) from None
     keys = {PREFIX + key: value for key, value in found.items()}
-    if template := _template(files, said):
-        keys["tokenizer.chat_template"] = template
-    return keys
+    return keys | _templates(files, said)
 
 
 def _vocabulary(files: Files, said: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -291,14 +290,25 @@ def _name_ends(found: dict[str, Any], configs: Sequence[Mapping[str, Any]]) -> N
     )
 
 
-def _template(files: Files, said: Mapping[str, Any]) -> str | None:
-    """The chat template, of several the one called "default"."""
+def _templates(files: Files, said: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat template, and others by their names, as GGUF has them."""
+    found = said.get("chat_template")
+    if not found:
+        found = (files.json("chat_template.json") or {}).get("chat_template")
+    if not isinstance(found, list):
+        found = [{"name": "default", "template": found}]
+    named = {t.get("name"): t.get("template") for t in found if isinstance(t, dict)}
     if (text := files.text("chat_template.jinja")) is not None:
-        return text
-    template = said.get("chat_template") or (files.json("chat_template.json") or {}).get(
-        "chat_template"
-    )
-    if isinstance(template, list):
-        named = {t.get("name"): t.get("template") for t in template if isinstance(t, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
+        named["default"] = text
+    named = {
+        name: text
+        for name, text in named.items()
+        if isinstance(name, str) and name.isidentifier() and isinstance(text, str)
+    }
+    keys: dict[str, Any] = {}
+    if default := named.pop("default", None):
+        keys[TEMPLATE] = default
+    if named:
+        keys[f"{TEMPLATE}s"] = list(named)
+        keys |= {f"{TEMPLATE}.{name}": text for name, text in named.items()}
+    return keys

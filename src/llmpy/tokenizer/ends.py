@@ -37,8 +37,12 @@ TEMPLATE_MARKS = frozenset(
         *("<|assistant|>", "<|tool|>", "[INST]", "[/INST]"),
     }
 )
-# In vocabularies with one of these pairs "<|end|>" ends a part of the reply, which then goes on.
-WITH_PARTS = ({"<|return|>", "<|call|>"}, {"<|calls|>", "<|flush|>"})
+# In vocabularies with these tokens the last one ends a part of the reply, which then goes on.
+WITH_PARTS = (
+    ({"<|return|>", "<|call|>"}, "<|end|>"),
+    ({"<|calls|>", "<|flush|>"}, "<|end|>"),
+    ({"<|eot|>", "<|eom|>"}, "<|eom|>"),
+)
 
 
 def places_of(tokens: Sequence[str], names: Collection[str]) -> dict[str, list[int]]:
@@ -80,6 +84,7 @@ def end_ids(kinds: bytes, tokens: Sequence[str], named: Collection[int | None]) 
         for name, places in places_of(tokens, END_NAMES).items()
         if (ids := [i for i in places if kinds[i] in (Kind.CONTROL, Kind.UNKNOWN)])
     }
-    if any(ends.keys() >= pair for pair in WITH_PARTS):
-        ends.pop("<|end|>", None)
+    parts = [part for present, part in WITH_PARTS if ends.keys() >= present]
+    for part in parts:
+        ends.pop(part, None)
     return frozenset(i for places in (named, *ends.values()) for i in places if i is not None)
