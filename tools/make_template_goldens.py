@@ -1,6 +1,7 @@
 """Writes tests/chat/goldens.json: what transformers renders, for each template and conversation.
 
-PYTHON tools/make_template_goldens.py, with a Python that has transformers (no torch is needed).
+PYTHON tools/make_template_goldens.py [--check] [FOLDER], with a Python that has transformers (no
+torch is needed); --check compares with what is there instead of writing.
 The texts are kept as SHA-256, for they hold the templates' own; null where transformers raises.
 The date is that of WHEN.
 """
@@ -62,7 +63,8 @@ def rendered(source: str, case: dict[str, Any]) -> str | None:
 
 def main() -> None:
     chat_template_utils.datetime = Then
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT.parent / "shared/data/templates")
+    folders = [argument for argument in sys.argv[1:] if argument != "--check"]
+    folder = Path(folders[0] if folders else ROOT.parent / "shared" / "data" / "templates")
     found: dict[str, dict[str, str | None]] = {}
     for path in sorted(folder.glob("*.jinja")):
         source = path.read_text(encoding="utf-8")
@@ -72,6 +74,9 @@ def main() -> None:
             text = rendered(source, case)
             digest = None if text is None else hashlib.sha256(text.encode()).hexdigest()
             found[path.stem][name] = digest
+    if "--check" in sys.argv:
+        before = json.loads(OUT.read_text(encoding="utf-8"))["rendered"]
+        sys.exit(0 if before == found else "the goldens are not what transformers renders")
     versions = {"transformers": transformers.__version__}
     OUT.write_text(
         json.dumps({"versions": versions, "rendered": found}, indent=1) + "\n", encoding="utf-8"

@@ -29,7 +29,6 @@ from tests.chat.conversations import (
 from tests.chat.test_templates import GOLDENS
 
 HARMLESS = "(harmless)"
-AT_ONCE = 12  # tokens in one text
 # Where the text of another goes: each place with a conversation that has it.
 PLACES: dict[str, dict[str, Any]] = {
     "user": {"messages": [{"role": "user", "content": "a TEXT b"}]},
@@ -90,9 +89,11 @@ def control_ids(template: ChatTemplate, tokenizer: Tokenizer, case: dict[str, An
     return Counter(tokenizer.token(i) for i in ids if tokenizer.kind(i) != Kind.NORMAL)
 
 
+@pytest.mark.parametrize("at_once", [12, pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize("name", GOLDENS)
 def test_no_token_of_any_template_can_be_written_by_anybody(
     name: str,
+    at_once: int,
     templates: dict[str, str],
     controls: list[str],
     all_tokens: Tokenizer,
@@ -105,8 +106,8 @@ def test_no_token_of_any_template_can_be_written_by_anybody(
             usual = control_ids(template, all_tokens, with_text(case, HARMLESS))
         except TemplateError:  # this template has no such role
             continue
-        for start in range(0, len(controls), AT_ONCE):
-            tokens = controls[start : start + AT_ONCE]
+        for start in range(0, len(controls), at_once):
+            tokens = controls[start : start + at_once]
             found = control_ids(template, all_tokens, with_text(case, "\n".join(tokens)))
             assert found == usual, f"{place} writes one of {tokens}"
             tried += len(tokens)
