@@ -30,6 +30,7 @@ from llmpy.graph import Graph, is_encoder, n_embedded, states
 from llmpy.process import ProcessBound
 from llmpy.runnable import check_types, shapes_of
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
+from llmpy.session.asynchronous import in_thread
 from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
 from llmpy.session.embedding import Embedder, Pooling, check_generates, checked_pooling, token_ids
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from llmpy.chat import Chat
     from llmpy.session.completion import Completion, Options
 
-__all__ = ["LoadEvent", "Model", "load", "load_tokenizer"]
+__all__ = ["LoadEvent", "Model", "aload", "load", "load_tokenizer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,40 @@ def load(
         report("done", str(file.path), total)
         opened.pop_all()  # the map of the file lives as long as something reads it
     return model
+
+
+async def aload(
+    path: str | os.PathLike[str],
+    *,
+    architecture: str | None = None,
+    n_ctx: int | None = None,
+    n_threads: int | None = None,
+    n_batch: int = 512,
+    backend: str | Backend = "auto",
+    kv_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+    progress: Callable[[LoadEvent], object] | None = None,
+) -> Model:
+    """`load` for asyncio, in a thread of its own, which calls `progress`; it can be cancelled."""
+    cancelled = threading.Event()
+
+    def report(event: LoadEvent) -> None:
+        if cancelled.is_set():
+            raise InterruptedError("the load was cancelled")
+        if progress is not None:
+            progress(event)
+
+    call = partial(
+        load,
+        path,
+        architecture=architecture,
+        n_ctx=n_ctx,
+        n_threads=n_threads,
+        n_batch=n_batch,
+        backend=backend,
+        kv_dtype=kv_dtype,
+        progress=report,
+    )
+    return await in_thread(call, cancel=cancelled.set)
 
 
 class Model(ProcessBound):
@@ -312,6 +347,18 @@ class Model(ProcessBound):
                 assert self._compiled is not None
                 self._embedder = Embedder(self, self._compiled(states(self.graph)))
         return self._embedder.embed(ids, chosen, normalize)
+
+    async def aembed(
+        self,
+        texts: str | Sequence[str | Sequence[int]],
+        *,
+        pooling: Pooling | None = None,
+        normalize: bool = True,
+        truncate: bool | int | None = None,
+    ) -> NDArray[np.float32]:
+        """`embed` for asyncio; cancelled, it waits until the vectors are there."""
+        embed = partial(self.embed, pooling=pooling, normalize=normalize, truncate=truncate)
+        return await in_thread(lambda: embed(texts))
 
     def logits(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
         """Yield the logits after each of `tokens`, from number `first` on.

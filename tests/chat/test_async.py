@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +174,31 @@ def test_errors_arrive_where_they_are_awaited(smol: llmpy.Model) -> None:
             with pytest.raises(ValueError, match="max_tokens"):
                 await chat.aask("Hello", max_tokens=-1)
             assert chat.messages == []
+
+    run(main)
+
+
+def test_a_model_is_loaded_and_embeds(smollm2: Path) -> None:
+    events: list[llmpy.LoadEvent] = []
+
+    async def main() -> None:
+        with await llmpy.aload(smollm2, n_ctx=64, progress=events.append) as model:
+            assert (await model.aembed("Hello") == model.embed("Hello")).all()
+
+    run(main)
+    assert events[-1].kind == "done"
+
+
+def test_a_load_can_be_cancelled(smollm2: Path) -> None:
+    async def main() -> None:
+        begun, loop = asyncio.Event(), asyncio.get_running_loop()
+        task = asyncio.create_task(
+            llmpy.aload(smollm2, progress=lambda _: loop.call_soon_threadsafe(begun.set))
+        )
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     run(main)
 
