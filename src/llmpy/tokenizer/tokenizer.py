@@ -16,8 +16,9 @@ from typing import Any, Literal, SupportsIndex
 from llmpy import checks
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.alphabet import from_characters
-from llmpy.tokenizer.engine import SPACE, build_engine
+from llmpy.tokenizer.engine import build_engine
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
+from llmpy.tokenizer.merger import SPACE
 from llmpy.tokenizer.specials import Splitter
 from llmpy.tokenizer.vocabulary import Vocabulary, read_vocabulary
 from llmpy.tokenizer.world import unescaped
