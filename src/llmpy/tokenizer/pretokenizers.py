@@ -75,7 +75,7 @@ _K2 = _cased(
     r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]",
     r"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]",
 )
-_JAIS2_SPACES = "|".join(rf"\s{{{2**n}}}(?!\S)" for n in range(9, 1, -1))
+_JAIS2_SPACES = "|".join(rf"\s{{{2**n}}}" for n in range(9, 1, -1)) + r"|\s{1,2}"
 
 _gpt2 = Family((_GPT2,))
 _llama3 = Family((_LLAMA3,), whole_words=True, bos=True)
@@ -85,6 +85,9 @@ _digits = Family((r"\p{N}", _GPT2))
 _gpt4o = Family((_GPT4O,))
 _bloom = Family((_BLOOM,))
 _deepseek3 = Family((r"\p{N}{1,3}", _HAN_KANA, _DEEPSEEK3))
+# Digits in threes from the right, published as \d{1,3}(?=(?:\d{3})*\b), which looks for the end of
+# a number behind each three of them. Here the number is cut out, then what is before the threes.
+_thousands = Family((r"(?<!\d)\d++\b", r"\A\d{1,2}(?=(?:\d{3})++\z)", _GPT4O))
 _bailing = Family(
     (
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}"
@@ -122,8 +125,7 @@ FAMILIES: dict[str, Family] = {
             rf"| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|{_SPACES}",
         )
     ),
-    "tiny_aya": Family((r"\d{1,3}(?=(?:\d{3})*\b)", _GPT4O)),
-    "cohere2moe": Family((r"\d{1,3}(?=(?:\d{3})*\b)", _GPT4O)),
+    **dict.fromkeys(("tiny_aya", "cohere2moe"), _thousands),
     "kimi-k2": Family((rf"[\p{{Han}}]+|{_K2}|\p{{N}}{{1,3}}|{_SIGNS}|{_SPACES}",)),
     "minicpm5": Family(
         (r"\p{N}{1,3}", rf"{_SHORT}|{_WORD}|\p{{N}}+|{_SIGNS}|{_SPACES}"), whole_words=True
@@ -141,8 +143,9 @@ FAMILIES: dict[str, Family] = {
     ),
     "jais-2": Family(
         (
-            rf"{_SHORT}|{_WORD}|\p{{N}}{{1,3}}|{_SIGNS}|\s*[\r\n]+|{_JAIS2_SPACES}"
-            rf"|\s{{1,2}}(?!\S)|\s{{1}}",
+            # Published as one expression, which looks for a line's end behind each 512 spaces.
+            rf"{_SHORT}|{_WORD}|\p{{N}}{{1,3}}|{_SIGNS}|{_SPACES}",
+            rf"\A[\s\S]*[\S\r\n]\z|{_JAIS2_SPACES}",  # of runs of spaces alone
         )
     ),
     "chameleon": Family(
