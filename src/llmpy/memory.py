@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llmpy.cgroups import group_folders
 
-__all__ = ["available_memory", "readable_bytes"]
+__all__ = ["address_space_left", "available_memory", "readable_bytes"]
 
 
 def available_memory() -> int | None:
@@ -21,6 +21,20 @@ def available_memory() -> int | None:
         return _windows()
     limits = [n for n in (_meminfo(), _control_groups(Path("/")), _unused_pages()) if n is not None]
     return min(limits, default=None)
+
+
+def address_space_left() -> int | None:
+    """Bytes that the process may still map (`ulimit -v`); None where there is no such limit."""
+    try:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most == resource.RLIM_INFINITY:
+            return None
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        return max(0, most - pages * resource.getpagesize())
+    except (ImportError, AttributeError, OSError, ValueError):
+        return None
 
 
 def readable_bytes(n: float) -> str:

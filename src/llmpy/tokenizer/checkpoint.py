@@ -6,6 +6,7 @@ open (special tokens, the chat template) is in tokenizer_config.json and config.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ __all__ = ["Files", "checkpoint_vocabulary"]
 
 PREFIX = "tokenizer.ggml."
 TEMPLATE = "tokenizer.chat_template"
+TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]+=* \d+\r?\n")  # its lines: a token in base64, and its rank
 WORLD = "rwkv_vocab_v20230424.txt"
 SENTENCEPIECE = ("tokenizer.model", "spiece.model")
 IDS = {
@@ -96,7 +98,8 @@ def _vocabulary(files: Files, said: Mapping[str, Any]) -> dict[str, Any] | None:
             except ValueError as error:
                 if found is not None:
                     return found
-                raise files.error(name, "file", "a model of sentencepiece", str(error)) from None
+                found_ = "a file of tiktoken" if TIKTOKEN.match(data) else str(error)
+                raise files.error(name, "file", "a model of sentencepiece", found_) from None
             _add(files, scored, said, whole)
             ends = {"first": None, "last": None} if found is None else found
             return scored | {key: ends[key] for key in ("first", "last")}

@@ -14,7 +14,14 @@ from llmpy.strings import Strings
 from llmpy.tokenizer import merging
 from llmpy.tokenizer.alphabet import CHARACTERS, to_characters
 from llmpy.tokenizer.kinds import Kind
-from llmpy.tokenizer.merger import Engine, Expansion, pieces_of, refuse_merge, unknown_of
+from llmpy.tokenizer.merger import (
+    Engine,
+    Expansion,
+    check_room,
+    pieces_of,
+    refuse_merge,
+    unknown_of,
+)
 from llmpy.tokenizer.merging import BytePairs, FirstTexts, LazyEngine
 from llmpy.tokenizer.pieces import Unigram, WordPieces
 from llmpy.tokenizer.pretokenizers import FAMILIES, Family
@@ -57,6 +64,7 @@ def _first_texts(vocabulary: Vocabulary) -> FirstTexts | None:
 
 def _byte_level(vocabulary: Vocabulary) -> Engine:
     """Byte-level byte-pair encoding (GPT-2 and its descendants): merges in the file's order."""
+    check_room(len(vocabulary.tokens), len(vocabulary.merges))
     ids = pieces_of(vocabulary, Kind.NORMAL, Kind.UNDEFINED)
     family = FAMILIES[vocabulary.pre]
     n = len(vocabulary.tokens)

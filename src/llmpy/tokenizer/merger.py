@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 
 from tokenizers import Tokenizer
 
-from llmpy.errors import ModelFileError
+from llmpy.errors import ModelFileError, OutOfMemory
+from llmpy.memory import address_space_left, readable_bytes
 from llmpy.tokenizer.kinds import Kind
 from llmpy.tokenizer.vocabulary import Vocabulary, cannot_express, is_text
 
-__all__ = ["SPACE", "Engine", "Expansion", "pieces_of", "refuse_merge", "unknown_of"]
+__all__ = ["SPACE", "Engine", "Expansion", "check_room", "pieces_of", "refuse_merge", "unknown_of"]
 
 SPACE = "\u2581"  # sentencepiece's visible space
 
@@ -91,6 +92,21 @@ class Engine:
                 out += expansion
             before = place if unknown else None
         return out
+
+
+def check_room(tokens: int, merges: int) -> None:
+    """Raise OutOfMemory where the process may not map what an engine in Rust takes.
+
+    Rust ends the process where it gets no memory, so that is found out before.
+    """
+    left = address_space_left()
+    # Measured: 340 bytes for each token and merge; 730 to 1,050 for a token whose merges are made.
+    needed = (450 * merges + 450 * tokens if merges else 1150 * tokens) + (32 << 20)
+    if left is not None and left < needed:
+        raise OutOfMemory(
+            f"the tokenizer, of {tokens} tokens, needs about {readable_bytes(needed)} of address "
+            f"space, and this process may map {readable_bytes(left)} more: raise that (ulimit -v)"
+        )
 
 
 def pieces_of(vocabulary: Vocabulary, *kinds: Kind) -> dict[str, int]:

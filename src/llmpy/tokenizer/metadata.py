@@ -29,6 +29,19 @@ class TokenizerMetadata:
         """Raise the error about a key."""
         raise ModelFileError(self.path, PREFIX + key, expected, found, hint=hint)
 
+    def fail_without_tokenizer(self, expected: str, found: str) -> NoReturn:
+        """Raise the error about a model that comes without a tokenizer."""
+        if self.path is None or not self.path.is_dir():
+            hint = "This file has no tokenizer. Convert the model anew, from a folder with one."
+            self.fail("model", f"one of {expected}", repr(found) if found else "nothing", hint)
+        names = sorted(path.name for path in self.path.iterdir())
+        other = [n for n in names if n == "tekken.json" or n.endswith(".tiktoken")]
+        raise ModelFileError(
+            self.path, "tokenizer", "tokenizer.json, tokenizer.model, or vocab.json and merges.txt",
+            f"only {', '.join(other)}, which llmpy cannot read" if other else "none of them",
+            hint="Put the model's tokenizer.json there, from a copy in Hugging Face's format.",
+        )  # fmt: skip
+
     def has(self, key: str) -> bool:
         """Whether the file says anything under a key."""
         return PREFIX + key in self.values

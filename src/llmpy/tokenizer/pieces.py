@@ -13,11 +13,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from llmpy.errors import ModelFileError, TokenizerError
 from llmpy.tokenizer.families import guarded
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
+from llmpy.tokenizer.merger import SPACE, check_room
 from llmpy.tokenizer.vocabulary import Vocabulary, cannot_express, is_text
 
 __all__ = ["Unigram", "WordPieces"]
 
-SPACE = "\u2581"  # sentencepiece's visible space
 LONGEST_WORD = 100  # characters; a longer word is unknown (Devlin et al. 2019)
 WORST = 1e30  # bounds scores, which Rust adds up
 
@@ -29,6 +29,7 @@ class WordPieces:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        check_room(len(vocabulary.tokens), 0)
         pieces: dict[str, int] = {}
         tokens = list(vocabulary.tokens)
         for i in reversed(vocabulary.of_kind(Kind.NORMAL)):
@@ -68,6 +69,7 @@ class Unigram:
     """Text -> ids: of all ways to cut a text into pieces, the most probable one (Kudo 2018)."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        check_room(len(vocabulary.tokens), 0)
         self._space_prefix = vocabulary.space_prefix
         self._one_space = vocabulary.one_space
         self._unk = vocabulary.unk

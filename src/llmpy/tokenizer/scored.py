@@ -18,7 +18,15 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from llmpy import native
 from llmpy.strings import Strings
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
-from llmpy.tokenizer.merger import SPACE, Engine, Expansion, pieces_of, refuse_merge, unknown_of
+from llmpy.tokenizer.merger import (
+    SPACE,
+    Engine,
+    Expansion,
+    check_room,
+    pieces_of,
+    refuse_merge,
+    unknown_of,
+)
 from llmpy.tokenizer.merging import FirstTexts, LazyEngine, Rank, merged
 from llmpy.tokenizer.vocabulary import Vocabulary
 
@@ -130,6 +138,7 @@ def _words(pieces: Collection[str], lines: bool) -> str:
 
 def _engine(vocabulary: Vocabulary) -> Engine:
     """The engine in Rust, with every merge that a text can need."""
+    check_room(len(vocabulary.tokens), len(vocabulary.merges))
     n = len(vocabulary.tokens)
     normal = pieces_of(vocabulary, Kind.NORMAL, Kind.UNDEFINED)
     pieces = {token: i for token, i in normal.items() if _usable(token)}

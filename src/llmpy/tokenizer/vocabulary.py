@@ -7,6 +7,7 @@ scores that are numbers. What real files leave out is filled in as the ecosystem
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -146,8 +147,8 @@ def _adds_bos(model: str, pre: str) -> bool:
 def _names(source: TokenizerMetadata) -> tuple[str, str]:
     """The tokenizer model and, for byte-level ones, the family of its pre-tokenizer."""
     model = source.text("model")
-    if not model:
-        source.fail("model", "one of " + ", ".join(MODELS), "nothing")
+    if not model or model in ("none", "no_vocab"):
+        source.fail_without_tokenizer(", ".join(MODELS), model)
     if model not in MODELS:
         raise UnsupportedModelError(
             source.path, PREFIX + "model", "one of " + ", ".join(MODELS), repr(model)
@@ -158,6 +159,13 @@ def _names(source: TokenizerMetadata) -> tuple[str, str]:
     if pre and pre not in FAMILIES:
         raise UnsupportedModelError(
             source.path, PREFIX + "pre", "one of " + ", ".join(sorted(FAMILIES)), repr(pre)
+        )
+    if not pre and source.path is not None:
+        warnings.warn(
+            f"{source.path}: no {PREFIX}pre, so texts are cut into words by default rules, perhaps "
+            f"not those that the model was trained with: convert the model anew",
+            RuntimeWarning,
+            stacklevel=5,
         )
     return model, pre or "default"
 
