@@ -6,11 +6,11 @@ As in engine.py, control tokens are not in the models, so that no text can becom
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from llmpy.errors import ModelFileError, TokenizerError
+from llmpy.errors import ModelFileError
+from llmpy.tokenizer.charsmap import CharsMap
 from llmpy.tokenizer.families import guarded
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 from llmpy.tokenizer.merger import SPACE, check_room
@@ -83,12 +83,12 @@ class Unigram:
         ]
         self._stand_in = len(pieces)
         pieces.append((f" {len(pieces)}", 0.0))
-        self._normalizer: Any = None
+        self._normalizer: CharsMap | None = None
         try:
             with guarded():
                 model = models.Unigram(pieces, unk_id=self._stand_in, byte_fallback=False)
                 if vocabulary.charsmap:
-                    self._normalizer = normalizers.Precompiled(vocabulary.charsmap)
+                    self._normalizer = CharsMap(vocabulary.charsmap)
         except Exception as error:  # tokenizers has no narrower type
             raise ModelFileError(
                 vocabulary.path, "tokenizer.ggml.precompiled_charsmap", "one of sentencepiece",
@@ -102,14 +102,8 @@ class Unigram:
         `drop`: leave out characters without a piece.
         """
         prefix = self._space_prefix and text[:1] == " "
-        try:
-            with guarded():
-                if self._normalizer is not None:
-                    text = self._normalizer.normalize_str(text)
-        except ValueError as error:
-            raise TokenizerError(
-                f"the character map of this vocabulary is damaged: {error}"
-            ) from None
+        if self._normalizer is not None:
+            text = self._normalizer(text)
         if self._one_space:
             text = re.sub(" +", " ", text).strip(" ")
             text = " " + text if prefix and text else text
