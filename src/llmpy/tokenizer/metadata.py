@@ -36,11 +36,12 @@ class TokenizerMetadata:
             self.fail("model", f"one of {expected}", repr(found) if found else "nothing", hint)
         names = sorted(path.name for path in self.path.iterdir())
         other = [n for n in names if n == "tekken.json" or n.endswith(".tiktoken")]
-        raise ModelFileError(
-            self.path, "tokenizer", "tokenizer.json, tokenizer.model, or vocab.json and merges.txt",
+        self.fail(
+            "model",
+            "a tokenizer: tokenizer.json, tokenizer.model, or vocab.json and merges.txt",
             f"only {', '.join(other)}, which llmpy cannot read" if other else "none of them",
-            hint="Put the model's tokenizer.json there, from a copy in Hugging Face's format.",
-        )  # fmt: skip
+            "Put the model's tokenizer.json there, from a copy in Hugging Face's format.",
+        )
 
     def has(self, key: str) -> bool:
         """Whether the file says anything under a key."""
