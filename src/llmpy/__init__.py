@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     )
     from llmpy.files import open_model
     from llmpy.format import open_gguf
-    from llmpy.model import LoadEvent, Model, aload, load, load_tokenizer
+    from llmpy.model import LoadEvent, Model, aload, load, load_template, load_tokenizer
     from llmpy.quantization import (
         Divergence,
         Importance,
@@ -117,6 +117,7 @@ __all__ = [
     "frequency",
     "greedy",
     "load",
+    "load_template",
     "load_tokenizer",
     "logit_bias",
     "min_p",
@@ -146,7 +147,7 @@ _HOMES = {
     ),
     "llmpy.files": "open_model",
     "llmpy.format": "open_gguf",
-    "llmpy.model": "LoadEvent Model aload load load_tokenizer",
+    "llmpy.model": "LoadEvent Model aload load load_template load_tokenizer",
     "llmpy.quantization": (
         "Divergence Importance MeasureEvent Perplexity QuantizeEvent collect_importance "
         "divergence perplexity quantize read_importance write_importance"

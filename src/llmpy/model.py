@@ -40,10 +40,10 @@ from llmpy.session.session import Session
 from llmpy.tokenizer import Tokenizer, build_tokenizer
 
 if TYPE_CHECKING:
-    from llmpy.chat import Chat
+    from llmpy.chat import Chat, ChatTemplate
     from llmpy.session.completion import Completion, Options
 
-__all__ = ["LoadEvent", "Model", "aload", "load", "load_tokenizer"]
+__all__ = ["LoadEvent", "Model", "aload", "load", "load_template", "load_tokenizer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +431,19 @@ class Model(ProcessBound):
 def load_tokenizer(path: str | os.PathLike[str], *, architecture: str | None = None) -> Tokenizer:
     """The tokenizer of a model file alone, without its weights."""
     return build_tokenizer(open_vocabulary(path, architecture=architecture), Path(path))
+
+
+def load_template(
+    path: str | os.PathLike[str], name: str | None = None, *, architecture: str | None = None
+) -> ChatTemplate:
+    """Return the chat template of a model file, without its weights.
+
+    `name`: a named template, or one in Jinja, instead of the file's own (see `Model.chat`).
+    """
+    from llmpy.chat import chosen_template
+
+    metadata = open_vocabulary(path, architecture=architecture)
+    return chosen_template(metadata, build_tokenizer(metadata, Path(path)), name)
 
 
 def _check_arguments(kv_dtype: object, progress: object, **numbers: object) -> None:

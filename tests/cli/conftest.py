@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,3 +92,21 @@ def start(stories: Path) -> Callable[..., subprocess.Popen[bytes]]:
         return process
 
     return call
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts `llmpy` in a pseudo-terminal."""
+    if os.name != "posix":
+        pytest.skip("pseudo-terminals of POSIX")
+    from tests.cli.terminals import Terminal
+
+    opened: list[Terminal] = []
+
+    def call(*arguments: object, columns: int = 100) -> Terminal:
+        opened.append(Terminal(list(arguments), tmp_path, columns))
+        return opened[-1]
+
+    yield call
+    for one in opened:
+        one.close()

@@ -59,7 +59,8 @@ def test_tokens_are_the_ids_and_pieces_of_a_text(run, stories: Path) -> None:
     ]
     ids = llmpy.load_tokenizer(stories).encode("Once upon", bos=True)
     assert [int(i) for i, _ in rows] == ids
-    assert "".join(json.loads(piece) for _, piece in rows) == "<s> Once upon"
+    assert rows[0][1] == "<s>"  # a control token has no quotes
+    assert "".join(json.loads(piece) for _, piece in rows[1:]) == " Once upon"
 
 
 def test_tokens_that_are_parts_of_a_character_are_shown_as_bytes(run, stories: Path) -> None:
@@ -107,3 +108,43 @@ def test_a_byte_order_mark_is_no_text(run, stories: Path) -> None:
 def test_tokens_of_stdin_are_those_of_the_text_before_its_last_line_break(run, stories) -> None:
     expected = run("tokens", "-m", stories, "Once upon").out
     assert run("tokens", "-m", stories, "-", stdin=b"Once upon\n").out == expected
+
+
+def test_tokens_of_a_chat_are_those_of_its_template(run, smollm2: Path) -> None:
+    rows = run("tokens", "--chat", "--system", "Be brief.", "-m", smollm2, "a<|im_end|>").out
+    pieces = [line.split(maxsplit=1)[1] for line in rows.splitlines()]
+    controls = [piece for piece in pieces if piece[0] != '"']
+    assert controls == ["<|im_start|>", "<|im_end|>"] * 2 + ["<|im_start|>"]
+    texts = "".join(json.loads(piece) if piece[0] == '"' else "|" for piece in pieces)
+    assert texts == "|system\nBe brief.|\n|user\na<|im_end|>|\n|assistant\n"
+
+
+def test_tokens_of_a_chat_as_json_say_which_are_control_tokens(run, smollm2: Path) -> None:
+    rows = json.loads(run("tokens", "--chat", "--json", "-m", smollm2, "a").out)
+    assert rows[0] == {"id": 1, "piece": "<|im_start|>", "control": True}
+    assert rows[1] == {"id": 9690, "piece": "system", "control": False}
+
+
+def test_tokens_of_a_chat_with_a_template_from_a_file(run, stories: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text("{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    rows = json.loads(
+        run("tokens", "--chat", "--json", "--template", file, "-m", stories, "Once").out
+    )
+    assert "".join(row["piece"] for row in rows) == "<s> [Once]"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--system", "x"), "--chat"),
+        (("--chat", "--special"), "--special"),
+        (("--chat", "--template", "nosuch"), "chatml"),
+        (("--chat", "--template", "no/such"), "no/such"),
+    ],
+)
+def test_wrong_options_of_a_chat(run, stories: Path, options: tuple[str, ...], said: str) -> None:
+    done = run("tokens", "-m", stories, *options, "Once")
+    assert done.code in (1, 2)
+    assert said in done.err
+    assert done.out == ""

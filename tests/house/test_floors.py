@@ -46,7 +46,16 @@ SHARED = (  # by architectures
     "rotary",
 )
 MODULES = rooms.python_files("src")
-INSTALLED_WITH_IT = {"numpy", "tokenizers", "click", "jinja2", "prompt_toolkit", "rich"}
+INSTALLED_WITH_IT = {
+    "click",
+    "jinja2",
+    "markdown_it",
+    "numpy",
+    "prompt_toolkit",
+    "pygments",
+    "rich",
+    "tokenizers",
+}
 
 
 def room(path: Path) -> str:

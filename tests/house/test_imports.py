@@ -10,7 +10,7 @@ import pytest
 
 def loaded_by(statement: str) -> set[str]:
     """Top-level modules that a fresh Python has loaded after a statement."""
-    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    code = f"import sys\n{statement}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
@@ -20,9 +20,21 @@ def test_importing_llmpy_loads_no_command_line_and_no_framework() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["bench", "imatrix", "infer", "info", "perplexity", "quantize", "tokens"]
+    "command",
+    ["bench", "chat", "imatrix", "infer", "info", "perplexity", "quantize", "repl", "tokens"],
 )
 def test_a_command_loads_nothing_heavy_before_it_runs(command: str) -> None:
     loaded = loaded_by(f"import llmpy.cli.{command}")
     assert "click" in loaded
-    assert loaded.isdisjoint({"numpy", "tokenizers"})
+    assert loaded.isdisjoint({"numpy", "tokenizers", "rich", "prompt_toolkit", "jinja2"})
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = loaded_by(
+        "import contextlib, io\n"
+        "from llmpy.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main(['chat', '--help'])\n"
+    )
+    assert "click" in loaded
+    assert loaded.isdisjoint({"numpy", "tokenizers", "rich", "prompt_toolkit", "jinja2"})

@@ -16,8 +16,10 @@ from llmpy.cli.streams import end_streams, note, open_streams
 __all__ = ["main"]
 
 COMMANDS = (
-    "bench", "convert", "imatrix", "infer", "info", "perplexity", "quantize", "tokens",
+    "bench", "chat", "convert", "imatrix", "infer", "info", "perplexity", "quantize", "repl",
+    "tokens",
 )  # fmt: skip
+ALIASES = {"run": "chat"}
 
 
 class Commands(click.Group):
@@ -29,6 +31,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command, or None."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module = __import__(f"llmpy.cli.{cmd_name}", fromlist=["command"])

@@ -12,14 +12,16 @@ import click
 from llmpy.cli.options import (
     KvDtype,
     architecture_option,
+    checked_sampling,
+    generation_options,
     load,
     load_options,
-    sampling_options,
     stdin_text,
     utf8,
     without_last_break,
 )
 from llmpy.cli.streams import note
+from llmpy.cli.terminal import for_terminal
 
 if TYPE_CHECKING:
     import llmpy
@@ -37,14 +39,7 @@ MARK = "{{PROMPT}}"
     type=click.Path(dir_okay=False, path_type=Path),
     help=f"Take the prompt from this file, with {MARK} in it replaced by -p.",
 )
-@click.option(
-    "-n",
-    "--max-tokens",
-    type=click.IntRange(0),
-    help="Generate at most so many tokens.  [until the text ends or the context is full]",
-)
-@sampling_options
-@click.option("--stop", multiple=True, help="End before this text (may be given several times).")
+@generation_options
 @click.option("--hide-prompt", is_flag=True, help="Print only what is generated.")
 @click.option(
     "--special",
@@ -74,14 +69,8 @@ def command(
     """Continue a prompt, printing the text as it is generated."""
     import llmpy
 
-    if "" in stop:
-        raise click.UsageError("--stop: expected a text, found an empty one")
+    given = checked_sampling(stop, sampling)
     parts = _parts(prompt, file, special)
-    given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
-    try:
-        llmpy.default_chain(**given)
-    except llmpy.SamplerError as error:
-        raise click.UsageError(str(error)) from error
     model = load(path, n_ctx, n_threads, backend, kv_dtype, architecture)
     sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
     session = model.session(sampler=sampler, seed=seed)
@@ -129,7 +118,7 @@ class Printer:
         if piece.kind != "prompt" and piece.token is not None:
             self.tokens.append(piece.token)
         if not self.quiet and piece.text:
-            sys.stdout.write(piece.text)
+            sys.stdout.write(for_terminal(piece.text, sys.stdout))
             sys.stdout.flush()
 
     @property

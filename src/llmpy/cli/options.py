@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import click
 
 from llmpy.cli.streams import note
+from llmpy.cli.terminal import cleaned
 
 if TYPE_CHECKING:
     import llmpy
@@ -20,14 +21,17 @@ __all__ = [
     "SAMPLING",
     "KvDtype",
     "architecture_option",
+    "checked_sampling",
+    "chosen_template",
     "compute_options",
+    "generation_options",
     "load",
     "load_options",
     "model_option",
     "quoted",
-    "sampling_options",
     "show_windows",
     "stdin_text",
+    "template_option",
     "text_of",
     "text_options",
     "utf8",
@@ -63,6 +67,13 @@ architecture_option = click.option(
     "--architecture",
     metavar="NAME",
     help="What a GGML, GGMF or GGJT file is: llama, gptj, ...  [other files say it]",
+)
+
+
+template_option = click.option(
+    "--template",
+    metavar="NAME|FILE",
+    help="A named chat template (chatml, llama3, alpaca, ...) or a file in Jinja.  [the model's]",
 )
 
 
@@ -111,7 +122,7 @@ SAMPLING: tuple[tuple[str, type, str, float], ...] = (
 """Parameters of `llmpy.default_chain`: name, type, meaning, default."""
 
 
-def sampling_options(function: F) -> F:
+def _sampling_options(function: F) -> F:
     """Add --temperature, --top-k, --top-p, --min-p, --repeat-penalty and --seed."""
     function = click.option(
         "--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same text.  [random]"
@@ -121,6 +132,45 @@ def sampling_options(function: F) -> F:
         shown = f"{meaning}  [model's own, else {default:g}]"
         function = click.option(option, type=kind, help=shown)(function)
     return function
+
+
+def generation_options(function: F) -> F:
+    """Add -n, the parameters of the sampler and --seed, and --stop."""
+    function = click.option(
+        "--stop", multiple=True, help="End before this text (may be given several times)."
+    )(function)
+    return click.option(
+        "-n",
+        "--max-tokens",
+        type=click.IntRange(0),
+        help="Generate at most so many tokens.  [until the text ends or the context is full]",
+    )(_sampling_options(function))
+
+
+def checked_sampling(stop: tuple[str, ...], sampling: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return the parameters of the sampler that were given; UsageError where one is wrong."""
+    import llmpy
+
+    if "" in stop:
+        raise click.UsageError("--stop: expected a text, found an empty one")
+    given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
+    try:
+        llmpy.default_chain(**given)
+    except llmpy.SamplerError as error:
+        raise click.UsageError(str(error)) from error
+    return given
+
+
+def chosen_template(value: str | None) -> str | None:
+    """Return what `--template` means: the text of a file, or the name of a template."""
+    if value is None or not (Path(value).suffix or Path(value).name != value):
+        return value
+    text = text_of(Path(value))
+    if "{{" not in text and "{%" not in text:
+        raise click.UsageError(
+            f"--template: expected a template in Jinja, found {value!r} with none"
+        )
+    return text
 
 
 def text_options(function: F) -> F:
@@ -200,12 +250,14 @@ def load(
     """Load the model; on a terminal, stderr shows how far it is."""
     import llmpy
 
-    show = sys.stderr.isatty()
+    show, last = sys.stderr.isatty(), ""
 
     def progress(event: llmpy.LoadEvent) -> None:
-        if show and event.seconds > 0.3:
-            part = event.bytes_done / max(1, event.bytes_total)
-            note(f"\rloading {path.name}: {part:4.0%}", end="")
+        nonlocal last
+        part = f"{event.bytes_done / max(1, event.bytes_total):4.0%}"
+        if show and event.seconds > 0.3 and part != last:
+            note(f"\rloading {cleaned(path.name)}: {part}", end="")
+            last = part
 
     model = llmpy.load(
         path,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from llmpy import checks, native
 from llmpy.errors import ContextFull, SessionClosed
 from llmpy.process import ProcessBound
+from llmpy.sampling import Chain, Rng, chain
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
 from llmpy.session.cache import PagedState
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
@@ -26,7 +27,7 @@ from llmpy.session.stream import pieces
 
 if TYPE_CHECKING:
     from llmpy.model import Model
-    from llmpy.sampling import Chain, NativeChain, Rng
+    from llmpy.sampling import NativeChain, Sampler
     from llmpy.tokenizer import Decoder, Tokenizer
 
 __all__ = ["Session", "Tally"]
@@ -44,14 +45,14 @@ class Session(ProcessBound):
     def __init__(
         self,
         model: Model,
-        chain: Chain,
+        sampler: Chain,
         rng: Rng,
         overflow: Overflow | Callable[..., Any] = Overflow.ERROR,
     ) -> None:
         self._model = model
         self._overflow = overflow
         self._n_left_out = 0  # tokens, where the context was full
-        self._chain = chain
+        self._chain = sampler
         self._rng = rng
         self._history = History()
         self._seen = 0
@@ -97,6 +98,20 @@ class Session(ProcessBound):
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the model."""
         return self._model.tokenizer
+
+    @property
+    def sampler(self) -> Chain:
+        """The chain that draws the next tokens; assign another one at any time."""
+        return self._chain
+
+    @sampler.setter
+    def sampler(self, sampler: Chain | Sampler) -> None:
+        self._chain = sampler if isinstance(sampler, Chain) else chain(sampler)
+        self._native = self._compile()
+
+    def reseed(self, seed: int | None) -> None:
+        """Begin the random numbers of `seed`, or of one from the operating system for None."""
+        self._rng = Rng(seed)
 
     @property
     def text(self) -> str:

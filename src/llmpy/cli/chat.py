@@ -1,0 +1,249 @@
+"""`llmpy chat`: a conversation with an instruct model, on a terminal or in one call."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from llmpy.cli.options import (
+    PATH,
+    architecture_option,
+    checked_sampling,
+    chosen_template,
+    generation_options,
+    load,
+    load_options,
+    stdin_text,
+    template_option,
+    text_of,
+)
+from llmpy.cli.streams import note
+
+if TYPE_CHECKING:
+    from llmpy.cli.chatting.answering import Display
+    from llmpy.cli.chatting.prelude import Prelude
+    from llmpy.cli.chatting.talk import Talk
+
+__all__ = ["chat_options", "command", "run_chat"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+LOADING = ("n_ctx", "n_threads", "backend", "kv_dtype", "architecture")
+
+
+def chat_options(function: F) -> F:
+    """Add what `llmpy chat` and `llmpy repl` take."""
+    for option in reversed(
+        [
+            load_options,
+            architecture_option,
+            click.option("-p", "--prompt", help="Answer this text and exit; '-': that on stdin."),
+            click.option("--system", help="The text of a system message."),
+            template_option,
+            click.option(
+                "--prelude",
+                type=PATH,
+                help="A text file in place of a template, with {{PROMPT}} where the first message "
+                "goes: for base models.",
+            ),
+            click.option(
+                "--message-prefix",
+                help="With --prelude: what comes before each message, or around it at {{PROMPT}}.",
+            ),
+            click.option(
+                "--think/--no-think",
+                default=None,
+                help="Whether the model thinks before it answers.  [as its template has it]",
+            ),
+            click.option("--hide-thinking", is_flag=True, help="Do not show what it thinks."),
+            click.option(
+                "--overflow",
+                type=click.Choice(["error", "drop_oldest"]),
+                default="error",
+                show_default=True,
+                help="When the context is full: stop, or leave out the oldest turns.",
+            ),
+            generation_options,
+            click.option(
+                "--plain", is_flag=True, help="Show answers as they are, without markdown."
+            ),
+            click.option("--stats", is_flag=True, help="Print counts and rates after each answer."),
+            click.option(
+                "--json", "as_json", is_flag=True, help="With -p or stdin: print one JSON object."
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(name="chat")
+@chat_options
+def command(**options: Any) -> int:
+    """Chat with an instruct model; `llmpy run` is the same.
+
+    On a terminal it is a conversation, in which /help shows what can be done. With -p, or with text
+    on stdin, it is one answer on stdout; thinking goes to stderr.
+    """
+    return run_chat(options, fresh=False)
+
+
+def run_chat(options: dict[str, Any], *, fresh: bool) -> int:
+    """Do what the options say; returns the exit code. `fresh`: each message is answered alone."""
+    show = {name: options.pop(name) for name in ("plain", "stats", "as_json")}
+    text = _prompt(options.pop("prompt"))
+    if text is None and show["as_json"]:
+        raise click.UsageError("--json needs -p or text on stdin")
+    talk = _talk(fresh=fresh, **options)
+    if text is not None:
+        return _answer_once(talk, text, **show)
+    _converse(talk, plain=show["plain"], stats=show["stats"])
+    return 0
+
+
+def _talk(
+    *,
+    fresh: bool,
+    path: Path,
+    system: str | None,
+    template: str | None,
+    prelude: Path | None,
+    message_prefix: str | None,
+    think: bool | None,
+    hide_thinking: bool,
+    overflow: str,
+    max_tokens: int | None,
+    seed: int | None,
+    stop: tuple[str, ...],
+    **others: Any,
+) -> Talk:
+    """Load the model; `others` are the options of loading and of the sampler."""
+    import llmpy
+    from llmpy.cli.chatting.settings import Settings
+    from llmpy.cli.chatting.talk import Talk
+
+    if template is not None and prelude is not None:
+        raise click.UsageError("--prelude stands in place of a template: leave out --template")
+    loading = {name: others.pop(name) for name in LOADING}
+    settings = Settings(
+        sampling=checked_sampling(stop, others),
+        seed=seed,
+        max_tokens=max_tokens,
+        overflow=overflow,
+        thinking="hide" if hide_thinking else "fold",
+        stop=stop,
+    )
+    plain_text = _prelude(prelude, message_prefix)
+    try:
+        return Talk(
+            load=partial(load, **loading),
+            path=path,
+            settings=settings,
+            template=chosen_template(template),
+            prelude=plain_text,
+            fresh=fresh,
+            system=system,
+            think=think,
+        )
+    except llmpy.TemplateError as error:
+        hint = "--template and --prelude stand in place of the model's own template"
+        raise click.ClickException(f"{error}; {hint}") from error
+
+
+def _prelude(file: Path | None, prefix: str | None) -> Prelude | None:
+    from llmpy.cli.chatting.prelude import prelude_of
+
+    if file is None:
+        if prefix is not None:
+            raise click.UsageError("--message-prefix needs --prelude")
+        return None
+    try:
+        return prelude_of(text_of(file), prefix)
+    except ValueError as error:
+        raise click.UsageError(f"{file}: {error}") from error
+
+
+def _prompt(prompt: str | None) -> str | None:
+    """The text to answer, or None for a conversation."""
+    if prompt == "-" or (prompt is None and not sys.stdin.isatty()):
+        prompt = stdin_text()
+        if not prompt.strip():
+            raise click.UsageError("stdin: expected a text to answer, found none")
+    elif prompt is not None and not prompt.strip():
+        raise click.UsageError("-p: expected a text to answer, found an empty one")
+    elif prompt is None and not sys.stdout.isatty():
+        raise click.UsageError("a conversation needs a terminal; give -p TEXT, or text on stdin")
+    return prompt
+
+
+def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bool) -> int:
+    """One answer to stdout; Ctrl-C keeps what there is."""
+    from llmpy.cli.chatting.answering import InterruptedAnswer, interruptible, shown
+
+    try:
+        with interruptible() as stop:
+            reason = shown(partial(talk.say, text), _display(talk, plain, as_json), stop)
+    except InterruptedAnswer:
+        reason = "interrupted"
+    if as_json:
+        click.echo(json.dumps(_summary(talk, reason)))
+    if reason == "interrupted":
+        note("llmpy: interrupted")
+        return 130
+    if reason == "context":
+        n_ctx = talk.chat.session.n_ctx
+        note(f"llmpy: the answer ends here: all {n_ctx} tokens of context are used")
+    if stats:
+        note(str(talk.chat.stats))
+    return 0
+
+
+def _display(talk: Talk, plain: bool, as_json: bool) -> Display:
+    from llmpy.cli.chatting.plain import PlainDisplay
+
+    if as_json:
+        return PlainDisplay(None, None)
+    if not plain and sys.stdout.isatty():
+        from llmpy.cli.chatting.live import LiveDisplay
+        from llmpy.cli.chatting.screen import made_console
+
+        console = made_console()
+        if not console.is_dumb_terminal:
+            return LiveDisplay(console, talk.settings.thinking)
+    return PlainDisplay(sys.stdout, None if talk.settings.thinking == "hide" else sys.stderr)
+
+
+def _summary(talk: Talk, reason: str) -> dict[str, Any]:
+    """What `--json` prints."""
+    chat, answer = talk.chat, dict[str, Any]()
+    if chat.messages and chat.messages[-1]["role"] == "assistant":
+        answer = chat.messages[-1]
+    stats = chat.stats
+    return {
+        "text": answer.get("content", ""),
+        "thinking": answer.get("reasoning_content", ""),
+        "messages": chat.messages,
+        "finish_reason": reason,
+        "timings": stats
+        and {
+            "n_prompt": stats.n_prompt,
+            "prompt_seconds": stats.prompt_seconds,
+            "n_generated": stats.n_generated,
+            "generate_seconds": stats.generate_seconds,
+        },
+    }
+
+
+def _converse(talk: Talk, *, plain: bool, stats: bool) -> None:
+    from llmpy.cli.chatting.files import data_folder
+    from llmpy.cli.chatting.keyboard import Keyboard, opened_history
+    from llmpy.cli.chatting.program import Program
+    from llmpy.cli.chatting.screen import ConsoleScreen, made_console
+
+    program = Program(talk, ConsoleScreen(made_console()), stats=stats, plain=plain)
+    program.run(Keyboard(opened_history(data_folder()), program.status))

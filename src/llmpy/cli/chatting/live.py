@@ -1,0 +1,166 @@
+"""An answer on a terminal: markdown as it comes, thinking faint and folded, a line of progress."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.live import Live
+from rich.segment import Segment, Segments
+from rich.spinner import Spinner
+from rich.text import Text
+
+from llmpy.cli.chatting.blocks import Block, Blocks
+from llmpy.cli.chatting.markdown import ACCENT, FAINT, block_lines
+from llmpy.cli.terminal import cleaned
+
+if TYPE_CHECKING:
+    import llmpy
+
+__all__ = ["MARGIN", "WIDEST", "LiveDisplay", "text_width"]
+
+WIDEST = 100  # cells of a line of text, at most
+MARGIN = 5  # lines of the terminal that an unfinished block leaves free
+THOUGHTS = 4  # lines of thinking in sight
+
+
+def text_width(console: Console) -> int:
+    """Return how wide lines of text are on this terminal."""
+    return max(10, min(console.width - 1, WIDEST))
+
+
+class LiveDisplay:
+    """Shows an answer between `with` and its end: complete blocks stay, what grows is drawn again.
+
+    `thinking`: "fold" shows the last lines while they come and one line afterwards, "show" keeps
+    them, "hide" leaves them out.
+    """
+
+    def __init__(self, console: Console, thinking: Literal["fold", "show", "hide"]) -> None:
+        self._console = console
+        self._thinking = thinking
+        self._blocks = Blocks()
+        self._thought = ""
+        self._state: Literal["reading", "thinking", "generated", "done"] = "reading"
+        self._read = (0, 0)
+        self._n_tokens = 0
+        self._begin = self._first = time.perf_counter()
+        self._is_first = True
+        self._spinner = Spinner("dots", style=ACCENT)
+        self._live = Live(
+            self,
+            console=console,
+            refresh_per_second=10,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self.seconds_of_thinking = 0.0
+
+    def __enter__(self) -> LiveDisplay:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._fold()
+        for block in self._blocks.end():
+            self._keep(block)
+        self._state = "done"
+        self._live.stop()
+
+    def progress(self, n_read: int, total: int) -> None:
+        """Show how much of a prompt is read."""
+        self._read = (n_read, total)
+
+    def show(self, piece: llmpy.Piece) -> None:
+        """Show one piece."""
+        if piece.token is not None:
+            self._first = self._first if self._n_tokens else time.perf_counter()
+            self._n_tokens += 1
+        if piece.kind == "thinking":
+            self._state = "thinking"
+            self._thought += piece.text
+            self.seconds_of_thinking = time.perf_counter() - self._begin
+        elif piece.text:
+            self._fold()
+            self._state = "generated"
+            for block in self._blocks.add(piece.text):
+                self._keep(block)
+
+    def _fold(self) -> None:
+        """Put one line, or all of it, where the thinking was."""
+        if self._state != "thinking":
+            return
+        self._state = "generated"
+        if self._thinking == "hide":
+            return
+        title = f"▸ Thought for {self.seconds_of_thinking:.1f} s (/think shows it)"
+        if self._thinking == "show":
+            text = Text(cleaned(self._thought.strip()), style=f"italic {FAINT}")
+            self._print(self._console.render_lines(text, self._options(), pad=False))
+        else:
+            self._print([[Segment(title, self._console.get_style(FAINT))]])
+        self._is_first = False
+
+    def _keep(self, block: Block) -> None:
+        """Show a block for good, with an empty line before it."""
+        lines = block_lines(self._console, block, text_width(self._console))
+        if lines:
+            self._print(([] if self._is_first or not block.first else [[]]) + lines)
+            self._is_first = False
+
+    def _print(self, lines: list[list[Segment]]) -> None:
+        self._console.print(_joined(lines), end="")
+
+    def _options(self) -> ConsoleOptions:
+        return self._console.options.update(width=text_width(self._console), height=None)
+
+    # What is drawn again and again
+
+    def __rich__(self) -> RenderableType:
+        if self._state == "done":
+            return ""
+        height = max(3, self._console.height - MARGIN)
+        if self._state == "thinking":
+            lines = [] if self._thinking == "hide" else self._last_thoughts()
+        else:
+            lines = self._unfinished(height)
+        gap: list[list[Segment]] = [[]] if lines and not self._is_first else []
+        below: list[list[Segment]] = [] if self._is_first and not lines else [[]]
+        return Group(_joined(gap + lines + below), self._status())
+
+    def _last_thoughts(self) -> list[list[Segment]]:
+        width = text_width(self._console)
+        text = Text(cleaned(self._thought[-THOUGHTS * width :].lstrip()), style=f"italic {FAINT}")
+        return self._console.render_lines(text, self._options(), pad=False)[-THOUGHTS:]
+
+    def _unfinished(self, height: int) -> list[list[Segment]]:
+        block = self._blocks.tail
+        if block is None:
+            return []
+        lines = block.text.splitlines(keepends=True)
+        if len(lines) > 2 * height:  # drawing is no slower for a long list
+            block = Block("".join(lines[-2 * height :]), block.first)
+        found = block_lines(self._console, block._replace(last=False), text_width(self._console))
+        return found[-height:]
+
+    def _status(self) -> RenderableType:
+        seconds = time.perf_counter() - self._begin
+        if self._state == "reading":
+            n_read, total = self._read
+            said = f"reading {n_read:,} of {total:,} tokens" if n_read < total else "reading"
+        elif self._state == "thinking":
+            said = f"thinking · {seconds:.0f} s"
+        else:
+            said = f"{self._rate():.0f} tokens/s" if self._n_tokens > 3 else "writing"
+        self._spinner.update(text=Text(f"{said} · Ctrl-C stops", style=FAINT, no_wrap=True))
+        return self._spinner
+
+    def _rate(self) -> float:
+        passed = time.perf_counter() - self._first
+        return (self._n_tokens - 1) / passed if passed > 0 else 0.0
+
+
+def _joined(lines: list[list[Segment]]) -> Segments:
+    return Segments([segment for line in lines for segment in [*line, Segment.line()]])
