@@ -168,6 +168,9 @@ def test_a_loop_left_early_keeps_what_was_seen(chat: llmpy.Chat) -> None:
         if len(seen) == 3:
             break
     assert chat.messages[-1] == {"role": "assistant", "content": "".join(seen).strip()}
+    assert chat.stats is not None
+    assert chat.stats.finish_reason == "callback"
+    assert chat.stats.n_generated == 3
     assert "Paris" in chat.ask(CAPITAL)
 
 

@@ -34,7 +34,7 @@ class Answer:
     """The answer of a model to `messages`; `pieces()` makes it.
 
     While it is made, `content` and `thinking` grow; `messages` shrink where older turns are left
-    out to make room. `stats` are there when it is done.
+    out to make room.
     """
 
     messages: list[Message]
@@ -50,21 +50,38 @@ class Answer:
     progress: Callable[[int, int], Any] | None = None
     content: str = ""
     thinking: str = ""
-    stats: Stats | None = None
     _ids: list[int] = field(default_factory=list)  # generated
+    _reason: FinishReason = "callback"
+    _begin: float = 0.0
+    _first: float | None = None  # when the first token came
+    _n_read: int = 0
+    _n_kept: int = 0
 
     def message(self) -> Message:
         """The answer so far, as a message."""
         thought = {"reasoning_content": self.thinking} if self.thinking else {}
         return {"role": "assistant", "content": self.content.strip(), **thought}
 
+    def stats(self) -> Stats:
+        """Counts and times so far; the reason is "callback" until it has ended by itself."""
+        now = time.perf_counter()
+        first = self._first or now
+        return Stats(
+            self._n_read,
+            first - self._begin,
+            len(self._ids),
+            now - first,
+            self._reason,
+            self._n_kept,
+        )
+
     def pieces(self) -> Generator[Piece]:
         """Pieces of the kinds "prompt", "thinking", "generated" and one "end"."""
         given = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         stops = StopStrings((*given, *self.template.stop))
-        begin, first = time.perf_counter(), None
+        self._begin = time.perf_counter()
         kept, new, tail = self._fit()
-        n_read, n_kept = len(new), kept
+        self._n_read, self._n_kept = len(new), kept
         reader = self.format.reader(tail)
         while True:
             reason: FinishReason = "length"
@@ -75,7 +92,7 @@ class Answer:
                     reason, end = piece.finish_reason, piece
                     break
                 if piece.kind == "generated":
-                    first = first or time.perf_counter()
+                    self._first = self._first or time.perf_counter()
                     yield from self._shown(piece, reader, stops)
                     if stops.found:
                         reason, end = "stop", Piece("", None, "end")
@@ -90,9 +107,7 @@ class Answer:
                 break
         if not stops.found:
             yield from self._rest(reader, stops, end.text)
-        now = time.perf_counter()
-        first = first or now
-        self.stats = Stats(n_read, first - begin, len(self._ids), now - first, reason, n_kept)
+        self._reason = reason
         yield Piece("", end.token, "end", finish_reason=reason)
 
     def _stream(self, new: list[int]) -> Generator[Piece]:

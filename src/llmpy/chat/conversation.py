@@ -306,16 +306,19 @@ class Chat:
             logprobs,
             progress,
         )
-        failed = False
+        failed = ended = False
         try:
-            yield from answer.pieces()
+            with closing(answer.pieces()) as pieces:
+                for piece in pieces:
+                    ended = piece.kind == "end"
+                    yield piece
         except Exception:  # but not when a loop is left, or the user interrupts
             failed = True
             raise
         finally:
-            if not failed and (answer.content or answer.thinking or answer.stats):
+            if not failed and (answer.content or answer.thinking or ended):
                 self._messages[:] = [*answer.messages, answer.message()]
-                self.stats = answer.stats
+                self.stats = answer.stats()
 
 
 def _without_prompt(events: Generator[Piece]) -> Generator[Piece]:
