@@ -38,6 +38,7 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
     engine = ("--backend", BACKEND)
     return {
         "bench": ("bench", *model, *engine, "-p", 4, "-n", 2, "-r", 1),
+        "chat": ("chat", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2, "--stats"),
         "convert": ("convert", stories, tmp_path / "out.gguf"),
         "imatrix": ("imatrix", *model, *engine, "-f", text, "-c", 64, "--windows", 1,
                     "-o", tmp_path / "out.gguf"),
@@ -45,6 +46,7 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
         "info": ("info", *model),
         "perplexity": ("perplexity", *model, *engine, "-f", text, "-c", 64, "--windows", 1),
         "quantize": ("quantize", stories, tmp_path / "out.gguf", "f16"),
+        "repl": ("repl", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2),
         "tokens": ("tokens", *model, "Once upon a time"),
     }  # fmt: skip
 
