@@ -59,6 +59,7 @@ def test_the_oldest_turns_are_left_out_whole(small: llmpy.Model) -> None:
         assert roles[1:] == ["user", "assistant"] * (len(roles) // 2)
         assert chat.messages[-2]["content"].startswith("5: ")
         assert len(chat.messages) < 8
+        assert len(chat.messages) + chat.n_left_out == 13
         assert len(chat.session) <= 256
 
 

@@ -31,7 +31,8 @@ class Chat:
     `messages` is a list of dicts with "role" and "content" (and "reasoning_content", what the model
     thought); it may be changed or assigned at any time. `template` is the chat template, `think`
     whether the model shall think before it answers (None: as its template has it), `stats` the
-    counts and times of the last answer. One thread may use a chat at a time.
+    counts and times of the last answer, `n_left_out` how many messages were left out because the
+    context was full. One thread may use a chat at a time.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Chat:
         self.template_kwargs = dict(template_kwargs or {})
         self.think = think
         self.stats: Stats | None = None
+        self.n_left_out = 0
         self.overflow = checked_overflow(
             overflow, Overflow.ERROR, Overflow.DROP_OLDEST, where="a chat"
         )
@@ -294,7 +296,7 @@ class Chat:
     ) -> Generator[Piece]:
         """Pieces of the answer to `messages`, which become the conversation with it."""
         answer = Answer(
-            messages,
+            list(messages),
             self.session,
             self.template,
             self._format,
@@ -317,6 +319,7 @@ class Chat:
             raise
         finally:
             if not failed and (answer.content or answer.thinking or ended):
+                self.n_left_out += len(messages) - len(answer.messages)
                 self._messages[:] = [*answer.messages, answer.message()]
                 self.stats = answer.stats()
 
