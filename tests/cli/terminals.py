@@ -71,6 +71,12 @@ class Terminal:
             self._read(left)
         return self.text[start:]
 
+    def answered(self, text: str, start: int) -> None:
+        """Wait for a text in an answer after `start`, and for the line that comes after it."""
+        at = start + self.wait(text, start).index(text)
+        at += self.wait("\u203a ", at).index("\u203a ")
+        self.wait(" tokens", at)
+
     def _read(self, seconds: float) -> bool:
         if not select.select([self._screen], [], [], seconds)[0]:
             return False

@@ -280,6 +280,17 @@ class TestDisplays:
         shown(answer_of(*ANSWER), PlainDisplay(out, None), threading.Event())
         assert out.getvalue().startswith("*Yes*")
 
+    def test_a_stderr_that_is_full_stops_nothing(self) -> None:
+        class Full(io.StringIO):
+            def write(self, _: str) -> int:
+                raise OSError("no space left")
+
+        out = io.StringIO()
+        shown(answer_of(*ANSWER), PlainDisplay(out, Full()), threading.Event())
+        assert out.getvalue().startswith("*Yes*")
+        with pytest.raises(OSError, match="no space"):
+            shown(answer_of(*ANSWER), PlainDisplay(Full(), None), threading.Event())
+
     def test_a_terminal_gets_no_escape_of_the_model(self) -> None:
         for thinking in ("fold", "show", "hide"):
             found = self.live(thinking, *ANSWER)

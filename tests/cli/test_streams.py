@@ -78,9 +78,9 @@ def test_a_failure_has_its_exit_code_without_a_stream(
     assert done.stderr in (expected.stderr, "")
 
 
-@pytest.mark.parametrize("command", ["infer", "tokens"])
+@pytest.mark.parametrize("command", ["chat", "infer", "tokens"])
 def test_a_prompt_from_a_closed_stdin_is_a_failure(stories: Path, command: str) -> None:
-    prompt = ("-p", "-") if command == "infer" else ("-",)
+    prompt = ("-",) if command == "tokens" else ("-p", "-")
     done = shell(command, "-m", stories, *prompt, redirected="<&-")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "llmpy: stdin: expected a text, found it closed\n"
@@ -98,7 +98,7 @@ def test_a_file_that_is_written_never_becomes_a_closed_stream(
 
 
 @full
-@pytest.mark.parametrize("command", ["convert", "imatrix", "infer", "quantize"])
+@pytest.mark.parametrize("command", ["chat", "convert", "imatrix", "infer", "quantize"])
 def test_a_full_stderr_stops_nothing(
     arguments: Arguments, usual: Callable[[str], Done], command: str
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_full_stderr_stops_nothing(
 
 
 @full
-@pytest.mark.parametrize("command", ["infer", "info"])
+@pytest.mark.parametrize("command", ["chat", "infer", "info"])
 def test_a_full_stdout_is_a_failure_in_one_line(arguments: Arguments, command: str) -> None:
     done = shell(*arguments[command], redirected="> /dev/full")
     assert done.returncode == 1

@@ -73,6 +73,7 @@ def test_a_command_of_the_readme_runs(
     parts = [p for p in command.split(" && ") if not p.startswith(INSTALLS)]
     for part in parts:
         line = re.sub(r"\bllmpy (?=[a-z-])", lambda _: f"{python} -m llmpy ", part)
+        line = re.sub(r"(llmpy chat .*)", r"\1 --seed 1", line)  # by chance it may never end
         line = re.sub(r"^python ", lambda _: f"{python} ", line)
         assert run(line.replace("MODEL.gguf", f'"{model}"')).strip()
 
@@ -99,4 +100,5 @@ def test_an_example_of_a_page_about_chats_runs(
         return
     for line in code.splitlines():
         line = re.sub(r"^llmpy ", lambda _: f"{python} -m llmpy ", line)
+        line = re.sub(r"(llmpy chat .*)", r"\1 --seed 1", line)  # by chance it may never end
         assert run(line.replace("MODEL.gguf", f'"{model}"')).strip()

@@ -170,7 +170,7 @@ def _prelude(file: Path | None, prefix: str | None) -> Prelude | None:
 
 def _prompt(prompt: str | None) -> str | None:
     """The text to answer, or None for a conversation."""
-    if prompt == "-" or (prompt is None and not sys.stdin.isatty()):
+    if prompt == "-" or (prompt is None and not (sys.stdin and sys.stdin.isatty())):
         prompt = stdin_text()
         if not prompt.strip():
             raise click.UsageError("stdin: expected a text to answer, found none")

@@ -34,12 +34,19 @@ class PlainDisplay:
         stream = {"thinking": self._err, "generated": self._out}.get(piece.kind)
         if stream is not None and piece.text:
             self._line_end(stream)
-            stream.write(for_terminal(piece.text, stream))
-            stream.flush()
+            self._write(stream, for_terminal(piece.text, stream))
 
     def _line_end(self, stream: IO[str] | None) -> None:
         """End the line where another stream goes on, or none."""
         if self._last is not None and stream is not self._last:
-            self._last.write("\n")
-            self._last.flush()
+            self._write(self._last, "\n")
         self._last = stream
+
+    def _write(self, stream: IO[str], text: str) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except OSError:
+            if stream is self._out:
+                raise
+            self._err = None  # nobody hears what is thought, and the answer goes on
