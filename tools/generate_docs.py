@@ -18,6 +18,7 @@ import click
 from llmpy.arch.base import architectures
 from llmpy.backends.reference import OPERATIONS
 from llmpy.cli import group
+from llmpy.cli.chatting.commands import COMMANDS, Command
 from llmpy.graph import OPS
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +79,15 @@ def commands() -> str:
         lines += ["", f"## {usage}", "", *inspect.cleandoc(command.help or "").splitlines(), ""]
         lines += ["| option | value | meaning |", "|---|---|---|"]
         lines += [_option(p) for p in command.params if isinstance(p, click.Option)]
+        if name == "chat":
+            lines += ["", "In the conversation:", "", "| command | meaning |", "|---|---|"]
+            lines += [_command(found) for found in COMMANDS.values()]
     return "\n".join(lines) + "\n"
+
+
+def _command(command: Command) -> str:
+    written = f"/{command.name} {command.argument}".strip()
+    return f"| `{_cell(written)}` | {_cell(command.help)} |"
 
 
 def _option(option: click.Option) -> str:

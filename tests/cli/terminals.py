@@ -52,9 +52,9 @@ class Terminal:
         """All that was shown, without escape sequences."""
         return ESCAPES.sub("", self.raw.decode("utf-8", "replace")).replace("\r", "")
 
-    def type(self, text: str) -> None:
+    def type(self, keys: str | bytes) -> None:
         """Type something."""
-        os.write(self._screen, text.encode())
+        os.write(self._screen, keys.encode() if isinstance(keys, str) else keys)
 
     def send(self, line: str) -> int:
         """Type a line and Enter; returns where what is shown next begins."""

@@ -6,10 +6,12 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import llmpy
+from llmpy.cli.chatting.prelude import prelude_of
 from llmpy.cli.chatting.program import Program
 from llmpy.cli.chatting.screen import ConsoleScreen, made_console
 from llmpy.cli.chatting.settings import Settings
@@ -51,21 +53,27 @@ class Play:
         return [f"{m['role'][0]}:{m['content']}" for m in self.talk.chat.messages]
 
 
-@pytest.fixture(scope="session")
-def model(stories: Path) -> Iterator[llmpy.Model]:
-    with llmpy.load(stories, backend=BACKEND) as found:
-        yield found
-
-
 @pytest.fixture
-def play(stories: Path) -> Iterator[Play]:
+def played(stories: Path) -> Iterator[Callable[..., Play]]:
+    """Makes plays with a small model, without chance."""
+    made: list[Play] = []
+
     def load(path: Path) -> llmpy.Model:
         return llmpy.load(path, backend=BACKEND, n_ctx=256)
 
-    settings = Settings(sampling={"temperature": 0.0}, max_tokens=5)
-    found = Play(Talk(load, stories, settings, template="alpaca"))
-    yield found
-    found.talk.model.close()
+    def call(**options: Any) -> Play:
+        settings = Settings(sampling={"temperature": 0.0}, max_tokens=5)
+        made.append(Play(Talk(load, stories, settings, **options)))
+        return made[-1]
+
+    yield call
+    for one in made:
+        one.talk.model.close()
+
+
+@pytest.fixture
+def play(played: Callable[..., Play]) -> Play:
+    return played(template="alpaca")
 
 
 def test_a_message_is_answered(play: Play) -> None:
@@ -283,3 +291,33 @@ def test_a_fresh_talk_keeps_only_the_system_message(play: Play) -> None:
     play("/system Be brief.", "Once", "Twice")
     assert [m[0] for m in play.messages] == ["s", "u", "a"]
     assert play.messages[1] == "u:Twice"
+
+
+def test_a_prelude_is_read_once_and_its_frames_go_around_messages(
+    played: Callable[..., Play],
+) -> None:
+    play = played(prelude=prelude_of("A talk.\nUser: {{PROMPT}}\nAI:"))
+    play("Once")
+    first = play.talk.chat.session.text
+    assert first.lstrip().startswith("A talk.\nUser: Once\nAI:")
+    play("Twice")
+    second = play.talk.chat.session.text
+    assert second.count("A talk.") == 1
+    assert "\nUser: Twice\nAI:" in second
+    assert play.talk.chat.stats.n_reused > 10
+    play("/undo")
+    assert play.messages[0] == "u:Once"
+
+
+THINKS = "{{ messages[-1].content }}{% if enable_thinking %}{% endif %}<think>{# </think> #}"
+
+
+def test_thinking_is_shown_again_and_turned_off(played: Callable[..., Play]) -> None:
+    play = played(template=THINKS)
+    play("Once upon a time")
+    thought = play.talk.chat.messages[1]["reasoning_content"]
+    assert thought.strip() in " ".join(play("/think").split())
+    assert "Thinking: off" in play("/think off")
+    assert play.talk.chat.think is False
+    play("/think auto")
+    assert play.talk.chat.think is None

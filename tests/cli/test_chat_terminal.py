@@ -95,6 +95,12 @@ def test_what_an_interrupt_empties_comes_back_with_the_arrow(chat: Terminal) -> 
     leave(chat)
 
 
+def test_keys_that_are_no_text_do_no_harm(chat: Terminal) -> None:
+    chat.type(b"/system caf\xe9 \xff")
+    chat.wait("System message: caf? ?", chat.send(""))
+    leave(chat)
+
+
 def test_what_is_typed_during_an_answer_waits(chat: Terminal, tmp_path: Path) -> None:
     start = chat.send("Count to seven in digits.")
     chat.wait("Ctrl-C stops", start)
