@@ -171,6 +171,17 @@ class TestPrelude:
         expected = "Be brief.\n\n{{ x }} {% if %}\nUser: Hi\nAI: Hello.\nUser: Who?\nAI:"
         assert text == "<s>" + expected
 
+    def test_the_first_message_has_a_frame_of_its_own(self, stories: Path) -> None:
+        found = prelude_of("Q: {{PROMPT}}\nA:", "\nNext: {{PROMPT}}\n")
+        template = llmpy.load_template(stories, found.template)
+        talk = [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": "Hello."},
+            {"role": "user", "content": "Who?"},
+        ]
+        text = template.render(talk, template_kwargs=found.template_kwargs())
+        assert text == "<s>Q: Hi\nA: Hello.\n\nNext: Who?\n"
+
 
 class TestCommandLine:
     @pytest.mark.parametrize(

@@ -142,3 +142,11 @@ def test_it_works_in_any_width(terminal, smollm2: Path, columns: int) -> None:
     chat.wait("Paris", chat.send(FRANCE))
     assert "Traceback" not in chat.text
     leave(chat)
+
+
+def test_infer_shows_no_escape_to_a_terminal(terminal, stories: Path) -> None:
+    shown = terminal("infer", "-m", stories, "-n", 3, "-p", "a\x1b[2Jb\x9b\x07")
+    assert shown.end() == 0
+    assert b"\x1b[2J" not in shown.raw
+    assert b"\x07" not in shown.raw
+    assert "a\u241b[2Jb" in shown.text
