@@ -21,7 +21,7 @@ from llmpy.cli.chatting import files
 from llmpy.cli.chatting.answering import InterruptedAnswer, shown
 from llmpy.cli.chatting.commands import COMMANDS, WrongCommandError, command_in
 from llmpy.cli.chatting.keyboard import CommandCompleter, Keyboard, opened_history
-from llmpy.cli.chatting.live import LiveDisplay
+from llmpy.cli.chatting.live import LiveDisplay, end_of
 from llmpy.cli.chatting.plain import PlainDisplay
 from llmpy.cli.chatting.prelude import Frame, Prelude, prelude_of
 from llmpy.cli.chatting.screen import ConsoleScreen, made_console
@@ -322,6 +322,18 @@ class TestDisplays:
         found = self.live("fold", *pieces, ANSWER[-1])
         places = [found.rindex(word) for word in words]
         assert places == sorted(places)
+
+    @pytest.mark.parametrize(
+        ("text", "end"),
+        [
+            ("ab\ncd\n", "ab\ncd\n"),
+            ("a\nb\nc\nd\n", "c\nd\n"),
+            ("x" * 50 + "end", "x" * 17 + "end"),
+            ("```py\na\nb\nc\n", "```py\nb\nc\n"),
+        ],
+    )
+    def test_only_the_end_of_a_long_block_is_drawn_again(self, text: str, end: str) -> None:
+        assert end_of(text, 2, 10) == end
 
     def test_an_interrupt_ends_the_answer_after_a_piece(self) -> None:
         out, stop = io.StringIO(), threading.Event()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
-__all__ = ["Block", "Blocks", "is_closing", "parser"]
+__all__ = ["FENCE", "Block", "Blocks", "is_closing", "parser"]
 
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 LONGEST = 24  # lines of code that wait for the end of their block

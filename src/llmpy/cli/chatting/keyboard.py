@@ -127,6 +127,7 @@ class Keyboard:
             style=STYLE,
             include_default_pygments_style=False,
             enable_open_in_editor=True,
+            enable_suspend=True,
             reserve_space_for_menu=6,
             input=input,
             output=output,

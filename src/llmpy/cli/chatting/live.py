@@ -11,14 +11,14 @@ from rich.segment import Segment, Segments
 from rich.spinner import Spinner
 from rich.text import Text
 
-from llmpy.cli.chatting.blocks import Block, Blocks
+from llmpy.cli.chatting.blocks import FENCE, Block, Blocks
 from llmpy.cli.chatting.markdown import ACCENT, FAINT, block_lines
 from llmpy.cli.terminal import cleaned
 
 if TYPE_CHECKING:
     import llmpy
 
-__all__ = ["MARGIN", "WIDEST", "LiveDisplay", "text_width"]
+__all__ = ["MARGIN", "WIDEST", "LiveDisplay", "end_of", "text_width"]
 
 WIDEST = 100  # cells of a line of text, at most
 MARGIN = 5  # lines of the terminal that an unfinished block leaves free
@@ -28,6 +28,15 @@ THOUGHTS = 4  # lines of thinking in sight
 def text_width(console: Console) -> int:
     """Return how wide lines of text are on this terminal."""
     return max(10, min(console.width - 1, WIDEST))
+
+
+def end_of(text: str, n_lines: int, width: int) -> str:
+    """Return the end of a block that fills so many lines, so that a long one is drawn as fast."""
+    lines = text.splitlines(keepends=True)
+    if len(lines) <= n_lines and len(text) <= n_lines * width:
+        return text
+    end = "".join(lines[-n_lines:])[-n_lines * width :]
+    return (lines[0] if FENCE.match(lines[0]) and len(lines) > 1 else "") + end
 
 
 class LiveDisplay:
@@ -139,11 +148,9 @@ class LiveDisplay:
         block = self._blocks.tail
         if block is None:
             return []
-        lines = block.text.splitlines(keepends=True)
-        if len(lines) > 2 * height:  # drawing is no slower for a long list
-            block = Block("".join(lines[-2 * height :]), block.first)
-        found = block_lines(self._console, block._replace(last=False), text_width(self._console))
-        return found[-height:]
+        width = text_width(self._console)
+        block = Block(end_of(block.text, 2 * height, width), block.first, last=False)
+        return block_lines(self._console, block, width)[-height:]
 
     def _status(self) -> RenderableType:
         seconds = time.perf_counter() - self._begin
