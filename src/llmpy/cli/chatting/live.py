@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -22,6 +24,7 @@ __all__ = ["MARGIN", "WIDEST", "LiveDisplay", "end_of", "text_width"]
 
 WIDEST = 100  # cells of a line of text, at most
 MARGIN = 5  # lines of the terminal that an unfinished block leaves free
+INTERVAL = 0.1  # seconds between two drawings
 THOUGHTS = 4  # lines of thinking in sight
 
 
@@ -60,23 +63,34 @@ class LiveDisplay:
         self._live = Live(
             self,
             console=console,
-            refresh_per_second=10,
+            auto_refresh=False,  # rich's own thread may draw while this one prints
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._clock = threading.Thread(target=self._draw, name="llmpy chat", daemon=True)
         self.seconds_of_thinking = 0.0
 
     def __enter__(self) -> LiveDisplay:
-        self._live.start()
+        self._live.start(refresh=True)
+        self._clock.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._done.set()
+        self._clock.join()
         self._fold()
         for block in self._blocks.end():
             self._keep(block)
         self._state = "done"
         self._live.stop()
+
+    def _draw(self) -> None:
+        while not self._done.wait(INTERVAL):
+            with self._lock, suppress(OSError):  # who prints next is told of it
+                self._live.refresh()
 
     def progress(self, n_read: int, total: int) -> None:
         """Show how much of a prompt is read."""
@@ -84,6 +98,10 @@ class LiveDisplay:
 
     def show(self, piece: llmpy.Piece) -> None:
         """Show one piece."""
+        with self._lock:
+            self._show(piece)
+
+    def _show(self, piece: llmpy.Piece) -> None:
         if piece.token is not None:
             self._first = self._first if self._n_tokens else time.perf_counter()
             self._n_tokens += 1
@@ -135,7 +153,9 @@ class LiveDisplay:
             lines = [] if self._thinking == "hide" else self._last_thoughts()
         else:
             lines = self._unfinished(height)
-        gap: list[list[Segment]] = [[]] if lines and not self._is_first else []
+        tail = self._blocks.tail
+        goes_on = self._is_first or (tail is not None and not tail.first)
+        gap: list[list[Segment]] = [[]] if lines and not goes_on else []
         below: list[list[Segment]] = [] if self._is_first and not lines else [[]]
         return Group(_joined(gap + lines + below), self._status())
 
