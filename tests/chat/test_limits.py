@@ -13,6 +13,13 @@ from llmpy.chat.sandbox import Program
 from llmpy.errors import TemplateError
 
 GROWING = "{% set ns = namespace(x='0123456789' * 10) %}{% for i in range(60) %}BODY{% endfor %}"
+# Shared pairs that would be 2 ** 60 long when written, and a text of 2 ** 20 characters.
+PAIRS = (
+    "{% set ns = namespace(x=(1,), y=(1,)) %}{% for i in range(60) %}{% set ns.x = (ns.x, ns.x) %}"
+    "{% set ns.y = (ns.y, ns.y) %}{% endfor %}"
+    "{% set a = namespace(k=ns.x) %}{% set b = namespace(k=ns.y) %}"
+)
+LONG = "{% set ns = namespace(s='aaaa') %}{% for i in range(18) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}"
 HOSTILE = {
     "endless loop": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "loops over one list": "{% set l = range(9999) | list %}{% for a in l %}{% for b in l %}"
@@ -96,6 +103,43 @@ HOSTILE = {
     "import": "{% import 'x' as y %}",
     "changes a list": "{{ messages.append(1) }}",
     "undefined called": "{{ nothing() }}",
+    "method of a number": "{{ (3).to_bytes(1000000000, 'big') | length }}",
+    "width in a field": "{{ '{:{}}'.format('a', 1000000000) }}",
+    "precision in a field": "{{ '{:.{n}f}'.format(1.5, n=100000000) }}",
+    "keyword of a format": LONG + "{{ ('{a}' * 1000).format(a=ns.s) | length }}",
+    "shared tuples as a keyword": PAIRS + "{{ '{a}'.format(a=ns.x) }}",
+    "part of a formatted value": PAIRS + "{{ '{0.x}'.format(ns) }}",
+    "namespace written": PAIRS + "{{ ns }}",
+    "namespace joined": PAIRS + "{{ (ns ~ '') | length }}",
+    "namespace formatted": PAIRS + "{{ '%s' % ns }}",
+    "namespace as a message": PAIRS + "{{ raise_exception(ns) }}",
+    "shared tuples as a message": PAIRS + "{{ raise_exception(ns.x) }}",
+    "namespaces sorted": PAIRS + "{{ [a, b] | sort(attribute='k') }}",
+    "namespaces grouped": PAIRS + "{{ [a, b] | groupby('k') | list }}",
+    "namespaces by default": PAIRS + "{{ [c, d] | map('default', a) | max(attribute='k') }}",
+    "shared tuples changed": PAIRS
+    + "{% for i in range(2) %}{{ loop.changed(ns.x if i else ns.y) }}{% endfor %}",
+    "iterators of iterators": "{% set ns = namespace(x=[1]) %}{% for i in range(99999) %}"
+    "{% set ns.x = ns.x | map('string') %}{% endfor %}{{ ns.x | list }}{{ 1 // 0 }}",
+    "long path": "{{ range(900) | list | sort(attribute='real.' * 100000 ~ 'real') | length }}",
+    "search backwards": LONG + "{{ ns.s.rfind('ab' ~ ns.s[:500000]) }}",
+    "split backwards": LONG + "{{ ns.s.rsplit(sep='ab' ~ ns.s[:500000]) | length }}",
+    "strip many": LONG + "{{ ns.s.strip(ns.s.replace('a', 'b') ~ 'a') | length }}",
+    "trim many": LONG + "{{ ns.s | trim(ns.s.replace('a', 'b') ~ 'a') | length }}",
+    "round up": "{{ 5 | round(99999999, 'ceil') }}",
+    "round to the left": "{{ 5 | round(-99999999) }}",
+    "deep JSON": "{% set ns = namespace(x=1) %}{% for i in range(60) %}{% set ns.x = [ns.x] %}"
+    "{% endfor %}{{ ([ns.x] * 1000) | tojson(indent=64) | length }}",
+    "separators of JSON": "{{ range(900) | list | tojson(separators=('x' * 100000, ':')) }}",
+    "wide tabs": "{{ '\t'.expandtabs(tabsize=1000000000) }}",
+    "wide batch": "{{ [1] | batch(1000000000, 'x') | list }}",
+    "long message": LONG + "{{ raise_exception(ns.s) }}",
+    "long name": LONG + "{{ {}[ns.s].x }}",
+    "long unknown filter": "{{ 1 | " + "x" * 10000 + " }}",
+    "lone surrogate": "{{ '\ud800' }}",
+    "many outputs": "{{a}}" * 40_000,
+    "many lists": "{{[" + "[]," * 65_000 + "]}}",
+    "many arguments": "{{ a(" + "b," * 90_000 + ") }}",
     "clock": "{{ strftime_now('%Y' * 100000) }}",
 }
 
@@ -194,6 +238,16 @@ def test_a_text_of_megabytes_is_no_attack() -> None:
         ("{{ [3, 1, 2] | sort | join('-') }}{{ [1, 1, 2] | unique | list }}", "1-2-3[1, 2]"),
         ("{{ [{'r': 'a'}, {'r': 'b'}] | selectattr('r', 'equalto', 'b') | list | length }}", "1"),
         ("{{ x is defined }}{{ x | default('d') }}{{ [1, 2][-1:] }}{{ 'abc'[::-1] }}", "Falsed[2]cba"),
+        ("{{ [1, 2] | sum }}{{ [[1], [2]] | sum(start=[]) }}{{ [{'a': 1}] | sum(attribute='a') }}",
+         "3[1, 2]1"),
+        ("{{ '7'.zfill(3) }}{{ 'a'.ljust(2) }}{{ 'a'.center(3) }}|{{ [1, 2, 3] | batch(2) | list }}",
+         "007a  a |[[1, 2], [3]]"),
+        ("{{ dict([('a', 1)]) }}{{ dict({'a': 1}.items(), b=2) }}{{ dict.fromkeys(['c']) }}",
+         "{'a': 1}{'a': 1, 'b': 2}{'c': None}"),
+        ("{{ {'a': 1}.items() }}{{ {'a': 1}.keys() }}", "dict_items([('a', 1)])dict_keys(['a'])"),
+        ("{% set x = [1, 2] | select %}{{ x | first }}{{ x | list }}{{ 'y' if [] | select }}", "1[2]y"),
+        ("{{ '{:.2f} {a:,}'.format(1.234, a=1000) }}{{ [1] | tojson(indent='\t') }}",
+         "1.23 1,000[\n\t1\n]"),
         ("a\n{% if true %}\n  b\n{% endif %}\n  {%- if 1 %} c{% endif %}\n", "a\n  b\n c"),
     ],
 )  # fmt: skip

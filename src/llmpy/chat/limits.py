@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from jinja2.runtime import LoopContext
+from jinja2.utils import Cycler, Joiner, Namespace
+
 from llmpy.errors import TemplateError
 
 __all__ = ["CONTAINERS", "CURRENT", "Budget"]
@@ -28,8 +31,24 @@ COPIES_PER_ITEM = 0.25  # a template may add each message to a text of all messa
 PER_ELEMENT = 2  # characters that an element of a new container counts as
 FREE = 100_000  # characters of a new container that may be compared without counting them
 CONTAINERS = (list, tuple, dict)
+VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+REFUSED = (bytes, bytearray, set, frozenset)
+# They change, so that the size of what holds them would not stay what it is.
+NOT_IN_CONTAINERS = (Namespace, LoopContext, Cycler, Joiner)
 MAX_INT_BITS = 256
 STEPS_OF_CLOCK = 64
+CHARACTERS_OF_A_STEP = 1_000  # that are read: reading more counts as more steps before the clock
+
+
+class _View(list[Any]):
+    """The items of a view of a dict, which is written as one."""
+
+    def __init__(self, view: Any) -> None:
+        super().__init__(view)
+        self._name = type(view).__name__
+
+    def __repr__(self) -> str:
+        return f"{self._name}({super().__repr__()})"
 
 
 class Budget:
@@ -40,25 +59,25 @@ class Budget:
     """
 
     def __init__(self, inputs: Any) -> None:
-        # by id: the container (so that nothing else gets its id), its size, its size without inputs
-        self._known: dict[int, tuple[Any, int, int]] = {}
+        # by id: the container (so that nothing else gets its id), and its `_sizes`
+        self._known: dict[int, tuple[Any, int, int, int]] = {}
         self._n_items = 0
         self._steps = self._characters = self._deadline = float("inf")
         self._until_clock = STEPS_OF_CLOCK
         size = self.size(inputs)
-        self._known = {key: (value, n, 8) for key, (value, n, _) in self._known.items()}
+        self._known = {key: (v, n, 8, depth) for key, (v, n, _, depth) in self._known.items()}
         self._steps = STEPS + STEPS_PER_ITEM * self._n_items
         self._characters = CHARACTERS + (COPIES + COPIES_PER_ITEM * self._n_items) * size
         self.most_output = OUTPUT + OUTPUT_COPIES * size
         self._seconds = SECONDS + SECONDS_PER_ITEM * self._n_items
         self._deadline = time.perf_counter() + self._seconds
 
-    def step(self) -> None:
-        """Count one step."""
+    def step(self, n_read: int = 0) -> None:
+        """Count one step, which reads `n_read` characters."""
         self._steps -= 1
         if self._steps < 0:
             raise TemplateError("the chat template takes too many steps; it may loop without end")
-        self._until_clock -= 1
+        self._until_clock -= 1 + n_read // CHARACTERS_OF_A_STEP
         if self._until_clock < 0:
             self._until_clock = STEPS_OF_CLOCK
             if time.perf_counter() > self._deadline:
@@ -76,8 +95,18 @@ class Budget:
             return len(value)
         return self._sizes(value)[0] if isinstance(value, CONTAINERS) else 8
 
+    def depth(self, value: Any) -> int:
+        """How deep containers are nested in it."""
+        return self._sizes(value)[2] if isinstance(value, CONTAINERS) else 0
+
     def made(self, value: Any) -> Any:
-        """Count what an operation has made, and return it."""
+        """Count what an operation has made, and return it.
+
+        Views of dicts become lists, and iterators are run: what they would do later is counted now,
+        and iterators of iterators cannot nest without end.
+        """
+        if isinstance(value, VIEWS):
+            value = _View(value)
         if isinstance(value, str):
             self.charge(len(value))
         elif isinstance(value, CONTAINERS):
@@ -88,7 +117,9 @@ class Budget:
             if value.bit_length() > MAX_INT_BITS:
                 raise TemplateError(f"the chat template makes a number above 2**{MAX_INT_BITS}")
         elif isinstance(value, Iterator):
-            return self.each(value)
+            return iter(self.made(list(self.each(value))))
+        elif isinstance(value, REFUSED):
+            raise TemplateError(f"the chat template makes a value of type {type(value).__name__}")
         return value
 
     def compared(self, value: Any) -> Any:
@@ -103,23 +134,28 @@ class Budget:
             self.step()
             yield item
 
-    def _sizes(self, container: Any) -> tuple[int, int]:
-        """Written out; and with containers of the inputs, which share nothing, counted as 8."""
+    def _sizes(self, container: Any) -> tuple[int, int, int]:
+        """Written out; with containers of the inputs, which share nothing, counted as 8; depth."""
         if (known := self._known.get(id(container))) is not None:
             return known[1:]
         total = new = 2
+        depth = 0
         pairs = isinstance(container, dict)
         for item in (x for p in container.items() for x in p) if pairs else container:
             self._n_items += 1
             self.step()
             if isinstance(item, CONTAINERS):
-                both = self._sizes(item)
-                total, new = total + both[0] + 2, new + both[1] + 2
+                sizes = self._sizes(item)
+                total, new = total + sizes[0] + 2, new + sizes[1] + 2
+                depth = max(depth, sizes[2])
+            elif isinstance(item, NOT_IN_CONTAINERS):
+                name = type(item).__name__.lstrip("_").lower()
+                raise TemplateError(f"the chat template puts a {name} into a list or dict")
             else:
                 n = len(item) if isinstance(item, str) else 8
                 total, new = total + n + 4, new + n + 4
-        self._known[id(container)] = container, total, new
-        return total, new
+        self._known[id(container)] = container, total, new, depth + 1
+        return total, new, depth + 1
 
 
 CURRENT: ContextVar[Budget] = ContextVar("budget")  # of the rendering that runs here

@@ -13,10 +13,11 @@ from typing import Any
 
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import LoopContext, Undefined
+from jinja2.utils import Cycler
 
 from llmpy.chat.limits import CONTAINERS, CURRENT, Budget
 
-__all__ = ["OPERATIONS", "checked_call", "counted", "from_json", "shown", "tojson"]
+__all__ = ["OPERATIONS", "checked_call", "counted", "from_json", "key", "shown", "summed", "tojson"]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -28,18 +29,36 @@ METHODS: dict[type, frozenset[str]] = {
         "strip lstrip rstrip split rsplit splitlines startswith endswith replace lower upper title "
         "capitalize casefold swapcase join format find rfind index rindex count isdigit isdecimal "
         "isalpha isalnum isspace isupper islower isnumeric isidentifier istitle isascii "
-        "removeprefix removesuffix partition rpartition"
+        "isprintable removeprefix removesuffix partition rpartition center ljust rjust zfill "
+        "expandtabs"
     ),
     dict: _words("get items keys values copy"),
     list: _words("index count copy"),
     tuple: _words("index count"),
+    float: _words("is_integer"),
+    int: _words("bit_length is_integer"),
+    LoopContext: _words("cycle changed"),
+    Cycler: _words("next reset"),
 }
+PADDING = _words("center ljust rjust zfill")
+STRIPPING = _words("strip lstrip rstrip do_trim")
+BACKWARDS = _words("rfind rindex rsplit rpartition")  # each place is compared with all of a text
+AT_ONCE = 16  # characters that are compared in the time of one that is made
+WRITING = _words(  # filters and tests that write whatever they get
+    "do_capitalize do_center soft_str do_title do_trim do_truncate do_upper do_lower do_wordcount "
+    "do_replace do_indent do_format escape do_forceescape do_mark_safe do_urlencode do_wordwrap "
+    "test_lower test_upper"
+)
+COMPARING = _words("do_sort do_groupby do_min do_max do_unique")
 NUMBERS = re.compile(r"\d+")
+NESTED = re.compile(r"\{[^{}]*\{|\{[^{}:!]*[.\[]")  # fields in fields, and parts of a value
 MAX_WIDTH = 64
 MAX_RANGE = 100_000
 
 
-def checked_call(function: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def checked_call(
+    function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, ...]:
     """The arguments for a call that a template makes, once its cost is counted.
 
     SecurityError for methods that templates do not need, and for widths without sense.
@@ -52,7 +71,9 @@ def checked_call(function: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         if isinstance(owner, kind):
             if function.__name__ not in allowed:
                 raise SecurityError(f"a template may not call {kind.__name__}.{function.__name__}")
-            return _checked_method(budget, owner, function.__name__, args)
+            return _checked_method(budget, owner, function.__name__, args, kwargs)
+    if owner is not None and not getattr(type(owner), "for_templates", False):
+        raise SecurityError(f"a template may not call methods of {type(owner).__name__}")
     if function is range and len(range(*args)) > MAX_RANGE:
         raise SecurityError(f"range: expected at most {MAX_RANGE} numbers")
     if isinstance(function, LoopContext) and args:
@@ -61,12 +82,14 @@ def checked_call(function: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _checked_method(
-    budget: Budget, owner: Any, name: str, args: tuple[Any, ...]
+    budget: Budget, owner: Any, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, ...]:
-    for value in (owner, *args):
+    given = (*args, *kwargs.values())
+    for value in (owner, *given):
         budget.compared(value)
     if not isinstance(owner, str):
         return args
+    budget.step(len(owner))
     if name == "replace" and len(args) >= 2:
         _count_replace(budget, owner, args[0], args[1])
     elif name == "join" and args:
@@ -74,9 +97,13 @@ def _checked_method(
         budget.charge(len(owner) * len(items))
         return (items,)
     elif name == "format":
-        _count_format(budget, owner, "{", args)
+        _count_format(budget, owner, "{", given)
     elif name in ("split", "rsplit", "splitlines"):
         budget.charge(len(owner))
+    elif name in PADDING or name == "expandtabs":
+        n = owner.count("\t") if name == "expandtabs" else 1
+        budget.charge(n * max((v for v in given if isinstance(v, int)), default=8))
+    _count_search(budget, owner, name, given)
     return args
 
 
@@ -87,8 +114,10 @@ def counted(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)  # jinja2's marks too: what it passes first stays as it is
     def call(*args: Any, **kwargs: Any) -> Any:
         budget = CURRENT.get()  # none while jinja2 compiles, which then folds no constants
-        budget.step()
         first, values = args[:takes_context], args[takes_context:]
+        if function.__name__ in COMPARING and isinstance(values[0], Iterator):
+            values = list(values[0]), *values[1:]
+        budget.step(sum(len(value) for value in values if isinstance(value, str)))
         for value in (*values, *kwargs.values()):
             budget.compared(value)
         values = _checked_filter(budget, function.__name__, values, kwargs)
@@ -101,9 +130,12 @@ def _checked_filter(
     budget: Budget, name: str, values: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Any, ...]:
     given = (*values[1:], *kwargs.values())
+    numbers = [value for value in given if isinstance(value, int)]
+    if name in WRITING and isinstance(values[0], CONTAINERS):
+        budget.charge(budget.size(values[0]))
     if name == "do_join":
-        items = values[0] if isinstance(values[0], Sized) else list(values[0])
-        budget.charge(len(items) * sum(map(budget.size, given)))
+        items = values[0] if isinstance(values[0], CONTAINERS) else list(values[0])
+        budget.charge(budget.size(items) + len(items) * sum(map(budget.size, given)))
         return items, *values[1:]
     if name == "do_replace" and len(given) >= 2:
         _count_replace(budget, str(values[0]), given[0], given[1])
@@ -113,12 +145,26 @@ def _checked_filter(
         space = max((len(v) if isinstance(v, str) else int(v) for v in given), default=4)
         if space > MAX_WIDTH:
             raise SecurityError(f"indent: expected at most {MAX_WIDTH} characters")
-        budget.charge((space + 2) * (str(values[0]).count("\n") + 1) + len(values[0]))
+        text = str(values[0])
+        budget.charge((space + 2) * (text.count("\n") + 1) + len(text))
     elif name == "do_format":
         _count_format(budget, str(values[0]), "%", given)
-    elif name in ("soft_str", "do_string"):
-        budget.charge(budget.size(values[0]))
+    elif name == "do_round" and any(abs(n) > MAX_WIDTH for n in numbers):
+        raise SecurityError(f"round: expected a precision of at most {MAX_WIDTH}")
+    elif name in ("do_center", "do_batch", "do_slice"):
+        budget.charge(4 * max(numbers, default=80))
+    elif name == "do_wordwrap":
+        budget.charge(32 * budget.size(values[0]))
+    elif name == "do_trim":
+        _count_search(budget, str(values[0]), name, given)
     return values
+
+
+def _count_search(budget: Budget, text: str, name: str, given: Iterable[Any]) -> None:
+    """What takes the product of two lengths."""
+    if name in STRIPPING or name in BACKWARDS:
+        longest = max((len(v) for v in given if isinstance(v, str)), default=1)
+        budget.charge(len(text) * longest // AT_ONCE)
 
 
 def _count_replace(budget: Budget, text: Any, old: Any, new: Any) -> None:
@@ -129,6 +175,8 @@ def _count_replace(budget: Budget, text: Any, old: Any, new: Any) -> None:
 def _count_format(budget: Budget, text: str, sign: str, args: Iterable[Any]) -> None:
     if any(len(n) > 2 for n in NUMBERS.findall(text)) or "*" in text:
         raise SecurityError("a template may not format to widths of 100 and more")
+    if sign == "{" and NESTED.search(text.replace("{{", "").replace("}}", "")):
+        raise SecurityError("a template may format whole values only, with widths as they stand")
     longest = max((budget.size(value) for value in args), default=0)
     budget.charge(text.count(sign) * (100 + longest) + len(text))
 
@@ -143,7 +191,7 @@ def shown(value: Any) -> Any:
 def tojson(
     value: Any,
     ensure_ascii: bool = False,
-    indent: int | None = None,
+    indent: int | str | None = None,
     separators: Any = None,
     sort_keys: bool = False,
 ) -> str:
@@ -152,9 +200,13 @@ def tojson(
     budget.step()
     if isinstance(value, Undefined):
         raise TypeError("an undefined value cannot be written as JSON")
-    if indent is not None and (not isinstance(indent, int) or indent > MAX_WIDTH):
+    space = len(indent) if isinstance(indent, str) else int(indent or 0)
+    if space > MAX_WIDTH:
         raise SecurityError(f"tojson: expected an indent of at most {MAX_WIDTH}")
-    budget.charge(budget.size(value) * (6 if ensure_ascii else 1) * (8 if indent else 1))
+    size, signs = budget.size(value), sum(map(len, separators or ()))
+    n_items = size // 4 + 1  # at most
+    lines = 0 if indent is None else n_items * (1 + max(space, 0) * budget.depth(value))
+    budget.charge(size * (6 if ensure_ascii else 1) + n_items * signs + lines)
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
@@ -165,6 +217,16 @@ def from_json(text: str) -> Any:
     budget = CURRENT.get()
     budget.charge(len(text))
     return budget.made(json.loads(text))
+
+
+def summed(environment: Any, iterable: Iterable[Any], attribute: Any = None, start: Any = 0) -> Any:
+    """The filter `sum`; lists too, each sum of which is counted."""
+    for item in CURRENT.get().each(iterable):
+        value = item
+        for name in () if attribute is None else str(attribute).split("."):
+            value = environment.getitem(value, int(name) if name.isdigit() else name)
+        start = _add(start, value)
+    return start
 
 
 def _each(iterable: Any) -> Iterator[Any]:
@@ -184,7 +246,8 @@ def _made(value: Any) -> Any:
     return budget.made(value)
 
 
-def _key(value: Any) -> Any:
+def key(value: Any) -> Any:
+    """A key of a dict."""
     if isinstance(value, CONTAINERS):
         raise SecurityError("a template's dict may not have containers as keys")
     return value
@@ -242,7 +305,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "each": _each,
     "concat": _concat,
     "made": _made,
-    "key": _key,
+    "key": key,
     "compared": _compared,
     "+": _add,
     "*": _multiply,

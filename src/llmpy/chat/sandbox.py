@@ -28,12 +28,16 @@ from llmpy.errors import TemplateError
 __all__ = ["Program"]
 
 MAX_SOURCE = 200_000  # characters; the longest of today's models have 20,000
+MAX_WORDS = 20_000  # tokens of Jinja, each of which may take kilobytes to compile; they have 4,000
+MAX_MESSAGE = 500  # characters of an error
 OURS = "\0"  # begins the names of our filters: no template can write them
 FILTERS = (
-    "abs capitalize count d default dictsort e escape first float format groupby indent int items "
-    "join last length list lower map max min reject rejectattr replace reverse round safe select "
-    "selectattr sort string title trim truncate unique upper wordcount"
+    "abs batch capitalize center count d default dictsort e escape filesizeformat first float "
+    "forceescape format groupby indent int items join last length list lower map max min reject "
+    "rejectattr replace reverse round safe select selectattr slice sort string title trim truncate "
+    "unique upper urlencode wordcount wordwrap"
 )
+ITS_OWN = ("_loop_vars", "_block_vars")  # arguments that jinja2 adds to calls
 ENOUGH = (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError)
 
 
@@ -50,16 +54,18 @@ class Program:
             raise TemplateError(f"chat template: expected at most {MAX_SOURCE}, found {found}")
         try:
             environment = _environment()
+            _check_words(environment, source)
             tree = environment.parse(source)
             self.literals = "\0".join(_literals(tree))
             tree = _Counted().visit(tree)  # before jinja2 sees it again, and computes its constants
             self.variables = frozenset(meta.find_undeclared_variables(tree))
             self._template = environment.from_string(tree)
         except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(f"chat template, line {error.lineno}: {error.message}") from None
+            what = _short(error.message)
+            raise TemplateError(f"chat template, line {error.lineno}: {what}") from None
         except ENOUGH as error:
             nested = isinstance(error, RecursionError | MemoryError)
-            why = "it is nested too deeply" if nested else error
+            why = "it is nested too deeply" if nested else _short(error)
             raise TemplateError(f"the chat template cannot be compiled: {why}") from None
 
     def render(self, variables: Mapping[str, Any]) -> str:
@@ -71,21 +77,38 @@ class Program:
         try:
             budget = Budget(dict(variables))
             token = CURRENT.set(budget)
-            return _concat(self._template.generate(variables), budget.most_output)
+            text = _concat(self._template.generate(variables), budget.most_output)
+            text.encode()
+            return text
         except TemplateError:
             raise
         except jinja2.TemplateError as error:
-            raise TemplateError(f"the chat template refuses: {error.message}") from None
+            raise TemplateError(f"the chat template refuses: {_short(error.message)}") from None
+        except UnicodeEncodeError:
+            raise TemplateError(
+                "the chat template writes a lone surrogate, which is no character"
+            ) from None
         except RecursionError:
             raise TemplateError(
                 "the chat template, or what it gets, is nested too deeply"
             ) from None
         except Exception as error:  # whatever its Python raises: TypeError, KeyError, ...
-            what = f"{type(error).__name__}: {error}"
-            raise TemplateError(f"the chat template fails with {what[:300]}") from None
+            what = _short(f"{type(error).__name__}: {error}")
+            raise TemplateError(f"the chat template fails with {what}") from None
         finally:
             if token is not None:
                 CURRENT.reset(token)
+
+
+def _check_words(environment: jinja2.Environment, source: str) -> None:
+    for n, _ in enumerate(environment.lexer.tokeniter(source, None)):
+        if n >= MAX_WORDS:
+            raise TemplateError(f"chat template: expected at most {MAX_WORDS} tokens of Jinja")
+
+
+def _short(message: object) -> str:
+    text = str(message)
+    return text if len(text) <= MAX_MESSAGE else text[:MAX_MESSAGE] + " ..."
 
 
 class _Counted(NodeTransformer):
@@ -144,7 +167,7 @@ class _Namespace(Namespace):
 
     def __init__(*arguments: Any, **attributes: Any) -> None:
         self, *rest = arguments
-        values = _dict(*rest, **attributes)
+        values = _Dict()(*rest, **attributes)
         for name in values:
             _check_name(name)
         Namespace.__init__(self, values)
@@ -152,6 +175,11 @@ class _Namespace(Namespace):
     def __setitem__(self, name: str, value: Any) -> None:
         _check_name(name)
         super().__setitem__(name, value)
+
+    def __repr__(self) -> str:
+        budget = CURRENT.get()
+        budget.charge(sum(budget.size(value) for value in self.__attrs.values()))
+        return super().__repr__()
 
 
 def _check_name(name: object) -> None:
@@ -172,13 +200,15 @@ class _Environment(ImmutableSandboxedEnvironment):
         **kwargs: Any,
     ) -> Any:
         """Call a function, macro or method, and count what it makes."""
-        args = operations.checked_call(__obj, args)
+        given = {name: value for name, value in kwargs.items() if name not in ITS_OWN}
+        args = operations.checked_call(__obj, args, given)
         return CURRENT.get().made(super().call(__context, __obj, *args, **kwargs))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """As jinja2; a container is no key, for hashing it may take forever."""
         if isinstance(argument, CONTAINERS):
             raise SecurityError("a container may not be used as a key")
+        CURRENT.get().step()
         return super().getitem(obj, argument)
 
 
@@ -205,12 +235,13 @@ def _environment() -> _Environment:
     usual: dict[str, Any] = environment.filters
     environment.filters = {name: operations.counted(usual[name]) for name in FILTERS.split()}
     environment.filters |= {"tojson": operations.tojson, "from_json": operations.from_json}
+    environment.filters["sum"] = jinja2.pass_environment(operations.summed)
     environment.filters |= {OURS + name: f for name, f in operations.OPERATIONS.items()}
     tests: dict[str, Any] = environment.tests
     environment.tests = {name: operations.counted(test) for name, test in tests.items()}
     environment.globals = {
         "range": range,
-        "dict": _dict,
+        "dict": _Dict(),
         "namespace": _Namespace,
         "cycler": Cycler,
         "joiner": Joiner,
@@ -220,15 +251,27 @@ def _environment() -> _Environment:
     return environment
 
 
-def _dict(*arguments: Any, **attributes: Any) -> dict[Any, Any]:
-    """What `dict` is for templates: without pairs, whose keys could be containers."""
-    for argument in arguments:
-        if not isinstance(argument, dict):
-            raise SecurityError("dict: expected a dict or names")
-    return dict(*arguments, **attributes)
+class _Dict:
+    """What `dict` is for templates."""
+
+    for_templates = True
+
+    def __call__(*arguments: Any, **attributes: Any) -> dict[Any, Any]:
+        """As Python's, without containers as keys."""
+        found: dict[Any, Any] = {}
+        for given in arguments[1:]:
+            pairs = given.items() if isinstance(given, dict) else given
+            found |= {operations.key(k): value for k, value in CURRENT.get().each(pairs)}
+        return found | attributes
+
+    def fromkeys(self, keys: Iterable[Any], value: Any = None) -> dict[Any, Any]:
+        """A dict in which each key has the same value."""
+        return {operations.key(k): value for k in CURRENT.get().each(keys)}
 
 
 def _raise(message: object) -> NoReturn:
+    budget = CURRENT.get()
+    budget.charge(budget.size(message))
     raise jinja2.TemplateError(str(message))
 
 
