@@ -14,7 +14,7 @@ from lines import Pair, resident_bytes, serve
 import llmpy
 import llmpy.backends.cpu
 import llmpy.model  # imported before "first_token", as all of the peer is
-from llmpy.native import library
+from llmpy.ffi import library
 
 
 class Engine:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import llmpy
-from llmpy.native import available
+from llmpy.ffi import available
 
 STORIES = "weights/stories260K/stories260K.gguf"
 PROMPT = "Once upon a time"

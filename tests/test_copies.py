@@ -15,7 +15,7 @@ import pytest
 
 import llmpy
 from llmpy import errors
-from llmpy.native import available
+from llmpy.ffi import available
 
 STORIES = "weights/stories260K/stories260K.gguf"
 WAYS = {

@@ -1,6 +1,6 @@
 // bandwidth: how fast this machine can read memory, the limit of generating one token at a time.
 
-#include "llmpy/api.h"
+#include "llmpy.h"
 #include "llmpy/os.h"
 #include "llmpy/pool.h"
 
@@ -26,8 +26,7 @@ uint64_t sum_chunk(const unsigned char* data) {
 
 }  // namespace
 
-// Bytes a second at which `n_threads` threads read `bytes` of memory, the best of `passes`; 0 without memory.
-extern "C" LLMPY_API double llmpy_read_bandwidth(int64_t bytes, int32_t n_threads, int32_t passes) {
+double llmpy_read_bandwidth(int64_t bytes, int32_t n_threads, int32_t passes) {
     using namespace llmpy;
     const int64_t n_chunks = bytes / chunk_bytes;
     if (n_chunks < 1 || n_chunks > INT32_MAX || n_threads < 1 || n_threads > kMaxThreads) return 0;

@@ -1,6 +1,8 @@
-#include "llmpy/generate.h"
+// generate: steps of a plan and its sampler, one after the other, in one call.
 
+#include "llmpy.h"
 #include "llmpy/os.h"
+#include "llmpy/sample.h"
 #include "plan_state.h"
 
 using namespace llmpy;

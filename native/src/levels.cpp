@@ -1,7 +1,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "llmpy/api.h"
+#include "llmpy.h"
 #include "llmpy/ops.h"
 #include "llmpy/os.h"
 
@@ -97,18 +97,16 @@ bool fetches_too_little() {
 
 extern "C" {
 
-// Name of level `number`, worst first; null beyond the last.
-LLMPY_API const char* llmpy_level_name(int32_t number) {
+const char* llmpy_level_name(int32_t number) {
     const llmpy::Level* level = llmpy::level_of(number);
     return level == nullptr ? nullptr : level->name;
 }
 
-// 1 if this machine can run it.
-LLMPY_API int32_t llmpy_level_runs_here(int32_t number) {
+int32_t llmpy_level_runs_here(int32_t number) {
     return llmpy::level_runs_here(number) ? 1 : 0;
 }
 
-LLMPY_API int32_t llmpy_abi_version(void) {
-    return 9;
+int32_t llmpy_abi_version(void) {
+    return LLMPY_ABI_VERSION;
 }
 }

@@ -11,42 +11,15 @@
 namespace llmpy {
 namespace {
 
-// Calls body with a value of the struct that describes the type.
-template <class Blocks, class Halves, class Floats>
-void for_type(WeightType type, const Blocks& blocks, const Halves& halves, const Floats& floats) {
+// Calls the function of the type's input kind with a value of the struct that describes the type.
+template <class Int8, class Int16, class Floats>
+void for_type(WeightType type, const Int8& int8, const Int16& int16, const Floats& floats) {
     switch (type) {
-        case type_f32:
-            return floats(F32{});
-        case type_f16:
-            return halves(F16{});
-        case type_bf16:
-            return halves(BF16{});
-        case type_q4_0:
-            return blocks(Q4_0{});
-        case type_q4_1:
-            return blocks(Q4_1{});
-        case type_q5_0:
-            return blocks(Q5_0{});
-        case type_q5_1:
-            return blocks(Q5_1{});
-        case type_q8_0:
-            return blocks(Q8_0{});
-        case type_iq4_nl:
-            return blocks(IQ4_NL{});
-        case type_mxfp4:
-            return blocks(MXFP4{});
-        case type_iq4_xs:
-            return blocks(IQ4_XS{});
-        case type_q2_k:
-            return blocks(Q2_K{});
-        case type_q3_k:
-            return blocks(Q3_K{});
-        case type_q4_k:
-            return blocks(Q4_K{});
-        case type_q5_k:
-            return blocks(Q5_K{});
-        case type_q6_k:
-            return blocks(Q6_K{});
+#define LLMPY_CASE(name, Name, number, width, bytes, input, written) \
+    case type_##name:                                                \
+        return input(Name{});
+        LLMPY_WEIGHT_TYPES(LLMPY_CASE)
+#undef LLMPY_CASE
     }
 }
 

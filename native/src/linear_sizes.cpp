@@ -24,8 +24,14 @@ int64_t packed_tile_bytes(WeightType type, int64_t inputs) {
 }
 
 InputKind linear_input_kind(WeightType type) {
-    if (type == type_f32) return InputKind::floats;
-    return type == type_f16 || type == type_bf16 ? InputKind::int16 : InputKind::int8;
+    switch (type) {
+#define LLMPY_CASE(name, Name, number, width, bytes, input, written) \
+    case type_##name:                                                \
+        return InputKind::input;
+        LLMPY_WEIGHT_TYPES(LLMPY_CASE)
+#undef LLMPY_CASE
+    }
+    return InputKind::int8;
 }
 
 int64_t linear_input_bytes(InputKind kind, int64_t tokens, int64_t inputs) {

@@ -1,4 +1,4 @@
-#include "llmpy/plan.h"
+#include "llmpy.h"
 
 #include <string.h>
 

@@ -10,8 +10,6 @@
 namespace llmpy {
 namespace {
 
-enum Gating : int64_t { gating_softmax = 0, gating_sigmoid, gating_sparsemixer };
-
 struct Route {
     int32_t n_expert, n_used;
     int64_t gating;
@@ -33,7 +31,7 @@ struct Route {
 
 // p of all experts: softmax or sigmoid of the scores.
 void shares_of_all(const Route& r, const float* scores, float* p) {
-    if (r.gating == gating_sigmoid) {
+    if (r.gating == LLMPY_GATING_SIGMOID) {
         for (int32_t e = 0; e < r.n_expert; ++e) p[e] = 1.0f / (1.0f + expf(-scores[e]));
         return;
     }
@@ -82,11 +80,11 @@ void sparsemixer(const Route& r, const float* scores, float* y) {
 }
 
 void route_token(const Route& r, const float* scores, float* y) {
-    if (r.gating == gating_sparsemixer) return sparsemixer(r, scores, y);
+    if (r.gating == LLMPY_GATING_SPARSEMIXER) return sparsemixer(r, scores, y);
     float p[kMostExperts], judged[kMostExperts];
     int32_t chosen[kMostExperts];
     shares_of_all(r, scores, p);
-    const bool by_score = r.gating == gating_softmax && r.bias == nullptr;
+    const bool by_score = r.gating == LLMPY_GATING_SOFTMAX && r.bias == nullptr;
     for (int32_t e = 0; e < r.n_expert; ++e) {
         judged[e] = by_score ? scores[e] : r.bias != nullptr ? p[e] + r.bias[e] : p[e];
     }

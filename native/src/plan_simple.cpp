@@ -17,8 +17,8 @@ void run_embed(Run& run, const llmpy_op& op) {
     over_range(run, rows.n, width, 1, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
             int64_t row = first;
-            if (of_which == 0) row += tokens[rows.token_rows != nullptr ? rows.token_rows[r] : r];
-            if (of_which == 1) row += rows.positions[r];
+            if (of_which == LLMPY_ROW_TOKEN) row += tokens[rows.token_rows != nullptr ? rows.token_rows[r] : r];
+            if (of_which == LLMPY_ROW_POSITION) row += rows.positions[r];
             dequantize_row(static_cast<WeightType>(op.n[0]), table + row * op.n[2], width, y + r * width);
         }
     });

@@ -1,11 +1,11 @@
-// plan_state: what a plan holds, and what a run of it knows; shared by the files that make up plan.h.
+// plan_state: what a plan holds, and what a run of it knows; shared by the files that run plans.
 
 #ifndef LLMPY_PLAN_STATE_H
 #define LLMPY_PLAN_STATE_H
 
+#include "llmpy.h"
 #include "llmpy/linear.h"
 #include "llmpy/ops.h"
-#include "llmpy/plan.h"
 #include "llmpy/pool.h"
 
 namespace llmpy {

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "llmpy/blocks.h"
 #include "llmpy/ops.h"
 #include "llmpy/pool.h"
 
@@ -22,64 +23,19 @@ const Level* chosen_level(int32_t number) {
 
 }  // namespace
 
-int64_t quantize_width(StorageType type) {
+int64_t quantize_width(WeightType type) {
     switch (type) {
-        case storage_f32:
-        case storage_f16:
-        case storage_bf16:
-        case storage_q4_0:
-        case storage_q4_1:
-        case storage_q5_0:
-        case storage_q5_1:
-        case storage_q8_0:
-        case storage_iq4_nl:
-        case storage_mxfp4:
-            return 32;
-        case storage_q2_k:
-        case storage_q3_k:
-        case storage_q4_k:
-        case storage_q5_k:
-        case storage_q6_k:
-        case storage_iq4_xs:
-            return 256;
+#define LLMPY_CASE(name, Name, number, width, bytes, input, written) \
+    case type_##name:                                                \
+        return !written ? 0 : width == 1 ? 32 : width;
+        LLMPY_WEIGHT_TYPES(LLMPY_CASE)
+#undef LLMPY_CASE
     }
     return 0;
 }
 
-int64_t quantize_bytes(StorageType type) {
-    switch (type) {
-        case storage_f32:
-            return 128;
-        case storage_f16:
-        case storage_bf16:
-            return 64;
-        case storage_q4_0:
-        case storage_iq4_nl:
-            return 18;
-        case storage_q4_1:
-            return 20;
-        case storage_q5_0:
-            return 22;
-        case storage_q5_1:
-            return 24;
-        case storage_q8_0:
-            return 34;
-        case storage_mxfp4:
-            return 17;
-        case storage_q2_k:
-            return 84;
-        case storage_q3_k:
-            return 110;
-        case storage_q4_k:
-            return 144;
-        case storage_q5_k:
-            return 176;
-        case storage_q6_k:
-            return 210;
-        case storage_iq4_xs:
-            return 136;
-    }
-    return 0;
+int64_t quantize_bytes(WeightType type) {
+    return block_width(type) == 1 ? 32 * block_bytes(type) : block_bytes(type);
 }
 
 int floor_of_log2(float x) {
@@ -95,14 +51,14 @@ extern "C" {
 
 int32_t llmpy_quantize(int32_t level, int32_t source, int32_t target, const void* values, int64_t n_values,
                        int64_t columns, const float* weights, void* out, double* sums, int32_t threads) {
-    const QuantizeCall call = {static_cast<StorageType>(source), static_cast<StorageType>(target), values, weights,
+    const QuantizeCall call = {static_cast<WeightType>(source), static_cast<WeightType>(target), values, weights,
                                columns, static_cast<uint8_t*>(out)};
     const int64_t width = quantize_width(call.target);
-    const bool readable = source == storage_f32 || source == storage_f16 || source == storage_bf16;
+    const bool readable = source == type_f32 || source == type_f16 || source == type_bf16;
     if (width == 0 || !readable || n_values < 0 || columns < 1 || columns % width != 0 || n_values % columns != 0) {
         return 1;
     }
-    constexpr int64_t chunk_values = 65536;
+    constexpr int64_t chunk_values = LLMPY_QUANTIZE_CHUNK;
     const int64_t blocks = n_values / width, step = chunk_values / width;
     const int64_t chunks = (blocks + step - 1) / step;
     if (chunks > INT32_MAX) return 1;

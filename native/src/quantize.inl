@@ -13,7 +13,7 @@ namespace llmpy {
 namespace {
 
 template <bool weighted>
-LLMPY_INLINE F32x16 search(StorageType target, Batch& batch) {
+LLMPY_INLINE F32x16 search(WeightType target, Batch& batch) {
     const auto integers = [&](int groups, int n, int half, int scale_offset, int low) LLMPY_LAMBDA {
         const Coded spec = {groups, n, half, scale_offset, -low};
         const F32x16 error = coded<weighted>(batch, spec, signed_ends(low), rounded(low, -low - 1));
@@ -35,56 +35,56 @@ LLMPY_INLINE F32x16 search(StorageType target, Batch& batch) {
         return error;
     };
     switch (target) {
-        case storage_q2_k:
+        case type_q2_k:
             return range(16, 16, 15, 3);
-        case storage_q3_k:
+        case type_q3_k:
             return integers(16, 16, 32, 32, -4);
-        case storage_q4_k:
+        case type_q4_k:
             return range(8, 32, 63, 15);
-        case storage_q5_k:
+        case type_q5_k:
             return range(8, 32, 63, 31);
-        case storage_q6_k:
+        case type_q6_k:
             return integers(16, 16, 128, 0, -32);
-        case storage_iq4_nl:
+        case type_iq4_nl:
             return table(1);
-        case storage_iq4_xs:
+        case type_iq4_xs:
             return table(8);
-        case storage_q4_0:
+        case type_q4_0:
             return integers(1, 32, 0, 0, -8);
-        case storage_q4_1:
+        case type_q4_1:
             return range(1, 32, 0, 15);
-        case storage_q5_0:
+        case type_q5_0:
             return integers(1, 32, 0, 0, -16);
-        case storage_q5_1:
+        case type_q5_1:
             return range(1, 32, 0, 31);
         default:
             return set1(0.0f);
     }
 }
 
-LLMPY_INLINE void pack(StorageType target, const Found& found, uint8_t* out) {
+LLMPY_INLINE void pack(WeightType target, const Found& found, uint8_t* out) {
     switch (target) {
-        case storage_q4_0:
-        case storage_iq4_nl:
-        case storage_mxfp4:
+        case type_q4_0:
+        case type_iq4_nl:
+        case type_mxfp4:
             return pack_32(found, false, false, out);
-        case storage_q4_1:
+        case type_q4_1:
             return pack_32(found, true, false, out);
-        case storage_q5_0:
+        case type_q5_0:
             return pack_32(found, false, true, out);
-        case storage_q5_1:
+        case type_q5_1:
             return pack_32(found, true, true, out);
-        case storage_q2_k:
+        case type_q2_k:
             return pack_q2_k(found, out);
-        case storage_q3_k:
+        case type_q3_k:
             return pack_q3_k(found, out);
-        case storage_q4_k:
+        case type_q4_k:
             return pack_q4_k(found, out);
-        case storage_q5_k:
+        case type_q5_k:
             return pack_q5_k(found, out);
-        case storage_q6_k:
+        case type_q6_k:
             return pack_q6_k(found, out);
-        case storage_iq4_xs:
+        case type_iq4_xs:
             return pack_iq4_xs(found, out);
         default:
             return;
@@ -95,7 +95,7 @@ LLMPY_INLINE void pack(StorageType target, const Found& found, uint8_t* out) {
 
 QuantizeSums LLMPY_QUANTIZE(const QuantizeCall& call, int64_t begin, int64_t end) {
     if (is_plain(call)) return quantize_plain(call, begin, end);
-    const int n = call.target >= storage_q2_k && call.target != storage_iq4_nl ? 256 : 32;
+    const int n = static_cast<int>(quantize_width(call.target));
     const int64_t size = quantize_bytes(call.target);
     Batch batch;
     QuantizeSums sums = {0, 0};

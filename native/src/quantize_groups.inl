@@ -5,13 +5,13 @@ namespace {
 
 // Values from `first` on as float32; count is a multiple of 16.
 LLMPY_INLINE void read_values(const QuantizeCall& call, int64_t first, int64_t count, float* x) {
-    if (call.source == storage_f32) {
+    if (call.source == type_f32) {
         memcpy(x, static_cast<const float*>(call.values) + first, static_cast<size_t>(count) * sizeof *x);
         return;
     }
     const uint16_t* half = static_cast<const uint16_t*>(call.values) + first;
     for (int64_t i = 0; i < count; i += 16) {
-        store(x + i, call.source == storage_f16 ? load_f16(half + i) : load_bf16(half + i));
+        store(x + i, call.source == type_f16 ? load_f16(half + i) : load_bf16(half + i));
     }
 }
 

@@ -127,16 +127,16 @@ LLMPY_INLINE F32x16 block_mxfp4(const float* x, uint8_t* out) {
     return error;
 }
 
-LLMPY_INLINE F32x16 block_float(StorageType target, const float* x, uint8_t* out) {
+LLMPY_INLINE F32x16 block_float(WeightType target, const float* x, uint8_t* out) {
     F32x16 error = set1(0.0f);
     for (int i = 0; i < 32; i += 16) {
         const F32x16 v = load(x + i);
         F32x16 back = v;
-        if (target == storage_f32) {
+        if (target == type_f32) {
             memcpy(out + 4 * i, x + i, 16 * sizeof *x);
         } else {
             uint16_t half[16];
-            if (target == storage_f16) {
+            if (target == type_f16) {
                 store_f16(half, v);
                 back = load_f16(half);
             } else {
@@ -152,16 +152,16 @@ LLMPY_INLINE F32x16 block_float(StorageType target, const float* x, uint8_t* out
 
 LLMPY_INLINE bool is_plain(const QuantizeCall& call) {
     switch (call.target) {
-        case storage_f32:
-        case storage_f16:
-        case storage_bf16:
-        case storage_q8_0:
-        case storage_mxfp4:
+        case type_f32:
+        case type_f16:
+        case type_bf16:
+        case type_q8_0:
+        case type_mxfp4:
             return true;
-        case storage_q4_0:
-        case storage_q4_1:
-        case storage_q5_0:
-        case storage_q5_1:
+        case type_q4_0:
+        case type_q4_1:
+        case type_q5_0:
+        case type_q5_1:
             return call.weights == nullptr;
         default:
             return false;
@@ -186,19 +186,19 @@ LLMPY_INLINE QuantizeSums all_blocks(const QuantizeCall& call, int64_t begin, in
 
 LLMPY_NOINLINE QuantizeSums quantize_plain(const QuantizeCall& call, int64_t begin, int64_t end) {
     switch (call.target) {
-        case storage_q4_0:
-        case storage_q5_0:
+        case type_q4_0:
+        case type_q5_0:
             return all_blocks(call, begin, end, [&](const float* x, uint8_t* out) LLMPY_LAMBDA {
-                return block_symmetric(x, call.target == storage_q5_0, out);
+                return block_symmetric(x, call.target == type_q5_0, out);
             });
-        case storage_q4_1:
-        case storage_q5_1:
+        case type_q4_1:
+        case type_q5_1:
             return all_blocks(call, begin, end, [&](const float* x, uint8_t* out) LLMPY_LAMBDA {
-                return block_ranged(x, call.target == storage_q5_1, out);
+                return block_ranged(x, call.target == type_q5_1, out);
             });
-        case storage_q8_0:
+        case type_q8_0:
             return all_blocks(call, begin, end, block_q8_0);
-        case storage_mxfp4:
+        case type_mxfp4:
             return all_blocks(call, begin, end, block_mxfp4);
         default:
             return all_blocks(call, begin, end, [&](const float* x, uint8_t* out) LLMPY_LAMBDA {

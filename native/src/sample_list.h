@@ -130,7 +130,7 @@ int32_t scan(List* list, const Workspace& work) {
     if ((lanes[0] | lanes[1] | lanes[2] | lanes[3]) != 0 || list->peak == INFINITY) {
         return LLMPY_SAMPLE_NOT_A_NUMBER;
     }
-    return list->peak == -INFINITY ? LLMPY_SAMPLE_NOTHING_LEFT : 0;
+    return list->peak == -INFINITY ? int32_t{LLMPY_SAMPLE_NOTHING_LEFT} : 0;
 }
 
 // w[i] = exp(x[i] - peak) as an integer with 40 fraction bits, for one block; `_exponential` in

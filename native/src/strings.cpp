@@ -3,13 +3,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "llmpy/api.h"
+#include "llmpy.h"
 
-// Finds `count` strings in `size` bytes, each behind its length (64 bits, little-endian) of at most `longest` bytes.
-// Returns how many bytes they take with their lengths; -1 where one reaches over the end, is too long, or holds a NUL.
-// Into `text`, if it is not null, go their bytes, a NUL behind each.
-extern "C" LLMPY_API int64_t llmpy_strings(const unsigned char* data, int64_t size, int64_t count, int64_t longest,
-                                           unsigned char* text) {
+int64_t llmpy_strings(const unsigned char* data, int64_t size, int64_t count, int64_t longest,
+                      unsigned char* text) {
     int64_t at = 0;
     for (int64_t i = 0; i < count; ++i) {
         if (size - at < 8) return -1;
@@ -30,8 +27,7 @@ extern "C" LLMPY_API int64_t llmpy_strings(const unsigned char* data, int64_t si
     return at;
 }
 
-// One for each NUL in `text`: of the bytes from the last one to it. FNV-1a, as its authors (Fowler, Noll, Vo) define it.
-extern "C" LLMPY_API void llmpy_string_hashes(const unsigned char* text, int64_t size, uint64_t* hashes) {
+void llmpy_string_hashes(const unsigned char* text, int64_t size, uint64_t* hashes) {
     constexpr uint64_t basis = 0xcbf29ce484222325u, prime = 0x100000001b3u;
     uint64_t hash = basis;
     for (int64_t i = 0; i < size; ++i) {

@@ -1,11 +1,11 @@
-// weights: memory for weights and pages, and the packing of weights; the last part of plan.h.
+// weights: memory for weights and pages, and the packing of weights.
 
 #include <initializer_list>
 
+#include "llmpy.h"
 #include "llmpy/linear.h"
 #include "llmpy/ops.h"
 #include "llmpy/os.h"
-#include "llmpy/plan.h"
 #include "llmpy/pool.h"
 
 using namespace llmpy;

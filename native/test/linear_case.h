@@ -20,10 +20,11 @@ namespace {
 const struct {
     WeightType type;
     const char* name;
-} types[] = {{type_f32, "F32"},   {type_f16, "F16"},   {type_bf16, "BF16"}, {type_q4_0, "Q4_0"},
-             {type_q4_1, "Q4_1"}, {type_q5_0, "Q5_0"}, {type_q5_1, "Q5_1"}, {type_q8_0, "Q8_0"},
-             {type_q4_k, "Q4_K"}, {type_q5_k, "Q5_K"}, {type_q6_k, "Q6_K"}, {type_q2_k, "Q2_K"},
-             {type_q3_k, "Q3_K"}, {type_iq4_nl, "IQ4_NL"}, {type_iq4_xs, "IQ4_XS"}, {type_mxfp4, "MXFP4"}};
+} types[] = {
+#define LLMPY_TYPE(name, Name, number, width, bytes, input, written) {type_##name, #Name},
+    LLMPY_WEIGHT_TYPES(LLMPY_TYPE)
+#undef LLMPY_TYPE
+};
 
 int failures = 0;
 const char* level_name = "";

@@ -10,9 +10,10 @@ using namespace llmpy;
 
 namespace {
 
-constexpr StorageType types[] = {
-    storage_f32,  storage_f16,  storage_bf16, storage_q4_0, storage_q4_1, storage_q5_0,   storage_q5_1,   storage_q8_0,
-    storage_q2_k, storage_q3_k, storage_q4_k, storage_q5_k, storage_q6_k, storage_iq4_nl, storage_iq4_xs, storage_mxfp4,
+constexpr WeightType types[] = {
+#define LLMPY_TYPE(name, Name, number, width, bytes, input, written) type_##name,
+    LLMPY_WEIGHT_TYPES(LLMPY_TYPE)
+#undef LLMPY_TYPE
 };
 
 // Random values; every third row is zero, huge or tiny, the last not even finite.
@@ -37,13 +38,13 @@ void make_halves(float* x, int64_t n, int64_t columns) {
     }
 }
 
-void test_levels_agree(StorageType type, StorageType source, bool weighted) {
+void test_levels_agree(WeightType type, WeightType source, bool weighted) {
     const int64_t rows = 19, columns = 512, n = rows * columns;
     const int64_t size = n / quantize_width(type) * quantize_bytes(type);
     float* x = new float[n];
     float* w = new float[columns];
     fill(x, rows, columns);
-    if (source != storage_f32) make_halves(x, n, columns);
+    if (source != type_f32) make_halves(x, n, columns);
     for (int64_t i = 0; i < columns; ++i) w[i] = 1e-5f + static_cast<float>(i % 7);
     uint8_t* first = new uint8_t[size];
     for (int32_t level = 0; level_of(level) != nullptr; ++level) {
@@ -68,21 +69,21 @@ void test_refusals() {
     float x[64] = {};
     uint8_t out[512];
     double sums[2];
-    CHECK(llmpy_quantize(0, storage_f32, storage_q4_k, x, 64, 64, nullptr, out, sums, 1) == 1, "no whole blocks");
-    CHECK(llmpy_quantize(0, storage_f32, storage_q8_0, x, 64, 48, nullptr, out, sums, 1) == 1, "no whole rows");
-    CHECK(llmpy_quantize(0, storage_q8_0, storage_q4_0, x, 64, 64, nullptr, out, sums, 1) == 1, "an unknown source");
-    CHECK(llmpy_quantize(0, storage_f32, 16, x, 64, 64, nullptr, out, sums, 1) == 1, "an unknown type");
-    CHECK(llmpy_quantize(0, storage_f32, storage_q4_0, x, 0, 64, nullptr, out, sums, 1) == 0, "nothing to do");
+    CHECK(llmpy_quantize(0, type_f32, type_q4_k, x, 64, 64, nullptr, out, sums, 1) == 1, "no whole blocks");
+    CHECK(llmpy_quantize(0, type_f32, type_q8_0, x, 64, 48, nullptr, out, sums, 1) == 1, "no whole rows");
+    CHECK(llmpy_quantize(0, type_q8_0, type_q4_0, x, 64, 64, nullptr, out, sums, 1) == 1, "an unknown source");
+    CHECK(llmpy_quantize(0, type_f32, 16, x, 64, 64, nullptr, out, sums, 1) == 1, "an unknown type");
+    CHECK(llmpy_quantize(0, type_f32, type_q4_0, x, 0, 64, nullptr, out, sums, 1) == 0, "nothing to do");
 }
 
 }  // namespace
 
 int main() {
-    for (const StorageType type : types) {
-        test_levels_agree(type, storage_f32, false);
-        test_levels_agree(type, storage_f32, true);
-        test_levels_agree(type, storage_f16, false);
-        test_levels_agree(type, storage_bf16, false);
+    for (const WeightType type : types) {
+        test_levels_agree(type, type_f32, false);
+        test_levels_agree(type, type_f32, true);
+        test_levels_agree(type, type_f16, false);
+        test_levels_agree(type, type_bf16, false);
     }
     test_refusals();
     return n_failures == 0 ? 0 : 1;

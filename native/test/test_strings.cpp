@@ -1,8 +1,6 @@
 // Arrays of strings: what is found, and that nothing is read or written beyond what was declared.
 #include "check.h"
-
-extern "C" int64_t llmpy_strings(const unsigned char* data, int64_t size, int64_t count, int64_t longest,
-                                 unsigned char* text);
+#include "llmpy.h"
 
 namespace {
 

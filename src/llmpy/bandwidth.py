@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from llmpy import checks
 from llmpy.errors import BackendError
-from llmpy.native import library
+from llmpy.ffi import library
 
 __all__ = ["read_bandwidth"]
 
@@ -21,10 +19,7 @@ def read_bandwidth(n_threads: int, n_bytes: int = 512 << 20, passes: int = 3) ->
     for name, value in (("n_threads", n_threads), ("passes", passes)):
         checks.whole(name, value)
     checks.whole("n_bytes", n_bytes, 1, 2**63 - 1)
-    call = library().llmpy_read_bandwidth
-    call.argtypes = (ctypes.c_int64, ctypes.c_int32, ctypes.c_int32)
-    call.restype = ctypes.c_double
-    rate: float = call(n_bytes, n_threads, passes)
+    rate: float = library().llmpy_read_bandwidth(n_bytes, n_threads, passes)
     if not rate:
         raise BackendError(
             f"read_bandwidth: {n_bytes} bytes or {n_threads} threads are not to be had"

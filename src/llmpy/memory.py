@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from pathlib import Path
 
 from llmpy.cgroups import group_folders
+from llmpy.ffi import windows
 
 __all__ = ["address_space_left", "available_memory", "readable_bytes"]
 
@@ -18,7 +18,7 @@ def available_memory() -> int | None:
     None where the system does not tell.
     """
     if sys.platform == "win32":
-        return _windows()
+        return windows.available_memory()
     limits = [n for n in (_meminfo(), _control_groups(Path("/")), _unused_pages()) if n is not None]
     return min(limits, default=None)
 
@@ -91,16 +91,3 @@ def _unused_pages() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _windows() -> int | None:
-    class Status(ctypes.Structure):
-        _fields_ = (
-            ("length", ctypes.c_uint32),
-            ("load", ctypes.c_uint32),
-            *((name, ctypes.c_uint64) for name in ("total", "available", "a", "b", "c", "d", "e")),
-        )
-
-    status = Status(length=ctypes.sizeof(Status))
-    call = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx  # noqa: B009
-    return int(status.available) if call(ctypes.byref(status)) else None

@@ -5,15 +5,14 @@ Making a str of each takes longer than reading a prompt, so that is done when al
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import native
+from llmpy.ffi import address, library
 
 __all__ = ["Strings"]
 
@@ -80,12 +79,6 @@ _CODEC = "utf-8", "surrogateescape"
 def _hashes(text: bytes | NDArray[np.uint8], count: int) -> NDArray[np.uint64]:
     """Of `count` strings, a NUL behind each."""
     hashes = np.empty(count, np.uint64)
-    _native()(np.frombuffer(text, np.uint8).ctypes.data, len(text), hashes.ctypes.data)
+    place = address(np.frombuffer(text, np.uint8))
+    library().llmpy_string_hashes(place, len(text), address(hashes))
     return hashes
-
-
-@functools.cache
-def _native() -> Callable[..., None]:
-    call = native.library().llmpy_string_hashes
-    call.argtypes, call.restype = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p), None
-    return call

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import native
+from llmpy import ffi
 from llmpy.arch.base import build
 from llmpy.backends.base import Batch
 from llmpy.backends.reference import ReferenceBackend
@@ -27,10 +27,10 @@ Logits = NDArray[np.float32]
 def make_backend(name: str, n_threads: int = 2) -> Any:
     if name == "reference":
         return ReferenceBackend()
-    if not native.available():
+    if not ffi.available():
         import pytest
 
-        pytest.skip(f"the compiled library is not installed: {native.library_path()}")
+        pytest.skip(f"the compiled library is not installed: {ffi.library_path()}")
     from llmpy.backends.cpu import CpuBackend
 
     return CpuBackend(n_threads=n_threads, max_tokens=MAX_TOKENS)

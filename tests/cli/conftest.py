@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from llmpy import native
+from llmpy import ffi
 from llmpy.cli import main
 
 STORIES = "weights/stories260K/stories260K.gguf"
-BACKEND = "cpu" if native.available() else "reference"
+BACKEND = "cpu" if ffi.available() else "reference"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmpy import native
+from llmpy import ffi
 
 SMALL = ("-p", 20, "-n", 5, "-r", 2)
 
@@ -31,8 +31,8 @@ def test_bench_as_json(run, stories: Path) -> None:
 
 
 def test_bench_beside_the_memory_of_this_machine(run, stories: Path) -> None:
-    if not native.available():
-        pytest.skip(f"no compiled library at {native.library_path()}")
+    if not ffi.available():
+        pytest.skip(f"no compiled library at {ffi.library_path()}")
     found = json.loads(run("bench", "--backend", "cpu", "-m", stories, *SMALL, "--json").out)
     assert found["machine_gigabytes_per_second"] > 0.1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import llmpy
-from llmpy import native
+from llmpy import ffi
 from llmpy.cli.options import SAMPLING
 
 PROMPT = "Once upon a time"
@@ -19,8 +19,8 @@ STORY = "Once upon a time, there was a little girl named Lily."
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_the_empty_prompt_tells_the_published_story(run, stories: Path, backend: str) -> None:
-    if backend == "cpu" and not native.available():
-        pytest.skip(f"no compiled library at {native.library_path()}")
+    if backend == "cpu" and not ffi.available():
+        pytest.skip(f"no compiled library at {ffi.library_path()}")
     expected = (stories.parent / "expected-greedy-200.txt").read_text(encoding="utf-8")
     done = run(
         "infer", "-m", stories, "--backend", backend, "-p", "", "-n", 200, "--temperature", 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
 from tests.house import rooms
 
-GROUND = {"cgroups", "checks", "dtypes", "errors", "memory", "native", "process", "strings"}
+GROUND = {"cgroups", "checks", "dtypes", "errors", "ffi", "memory", "process", "strings"}
 FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
 MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends", "bandwidth"}
 MAY_USE = {
@@ -16,10 +17,10 @@ MAY_USE = {
     "checks": set(),
     "process": set(),
     "cgroups": set(),
-    "memory": {"cgroups", "errors"},
-    "native": {"errors"},
-    "strings": {"errors", "native"},
-    "bandwidth": {"checks", "errors", "native"},
+    "ffi": {"dtypes", "errors"},
+    "memory": {"cgroups", "errors", "ffi"},
+    "strings": {"errors", "ffi"},
+    "bandwidth": {"checks", "errors", "ffi"},
     **dict.fromkeys(FLOOR_1, GROUND),
     "graph": {"dtypes", "errors"},
     "arch": {"graph", "dtypes", "errors"},
@@ -85,6 +86,17 @@ def test_architectures_share_parts_and_never_import_each_other() -> None:
         used = {n for n in rooms.imports(path) if n.startswith("llmpy.arch")}
         shared = {f"llmpy.arch.{part}" for part in SHARED}
         assert used <= shared, rooms.name(path)
+
+
+def names_ctypes(path: Path) -> bool:
+    """Whether a file imports ctypes, or reaches for it through NumPy."""
+    used = {node.attr for node in ast.walk(rooms.tree(path)) if isinstance(node, ast.Attribute)}
+    roots = {name.split(".")[0] for name in rooms.imports(path)}
+    return bool({"ctypes", "_ctypes"} & roots or {"ctypes", "ctypeslib"} & used)
+
+
+def test_only_ffi_names_ctypes() -> None:
+    assert {room(path) for path in MODULES if names_ctypes(path)} == {"ffi"}
 
 
 def test_only_the_command_line_uses_click() -> None:

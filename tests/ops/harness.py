@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from llmpy import native, quant
+from llmpy import ffi, quant
 from llmpy.backends.base import Batch
 from llmpy.backends.reference import ReferenceBackend
 from llmpy.dtypes import BY_NAME
@@ -28,12 +28,12 @@ LEVELS = ["portable", "neon", "neon_i8mm"] if ARM else ["portable", "avx2", "avx
 
 def cpu_backend(level: str | None = None, n_threads: int = 1) -> Any:
     """The compiled backend; skips where it, the instructions or processors are missing."""
-    if not native.available():
-        pytest.skip(f"the compiled library is not installed: {native.library_path()}")
+    if not ffi.available():
+        pytest.skip(f"the compiled library is not installed: {ffi.library_path()}")
     from llmpy.backends.cpu import CpuBackend
-    from llmpy.backends.cpu_native import level_names
     from llmpy.backends.cpus import available_cpus
     from llmpy.errors import BackendError
+    from llmpy.ffi import level_names
 
     if available_cpus() < n_threads:
         pytest.skip(f"{n_threads} processors are needed")

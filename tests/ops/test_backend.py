@@ -43,7 +43,7 @@ def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_level_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu_backend()
-    from llmpy.backends import cpu_native
+    from llmpy.ffi import support
 
     class Old:
         def llmpy_level_runs_here(self, number: int) -> int:
@@ -52,11 +52,11 @@ def test_a_level_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyP
         def llmpy_level_name(self, number: int) -> bytes | None:
             return [b"portable", b"avx2", b"avx512", None][number]
 
-    monkeypatch.setattr(cpu_native, "functions", Old)
+    monkeypatch.setattr(support, "library", Old)
     monkeypatch.delenv("LLMPY_CPU", raising=False)
-    assert cpu_native.level_number() == 0
+    assert support.level_number() == 0
     with pytest.raises(BackendError, match="cannot run 'avx512'; it can run portable"):
-        cpu_native.level_number("avx512")
+        support.level_number("avx512")
 
 
 def test_never_more_threads_than_processors() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmpy import native, quant
+from llmpy import ffi, quant
 from llmpy.dtypes import BY_NAME
 from tests.quant import samples
 
@@ -57,7 +57,7 @@ def test_groups_of_one_value_beside_others_stay_numbers(name: str) -> None:
     assert max(samples.weighted_error(a, b, None) for a, b in zip(made, x, strict=True)) < 0.35
 
 
-@pytest.mark.skipif(not native.available(), reason="no compiled library")
+@pytest.mark.skipif(not ffi.available(), reason="no compiled library")
 @pytest.mark.parametrize("name", sorted(quant.writable))
 @pytest.mark.parametrize("weighted", [False, True])
 def test_native_code_writes_the_same_bytes_at_every_level(name: str, weighted: bool) -> None:
@@ -75,12 +75,12 @@ def test_native_code_writes_the_same_bytes_at_every_level(name: str, weighted: b
 
 
 def _levels() -> list[int]:
-    from llmpy.backends.cpu_native import functions, level_names
+    from llmpy.ffi import level_names, library
 
-    return [i for i in range(len(level_names())) if functions().llmpy_level_runs_here(i)]
+    return [i for i in range(len(level_names())) if library().llmpy_level_runs_here(i)]
 
 
-@pytest.mark.skipif(not native.available(), reason="no compiled library")
+@pytest.mark.skipif(not ffi.available(), reason="no compiled library")
 @pytest.mark.parametrize("source", ["F16", "BF16"])
 @pytest.mark.parametrize("name", ["Q8_0", "Q4_K", "IQ4_NL", "F32"])
 def test_halves_are_widened_first(source: str, name: str) -> None:
@@ -92,7 +92,7 @@ def test_halves_are_widened_first(source: str, name: str) -> None:
     assert (found == quant.quantize(name, wide).reshape(-1)).all()
 
 
-@pytest.mark.skipif(not native.available(), reason="no compiled library")
+@pytest.mark.skipif(not ffi.available(), reason="no compiled library")
 def test_threads_change_nothing() -> None:
     x = np.tile(samples.rows("laplace"), (9, 1))  # several chunks
     raw = x.view(np.uint8).reshape(-1)
@@ -104,7 +104,7 @@ def test_threads_change_nothing() -> None:
     assert one[1:] == two[1:]
 
 
-@pytest.mark.skipif(not native.available(), reason="no compiled library")
+@pytest.mark.skipif(not ffi.available(), reason="no compiled library")
 @pytest.mark.parametrize(
     ("columns", "source", "said"),
     [(48, "F32", "multiple of 32"), (32, "Q8_0", "F32, F16 or BF16"), (7, "F32", "multiple")],
@@ -173,5 +173,5 @@ def test_no_values_are_too_wild(name: str, data: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert quant.quantize(name, x).shape == (1, BY_NAME[name].row_bytes(256))
-        if native.available():
+        if ffi.available():
             quant.quantize_tensor(BY_NAME[name], BY_NAME["F32"], x.view(np.uint8).reshape(-1), 256)

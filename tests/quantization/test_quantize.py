@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import llmpy
-from llmpy import native, quant
+from llmpy import ffi, quant
 from llmpy.dtypes import BY_NAME
 from llmpy.format import write_gguf
 
@@ -133,7 +133,7 @@ def test_without_native_code_the_bytes_are_the_same(
     wide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (out,) = llmpy.quantize(wide, tmp_path / "a.gguf", "Q4_K_M")
-    monkeypatch.setattr(native, "available", lambda: False)
+    monkeypatch.setattr(ffi, "available", lambda: False)
     (other,) = llmpy.quantize(wide, tmp_path / "b.gguf", "Q4_K_M")
     assert out.read_bytes() == other.read_bytes()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from llmpy import native
+from llmpy import ffi
 
 
 @pytest.fixture
 def compiled() -> None:
     """Skips a test of the native sampler where no compiled library is installed."""
-    if not native.available():
-        pytest.skip(f"no compiled library at {native.library_path()}")
+    if not ffi.available():
+        pytest.skip(f"no compiled library at {ffi.library_path()}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import llmpy
-from llmpy.backends.cpu_native import Memory
+from llmpy.ffi import Memory
 from tests.arch import checkpoints
 
 STORIES = "weights/stories260K/stories260K.gguf"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import llmpy
-from llmpy import native
+from llmpy import ffi
 from llmpy.backends.base import Batch
 from tests.arch import checkpoints
 
@@ -25,8 +25,8 @@ def model(
 ) -> Iterator[llmpy.Model]:
     """Tiny models, read in steps of at most 16 tokens."""
     name, backend = request.param.split()
-    if backend == "cpu" and not native.available():
-        pytest.skip(f"the compiled library is not installed: {native.library_path()}")
+    if backend == "cpu" and not ffi.available():
+        pytest.skip(f"the compiled library is not installed: {ffi.library_path()}")
     golden = checkpoints.load_golden(name)
     folder = tmp_path_factory.mktemp("recurrent") / name
     checkpoints.write(folder, golden.about["config"], golden.weights(checkpoints.spec(name)))

@@ -33,14 +33,16 @@
 
 #include <stdint.h>
 
+#include "llmpy.h"
+
 namespace llmpy {
 
-constexpr int32_t kPageTokens = 64;
+constexpr int32_t kPageTokens = LLMPY_PAGE_TOKENS;
 constexpr int32_t kSegmentPages = 8;
 constexpr int32_t kSegmentTokens = kSegmentPages * kPageTokens;
 constexpr int32_t kQueryRows = 64;  // queries of one key head that are taken together, unless more share that head
 
-enum class CacheType : int32_t { f16 = 0, f32 = 1, q8_0 = 2 };
+enum class CacheType : int32_t { f16 = LLMPY_CACHE_F16, f32 = LLMPY_CACHE_F32, q8_0 = LLMPY_CACHE_Q8_0 };
 constexpr int64_t kCacheBlock = 32;  // values of q8_0 that share a scale
 
 inline int64_t cache_blocks(int64_t d) {

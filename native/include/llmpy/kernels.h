@@ -6,26 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "llmpy.h"
+
 namespace llmpy {
 
-// The numbers that GGUF files use.
+// By the numbers that GGUF files use.
 enum WeightType : int32_t {
-    type_f32 = 0,
-    type_f16 = 1,
-    type_q4_0 = 2,
-    type_q4_1 = 3,
-    type_q5_0 = 6,
-    type_q5_1 = 7,
-    type_q8_0 = 8,
-    type_q2_k = 10,
-    type_q3_k = 11,
-    type_q4_k = 12,
-    type_q5_k = 13,
-    type_q6_k = 14,
-    type_iq4_nl = 20,
-    type_iq4_xs = 23,
-    type_bf16 = 30,
-    type_mxfp4 = 39,
+#define LLMPY_ENUMERATOR(name, Name, number, width, bytes, input, written) type_##name = number,
+    LLMPY_WEIGHT_TYPES(LLMPY_ENUMERATOR)
+#undef LLMPY_ENUMERATOR
 };
 
 struct LinearInput;

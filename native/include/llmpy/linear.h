@@ -45,7 +45,7 @@ inline int64_t packed_bytes(WeightType type, int64_t outputs, int64_t inputs) {
 }
 
 // Activations as linear wants them. `int8` for weights of blocks, `int16` for F16 and BF16, `floats` for F32.
-enum class InputKind : int32_t { floats, int8, int16 };
+enum class InputKind : int32_t { floats = LLMPY_INPUT_FLOATS, int8 = LLMPY_INPUT_INT8, int16 = LLMPY_INPUT_INT16 };
 constexpr int input_kinds = 3;
 InputKind linear_input_kind(WeightType type);
 int64_t linear_input_bytes(InputKind kind, int64_t tokens, int64_t inputs);

@@ -18,7 +18,17 @@ namespace llmpy {
 
 // Functions of one number, within 2e-6 of themselves. The last, of gpt-oss, is only there as the first factor of a gate:
 // min(a, 7) sigmoid(1.702 a), times clamp(b, -7, 7) + 1.
-enum class Function : int32_t { silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, swiglu_clamped };
+enum class Function : int32_t {
+    silu = LLMPY_FUNCTION_SILU,
+    gelu = LLMPY_FUNCTION_GELU,
+    gelu_exact = LLMPY_FUNCTION_GELU_EXACT,
+    relu = LLMPY_FUNCTION_RELU,
+    sigmoid = LLMPY_FUNCTION_SIGMOID,
+    tanh = LLMPY_FUNCTION_TANH,
+    exp = LLMPY_FUNCTION_EXP,
+    softplus = LLMPY_FUNCTION_SOFTPLUS,
+    swiglu_clamped = LLMPY_FUNCTION_SWIGLU_CLAMPED,
+};
 
 struct OpKernels {
     // y[r,i] = x[r,i] / sqrt(mean of x[r]^2 + eps) * w[i] + b[i], of x less its mean if `centered`; no w or b where they

@@ -13,9 +13,11 @@
 
 #include <stdint.h>
 
+#include "llmpy.h"
+
 namespace llmpy {
 
-constexpr int kMaxThreads = 256;
+constexpr int kMaxThreads = LLMPY_MAX_THREADS;
 
 // `worker` is 0 for the caller and below the region's number of threads for all: an index of scratch memory.
 using ChunkBody = void (*)(void* context, int32_t chunk, int32_t worker);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from llmpy import checks, native
+from llmpy import checks, ffi
 from llmpy.backends.base import Backend
 
 __all__ = ["Backend", "make_backend"]
@@ -22,7 +22,7 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
             raise checks.wrong_type("backend", "a name, or an object with its methods", backend)
         return backend
     if backend == "auto":
-        backend = "cpu" if native.available() else "reference"
+        backend = "cpu" if ffi.available() else "reference"
         if backend == "reference":
             warnings.warn(
                 "the compiled part of llmpy is not installed: falling back to the reference "

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.dtypes import BY_NAME, DType
+from llmpy.ffi import weight_types
 from llmpy.graph import Graph
 
 __all__ = [
-    "KERNEL_DTYPES",
     "KV_DTYPES",
     "PAGE_TOKENS",
     "Backend",
@@ -46,16 +46,9 @@ def kv_bytes(kv_dtype: str, shape: tuple[int, ...]) -> int:
     return prod(heads) * dtype.row_bytes(-(-width // dtype.block) * dtype.block)
 
 
-KERNEL_DTYPES = (
-    *("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
-    *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"),
-)
-"""Types that native products read as they are; weights of others become F16 when loaded."""
-
-
 def weight_bytes(dtype: DType, size: int) -> int:
-    """What a tensor of `size` bytes in a file takes in memory."""
-    if dtype.name in KERNEL_DTYPES:
+    """What a tensor of `size` bytes in a file takes in memory: F16 where no product reads it."""
+    if dtype.id in weight_types():
         return size
     return size // dtype.size * dtype.block * BY_NAME["F16"].size
 

@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
-from llmpy.backends.base import KERNEL_DTYPES
 from llmpy.backends.cpu_lowering import lower
-from llmpy.backends.cpu_native import level_names, level_number
 from llmpy.backends.cpu_packing import Packing, Weights
 from llmpy.backends.cpu_plan import CpuPlan
 from llmpy.backends.cpu_program import Tensor
@@ -25,6 +23,8 @@ from llmpy.backends.cpu_sums import Sums
 from llmpy.backends.cpus import available_cpus
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import BackendError
+from llmpy.ffi import level_names, level_number, weight_types
+from llmpy.ffi.abi import MAX_THREADS
 from llmpy.graph import Graph
 
 __all__ = ["CpuBackend"]
@@ -62,7 +62,7 @@ class CpuBackend:
     ) -> None:
         self._level = level_number(level)
         self.level = level_names()[self._level]
-        self.n_threads = min(n_threads or available_cpus(), available_cpus(), 256)
+        self.n_threads = min(n_threads or available_cpus(), available_cpus(), MAX_THREADS)
         self.max_tokens = max_tokens
         self._warned: set[str] = set()
         self._sums = sums
@@ -90,7 +90,7 @@ class CpuBackend:
         weights = rows = values = None
         matrix = bool(uses & _PRODUCTS.get(len(shape), set()))  # else a bias, or no product's
         embedded = bool(uses & _EMBEDDED)
-        if (matrix or embedded) and dtype.name not in KERNEL_DTYPES:
+        if (matrix or embedded) and dtype.id not in weight_types():
             raw = self._converted(raw)
         if matrix:
             weights = Weights(name, raw.dtype.id, raw.shape, raw.data)

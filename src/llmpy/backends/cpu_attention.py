@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from llmpy.backends.base import PAGE_TOKENS, kv_bytes
 from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_native import NO_PLACE, Kind
 from llmpy.backends.cpu_program import Op
 from llmpy.errors import BackendError
+from llmpy.ffi.abi import NO_PLACE, OpKind
 from llmpy.graph import Graph, Node
 from llmpy.graph.rope import alibi_slopes
 
@@ -42,7 +42,7 @@ def rope(work: Emitted, i: int, node: Node) -> None:
         work.ropes.append(key)
     table = [known[:2] for known in work.ropes].index(key[:2])
     n = (heads, width, spec.n_dims // 2, int(spec.neox), table)
-    work.emit(i, Op(Kind.ROPE, node.rows, x, n=n, in_place=(x,)))
+    work.emit(i, Op(OpKind.ROPE, node.rows, x, n=n, in_place=(x,)))
 
 
 def cached(work: Emitted, _: int, node: Node) -> None:
@@ -53,7 +53,7 @@ def cached(work: Emitted, _: int, node: Node) -> None:
     cache = node.attrs["index"]
     places = (keys.get(cache, NO_PLACE), values.get(cache, NO_PLACE))
     x = work.of(node.inputs[0])
-    work.ops.append(Op(Kind.CACHED, node.rows, x, n=(*node.shape, *places)))
+    work.ops.append(Op(OpKind.CACHED, node.rows, x, n=(*node.shape, *places)))
 
 
 def attend(work: Emitted, i: int, node: Node) -> None:
@@ -71,7 +71,7 @@ def attend(work: Emitted, i: int, node: Node) -> None:
     sinks = work.floats(node.weights[0]) if node.weights else 0
     f = (a["scale"], a.get("softcap", 0.0))
     x = work.of(node.inputs[0])
-    work.emit(i, Op(Kind.ATTEND, node.rows, x, n=n, f=f, w=(slopes, sinks)))
+    work.emit(i, Op(OpKind.ATTEND, node.rows, x, n=n, f=f, w=(slopes, sinks)))
 
 
 def _caches(graph: Graph, node: Node) -> tuple[int, int]:

@@ -9,9 +9,10 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_native import NO_PLACE, Kind
 from llmpy.backends.cpu_program import Op, Tensor
 from llmpy.backends.cpu_sums import Sums
+from llmpy.ffi import address
+from llmpy.ffi.abi import NO_PLACE, OpKind
 from llmpy.graph import Graph, Node, Rope
 
 __all__ = ["Emitted"]
@@ -76,7 +77,7 @@ class Emitted:
         op.y = self.value[i] = self.new(prod(self.graph.nodes[i].shape), op.rows)
         self.ops.append(op)
 
-    def map(self, i: int, kind: Kind, *n: int, f: tuple[float, ...] = ()) -> None:
+    def map(self, i: int, kind: OpKind, *n: int, f: tuple[float, ...] = ()) -> None:
         """Node `i` as an operation value by value, whose result may lie where an operand did."""
         node = self.graph.nodes[i]
         x, x2 = self.inputs(node)
@@ -87,11 +88,9 @@ class Emitted:
         """Address of a tensor's values."""
         values = self.tensors[name].values
         assert values is not None
-        address: int = values.ctypes.data
-        return address
+        return address(values)
 
     def constant(self, values: NDArray[np.float64]) -> int:
         """Address of these as float32, for as long as the program lasts."""
         self.constants.append(np.ascontiguousarray(values, dtype=np.float32))
-        address: int = self.constants[-1].ctypes.data
-        return address
+        return address(self.constants[-1])

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from llmpy.backends.cpu_attention import ATTENTION, page_layout
 from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_native import LOGITS_PLACE, NO_PLACE, OP, Kind
 from llmpy.backends.cpu_places import Places
 from llmpy.backends.cpu_products import PRODUCTS
 from llmpy.backends.cpu_program import Op, Program, RopeTable, Tensor
@@ -21,11 +20,11 @@ from llmpy.backends.cpu_recurrent import RECURRENT, memory_layout
 from llmpy.backends.cpu_simple import SIMPLE
 from llmpy.backends.cpu_sums import Sums
 from llmpy.errors import BackendError
+from llmpy.ffi.abi import LOGITS_PLACE, NO_PLACE, OP, CacheType, OpKind
 from llmpy.graph import Graph
 
 __all__ = ["lower"]
 
-_CACHE_TYPES = {"f16": 0, "f32": 1, "q8_0": 2}  # numbers in native code
 _LOWERED = {**SIMPLE, **PRODUCTS, **ATTENTION, **RECURRENT}  # how each operation is
 
 
@@ -45,7 +44,7 @@ def lower(
     output = work.of(graph.output)
     if work.spaces[output] != "wanted":
         y = work.new(graph.n_vocab, "wanted")
-        work.ops.append(Op(Kind.WANTED, "wanted", output, y=y, n=(graph.n_vocab,)))
+        work.ops.append(Op(OpKind.WANTED, "wanted", output, y=y, n=(graph.n_vocab,)))
         output = y
     places = Places(work.sizes, work.spaces)
     tables = [places.keep("all", 4 * rope.n_dims) for rope, _, _ in work.ropes]
@@ -64,7 +63,7 @@ def lower(
         ropes=ropes,
         all_bytes=places.size("all"),
         wanted_bytes=places.size("wanted"),
-        cache_type=_CACHE_TYPES[kv_dtype],
+        cache_type=CacheType[kv_dtype.upper()],
         page_bytes=page_layout(graph, kv_dtype)[2],
         recurrent=recurrent,
         recurrent_bytes=recurrent_bytes,

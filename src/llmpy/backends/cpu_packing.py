@@ -6,7 +6,6 @@ is packed after the first step, or while nothing else is going on, by a thread i
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 import weakref
@@ -16,7 +15,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_native import Memory, WeightsSpec, functions
+from llmpy.ffi import Memory, abi, address, library
 
 __all__ = ["Packing", "Weights"]
 
@@ -36,14 +35,14 @@ class Weights:
         self, name: str, type_id: int, shape: tuple[int, ...], rows: NDArray[np.uint8]
     ) -> None:
         *matrices, n_out, n_in = shape
-        n, size = prod(matrices), functions().llmpy_packed_bytes(type_id, n_out, n_in)
+        n, size = prod(matrices), library().llmpy_packed_bytes(type_id, n_out, n_in)
         stride = -(-size // _ALIGNMENT) * _ALIGNMENT
         self.rows = rows
         self.packing: Packing | None = None
         self._memory = Memory(stride * n, f"tensor {name!r}")
-        places = rows.ctypes.data, rows.size // max(1, n), self._memory.address, stride
-        self._spec = WeightsSpec(type_id, n_out, n_in, n, *places)
-        self.address = ctypes.addressof(self._spec)
+        places = address(rows), rows.size // max(1, n), self._memory.address, stride
+        self._spec = abi.Weights(type_id, n_out, n_in, n, *places)
+        self.address = address(self._spec)
 
     @property
     def ready(self) -> bool:
@@ -52,7 +51,7 @@ class Weights:
 
     def pack(self, level: int, n_threads: int) -> None:
         """Pack it, while products may be reading it."""
-        functions().llmpy_pack(level, self.address, n_threads)
+        library().llmpy_pack(level, self._spec, n_threads)
 
 
 class Packing:
@@ -135,7 +134,7 @@ class Packing:
         for weights in self._behind.values():
             if self._stop.is_set():
                 return
-            functions().llmpy_touch(weights.rows.ctypes.data, weights.rows.size)
+            library().llmpy_touch(address(weights.rows), weights.rows.size)
 
     def _rest(self) -> None:
         self._begin.wait(IDLE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmpy.backends.cpu_native import NO_PLACE
+from llmpy.ffi.abi import NO_PLACE
 
 __all__ = ["Places"]
 

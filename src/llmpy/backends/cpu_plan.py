@@ -5,7 +5,6 @@ Everything around the one foreign call of a step is kept to a few microseconds.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, Batch, Page, State
-from llmpy.backends.cpu_native import BatchAddresses, Memory, PlanSpec, RopeSpec, functions
 from llmpy.backends.cpu_packing import Packing
 from llmpy.backends.cpu_program import Program
 from llmpy.errors import BackendError, OutOfMemory
+from llmpy.ffi import Memory, abi, address, copy_memory, library, view
 
 __all__ = ["CpuPlan"]
 
@@ -48,7 +47,7 @@ class CpuPlan:
         self._packing = packing
         self._first = True  # no step was run so far
         self._n_threads = n_threads
-        self._native = functions()
+        self._native = library()
         self._run = self._native.llmpy_plan_run
         self._generate = self._native.llmpy_plan_generate
         self._handle = _create(program, level)
@@ -70,21 +69,21 @@ class CpuPlan:
     def copy_page(self, page: Page) -> Page:
         """A page of its own with the same contents."""
         copy = self.new_page()
-        ctypes.memmove(copy.address, page.address, self.page_bytes)
+        copy_memory(copy.address, page.address, self.page_bytes)
         return copy
 
     def new_recurrent(self) -> Page:
         """Memory of one session, as before its first token."""
         memory = Memory(self.recurrent_bytes, "recurrent memory")
-        whole = memoryview((ctypes.c_uint8 * self.recurrent_bytes).from_address(memory.address))
         for place, recurrence in self._recurrent_layout:
-            np.ndarray(recurrence.shape, np.float32, whole, place)[...] = recurrence.fill
+            values = view(memory.address + place, recurrence.shape, np.float32)
+            values[...] = recurrence.fill
         return Page(memory, memory.address)
 
     def copy_recurrent(self, page: Page) -> Page:
         """Memory of its own with the same contents."""
         memory = Memory(self.recurrent_bytes, "recurrent memory")
-        ctypes.memmove(memory.address, page.address, self.recurrent_bytes)
+        copy_memory(memory.address, page.address, self.recurrent_bytes)
         return Page(memory, memory.address)
 
     def run(self, batch: Batch, states: Sequence[State]) -> NDArray[np.float32]:
@@ -112,7 +111,7 @@ class CpuPlan:
     def generate(self, state: State, history: Any, most: int, chain: Any, rng: Any) -> int:
         """As `run` for the last token of one session's history, and then the next by the chain.
 
-        There and in the pages is room for `most` more. Returns how many were said, see generate.h:
+        There and in the pages is room for `most` more. Returns how many were said, see llmpy.h:
         so many numbers of `rng` are used.
         """
         if self._handle is None:
@@ -137,7 +136,7 @@ class CpuPlan:
         if self._first:
             self._begin()
         if said < 0:
-            chain.explain(said, self._logits.ctypes.data, *history.last(chain.n_history))
+            chain.explain(said, address(self._logits), *history.last(chain.n_history))
         return said
 
     def warm_up(self) -> None:
@@ -258,28 +257,28 @@ class CpuPlan:
             self._tokens, self._positions, self._sessions, self._wanted,
             self._ends, self._first_page, self._pages, self._recurrent, self._logits,
         )  # fmt: skip
-        addresses = BatchAddresses(*(array.ctypes.data for array in arrays))
-        self._native.llmpy_plan_bind(self._handle, ctypes.byref(addresses))
+        addresses = abi.Batch(*(address(array) for array in arrays))
+        self._native.llmpy_plan_bind(self._handle, addresses)
 
 
 def _create(program: Program, level: int) -> int | None:
-    ropes = (RopeSpec * len(program.ropes))(
+    ropes = (abi.Rope * len(program.ropes))(
         *(
-            RopeSpec(len(r.frequencies), r.frequencies.ctypes.data, r.magnitude, *r.growth, r.place)
+            abi.Rope(len(r.frequencies), address(r.frequencies), r.magnitude, *r.growth, r.place)
             for r in program.ropes
         )
     )
-    spec = PlanSpec(
+    spec = abi.PlanSpec(
         level,
         program.cache_type,
         len(program.ops),
         len(ropes),
-        program.ops.ctypes.data,
+        address(program.ops),
         ropes,
         program.all_bytes,
         program.wanted_bytes,
     )
-    handle: int | None = functions().llmpy_plan_create(ctypes.byref(spec))
+    handle: int | None = library().llmpy_plan_create(spec)
     if handle is None:
         raise OutOfMemory("memory for the plan of the model is not to be had")
     return handle

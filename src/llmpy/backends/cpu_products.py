@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_native import FUNCTIONS, NO_PLACE, Kind, functions
 from llmpy.backends.cpu_program import Op
+from llmpy.ffi import library
+from llmpy.ffi.abi import NO_PLACE, Function, OpKind
 from llmpy.graph import Node
 
 __all__ = ["PRODUCTS"]
@@ -31,7 +32,7 @@ def add(work: Emitted, i: int, node: Node) -> None:
         if is_added(work, j):
             _products(work, [(i, work.graph.nodes[j])], work.of(other))
             return
-    work.map(i, Kind.ADD)
+    work.map(i, OpKind.ADD)
 
 
 def linear(work: Emitted, i: int, node: Node) -> None:
@@ -56,7 +57,7 @@ def linear_heads(work: Emitted, i: int, node: Node) -> None:
     _collect(work, work.of(node.inputs[0]), node, [t.name], heads)
     x = _prepare(work, work.of(node.inputs[0]), node, heads)
     n = (t.dtype.id, n_out, n_in, heads)
-    work.emit(i, Op(Kind.LINEAR_HEADS, node.rows, x, n=n, w=(_weights(work, t.name),)))
+    work.emit(i, Op(OpKind.LINEAR_HEADS, node.rows, x, n=n, w=(_weights(work, t.name),)))
 
 
 def mixture(work: Emitted, i: int, node: Node) -> None:
@@ -67,13 +68,13 @@ def mixture(work: Emitted, i: int, node: Node) -> None:
     n = (
         *(n_embd, n_ff, n_expert, node.attrs["n_used"]),
         *(work.tensors[name].dtype.id for name in parts),
-        FUNCTIONS.index(node.attrs["activation"]),
+        Function[node.attrs["activation"].upper()],
     )
     w = (*(_weights(work, name) for name in parts), *(work.floats(name) for name in biases))
     if work.sums is not None:
         first = work.sums.address(list(parts[:2]), n_expert, n_embd)
         w = (*w, *(0,) * (6 - len(w)), first, work.sums.address([parts[2]], n_expert, n_ff))
-    work.emit(i, Op(Kind.MIXTURE, node.rows, x, shares, n=n, w=w))
+    work.emit(i, Op(OpKind.MIXTURE, node.rows, x, shares, n=n, w=w))
 
 
 def _products(work: Emitted, group: list[tuple[int, Node]], added: int = NO_PLACE) -> None:
@@ -85,7 +86,7 @@ def _products(work: Emitted, group: list[tuple[int, Node]], added: int = NO_PLAC
         t = work.tensors[product.weights[0]]
         n_out, n_in = t.shape
         bias = work.floats(product.weights[1]) if len(product.weights) > 1 else 0
-        op = Op(Kind.LINEAR, product.rows, x, added, w=(_weights(work, t.name), bias))
+        op = Op(OpKind.LINEAR, product.rows, x, added, w=(_weights(work, t.name), bias))
         op.n = (t.dtype.id, n_out, n_in, n_left)
         op.in_place = () if added == NO_PLACE else (added,)
         work.emit(i, op)
@@ -97,9 +98,9 @@ def _prepare(work: Emitted, x: int, node: Node, heads: int = 1) -> int:
     kind = _input_kind(work, node)
     if (x, kind, heads) not in work.prepared:
         n_in = work.tensors[node.weights[0]].shape[-1]
-        size = heads * functions().llmpy_input_bytes(kind, n_in)
+        size = heads * library().llmpy_input_bytes(kind, n_in)
         y = work.prepared[x, kind, heads] = work.new(0, node.rows, size)
-        work.ops.append(Op(Kind.PREPARE, node.rows, x, y=y, n=(kind, n_in, heads)))
+        work.ops.append(Op(OpKind.PREPARE, node.rows, x, y=y, n=(kind, n_in, heads)))
     return work.prepared[x, kind, heads]
 
 
@@ -108,11 +109,11 @@ def _collect(work: Emitted, x: int, node: Node, names: list[str], matrices: int 
     if work.sums is not None:
         n_in = work.tensors[names[0]].shape[-1]
         sums = work.sums.address(names, matrices, n_in)
-        work.ops.append(Op(Kind.COLLECT, node.rows, x, n=(n_in, matrices), w=(sums,)))
+        work.ops.append(Op(OpKind.COLLECT, node.rows, x, n=(n_in, matrices), w=(sums,)))
 
 
 def _input_kind(work: Emitted, node: Node) -> int:
-    kind: int = functions().llmpy_input_kind(work.tensors[node.weights[0]].dtype.id)
+    kind: int = library().llmpy_input_kind(work.tensors[node.weights[0]].dtype.id)
     return kind
 
 

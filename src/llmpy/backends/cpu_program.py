@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_native import NO_PLACE, Kind
 from llmpy.backends.cpu_packing import Weights
 from llmpy.dtypes import DType
+from llmpy.ffi.abi import NO_PLACE, OpKind
 from llmpy.graph import Recurrence
 
 __all__ = ["Op", "Program", "RopeTable", "Tensor"]
@@ -63,7 +63,7 @@ class Program:
 class Op:
     """One native operation before its values have places; `reads` are kept alive until it ran."""
 
-    kind: Kind
+    kind: OpKind
     rows: str
     x: int = NO_PLACE
     x2: int = NO_PLACE

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from math import prod
 
 from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_native import Kind
 from llmpy.backends.cpu_program import Op
+from llmpy.ffi.abi import OpKind
 from llmpy.graph import Graph, Node, Recurrence
 
 __all__ = ["RECURRENT", "memory_layout"]
@@ -36,20 +36,20 @@ def _operation(graph: Graph, node: Node, x: list[int], w: list[int]) -> Op:
     shapes = [graph.nodes[i].shape for i in node.inputs]
     memory, width = layout[first][0], prod(node.shape)
     if node.op == "previous":
-        return Op(Kind.PREVIOUS, node.rows, x[0], n=(width, memory))
+        return Op(OpKind.PREVIOUS, node.rows, x[0], n=(width, memory))
     if node.op == "conv":
         n_tokens = graph.shapes[node.weights[0]][-1]
-        return Op(Kind.CONV, node.rows, x[0], n=(width, n_tokens, memory), w=tuple(w))
+        return Op(OpKind.CONV, node.rows, x[0], n=(width, n_tokens, memory), w=tuple(w))
     if node.op == "scan":
         n_groups, n_state = shapes[2]
         n = (*node.shape, n_state, n_groups, graph.shapes[node.weights[0]][-1], memory)
-        return Op(Kind.SCAN, node.rows, x[0], x[1], n=n, w=tuple(w), also=tuple(x[2:]))
+        return Op(OpKind.SCAN, node.rows, x[0], x[1], n=n, w=tuple(w), also=tuple(x[2:]))
     if node.op == "delta_rule":
         n = (*node.shape, shapes[0][1], shapes[1][1], memory)
-        return Op(Kind.DELTA_RULE, node.rows, x[0], x[1], n=n, also=tuple(x[2:]))
+        return Op(OpKind.DELTA_RULE, node.rows, x[0], x[1], n=n, also=tuple(x[2:]))
     assert node.op == "wkv4"
     n = (width, *(place for place, _ in layout[first : first + 3]))
-    return Op(Kind.WKV4, node.rows, x[0], x[1], n=n, w=tuple(w))
+    return Op(OpKind.WKV4, node.rows, x[0], x[1], n=n, w=tuple(w))
 
 
 RECURRENT: dict[str, Callable[[Emitted, int, Node], None]] = dict.fromkeys(

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from math import prod
 
 from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_native import FUNCTIONS, MOST_EXPERTS, Kind
 from llmpy.backends.cpu_program import Op
 from llmpy.errors import BackendError
+from llmpy.ffi import address
+from llmpy.ffi.abi import MOST_EXPERTS, Function, Gating, OpKind, RowChoice
 from llmpy.graph import ELEMENTWISE, Node
-from llmpy.graph.shapes import GATINGS
 
 __all__ = ["SIMPLE"]
 
@@ -21,14 +21,14 @@ def embed(work: Emitted, i: int, node: Node) -> None:
     assert t.rows is not None
     width = t.shape[-1]
     of_which, first = {
-        "embed": (0, 0),
-        "embed_position": (1, node.attrs.get("offset", 0)),
-        "embed_row": (2, node.attrs.get("row", 0)),
+        "embed": (RowChoice.TOKEN, 0),
+        "embed_position": (RowChoice.POSITION, node.attrs.get("offset", 0)),
+        "embed_row": (RowChoice.FIRST, node.attrs.get("row", 0)),
     }[node.op]
     if first < 0:
         raise BackendError(f"{node.op} of {node.weights[0]!r}: there is no row {first}")
     n = (t.dtype.id, width, t.dtype.row_bytes(width), of_which, first)
-    work.emit(i, Op(Kind.EMBED, node.rows, n=n, w=(t.rows.ctypes.data,)))
+    work.emit(i, Op(OpKind.EMBED, node.rows, n=n, w=(address(t.rows),)))
 
 
 def norm(work: Emitted, i: int, node: Node) -> None:
@@ -38,7 +38,7 @@ def norm(work: Emitted, i: int, node: Node) -> None:
     n_weights = prod(work.graph.shapes[node.weights[0]]) // width if node.weights else 0
     n = (width, vectors, n_weights, int(node.op == "layer_norm"))
     w = tuple(work.floats(name) for name in node.weights)
-    work.emit(i, Op(Kind.NORM, node.rows, x, n=n, f=(node.attrs["eps"],), w=w, in_place=(x,)))
+    work.emit(i, Op(OpKind.NORM, node.rows, x, n=n, f=(node.attrs["eps"],), w=w, in_place=(x,)))
 
 
 def nothing(work: Emitted, i: int, node: Node) -> None:
@@ -57,13 +57,13 @@ def copy(work: Emitted, i: int, node: Node) -> None:
     else:
         times = node.shape[0] // shape[0][0]
     n = (prod(node.shape[:-1]), width, start, size, more, times)
-    work.emit(i, Op(Kind.COPY, node.rows, x, x2, n=n))
+    work.emit(i, Op(OpKind.COPY, node.rows, x, x2, n=n))
 
 
 def function(work: Emitted, i: int, node: Node) -> None:
     """A function of each value, unless it is a gate's."""
     if not is_gate(work, i):
-        work.map(i, Kind.FUNCTION, FUNCTIONS.index(node.op))
+        work.map(i, OpKind.FUNCTION, Function[node.op.upper()])
 
 
 def is_gate(work: Emitted, i: int) -> bool:
@@ -84,21 +84,21 @@ def mul(work: Emitted, i: int, node: Node) -> None:
         if is_gate(work, work.origin(gate)):
             act = work.graph.nodes[work.origin(gate)]
             a, b, n = work.of(act.inputs[0]), work.of(other), prod(node.shape)
-            n_f = (n, FUNCTIONS.index(act.op))
-            work.emit(i, Op(Kind.GATE, node.rows, a, b, n=n_f, in_place=(a, b)))
+            n_f = (n, Function[act.op.upper()])
+            work.emit(i, Op(OpKind.GATE, node.rows, a, b, n=n_f, in_place=(a, b)))
             return
     if work.graph.nodes[node.inputs[1]].shape == node.shape:
-        work.map(i, Kind.MUL)
+        work.map(i, OpKind.MUL)
         return
     a, b = work.inputs(node)
     n_each = (node.shape[-1], prod(node.shape[:-1]))
-    work.emit(i, Op(Kind.MUL_EACH, node.rows, a, b, n=n_each, in_place=(a,)))
+    work.emit(i, Op(OpKind.MUL_EACH, node.rows, a, b, n=n_each, in_place=(a,)))
 
 
 def with_weight(work: Emitted, i: int, node: Node) -> None:
     """A sum or product with a tensor of the last axes."""
     x, width = work.of(node.inputs[0]), prod(work.graph.shapes[node.weights[0]])
-    kind = Kind.ADD_WEIGHT if node.op == "add_weight" else Kind.MUL_WEIGHT
+    kind = OpKind.ADD_WEIGHT if node.op == "add_weight" else OpKind.MUL_WEIGHT
     n = (width, prod(node.shape) // width)
     w = (work.floats(node.weights[0]),)
     work.emit(i, Op(kind, node.rows, x, n=n, w=w, in_place=(x,)))
@@ -108,17 +108,17 @@ def total(work: Emitted, i: int, node: Node) -> None:
     """Of each vector."""
     shape = work.graph.nodes[node.inputs[0]].shape
     n = (shape[-1], prod(shape[:-1]))
-    work.emit(i, Op(Kind.TOTAL, node.rows, work.of(node.inputs[0]), n=n))
+    work.emit(i, Op(OpKind.TOTAL, node.rows, work.of(node.inputs[0]), n=n))
 
 
 def scale(work: Emitted, i: int, node: Node) -> None:
     """By a constant."""
-    work.map(i, Kind.SCALE, f=(node.attrs["factor"],))
+    work.map(i, OpKind.SCALE, f=(node.attrs["factor"],))
 
 
 def clamp(work: Emitted, i: int, node: Node) -> None:
     """Between two constants."""
-    work.map(i, Kind.CLAMP, f=(node.attrs["low"], node.attrs["high"]))
+    work.map(i, OpKind.CLAMP, f=(node.attrs["low"], node.attrs["high"]))
 
 
 def route(work: Emitted, i: int, node: Node) -> None:
@@ -127,18 +127,18 @@ def route(work: Emitted, i: int, node: Node) -> None:
     if n_expert > MOST_EXPERTS:
         raise BackendError(f"the cpu backend: {n_expert} experts, of {MOST_EXPERTS} at most")
     n = (
-        *(n_expert, a["n_used"], GATINGS.index(a["gating"]), int(a["normalize"])),
+        *(n_expert, a["n_used"], Gating[a["gating"].upper()], int(a["normalize"])),
         *(a["n_group"], a["n_group_used"]),
     )
     bias = work.floats(node.weights[0]) if node.weights else 0
-    op = Op(Kind.ROUTE, node.rows, x, n=n, f=(a["factor"],), w=(bias,), in_place=(x,))
+    op = Op(OpKind.ROUTE, node.rows, x, n=n, f=(a["factor"],), w=(bias,), in_place=(x,))
     work.emit(i, op)
 
 
 def wanted(work: Emitted, i: int, node: Node) -> None:
     """The rows whose logits are asked for."""
     x = work.of(node.inputs[0])
-    work.emit(i, Op(Kind.WANTED, "wanted", x, n=(prod(node.shape),)))
+    work.emit(i, Op(OpKind.WANTED, "wanted", x, n=(prod(node.shape),)))
 
 
 SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {

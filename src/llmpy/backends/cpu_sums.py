@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.ffi import abi, address
+
 __all__ = ["Sums"]
-
-
-class _Spec(ctypes.Structure):
-    """`llmpy_sums`."""
-
-    _fields_ = (("squares", ctypes.c_void_p), ("counts", ctypes.c_void_p))
 
 
 class Sums:
@@ -22,12 +16,12 @@ class Sums:
     def __init__(self) -> None:
         self.squares: dict[str, NDArray[np.float64]] = {}
         self.counts: dict[str, NDArray[np.float64]] = {}
-        self._specs: list[_Spec] = []
+        self._specs: list[abi.Sums] = []
 
     def address(self, names: list[str], matrices: int, width: int) -> int:
         """Where native code finds the sums of tensors that are fed the same."""
         squares, counts = np.zeros((matrices, width)), np.zeros(matrices)
         for name in names:
             self.squares[name], self.counts[name] = squares, counts
-        self._specs.append(_Spec(squares.ctypes.data, counts.ctypes.data))
-        return ctypes.addressof(self._specs[-1])
+        self._specs.append(abi.Sums(address(squares), address(counts)))
+        return address(self._specs[-1])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import struct
-from collections.abc import Callable
 
 import numpy as np
 
-from llmpy import native
+from llmpy import ffi
 from llmpy.format.cursor import Cursor
 from llmpy.format.gguf_types import MAX_STRING
 from llmpy.strings import Strings
@@ -25,30 +22,22 @@ def read_strings(cursor: Cursor, count: int, what: str) -> list[str] | Strings:
     Raises `ModelFileError` where one reaches over the end of the file or is absurdly long.
     """
     usual = cursor.word.format == "<Q" and _FEW <= count <= (cursor.size - cursor.position) // 8
-    usual = usual and native.available()
+    usual = usual and ffi.available()
     found = _at_once(cursor, count) if usual else None
     return _one_by_one(cursor, count, what) if found is None else found
 
 
 def _at_once(cursor: Cursor, count: int) -> Strings | None:
     """Strings found by native code; None where one of them is wrong or holds a NUL."""
-    call, start = _native(), cursor.position
+    call, start = ffi.library().llmpy_strings, cursor.position
     raw = np.frombuffer(cursor.data, np.uint8, cursor.size - start, start)
-    n = call(raw.ctypes.data, raw.size, count, MAX_STRING, None)
+    n = call(ffi.address(raw), raw.size, count, MAX_STRING, None)
     if n < 0:
         return None
     text = np.empty(n - 7 * count, np.uint8)
-    call(raw.ctypes.data, raw.size, count, MAX_STRING, text.ctypes.data)
+    call(ffi.address(raw), raw.size, count, MAX_STRING, ffi.address(text))
     cursor.position = start + n
     return Strings(text)
-
-
-@functools.cache
-def _native() -> Callable[..., int]:
-    call = native.library().llmpy_strings
-    number, address = ctypes.c_int64, ctypes.c_void_p
-    call.argtypes, call.restype = (address, number, number, number, address), number
-    return call
 
 
 def _one_by_one(cursor: Cursor, count: int, what: str) -> list[str]:

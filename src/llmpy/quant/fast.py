@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.dtypes import DType
-from llmpy.native import library
+from llmpy.ffi import address, library
+from llmpy.ffi.abi import QUANTIZE_CHUNK
 
 __all__ = ["quantize_tensor", "weights_of"]
 
-_CHUNK = 65536  # values of one pair of sums
 _LEAST = np.float32(1e-5)  # of the mean importance: no column is wholly without a say
 
 
@@ -30,17 +27,6 @@ def weights_of(importance: NDArray[np.floating], columns: int) -> NDArray[np.flo
     if mean <= 0:
         return np.ones(columns, np.float32)
     return np.maximum((weights / mean).astype(np.float32), _LEAST)
-
-
-@functools.cache
-def _function() -> Any:
-    function = library().llmpy_quantize
-    address, number, count = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
-    function.restype = number
-    function.argtypes = [
-        number, number, number, address, count, count, address, address, address, number
-    ]  # fmt: skip
-    return function
 
 
 def quantize_tensor(
@@ -71,11 +57,10 @@ def quantize_tensor(
     data = np.ascontiguousarray(data)
     weights = None if importance is None else weights_of(importance, columns)
     out = np.empty(n_values // target.block * target.size, np.uint8)
-    sums = np.zeros((max(1, -(-n_values // _CHUNK)), 2), np.float64)
-    status = _function()(
-        level, source.id, target.id, data.ctypes.data, n_values, columns,
-        None if weights is None else weights.ctypes.data, out.ctypes.data, sums.ctypes.data,
-        n_threads,
+    sums = np.zeros((max(1, -(-n_values // QUANTIZE_CHUNK)), 2), np.float64)
+    status = library().llmpy_quantize(
+        level, source.id, target.id, address(data), n_values, columns,
+        None if weights is None else address(weights), address(out), address(sums), n_threads,
     )  # fmt: skip
     if status:
         raise ValueError(f"{target} is not among the types that native code writes")

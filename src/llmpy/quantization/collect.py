@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import checks, native
+from llmpy import checks, ffi
 from llmpy.backends.base import Backend
 from llmpy.backends.cpu import CpuBackend
 from llmpy.backends.cpu_sums import Sums
@@ -138,7 +138,7 @@ def collect_importance(
     checks.flag("output", output)
     checks.function("progress", progress)
     checks.one_of("backend", backend, ("auto", "cpu", "reference"))
-    if backend == "cpu" or (backend == "auto" and native.available()):
+    if backend == "cpu" or (backend == "auto" and ffi.available()):
         sums = Sums()
         engine = CpuBackend(n_threads=n_threads, max_tokens=n_ctx, sums=sums)
     else:

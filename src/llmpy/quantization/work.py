@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import checks, native, quant
+from llmpy import checks, ffi, quant
 from llmpy.backends.cpus import available_cpus
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError
@@ -336,7 +336,7 @@ def quantized_rows(
         n = part.size // source.size * source.block
         part = quant.dequantize(source, part, (n,)).view(np.uint8)
         source = BY_NAME["F32"]
-    if native.available() and columns % 32 == 0:
+    if ffi.available() and columns % 32 == 0:
         threads = min(n_threads or available_cpus(), available_cpus(), 256)
         return quant.quantize_tensor(target, source, part, columns, weights, n_threads=threads)
     n = part.size // source.size

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmpy.errors import SamplerError
-from llmpy.native import available
+from llmpy.ffi import address, available
 from llmpy.sampling.compiled import NativeChain
 from llmpy.sampling.rng import Rng
 from llmpy.sampling.steps import (
@@ -85,8 +85,8 @@ class Chain:
         history, n_history = 0, 0
         if native.n_history:
             ids = np.ascontiguousarray(recent(session, native.n_history, logits.size))
-            history, n_history = ids.ctypes.data, ids.size
-        return native.sample(logits.ctypes.data, logits.size, history, n_history, rng)
+            history, n_history = address(ids), ids.size
+        return native.sample(address(logits), logits.size, history, n_history, rng)
 
     def sample_with_logprobs(self, logits: Logits, session: Any, rng: Rng, n: int) -> Sampled:
         """As `sample`, with the log-probability of the token and of the `n` most likely ones."""
@@ -98,7 +98,7 @@ class Chain:
         if native is not None:
             logits = np.ascontiguousarray(logits)
             ids: npt.NDArray[Any]
-            ids, total = native.top(logits.ctypes.data, logits.size, n)
+            ids, total = native.top(address(logits), logits.size, n)
         else:
             total = log_sum(logits)
             ids = np.flatnonzero(TopK(n)(logits, session) > -np.inf)[:n]

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, Page, Plan
+from llmpy.ffi import address
 
 __all__ = ["PagePool", "PagedState"]
 
@@ -111,7 +112,7 @@ class PagedState:
         self._pool = pool
         self.pages: list[Page] = []
         self.addresses: NDArray[np.uint64] = np.zeros(-(-n_ctx // PAGE_TOKENS), np.uint64)
-        self.addresses_at: int = self.addresses.ctypes.data
+        self.addresses_at: int = address(self.addresses)
         self.recurrent: Page | None = None
         self._n_read = 0  # by the recurrent memory; -1 while a step changes it
 
@@ -159,7 +160,7 @@ class PagedState:
         other._pool = self._pool
         other.pages = [self._pool.share(page) for page in self.pages]
         other.addresses = self.addresses.copy()
-        other.addresses_at = other.addresses.ctypes.data
+        other.addresses_at = address(other.addresses)
         other.recurrent = self.recurrent and self._pool.share(self.recurrent)
         other._n_read = self._n_read
         return other

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.ffi import address
+
 __all__ = ["History"]
 
 
@@ -79,4 +81,4 @@ class History:
 
     def _reserve(self, n: int) -> None:
         self._ids: NDArray[np.int32] = np.zeros(n, np.int32)
-        self.address: int = self._ids.ctypes.data
+        self.address: int = address(self._ids)

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Itera
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
-from llmpy import checks, native
+from llmpy import checks, ffi
 from llmpy.errors import ContextFull, SessionClosed
 from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, chain
@@ -343,7 +343,7 @@ class Session(ProcessBound):
 
     def _compile(self) -> NativeChain | None:
         """The chain for native code, if every step of it is built in and there is such code."""
-        if not native.available():
+        if not ffi.available():
             return None
         return self._chain.compile(self._model.n_vocab, self._model.tokenizer.end_ids)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from llmpy import native
+from llmpy import ffi
 from llmpy.strings import Strings
 from llmpy.tokenizer.kinds import Kind
 
@@ -47,7 +47,7 @@ WITH_PARTS = (
 
 def places_of(tokens: Sequence[str], names: Collection[str]) -> dict[str, list[int]]:
     """Where each of `names` that is a token stands."""
-    if isinstance(tokens, Strings) and native.available():  # no string is made of the others
+    if isinstance(tokens, Strings) and ffi.available():  # no string is made of the others
         found = {name: tokens.places(name) for name in names}
         return {name: places for name, places in found.items() if places}
     found = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from llmpy import native
+from llmpy import ffi
 from llmpy.strings import Strings
 from llmpy.tokenizer import merging
 from llmpy.tokenizer.alphabet import CHARACTERS, to_characters
@@ -54,7 +54,7 @@ def build_engine(vocabulary: Vocabulary) -> Engine | LazyEngine | Unigram | Word
 
 def _first_texts(vocabulary: Vocabulary) -> FirstTexts | None:
     tokens, merges = Strings.of(vocabulary.tokens), Strings.of(vocabulary.merges)
-    if tokens is None or merges is None or not native.available():
+    if tokens is None or merges is None or not ffi.available():
         return None
     family = FAMILIES[vocabulary.pre]
     cut = _words(family).pre_tokenize_str

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
-from llmpy import native
+from llmpy import ffi
 from llmpy.strings import Strings
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 from llmpy.tokenizer.merger import (
@@ -92,7 +92,7 @@ class FileRanks:
 
     def __init__(self, pieces: Mapping[str, int], merges: Sequence[str]) -> None:
         self._pieces, self._merges = pieces, merges
-        searched = isinstance(merges, Strings) and native.available()
+        searched = isinstance(merges, Strings) and ffi.available()
         self._searches = SEARCHES if searched else 0
         self._places: dict[str, int] = {}
 

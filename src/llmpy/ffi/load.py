@@ -1,7 +1,7 @@
 """Finds and loads the compiled library, once; nothing else here knows where it lies.
 
 A wheel carries it inside the package, in `_native`. The environment variable LLMPY_LIBRARY names
-another one, such as a build with sanitizers. Each module that calls a function declares its types.
+another one, such as a build with sanitizers.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from llmpy.errors import BackendError
+from llmpy.ffi.abi import ABI_VERSION, FUNCTIONS
 
-__all__ = ["ABI_VERSION", "available", "library", "library_path"]
-
-ABI_VERSION = 9  # what the native interface must report; raised with every incompatible change
+__all__ = ["available", "library", "library_path"]
 
 _NAMES = {"win32": "llmpy.dll", "darwin": "libllmpy.dylib"}
 _HINT = 'Reinstall the llmpy wheel for this platform, or use backend="reference".'
@@ -27,12 +27,12 @@ def library_path() -> Path:
     chosen = os.environ.get("LLMPY_LIBRARY")
     if chosen:
         return Path(chosen)
-    return Path(__file__).parent / "_native" / _NAMES.get(sys.platform, "libllmpy.so")
+    return Path(__file__).parents[1] / "_native" / _NAMES.get(sys.platform, "libllmpy.so")
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
-    """The compiled library, loaded on the first call.
+def library() -> Any:
+    """The compiled library, loaded on the first call, with the functions of `abi` as attributes.
 
     Raises BackendError when it is missing, cannot be loaded, or was built for another llmpy.
     """
@@ -43,19 +43,15 @@ def library() -> ctypes.CDLL:
         loaded = ctypes.CDLL(str(path.resolve()))
     except OSError as error:
         raise BackendError(f"compiled library {path} cannot be loaded: {error}. {_HINT}") from error
-    try:
-        version_of = loaded.llmpy_abi_version
-    except AttributeError:
-        raise BackendError(
-            f"compiled library {path}: expected the function llmpy_abi_version, found none. {_HINT}"
-        ) from None
-    version_of.argtypes = []
-    version_of.restype = ctypes.c_int32
-    version = version_of()
+    # The version is looked at first: another one may lack functions, or mean others by their names.
+    _declare(path, loaded, "llmpy_abi_version")
+    version = loaded.llmpy_abi_version()
     if version != ABI_VERSION:
         raise BackendError(
             f"compiled library {path}: expected interface {ABI_VERSION}, found {version}. {_HINT}"
         )
+    for name in FUNCTIONS:
+        _declare(path, loaded, name)
     return loaded
 
 
@@ -66,3 +62,14 @@ def available() -> bool:
     except BackendError:
         return False
     return True
+
+
+def _declare(path: Path, loaded: ctypes.CDLL, name: str) -> None:
+    """Tell ctypes the types of a function."""
+    try:
+        function = getattr(loaded, name)
+    except AttributeError:
+        raise BackendError(
+            f"compiled library {path}: expected the function {name}, found none. {_HINT}"
+        ) from None
+    function.restype, function.argtypes = FUNCTIONS[name]

@@ -1,0 +1,24 @@
+"""What only Windows itself can say."""
+
+from __future__ import annotations
+
+import ctypes
+
+__all__ = ["available_memory"]
+
+
+class _MemoryStatus(ctypes.Structure):
+    """`MEMORYSTATUSEX`."""
+
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        *((name, ctypes.c_uint64) for name in ("total", "available", "a", "b", "c", "d", "e")),
+    )
+
+
+def available_memory() -> int | None:
+    """Bytes of physical memory that are free; None where the system does not tell."""
+    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
+    call = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx  # noqa: B009
+    return int(status.available) if call(ctypes.byref(status)) else None
