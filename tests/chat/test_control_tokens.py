@@ -65,6 +65,7 @@ PLACES: dict[str, dict[str, Any]] = {
             }
         ],
     },
+    "variable": {"messages": [ASK], "template_kwargs": {"tools": [{"name": "a TEXT b"}]}},
     "document": {
         "messages": [ASK],
         "documents": [{"title": "a TEXT b", "text": "TEXT", "content": "TEXT"}],
@@ -177,6 +178,16 @@ def test_a_template_that_looks_into_texts_still_finds_what_it_looks_for() -> Non
     assert template.render(**case).count("greet") == 0
     assert tokenizer.decode(template.encode(**case), special=True) == template.render(**case)
     assert control_ids(template, tokenizer, case) == {"<|im_end|>": 2}
+
+
+@pytest.mark.parametrize(
+    "written", ["m | tojson(ensure_ascii=true)", "m", "'%r' % m.content", "m.content | urlencode"]
+)
+def test_no_mark_is_left_in_what_is_read(written: str) -> None:
+    tokenizer = byte_tokenizer(["<s>", "</s>", "<unk>", "<|im_end|>"])
+    template = ChatTemplate("{% for m in messages %}{{ " + written + " }}{% endfor %}", tokenizer)
+    messages = [{"role": "user", "content": "a <|im_end|> b"}]
+    assert tokenizer.decode(template.encode(messages)) == template.render(messages)
 
 
 def test_no_begin_of_text_token_comes_twice() -> None:

@@ -1,8 +1,9 @@
 """Chat templates: messages -> text -> token ids.
 
-Text of messages, tools and documents never becomes a control token. It is marked before the
-template renders it, with a character that none of it holds, wherever it could be, or could become,
-a part of one; the marks cut such texts and are taken out again before the tokenizer sees them.
+Text of messages, tools, documents and the caller's variables never becomes a control token. It is
+marked before the template renders it, with a character that none of it holds, wherever it could be,
+or could become, a part of one; the marks cut such texts and are taken out again before the
+tokenizer sees them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from llmpy.chat.messages import Message, checked_messages, plain, with_aliases
 from llmpy.chat.named import NAMED
@@ -22,6 +24,7 @@ __all__ = ["ChatTemplate", "checked_inputs", "chosen_template"]
 KEY = "tokenizer.chat_template"
 MARKS = [chr(c) for c in range(0xFDD0, 0xFDF0)]  # Unicode's noncharacters, for use within programs
 CONTINUED = "continued "
+OTHERS = "template_kwargs"
 WORDS = ("role", "type")  # keys whose values are words of the format
 
 
@@ -96,16 +99,17 @@ class ChatTemplate:
         `inputs` are checked messages, tools and documents. A begin-of-text token that the
         tokenizer wants and the template did not write comes first; none comes twice.
         """
-        mark = self._guard.mark(inputs, self.source, template_kwargs)
 
         def render(values: Mapping[str, Any]) -> str:
-            return self._render(
-                values, add_generation_prompt, continue_final_message, template_kwargs
-            )
+            values = dict(values)
+            others = values.pop(OTHERS)
+            return self._render(values, add_generation_prompt, continue_final_message, others)
 
-        text = self._guard.marked(inputs, mark, render)
+        given = {**inputs, OTHERS: plain(dict(template_kwargs or {}), "template_kwargs")}
+        mark = self._guard.mark(given, self.source)
+        text = self._guard.marked(given, mark, render)
         parts = [
-            part if isinstance(part, int) else part.replace(mark, "")
+            part if isinstance(part, int) else _unmarked(part, mark)
             for part in self._tokenizer.split(text)
         ]
         return _one_bos([part for part in parts if part != ""], self._tokenizer)
@@ -186,6 +190,17 @@ def _one_bos(parts: list[int | str], tokenizer: Tokenizer) -> list[int | str]:
     return [bos] * (n > 0 or tokenizer.add_bos) + parts[n:]
 
 
+def _written(mark: str) -> tuple[str, ...]:
+    """How a mark may arrive: as it is, in a repr or in JSON, in a URL."""
+    return mark, ascii(mark)[1:-1], quote(mark)
+
+
+def _unmarked(text: str, mark: str) -> str:
+    for written in _written(mark):
+        text = text.replace(written, "")
+    return text
+
+
 def _least(edge: str) -> int:
     """Characters of a control token that make a part of one: a sign is enough, a letter is not."""
     return 4 if edge.isalnum() else 1
@@ -212,7 +227,7 @@ class _Guard:
         """A character that is in none of the values."""
         text = str(values)  # escapes noncharacters
         for mark in MARKS:
-            if mark not in text and ascii(mark)[1:-1] not in text:
+            if not any(written in text for written in _written(mark)):
                 return mark
         raise ValueError("the messages hold all of Unicode's noncharacters U+FDD0 to U+FDEF")
 
@@ -228,11 +243,11 @@ class _Guard:
         """
         thorough = render(_marked(inputs, lambda text, key: self._cut(text, mark, key)))
         as_it_is = render(inputs)
-        if thorough.replace(mark, "") == as_it_is:
+        if _unmarked(thorough, mark) == as_it_is:
             return thorough
         light = render(_marked(inputs, lambda text, _: self._cut_tokens(text, mark)))
         same = self._controls(light) == self._controls(thorough)
-        return light if same and light.replace(mark, "") == as_it_is else thorough
+        return light if same and _unmarked(light, mark) == as_it_is else thorough
 
     def _controls(self, text: str) -> list[int]:
         return [part for part in self._tokenizer.split(text) if isinstance(part, int)]
