@@ -34,6 +34,8 @@ WHOLE = {
     ("assistant\n", "I say <think> aloud </think>."): ("", "I say <think> aloud </think>."),
     ("assistant\n", "\n<think>a</think>b</think>c"): ("a", "b</think>c"),
     ("assistant\n", "<thin"): ("", "<thin"),
+    ("assistant\n", "<think><\n"): ("<", ""),
+    ("assistant\n<think>\n\n</think>\n\n", "</think>\n\nYes."): ("", "Yes."),
 }
 
 
@@ -61,6 +63,35 @@ def test_a_part_for_the_model_itself_is_thinking() -> None:
     pieces = [" to", "=self", "<|message|>", "Hm", "<|eom|>", "<|start|>", "assistant",
               "<|message|>", "Yes"]  # fmt: skip
     assert read(CHANNELS, "<|start|>assistant", pieces) == ("Hm", "Yes")
+
+
+def test_a_control_token_opens_a_second_thought() -> None:
+    """Text that looks like one does not, and one that ends nothing is not shown."""
+    reader = format_of(byte_tokenizer(["<s>", "</s>", "<unk>", "[THINK]", "[/THINK]"]), "").reader(
+        ""
+    )
+    parts: list[tuple[str, str]] = []
+    for text, control in [
+        ("", "[THINK]"), ("a", ""), ("", "[/THINK]"), ("b [THINK]", ""), ("c", "[/THINK]"),
+        ("d", "[THINK]"), ("e", "[/THINK]"), ("f", ""),
+    ]:  # fmt: skip
+        parts += reader.add(text, control)
+    assert [*parts, *reader.end()] == [
+        ("thinking", "a"), ("generated", "b [THINK]"), ("generated", "c"), ("generated", "d"),
+        ("thinking", "e"), ("generated", "f"),
+    ]  # fmt: skip
+
+
+def test_what_a_model_says_before_it_calls_a_function_is_for_the_user() -> None:
+    pieces = ["<|channel|>", "commentary", "<|message|>", "I look.", "<|end|>", "<|start|>",
+              "assistant to=functions.f", "<|channel|>", "commentary", "<|message|>", "{}"]  # fmt: skip
+    assert read(CHANNELS, "<|start|>assistant", pieces) == ("{}", "I look.")
+
+
+def test_a_vocabulary_with_channels_need_not_use_them() -> None:
+    assert read(CHANNELS, "### Response:\n", ["Yes", "."]) == ("", "Yes.")
+    assert read(CHANNELS, "<|start|>assistant", ["Yes", "."]) == ("", "Yes.")
+    assert read(CHANNELS, "<|start|>assistant", ["<|channel|>", "ana"]) == ("", "")
 
 
 def test_a_format_is_known_by_its_tokens_or_its_template() -> None:

@@ -130,10 +130,9 @@ class Answer:
         """A generated token as the parts of thinking and answer that it completes."""
         tokenizer, token = self.session.tokenizer, piece.token
         assert token is not None
-        text = piece.text
-        if tokenizer.is_control(token) and reader.knows(name := tokenizer.token(token)):
-            text += name
-        parts = reader.add(text) or [(reader.kind, "")]
+        name = tokenizer.token(token) if tokenizer.is_control(token) else ""
+        parts = reader.add(piece.text, name if reader.knows(name) else "")
+        parts = parts or [(reader.kind, "")]
         for i, (kind, part) in enumerate(parts):
             last = i == len(parts) - 1
             yield self._counted(

@@ -27,7 +27,8 @@ TAGS = (
     ("<thinking>", "</thinking>"),
 )
 HEAD, BODY = "<|start|>", "<|message|>"  # around the head of a part
-INNER = ("analysis", "commentary", "to=self")  # heads of parts that are not for the user
+CHANNEL = "<|channel|>"
+INNER = ("analysis", "to=self", "to=functions")  # in heads of parts that are not for the user
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +67,32 @@ class Reader:
         self._state: Literal["begin", "thinking", "generated", "head"] = "begin"
         self._close = ""
         self._strip = False  # white space that comes next
+        self._has_channel = False
         if form.channels:
-            self._state = "generated" if prompt.endswith(BODY) else "head"
+            within = prompt.rfind(HEAD) > prompt.rfind(BODY)
+            self._state = "head" if within else "generated"
         for opening, close in form.tags:
             if prompt.endswith(opening.rstrip()):
                 self._state, self._close, self._strip = "thinking", close, True
 
-    def add(self, text: str) -> list[Part]:
-        """What is certain after this text; of control tokens, their names."""
+    def add(self, text: str, control: str = "") -> list[Part]:
+        """What is certain after this text, and the control token of this name after it.
+
+        Models that think several times open each thought with a control token; where the tags are
+        plain text, only the beginning of an answer is looked at, for they may be spoken of.
+        """
         if self._form.channels:
-            return self._add_channels(text)
+            return [*self._add_channels(text), *self._add_channels(control)]
         self._held += text
+        if control and self._state == "generated":
+            parts = self._parts()
+            if not any(control == close for _, close in self._form.tags):  # which ends nothing
+                self._state, self._held = "begin", control
+            return [*parts, *self._parts()]
+        self._held += control
+        return self._parts()
+
+    def _parts(self) -> list[Part]:
         parts: list[Part] = []
         while (part := self._next()) is not None:
             if part[1]:
@@ -91,11 +107,11 @@ class Reader:
     def end(self) -> list[Part]:
         """What was held back and never became a tag."""
         held, self._held = self._held, ""
-        if self._state == "head" or not held:
+        if self._state == "head" and self._has_channel:
             return []
         if self._state == "thinking":
             held = held.rstrip()
-        return [(self.kind, held)]
+        return [(self.kind, held)] if held else []
 
     def knows(self, control: str) -> bool:
         """Whether a control token of this name is a part of the format."""
@@ -120,11 +136,15 @@ class Reader:
     def _begin(self) -> Part | None:
         text = self._held.lstrip()
         for opening, close in self._form.tags:
+            if text.startswith(close):  # of the empty thought that the prompt has closed already
+                self._held = text[len(close) :]
+                self._state, self._strip = "generated", True
+                return "generated", ""
             if text.startswith(opening):
                 self._held = text[len(opening) :]
                 self._state, self._close, self._strip = "thinking", close, True
                 return "thinking", ""
-        if any(opening.startswith(text) for opening, _ in self._form.tags):
+        if any(tag.startswith(text) for pair in self._form.tags for tag in pair):
             return None
         self._state = "generated"
         return "generated", ""
@@ -144,8 +164,8 @@ class Reader:
         if text == BODY:
             inner = any(word in self._held for word in INNER)
             self._state, self._held = ("thinking" if inner else "generated"), ""
-        elif text in (HEAD, "<|channel|>"):
-            self._state = "head"
+        elif text in (HEAD, CHANNEL):
+            self._state, self._has_channel = "head", True
         elif text.startswith("<|") and text.endswith("|>"):
             pass  # the end of a part
         elif self._state == "head":
