@@ -84,7 +84,8 @@ def test_a_control_token_opens_a_second_thought() -> None:
 
 def test_what_a_model_says_before_it_calls_a_function_is_for_the_user() -> None:
     pieces = ["<|channel|>", "commentary", "<|message|>", "I look.", "<|end|>", "<|start|>",
-              "assistant to=functions.f", "<|channel|>", "commentary", "<|message|>", "{}"]  # fmt: skip
+              "assistant to=functions.f", "<|channel|>", "commentary",
+              "<|message|>", "{}"]  # fmt: skip
     assert read(CHANNELS, "<|start|>assistant", pieces) == ("{}", "I look.")
 
 
