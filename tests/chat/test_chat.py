@@ -135,7 +135,7 @@ def test_edit_changes_a_message_and_drops_what_answered_it(chat: llmpy.Chat) -> 
     assert "Paris" in "".join(piece.text for piece in chat.retry())
     chat.edit(-1, "It is Lyon.")
     assert chat.messages[-1] == {"role": "assistant", "content": "It is Lyon."}
-    with pytest.raises(IndexError, match="found number 7"):
+    with pytest.raises(IndexError, match="2 messages, found 7"):
         chat.edit(7, "x")
 
 
@@ -384,3 +384,13 @@ def test_a_closed_chat_says_so(smol: llmpy.Model) -> None:
     chat.close()
     with pytest.raises(llmpy.SessionClosed):
         chat.ask("Hello")
+
+
+def test_what_is_no_number_of_tokens_is_named(chat: llmpy.Chat) -> None:
+    with pytest.raises(TypeError, match="max_tokens: expected a whole number"):
+        chat.ask("Hi", max_tokens="10")  # type: ignore[arg-type]
+
+
+def test_what_is_no_stop_string_is_named(chat: llmpy.Chat) -> None:
+    with pytest.raises(TypeError, match="stop: expected a string or strings"):
+        chat.ask("Hi", stop=5)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -9,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmpy import checks
 from llmpy.chat.messages import Message, checked_messages
 from llmpy.chat.reuse import reusable
 from llmpy.chat.template import ChatTemplate, checked_inputs
@@ -57,6 +59,17 @@ class Answer:
     _n_read: int = 0
     _n_kept: int = 0
 
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None:
+            self.max_tokens = checks.whole("max_tokens", self.max_tokens, 0, sys.maxsize)
+        self._stops = StopStrings((*StopStrings(self.stop).strings, *self.template.stop))
+        self._n_messages = len(self.messages)
+
+    @property
+    def n_left_out(self) -> int:
+        """How many messages were left out to make room."""
+        return self._n_messages - len(self.messages)
+
     def message(self) -> Message:
         """The answer so far, as a message."""
         thought = {"reasoning_content": self.thinking} if self.thinking else {}
@@ -77,8 +90,7 @@ class Answer:
 
     def pieces(self) -> Generator[Piece]:
         """Pieces of the kinds "prompt", "thinking", "generated" and one "end"."""
-        given = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
-        stops = StopStrings((*given, *self.template.stop))
+        stops = self._stops
         self._begin = time.perf_counter()
         kept, new, tail = self._fit()
         self._n_read, self._n_kept = len(new), kept

@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
+from functools import partial
 from typing import Any
 
 from llmpy.chat.answer import Answer
 from llmpy.chat.messages import Message, checked_message, checked_messages
 from llmpy.chat.template import ChatTemplate
 from llmpy.chat.thinking import format_of
+from llmpy.chat.turns import Turns
 from llmpy.session import STOP, Piece, Session, Stats
 from llmpy.session.asynchronous import stepped
 from llmpy.session.overflow import Overflow, checked_overflow
@@ -26,13 +28,16 @@ Progress = Callable[[int, int], Any]
 
 
 class Chat:
-    """Made by `Model.chat`. `messages` is the conversation, `session` the session that reads it.
+    """A conversation with a model, made by `Model.chat`: `chat.ask("Hello")` gives the answer.
 
-    `messages` is a list of dicts with "role" and "content" (and "reasoning_content", what the model
-    thought); it may be changed or assigned at any time. `template` is the chat template, `think`
-    whether the model shall think before it answers (None: as its template has it), `stats` the
-    counts and times of the last answer, `n_left_out` how many messages were left out because the
-    context was full. One thread may use a chat at a time.
+    `messages` is the conversation, a list of dicts with "role" and "content" (and
+    "reasoning_content", what the model thought); it may be changed or assigned at any time.
+    `session` is the session that reads it, `template` the chat template, `think` whether the model
+    shall think before it answers (None: as its template has it), `stats` the counts and times of
+    the last answer, `n_left_out` how many messages were left out because the context was full.
+
+    A chat gives one answer at a time. A new one ends another whose loop waits; where another is
+    being computed in a second thread, it raises RuntimeError. `fork()` makes a chat for each.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Chat:
         )
         self._tokenizer = session.tokenizer
         self._format = format_of(self._tokenizer, template.literals)
+        self._turns = Turns(self._keep)
         self._messages = checked_messages(messages)
         if system is not None:
             self.system = system
@@ -103,7 +109,8 @@ class Chat:
         They answered something else; `retry()` answers what is the last message then.
         """
         if not -len(self._messages) <= i < len(self._messages):
-            raise IndexError(f"edit: expected a message of {len(self._messages)}, found number {i}")
+            n = len(self._messages)
+            raise IndexError(f"edit: expected the number of one of {n} messages, found {i}")
         i %= len(self._messages)
         changed = {**self._messages[i], "content": text}
         changed.pop("reasoning_content", None)
@@ -113,6 +120,7 @@ class Chat:
         """A second chat with the same past, whose memory is shared until one of them goes on."""
         other = copy.copy(self)
         other.session = self.session.fork()
+        other._turns = Turns(other._keep)
         other._messages = copy.deepcopy(self._messages)
         other.template_kwargs = dict(self.template_kwargs)
         return other
@@ -146,6 +154,7 @@ class Chat:
     ) -> Generator[Piece]:
         """Say `text` as the user, and give the pieces of the answer as they come.
 
+        Nothing is said before the first piece is asked for: loop over what is returned.
         Pieces are of the kinds "thinking" (what the model thinks before it answers), "generated"
         (the answer) and one "end", whose `finish_reason` is that of `Session.stream`. `stop`: texts
         that end the answer. `progress(read, total)` is called while the conversation is read. A
@@ -154,7 +163,8 @@ class Chat:
         TypeError and ValueError for a text that cannot be said, TemplateError where the template
         refuses the conversation.
         """
-        new = self._with(text)
+        self._with(text)  # raises here, not in the loop
+        new = partial(self._with, text)
         return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress))
 
     def ask(
@@ -192,7 +202,8 @@ class Chat:
 
         The random numbers go on, so that another answer may come.
         """
-        new = self._unanswered()
+        self._unanswered()  # raises here, not in the loop
+        new = self._unanswered
         return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress))
 
     async def asay(
@@ -208,7 +219,7 @@ class Chat:
 
         Cancelling the task stops after the step that runs; the answer so far stays in `messages`.
         """
-        new = self._with(text)
+        new = partial(self._with, text)
         events = stepped(self._answered(new, max_tokens, stop, logprobs, progress))
         async with aclosing(events):
             async for piece in events:
@@ -245,8 +256,7 @@ class Chat:
         progress: Progress | None = None,
     ) -> AsyncGenerator[Piece]:
         """`retry` for asyncio."""
-        new = self._unanswered()
-        events = stepped(self._answered(new, max_tokens, stop, logprobs, progress))
+        events = stepped(self._answered(self._unanswered, max_tokens, stop, logprobs, progress))
         async with aclosing(events):
             async for piece in events:
                 if piece.kind != "prompt":
@@ -288,40 +298,34 @@ class Chat:
 
     def _answered(
         self,
-        messages: list[Message],
+        messages: Callable[[], list[Message]],
         max_tokens: int | None,
         stop: str | Iterable[str],
         logprobs: int | None,
         progress: Progress | None,
     ) -> Generator[Piece]:
-        """Pieces of the answer to `messages`, which become the conversation with it."""
-        answer = Answer(
-            list(messages),
-            self.session,
-            self.template,
-            self._format,
-            self.template_kwargs,
-            self.think,
-            self.overflow,
-            max_tokens,
-            stop,
-            logprobs,
-            progress,
+        """Pieces of the answer to `messages()`, which become the conversation with it."""
+        return self._turns.pieces(
+            lambda: Answer(
+                messages(),
+                self.session,
+                self.template,
+                self._format,
+                self.template_kwargs,
+                self.think,
+                self.overflow,
+                max_tokens,
+                stop,
+                logprobs,
+                progress,
+            )
         )
-        failed = ended = False
-        try:
-            with closing(answer.pieces()) as pieces:
-                for piece in pieces:
-                    ended = piece.kind == "end"
-                    yield piece
-        except Exception:  # but not when a loop is left, or the user interrupts
-            failed = True
-            raise
-        finally:
-            if not failed and (answer.content or answer.thinking or ended):
-                self.n_left_out += len(messages) - len(answer.messages)
-                self._messages[:] = [*answer.messages, answer.message()]
-                self.stats = answer.stats()
+
+    def _keep(self, answer: Answer) -> None:
+        """Make an answer part of the conversation."""
+        self.n_left_out += answer.n_left_out
+        self._messages[:] = [*answer.messages, answer.message()]
+        self.stats = answer.stats()
 
 
 def _without_prompt(events: Generator[Piece]) -> Generator[Piece]:
