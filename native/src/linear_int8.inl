@@ -21,9 +21,9 @@ constexpr int most_few_tokens = multiplies_pairs ? 3 : vectors_in_registers < 32
 constexpr int int8_tokens = multiplies_pairs ? 2 : token_tile;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
 
-// A tile's group in L1: quads in order, then scales [16][16], then minima: [8][16], or vectors of pairs and -dmin.
+// A tile's group in L1: quads in order, then scales [16][16] and zeros behind the last block's, then minima: [8][16], or vectors of pairs and -dmin.
 constexpr int64_t panel_scales_at = 64 * quad_bytes;
-constexpr int64_t panel_minima_at = panel_scales_at + 16 * quad_bytes;
+constexpr int64_t panel_minima_at = panel_scales_at + 17 * quad_bytes;
 static_assert(panel_minima_at + 9 * quad_bytes == panel_tile_bytes, "as the scratch is laid out");
 
 template <class T>
@@ -56,6 +56,7 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
         store(scales + 16 * block, reader.scale(j));
         if constexpr (T::minima == Minima::each) store(minima + 16 * block, reader.subtracted(j));
     });
+    store(scales + 16 * T::blocks, set1(0.0f));
     if constexpr (minimum_pairs<T> > 0) {
         unroll<minimum_pairs<T>>(
             [&](auto i) LLMPY_LAMBDA { store_bytes(minima + 16 * i.value, reader.template minimum_pairs<i.value>()); });
@@ -91,9 +92,20 @@ LLMPY_INLINE void fetch_outputs(const LinearCall& call, int64_t token, int64_t t
     }
 }
 
+// Quad `at` of a panel; of no_quad some bytes.
+template <class T>
+LLMPY_INLINE U8x64 panel_quad(const uint8_t* quads, unsigned at) {
+    if constexpr (multiplies_pairs) {
+        const uint8_t* pair = quads + 2 * quad_bytes * (at / 2);
+        return DotPair<T::bits>::row_quad(load_bytes(pair), load_bytes(pair + quad_bytes), at % 2);
+    } else {
+        return load_bytes(quads + (quads_need_no_unpacking<T> ? places<T>.low[at] : quad_bytes * at));
+    }
+}
+
 template <class T, int tokens, int tiles>
 LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side* sides, const int32_t* of_16,
-                             float* sums, bool first) {
+                             const Int8Large* large, float* sums, bool first) {
     F32x16 f[tokens][tiles];
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
     fetch_sides<T>(sides + tokens, of_16 + 16 * tokens, tokens);
@@ -140,6 +152,10 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side
             }
         }
     }
+    add_large<T, tokens, tiles>(
+        sides, large, [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
+        [&](int r) LLMPY_LAMBDA { return reinterpret_cast<const float*>(panel.rest[r] + panel_scales_at); },
+        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); });
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) {
         float* sum = sums + tile_rows * (tiles * t + r);
         const F32x16 before = first ? set1(0.0f) : load(sum);
@@ -150,20 +166,20 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side
 // As many tokens as there is a kernel for, at most `rest`; returns how many.
 template <class T, int tiles>
 LLMPY_INLINE int64_t multiply_some(int64_t rest, const Panel& panel, const int8_t* a, const Int8Side* sides,
-                                   const int32_t* of_16, float* sums, bool first) {
+                                   const int32_t* of_16, const Int8Large* large, float* sums, bool first) {
     if (rest >= int8_tokens) {
-        multiply<T, int8_tokens, tiles>(panel, a, sides, of_16, sums, first);
+        multiply<T, int8_tokens, tiles>(panel, a, sides, of_16, large, sums, first);
         return int8_tokens;
     }
     if (rest >= fewer(int8_tokens)) {
-        multiply<T, fewer(int8_tokens), tiles>(panel, a, sides, of_16, sums, first);
+        multiply<T, fewer(int8_tokens), tiles>(panel, a, sides, of_16, large, sums, first);
         return fewer(int8_tokens);
     }
     if (rest >= 2) {
-        multiply<T, 2, tiles>(panel, a, sides, of_16, sums, first);
+        multiply<T, 2, tiles>(panel, a, sides, of_16, large, sums, first);
         return 2;
     }
-    multiply<T, 1, tiles>(panel, a, sides, of_16, sums, first);
+    multiply<T, 1, tiles>(panel, a, sides, of_16, large, sums, first);
     return 1;
 }
 
@@ -195,7 +211,7 @@ void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes
             float* its = sums + t * tiles * tile_rows;
             const int64_t done = multiply_some<T, tiles>(
                 count - t, panel, input.values(group, token + t), input.sides(group, token + t),
-                input.minus_sums_of_16(group, token + t), its, group == 0);
+                input.minus_sums_of_16(group, token + t), input.large(group, token + t), its, group == 0);
             // Stored while the next tokens are multiplied.
             for (int64_t i = 0; last && i < done; ++i) {
                 for (int r = 0; r < tiles; ++r) {

@@ -44,6 +44,8 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     F32x16 y[tokens];
     LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
+    float scales[16 * (T::blocks + 1)];
+    store(scales + 16 * T::blocks, set1(0.0f));
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
         const int64_t group_bytes = group + 1 < input.groups ? bytes.group : bytes.last;
@@ -72,6 +74,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
                 }
             });
             const F32x16 scale = reader.scale(j);
+            store(scales + 16 * j, scale);
             LLMPY_EACH(t, tokens) f[t] = fma(to_f32(dot[t].result()), scale, f[t]);
             if constexpr (T::minima == Minima::each) {
                 const F32x16 minimum = reader.subtracted(j);
@@ -90,6 +93,10 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             });
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }
+        add_large<T, tokens, 1>(
+            sides, input.large(group, token), [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
+            [&](int) LLMPY_LAMBDA { return scales; },
+            [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); });
         LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(sides[t].scale), y[t]);
         p += group_bytes;
     }

@@ -28,7 +28,32 @@ struct Int8Input {
         const uint8_t* base = data + groups * tokens * (group_width + static_cast<int64_t>(sizeof(Int8Side)));
         return reinterpret_cast<const int32_t*>(base) + (group * tokens + token) * 16;
     }
+    LLMPY_INLINE const Int8Large* large(int64_t group, int64_t token) const {
+        const uint8_t* base = data + groups * tokens * (int8_group_bytes - static_cast<int64_t>(sizeof(Int8Large)));
+        return reinterpret_cast<const Int8Large*>(base) + group * tokens + token;
+    }
 };
+
+// f(t, r) += 256 h * weights of the large activations of some tokens, which follow each other, and tiles. quad(r, at) gives
+// weights; scales(r) those of each block, then zeros, which keep what a token does not have from being a product with
+// infinity. Offsets and minima of the weights meet the sums of all activations elsewhere.
+template <class T, int tokens, int tiles, class Sums, class Scales, class Quad>
+LLMPY_INLINE void add_large(const Int8Side* sides, const Int8Large* large, const Sums& f, const Scales& scales,
+                            const Quad& quad) {
+    int n = 0;
+    LLMPY_EACH(t, tokens) n = greater(n, sides[t].n_large);
+    for (int i = 0; i < n; ++i) {
+        LLMPY_EACH(t, tokens) {
+            const unsigned at = large[t].at[i];
+            LLMPY_EACH(r, tiles) {
+                Dot<T::bits> dot;
+                dot.start(set1(0));
+                dot.template add<0, 1>(quad(r, at), large[t].h[i]);
+                f(t, r) = fma(to_f32(shift_left<8>(dot.result())), load(scales(r) + 16 * (at / T::quads)), f(t, r));
+            }
+        }
+    }
+}
 
 // Adds the bias and what was there, if wanted, and stores 16 outputs of a token, or as many as there are.
 LLMPY_INLINE void finish(const LinearCall& call, int64_t token, int64_t row, F32x16 value) {

@@ -9,7 +9,8 @@
 // ahead at the speed of memory. With scales behind the quads (three streams within a page), Q6_K and Q4_1 ran at a
 // third.
 //
-// Prepared input, int8: for all groups, all tokens: q int8 [256]; then Int8Side; then sums of 16 int32 [16], negated.
+// Prepared input, int8: for all groups, all tokens: q int8 [256]; then Int8Side; then sums of 16 int32 [16], negated;
+//                        then Int8Large.
 // Prepared input, int16: for all groups, all tokens: q int16 [256]; then f32 scales [8].
 // Prepared input, floats: for all groups, all tokens: f32 [256].
 
@@ -23,14 +24,27 @@ namespace llmpy {
 
 // What the kernels need to know about 256 activations besides themselves; one cache line.
 struct Int8Side {
-    int32_t minus_sums[8];  // of each 32, negated: what an offset of one in the weights adds
+    int32_t minus_sums[8];  // of q + 256 h of each 32, negated: what an offset of one in the weights adds
     int32_t pairs[4];       // the sums as int16: (0,2) (1,3) (4,6) (5,7), in the order in which 6-bit minima come apart
     float scale;
-    int32_t unused[3];
+    int32_t n_large;  // entries of Int8Large
+    int32_t unused[2];
 };
 static_assert(sizeof(Int8Side) == 64, "one cache line");
 
-constexpr int64_t int8_group_bytes = group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)};
+// Activations that are much larger than the rest of their 256 would make the scale of all of them coarse. An activation
+// is scale * (q + 256 * h): h is zero but for those, which are kept here by quads (four consecutive inputs).
+constexpr int most_large_quads = 8;
+constexpr int no_quad = 64;
+struct Int8Large {
+    int8_t h[most_large_quads][4];
+    uint8_t at[most_large_quads];  // which of the group's 64 quads; no_quad, with zeros in h, beyond the last entry
+    uint8_t unused[24];
+};
+static_assert(sizeof(Int8Large) == 64, "one cache line");
+
+constexpr int64_t int8_group_bytes =
+    group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)} + int64_t{sizeof(Int8Large)};
 
 constexpr int int16_block = 32;  // inputs that share an activation scale
 constexpr int int16_blocks = static_cast<int>(group_width) / int16_block;
@@ -71,7 +85,7 @@ struct TileBytes {
 constexpr int64_t tokens_at_once = 512;
 // How many tokens are multiplied at a time when `tokens` are not left.
 constexpr int fewer(int tokens) { return tokens > 4 ? tokens - 2 : 2; }
-constexpr int64_t panel_tile_bytes = 64 * 64 + 16 * 64 + 9 * 64;  // quads, scales, minima
+constexpr int64_t panel_tile_bytes = 64 * 64 + 17 * 64 + 9 * 64;  // quads, scales and zeros, minima
 constexpr int64_t scratch_bytes = 2 * panel_tile_bytes + tokens_at_once * 2 * tile_rows * int64_t{sizeof(float)};
 
 }  // namespace llmpy

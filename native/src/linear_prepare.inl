@@ -1,8 +1,10 @@
 // linear_prepare: activations as linear wants them.
 //
 // int8: per token and group of 256, scale = (largest size) / 127 and q = the nearest integer to x / scale, ties to
-// even. A largest size below 2^-100 counts as zero (its reciprocal would overflow); if some x is not finite, the scale
-// is NaN, and so will be every output of the token. int16: the same with 32767 and for each 32.
+// even. Where some sizes are more than large_from times the mean, the eight quads with the largest of those at most are
+// left out of the largest size, and get a second integer (Int8Large). A largest size below 2^-100 counts as zero (its
+// reciprocal would overflow); if some x is not finite, the scale is NaN, and so will be every output of the token.
+// int16: one scale for each 32 from their largest size, and 32767.
 
 #pragma once
 
@@ -13,31 +15,133 @@ namespace llmpy {
 namespace {
 
 constexpr float smallest_size = 0x1p-100f;
+// Activations are large from so many times the mean size of their group on (chosen by measurements: LOG.md).
+constexpr float large_from = 5.0f;
+
+// Where a group's rounded activations go.
+struct Int8Group {
+    int8_t* q;
+    Int8Side* side;
+    int32_t* minus_sums_of_16;
+    Int8Large* large;
+};
+
+// The largest size of each quad of a group; zero beyond `width`.
+inline void sizes_of_quads(const float* x, int64_t width, F32x16 (&sizes)[4]) {
+    static const float zeros[4] = {};
+    LLMPY_EACH(i, 4) {
+        const uint8_t* rows[16];
+        LLMPY_EACH(r, 16) {
+            const int64_t first = 4 * (16 * i + r);
+            rows[r] = reinterpret_cast<const uint8_t*>(first < width ? x + first : zeros);
+        }
+        U8x64 numbers[4];  // the first of each quad, the second, ...
+        load_quads(rows, 0, numbers);
+        I32x16 most = set1(0);
+        LLMPY_EACH(k, 4) most = max(most, as_i32(numbers[k]) & set1(0x7fffffff));
+        sizes[i] = as_f32(most);
+    }
+}
+
+// Chooses the quads whose size is more than `limit`, at most most_large_quads: the largest ones, the first of equals.
+// Returns the largest size of the others.
+inline float choose_large(const F32x16 (&sizes)[4], float limit, Int8Group to) {
+    F32x16 others = set1(0.0f);
+    int chosen[64], n = 0;
+    LLMPY_EACH(i, 4) {
+        const Mask16 large = less(set1(limit), sizes[i]);
+        others = max(others, select(large, set1(0.0f), sizes[i]));
+        for (unsigned left = bits_of(large); left != 0; left &= left - 1) chosen[n++] = 16 * i + __builtin_ctz(left);
+    }
+    float rest = max_lane(others);
+    if (n > most_large_quads) {
+        float size[64];
+        LLMPY_EACH(i, 4) store(size + 16 * i, sizes[i]);
+        for (; n > most_large_quads; --n) {
+            int least = 0;
+            for (int i = 1; i < n; ++i) least = size[chosen[i]] <= size[chosen[least]] ? i : least;
+            rest = greater(rest, size[chosen[least]]);
+            for (int i = least; i + 1 < n; ++i) chosen[i] = chosen[i + 1];
+        }
+    }
+    to.side->n_large = n;
+    for (int i = 0; i < most_large_quads && i < n; ++i) to.large->at[i] = static_cast<uint8_t>(chosen[i]);
+    return rest;
+}
+
+// The integers of the large quads in two parts; sums get the second one.
+inline void split_large(const float* x, F32x16 factor, Int8Group to) {
+    float values[4 * most_large_quads] = {};
+    int8_t low[4 * most_large_quads];
+    int8_t* const high = &to.large->h[0][0];
+    for (int i = 0; i < to.side->n_large; ++i) memcpy(values + 4 * i, x + 4 * to.large->at[i], 4 * sizeof *x);
+    for (int i = 0; i < 4 * most_large_quads; i += 16) {
+        const I32x16 n = to_i32(load(values + i) * factor), h = shift_right_signed<8>(n + set1(128));
+        store_i8(high + i, h);
+        store_i8(low + i, max(n - shift_left<8>(h), set1(-127)));  // the products of some levels have no room for -128
+    }
+    for (int i = 0; i < to.side->n_large; ++i) {
+        const int at = to.large->at[i];
+        memcpy(to.q + 4 * at, low + 4 * i, 4);
+        const int8_t* h = to.large->h[i];
+        to.minus_sums_of_16[at / 4] -= 256 * (h[0] + h[1] + h[2] + h[3]);
+    }
+}
+
+// Rounds to multiples of 1 / factor.
+inline void round_by(const float* x, int64_t width, float factor, Int8Group to) {
+    const F32x16 f = set1(factor);
+    memset(to.minus_sums_of_16, 0, 16 * sizeof *to.minus_sums_of_16);
+    for (int64_t i = 0; i < width; i += 16) store_i8(to.q + i, to_i32(load(x + i) * f));
+    if (to.side->n_large > 0) split_large(x, f, to);
+    for (int64_t i = 0; i < width; i += 16) to.minus_sums_of_16[i / 16] -= sum_i8(to.q + i);
+}
+
+// Whether two sums of 16 make one that 16 bits hold.
+inline bool sums_fit(Int8Group to) {
+    const I32x16 sums = load(to.minus_sums_of_16);
+    return max_lane(max(sums, set1(0) - sums)) < 1 << 14;
+}
 
 // `width` activations, a multiple of 32, of one group. The largest size is found among integers: floats without sign
 // have the same order as their bits, and infinity and NaN come last.
-inline void round_group(const float* x, int64_t width, int8_t* q, Int8Side* side, int32_t* minus_sums_of_16) {
+inline void round_group(const float* x, int64_t width, Int8Group to) {
     I32x16 most = set1(0);
-    for (int64_t i = 0; i < width; i += 16) most = max(most, bits_of(absolute(load(x + i))));
+    F32x16 total = set1(0.0f);
+    for (int64_t i = 0; i < width; i += 16) {
+        const F32x16 size = absolute(load(x + i));
+        most = max(most, bits_of(size));
+        total = total + size;
+    }
     const int32_t largest = max_lane(most);
     const bool finite = largest < 0x7f800000;
     const float size = float_from_bits(static_cast<uint32_t>(largest));
-    const bool zero = !finite || size < smallest_size;
-    const F32x16 factor = set1(zero ? 0.0f : 127.0f / size);
-    memset(minus_sums_of_16, 0, 16 * sizeof *minus_sums_of_16);
-    if (zero) memset(q, 0, static_cast<size_t>(width));
-    for (int64_t i = 0; i < width && !zero; i += 16) {
-        store_i8(q + i, to_i32(load(x + i) * factor));
-        minus_sums_of_16[i / 16] = -sum_i8(q + i);
+    to.side->n_large = 0;
+    memset(to.large, 0, sizeof *to.large);
+    memset(to.large->at, no_quad, sizeof to.large->at);
+    memset(to.side->unused, 0, sizeof to.side->unused);
+    float scale = size / 127.0f, limit = sum(total) * (large_from / static_cast<float>(width));
+    if (!finite || size < smallest_size) {
+        scale = finite ? 0.0f : __builtin_nanf("");
+        memset(to.q, 0, static_cast<size_t>(width));
+        memset(to.minus_sums_of_16, 0, 16 * sizeof *to.minus_sums_of_16);
+    } else if (size <= limit) {
+        round_by(x, width, 127.0f / size, to);
+    } else {
+        F32x16 sizes[4];
+        sizes_of_quads(x, width, sizes);
+        scale = greater(choose_large(sizes, limit, to) / 127.0f, size / 32000.0f);
+        for (round_by(x, width, 1.0f / scale, to); !sums_fit(to); round_by(x, width, 1.0f / scale, to)) scale *= 2.0f;
     }
-    for (int j = 0; j < 8; ++j) side->minus_sums[j] = minus_sums_of_16[2 * j] + minus_sums_of_16[2 * j + 1];
+    to.side->scale = scale;
+    for (int j = 0; j < 8; ++j) {
+        to.side->minus_sums[j] = to.minus_sums_of_16[2 * j] + to.minus_sums_of_16[2 * j + 1];
+    }
     for (int i = 0; i < 4; ++i) {
         const int first = 4 * (i / 2) + i % 2;
-        const uint32_t low = static_cast<uint32_t>(-side->minus_sums[first]) & 0xffffu;
-        side->pairs[i] = static_cast<int32_t>(low | static_cast<uint32_t>(-side->minus_sums[first + 2]) << 16);
+        const uint32_t low = static_cast<uint32_t>(-to.side->minus_sums[first]) & 0xffffu;
+        to.side->pairs[i] = static_cast<int32_t>(low | static_cast<uint32_t>(-to.side->minus_sums[first + 2]) << 16);
     }
-    side->scale = !finite ? __builtin_nanf("") : zero ? 0.0f : size / 127.0f;
-    memset(side->unused, 0, sizeof side->unused);
 }
 
 void prepare(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end) {
@@ -49,9 +153,11 @@ void prepare(const LinearInput& input, const float* x, int64_t stride, int64_t t
             const int64_t width = lesser(input.inputs - group * group_width, group_width);
             const float* from = row + group * group_width;
             if (input.kind == InputKind::int8) {
-                round_group(from, width, const_cast<int8_t*>(view.values(group, token)),
-                            const_cast<Int8Side*>(view.sides(group, token)),
-                            const_cast<int32_t*>(view.minus_sums_of_16(group, token)));
+                round_group(from, width,
+                            {const_cast<int8_t*>(view.values(group, token)),
+                             const_cast<Int8Side*>(view.sides(group, token)),
+                             const_cast<int32_t*>(view.minus_sums_of_16(group, token)),
+                             const_cast<Int8Large*>(view.large(group, token))});
             } else if (input.kind == InputKind::int16) {
                 const Int16Input halves(input);
                 round_group_to_int16(from, width, const_cast<int16_t*>(halves.values(group, token)),

@@ -11,6 +11,8 @@
 //
 // `plain_bytes`: quads are stored as they are multiplied, quads_at(j) those of block j.
 //
+// place(at) says where the reader finds quad at % quads of block at / quads, for packed_quad, which takes any.
+//
 // `for_blocks(n, body)` calls body(j) for j = 0..n-1; j is an Index where the reader needs it as a constant.
 
 #pragma once
@@ -26,6 +28,46 @@ namespace {
 enum class Minima { none, each, pairs, pairs_of_16 };
 
 constexpr int64_t quad_bytes = 64;
+
+// The lower bits of a quad, `low` bytes into a group and shifted by `shift`, and the bits above them.
+struct Place {
+    int64_t low;
+    int shift;
+    int64_t high;
+    int high_shift;
+};
+
+// Those of all quads, and of no_quad some place.
+template <class T>
+struct Places {
+    uint16_t low[no_quad + 1] = {}, high[no_quad + 1] = {};
+    int32_t shift[no_quad + 1] = {}, high_shift[no_quad + 1] = {};
+
+    constexpr Places() {
+        for (int at = 0; at < no_quad; ++at) {
+            const Place place = T::place(at);
+            low[at] = static_cast<uint16_t>(place.low);
+            high[at] = static_cast<uint16_t>(place.high);
+            shift[at] = place.shift;
+            high_shift[at] = place.high_shift;
+        }
+    }
+};
+template <class T>
+constexpr Places<T> places;
+
+// A quad that is not known when this is compiled, as Reader::quad gives it.
+template <class T>
+LLMPY_INLINE U8x64 packed_quad(const typename T::Reader& reader, unsigned at) {
+    U8x64 x = load_bytes(reader.group + places<T>.low[at]);
+    if constexpr (T::low_bits < 8) x = shift_right_by(x, places<T>.shift[at]) & set1_byte((1 << T::low_bits) - 1);
+    if constexpr (T::high_bits > 0) {
+        const U8x64 high = shift_right_by(load_bytes(reader.group + places<T>.high[at]), places<T>.high_shift[at]);
+        x = x | shift_left<T::low_bits>(high & set1_byte((1 << T::high_bits) - 1));
+    }
+    if constexpr (T::looks_up) return look_up(reader.table, x);
+    return x;
+}
 
 // The file's blocks of 16 rows.
 template <class Block>
@@ -82,11 +124,18 @@ struct Block32 {
     static constexpr int64_t header_bytes = minima == Minima::each ? 128 : 64;
     static constexpr int64_t block_bytes = bits == 8 ? 512 : bits == 5 ? 320 : 256;
     static constexpr int64_t nibbles_at = bits == 5 ? quad_bytes : 0;
+    static constexpr int low_bits = bits == 8 ? 8 : 4, high_bits = bits == 5 ? 1 : 0;
+    static constexpr bool looks_up = false;
 
     // Two blocks share a header: the scales of both, then the minima of both.
-    static LLMPY_INLINE int64_t header_at(int j) { return (j / 2) * (header_bytes + 2 * block_bytes) + 32 * (j % 2); }
-    static LLMPY_INLINE int64_t quads_at(int j) {
+    static constexpr LLMPY_INLINE int64_t header_at(int j) { return (j / 2) * (header_bytes + 2 * block_bytes) + 32 * (j % 2); }
+    static constexpr LLMPY_INLINE int64_t quads_at(int j) {
         return (j / 2) * (header_bytes + 2 * block_bytes) + header_bytes + block_bytes * (j % 2);
+    }
+    static constexpr Place place(int at) {
+        const int64_t quads = quads_at(at / 8);
+        if (bits == 8) return {quads + quad_bytes * (at % 8), 0, 0, 0};
+        return {quads + nibbles_at + quad_bytes * (at % 4), at & 4, quads, at % 8};
     }
 
     template <class Body>
@@ -165,6 +214,8 @@ struct SixBitScales {
     static constexpr int offset_shift = -1;
     static constexpr int64_t scales_at = quad_bytes;
     static constexpr int64_t quads_at = 4 * quad_bytes;
+    static constexpr int low_bits = 4, high_bits = bits - 4;
+    static constexpr bool looks_up = false;
 
     // Vector i of nibbles. The fifth bits lie between the first eight, each before the one that first needs it.
     static constexpr LLMPY_INLINE int64_t nibbles_at(int i) {
@@ -172,6 +223,10 @@ struct SixBitScales {
         return quads_at + quad_bytes * i;
     }
     static constexpr LLMPY_INLINE int64_t high_at(int i) { return quads_at + quad_bytes * (2 * i + 1); }
+    static constexpr Place place(int at) {
+        const int j = at / 8, q = at % 8;
+        return {nibbles_at(8 * (j / 2) + q), 4 * (j % 2), high_at(q), j};
+    }
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
@@ -246,6 +301,8 @@ using Q5_K = SixBitScales<BlockQ5_K, 5>;
 struct Q6_K {
     using FileBlock = BlockQ6_K;
     static constexpr int bits = 6;
+    static constexpr int low_bits = 4, high_bits = 2;
+    static constexpr bool looks_up = false;
     static constexpr int quads = 4;
     static constexpr int blocks = 16;
     static constexpr Minima minima = Minima::none;
@@ -263,6 +320,10 @@ struct Q6_K {
     }
     static constexpr LLMPY_INLINE int64_t high_at(int part, int q) {
         return quad_bytes * (2 + 13 * part + 2 * (q % 4) + 1);
+    }
+    static constexpr Place place(int at) {
+        const int part = at / 16, second = at / 8 % 2, of_32 = at % 8;
+        return {nibbles_at(part, of_32), 4 * second, high_at(part, of_32), (at & 4) + 2 * second};
     }
 
     template <class Body>

@@ -31,7 +31,10 @@ struct Table32 {
     static constexpr Minima minima = Minima::none;
     static constexpr bool plain_bytes = false;
     static constexpr int offset_shift = bits < 8 || weights_are_offset ? bits - 1 : -1;
+    static constexpr int low_bits = 4, high_bits = 0;
+    static constexpr bool looks_up = true;
 
+    static constexpr Place place(int at) { return Nibbles::place(at); }
     template <class Body>
     static LLMPY_INLINE void for_blocks(int n, const Body& body) {
         for (int j = 0; j < n; ++j) body(j);
@@ -85,6 +88,10 @@ struct IQ4_XS {
     static constexpr int offset_shift = weights_are_offset ? 7 : -1;
     static constexpr int64_t scales_at = quad_bytes;
     static constexpr int64_t nibbles_at = scales_at + 8 * tile_rows;
+    static constexpr int low_bits = 4, high_bits = 0;
+    static constexpr bool looks_up = true;
+
+    static constexpr Place place(int at) { return {nibbles_at + quad_bytes * (at / 8 * 4 + at % 4), at & 4, 0, 0}; }
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
@@ -131,6 +138,8 @@ struct TwoBits {
     static constexpr int quads = 4;
     static constexpr int blocks = 16;
     static constexpr int bits = 4;  // so few that sums stay in 16 bits for long
+    static constexpr int low_bits = 2;
+    static constexpr bool looks_up = false;
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
@@ -164,6 +173,8 @@ struct Q2_K : TwoBits {
         return quad_bytes * (1 + 5 * (j / 4) + (j % 4 > 0 ? j % 4 + 1 : 0));
     }
     static constexpr LLMPY_INLINE int64_t scales_at(int part) { return quad_bytes * (2 + 5 * part); }
+    static constexpr int high_bits = 0;
+    static constexpr Place place(int at) { return {block_at(at / 4), 2 * (at % 4), 0, 0}; }
 
     static void pack(uint8_t* out, const Rows<BlockQ2_K>& rows, int64_t first_block, int) {
         for (int row = 0; row < tile_rows; ++row) {
@@ -222,6 +233,8 @@ struct Q3_K : TwoBits {
         return part_at(j) + quad_bytes * (j % 4 < 2 ? 1 + 2 * (j % 4) : 3 + j % 4);
     }
     static constexpr LLMPY_INLINE int64_t scale_at(int j) { return part_at(j) + 2 * quad_bytes + tile_rows * (j % 4); }
+    static constexpr int high_bits = 1;
+    static constexpr Place place(int at) { return {block_at(at / 4), 2 * (at % 4), high_at(at / 4), at % 8}; }
 
     static void pack(uint8_t* out, const Rows<BlockQ3_K>& rows, int64_t first_block, int) {
         for (int row = 0; row < tile_rows; ++row) {

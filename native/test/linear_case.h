@@ -111,6 +111,17 @@ struct Case {
           weights(n_ * k_) {
         fill_rows(type, rows.data, rows.count);
         for (int64_t i = 0; i < x.count; ++i) x.data[i] = random_float();
+        // Activations have outliers: none in some groups, a few times and hundreds of times the rest in others.
+        for (int64_t t = 0; t < m_; ++t) {
+            for (int64_t first = 0; first < k_; first += group_width) {
+                const uint32_t count = random_bits() % 12;
+                for (uint32_t j = 0; j < count; ++j) {
+                    const int64_t i = first + random_bits() % group_width;
+                    const float times = static_cast<float>(1u << (random_bits() % 9));
+                    if (i < k_) x.data[t * (k_ + 3) + i] *= times;
+                }
+            }
+        }
         input = {linear_input_kind(type), m, k, input_data.data};
     }
     // Some weights thousands of times as large as the others, so that their groups are kept as they are.
@@ -165,9 +176,20 @@ struct Case {
             const float* scales = reinterpret_cast<const float*>(data + groups * m * group_width * 2);
             return q * static_cast<double>(scales[(group * m + t) * int16_blocks + i % group_width / 32]);
         }
-        const Int8Side* sides = reinterpret_cast<const Int8Side*>(data + groups * m * group_width);
-        const int8_t q = static_cast<int8_t>(data[(group * m + t) * group_width + i % group_width]);
-        return static_cast<double>(q) * static_cast<double>(sides[group * m + t].scale);
+        const Int8Large& large = large_of(group, t);
+        int q = static_cast<int8_t>(data[(group * m + t) * group_width + i % group_width]);
+        for (int j = 0; j < side(group, t).n_large; ++j) {
+            if (large.at[j] == i % group_width / 4) q += 256 * large.h[j][i % 4];
+        }
+        return static_cast<double>(q) * static_cast<double>(side(group, t).scale);
+    }
+    const Int8Side& side(int64_t group, int64_t t) const {
+        const uint8_t* sides = input_data.data + group_count(k) * m * group_width;
+        return reinterpret_cast<const Int8Side*>(sides)[group * m + t];
+    }
+    const Int8Large& large_of(int64_t group, int64_t t) const {
+        const uint8_t* all = input_data.data + group_count(k) * m * (int8_group_bytes - int64_t{sizeof(Int8Large)});
+        return reinterpret_cast<const Int8Large*>(all)[group * m + t];
     }
 };
 

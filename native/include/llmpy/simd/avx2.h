@@ -63,6 +63,10 @@ LLMPY_INLINE F32x16 min(F32x16 x, F32x16 y) { return {_mm256_min_ps(x.a, y.a), _
 LLMPY_INLINE Mask16 less(F32x16 x, F32x16 y) {
     return {_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)};
 }
+// Bit i: lane i.
+LLMPY_INLINE unsigned bits_of(Mask16 m) {
+    return static_cast<unsigned>(_mm256_movemask_ps(m.a) | _mm256_movemask_ps(m.b) << 8);
+}
 LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) {
     return {_mm256_blendv_ps(no.a, yes.a, m.a), _mm256_blendv_ps(no.b, yes.b, m.b)};
 }
@@ -203,6 +207,10 @@ template <int n>
 LLMPY_INLINE U8x64 shift_right(U8x64 x) {
     if constexpr (n == 0) return x;
     return {_mm256_srli_epi32(x.a, n), _mm256_srli_epi32(x.b, n)};
+}
+LLMPY_INLINE U8x64 shift_right_by(U8x64 x, int32_t n) {
+    const __m256i count = _mm256_set1_epi32(n);
+    return {_mm256_srlv_epi32(x.a, count), _mm256_srlv_epi32(x.b, count)};
 }
 template <int n>
 LLMPY_INLINE U8x64 shift_left(U8x64 x) {

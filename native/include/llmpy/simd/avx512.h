@@ -51,6 +51,8 @@ LLMPY_INLINE F32x16 fma(F32x16 a, F32x16 b, F32x16 c) { return {_mm512_fmadd_ps(
 LLMPY_INLINE F32x16 max(F32x16 a, F32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
 LLMPY_INLINE F32x16 min(F32x16 a, F32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
 LLMPY_INLINE Mask16 less(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
+// Bit i: lane i.
+LLMPY_INLINE unsigned bits_of(Mask16 m) { return m.v; }
 LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) { return {_mm512_mask_blend_ps(m.v, no.v, yes.v)}; }
 // Lanes 2 i and 2 i + 1 exchanged.
 LLMPY_INLINE F32x16 swap_neighbours(F32x16 a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
@@ -172,6 +174,7 @@ LLMPY_INLINE U8x64 shift_right(U8x64 a) {
     if constexpr (n == 0) return a;
     return {_mm512_srli_epi32(a.v, n)};
 }
+LLMPY_INLINE U8x64 shift_right_by(U8x64 a, int32_t n) { return {_mm512_srlv_epi32(a.v, _mm512_set1_epi32(n))}; }
 template <int n>
 LLMPY_INLINE U8x64 shift_left(U8x64 a) {
     if constexpr (n == 0) return a;

@@ -68,6 +68,13 @@ LLMPY_INLINE F32x16 min(F32x16 a, F32x16 b) {
     return LLMPY_PARTS(F32x16, vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]));
 }
 LLMPY_INLINE Mask16 less(F32x16 a, F32x16 b) { return LLMPY_PARTS(Mask16, vcltq_f32(a.v[i], b.v[i])); }
+// Bit i: lane i.
+LLMPY_INLINE unsigned bits_of(Mask16 m) {
+    const uint32_t bits[4] = {1, 2, 4, 8};
+    unsigned all = 0;
+    LLMPY_EACH(i, 4) all |= vaddvq_u32(vandq_u32(m.v[i], vld1q_u32(bits))) << 4 * i;
+    return all;
+}
 LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) {
     return LLMPY_PARTS(F32x16, vbslq_f32(m.v[i], yes.v[i], no.v[i]));
 }
@@ -202,6 +209,10 @@ LLMPY_INLINE U8x64 shift_right(U8x64 a) {
         return LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vshrq_n_u32(vreinterpretq_u32_u8(a.v[i]), n)));
     }
 }
+LLMPY_INLINE U8x64 shift_right_by(U8x64 a, int32_t n) {
+    const int32x4_t count = vdupq_n_s32(-n);
+    return LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vshlq_u32(vreinterpretq_u32_u8(a.v[i]), count)));
+}
 template <int n>
 LLMPY_INLINE U8x64 shift_left(U8x64 a) {
     return LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vshlq_n_u32(vreinterpretq_u32_u8(a.v[i]), n)));
@@ -264,6 +275,13 @@ struct DotPair {
         const auto words = [](uint8x16_t x) LLMPY_LAMBDA { return vreinterpretq_u32_u8(x); };
         first = LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vzip1q_u32(words(low.v[i]), words(high.v[i]))));
         second = LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vzip2q_u32(words(low.v[i]), words(high.v[i]))));
+    }
+    // The first or second of two quads that were paired.
+    static LLMPY_INLINE U8x64 row_quad(U8x64 first, U8x64 second, int which) {
+        const auto words = [](uint8x16_t x) LLMPY_LAMBDA { return vreinterpretq_u32_u8(x); };
+        const auto low = [&](int i) LLMPY_LAMBDA { return vuzp1q_u32(words(first.v[i]), words(second.v[i])); };
+        const auto high = [&](int i) LLMPY_LAMBDA { return vuzp2q_u32(words(first.v[i]), words(second.v[i])); };
+        return LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(which == 0 ? low(i) : high(i)));
     }
     // Adds the products of quads q and q + 1, paired, with activations of the two tokens.
     template <int q>

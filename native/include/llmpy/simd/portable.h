@@ -71,6 +71,12 @@ LLMPY_INLINE F32x16 fma(F32x16 a, F32x16 b, F32x16 c) {
 LLMPY_INLINE I32x16 bits_of(F32x16 a) { return read<I32x16>(&a); }
 LLMPY_INLINE F32x16 as_f32(I32x16 a) { return read<F32x16>(&a); }
 LLMPY_INLINE Mask16 less(F32x16 a, F32x16 b) { return LLMPY_PARTS(Mask16, a.v[i] < b.v[i]); }
+// Bit i: lane i.
+LLMPY_INLINE unsigned bits_of(Mask16 m) {
+    unsigned all = 0;
+    for (int i = 0; i < 16; ++i) all |= (m.v[i / 4][i % 4] != 0 ? 1u : 0u) << i;
+    return all;
+}
 LLMPY_INLINE F32x16 select(Mask16 m, F32x16 yes, F32x16 no) {
     const I32x16 y = bits_of(yes), n = bits_of(no);
     return as_f32(LLMPY_PARTS(I32x16, (y.v[i] & m.v[i]) | (n.v[i] & ~m.v[i])));
@@ -212,6 +218,7 @@ template <int n>
 LLMPY_INLINE U8x64 shift_right(U8x64 a) {
     return LLMPY_PARTS(U8x64, a.v[i] >> n);
 }
+LLMPY_INLINE U8x64 shift_right_by(U8x64 a, int32_t n) { return LLMPY_PARTS(U8x64, a.v[i] >> n); }
 template <int n>
 LLMPY_INLINE U8x64 shift_left(U8x64 a) {
     return LLMPY_PARTS(U8x64, a.v[i] << n);
