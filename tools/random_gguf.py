@@ -3,12 +3,15 @@
     python tools/random_gguf.py llama-1b out.gguf --type f16 --vocab vocabulary.gguf --seed 0
 
 The weights are Gaussian, small enough that the logits stay sane; the file says nothing sensible.
+With --outliers, the inputs of products are as unequal as tools/measure_outliers.py found those of
+a real model: norms and rows of weights make channels larger, and weights that meet them smaller.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +48,7 @@ class Shape:
 SHAPES = {
     "llama-1b": Shape(2048, 16, 32, 8, 8192, 128_256, 131_072, rope_base=500_000.0),
     "llama-15m": Shape(288, 6, 6, 6, 768, 32_000, 2048),
+    "small": Shape(512, 4, 8, 4, 1536, 2048, 1024),
     "tiny": Shape(64, 2, 4, 2, 96, 320, 256),
     "tiny-mixtral": Shape(64, 2, 4, 2, 96, 320, 256, n_expert=4, n_used=2),
 }
@@ -99,20 +103,73 @@ ENCODERS: dict[str, Callable[[NDArray[np.float32]], NDArray[Any]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What the rows and the columns of a matrix are multiplied by; a vector has one row."""
+
+    rows: NDArray[np.float32] | None = None
+    columns: NDArray[np.float32] | None = None
+
+
 def pieces(
-    key: tuple[int, int], shape: tuple[int, ...], dtype: DType, mean: float, sigma: float
+    key: tuple[int, int],
+    shape: tuple[int, ...],
+    dtype: DType,
+    mean: float,
+    sigma: float,
+    sizes: Sizes,
 ) -> Iterator[NDArray[Any]]:
-    """The values of one tensor, encoded; the same for the same key."""
+    """The values of one tensor, encoded, some rows at a time; the same for the same key."""
     random = np.random.default_rng(key)
-    left = int(np.prod(shape))
-    while left:
-        n = min(left, PIECE)
-        values = random.standard_normal(n, np.float32)
+    width = shape[-1]
+    n_rows = int(np.prod(shape[:-1]))
+    step = max(1, PIECE // width)
+    for begin in range(0, n_rows, step):
+        n = min(step, n_rows - begin)
+        values = random.standard_normal((n, width), np.float32)
         values *= np.float32(sigma)
         if mean:
             values += np.float32(mean)
-        yield ENCODERS[dtype.name](values)
-        left -= n
+        if sizes.columns is not None:
+            values *= sizes.columns
+        if sizes.rows is not None:
+            values *= sizes.rows[begin : begin + n, None]
+        yield ENCODERS[dtype.name](values.reshape(-1))
+
+
+Quantiles = dict[str, list[float]]
+
+
+def channels(quantiles: Quantiles, kind: str, n: int, key: tuple[int, int]) -> NDArray[np.float32]:
+    """Sizes of n channels as the quantiles have them, in random order."""
+    at = quantiles[kind]
+    sizes = np.interp(np.linspace(0, 1, n), np.linspace(0, 1, len(at)), at)
+    mixed: NDArray[np.float32] = np.random.default_rng(key).permutation(sizes).astype(np.float32)
+    return mixed
+
+
+def outlier_sizes(s: Shape, quantiles: Quantiles, seed: int) -> dict[str, Sizes]:
+    """By tensor name: what makes some inputs of products large, and their weights small."""
+    d, found = s.n_embd // s.n_head, {}
+    for i in range(s.n_layer):
+        layer, key = f"blk.{i}.", lambda kind, i=i: (seed + 1, 8 * i + kind)
+        attn = channels(quantiles, "attn_q", s.n_embd, key(0))
+        ffn = channels(quantiles, "ffn_gate", s.n_embd, key(1))
+        down = channels(quantiles, "ffn_down", s.n_ff, key(2))
+        value = channels(quantiles, "attn_output", s.n_kv * d, key(3))
+        met = np.repeat(value.reshape(s.n_kv, 1, d), s.n_head // s.n_kv, axis=1).reshape(-1)
+        found |= {
+            f"{layer}attn_norm.weight": Sizes(columns=attn),
+            f"{layer}attn_q.weight": Sizes(columns=1 / attn),
+            f"{layer}attn_k.weight": Sizes(columns=1 / attn),
+            f"{layer}attn_v.weight": Sizes(rows=value, columns=1 / attn),
+            f"{layer}attn_output.weight": Sizes(columns=1 / met),
+            f"{layer}ffn_norm.weight": Sizes(columns=ffn),
+            f"{layer}ffn_gate.weight": Sizes(columns=1 / ffn),
+            f"{layer}ffn_up.weight": Sizes(rows=down, columns=1 / ffn),
+            f"{layer}ffn_down.weight": Sizes(columns=1 / down),
+        }
+    return found
 
 
 def layer_tensors(s: Shape, i: int) -> Iterator[tuple[str, tuple[int, ...], float]]:
@@ -137,8 +194,11 @@ def layer_tensors(s: Shape, i: int) -> Iterator[tuple[str, tuple[int, ...], floa
         yield f"blk.{i}.ffn_down.weight", (s.n_embd, s.n_ff), outward
 
 
-def tensors(s: Shape, n_vocab: int, dtype: DType, seed: int) -> list[tuple[Any, ...]]:
+def tensors(
+    s: Shape, n_vocab: int, dtype: DType, seed: int, quantiles: Quantiles | None = None
+) -> list[tuple[Any, ...]]:
     """All tensors as `write_gguf` takes them; norms and routers stay F32."""
+    sizes = outlier_sizes(s, quantiles, seed) if quantiles else {}
     named = [("token_embd.weight", (n_vocab, s.n_embd), s.n_embd**-0.5)]
     named += itertools.chain.from_iterable(layer_tensors(s, i) for i in range(s.n_layer))
     named.append(("output_norm.weight", (s.n_embd,), 0.1))
@@ -147,7 +207,7 @@ def tensors(s: Shape, n_vocab: int, dtype: DType, seed: int) -> list[tuple[Any, 
         small = len(shape) == 1 or "ffn_gate_inp" in name
         kind = BY_NAME["F32"] if small else dtype
         mean = 1.0 if len(shape) == 1 else 0.0
-        data = (seed, i), shape, kind, mean, sigma
+        data = (seed, i), shape, kind, mean, sigma, sizes.get(name, Sizes())
         result.append((name, kind, shape, lambda data=data: pieces(*data)))
     return result
 
@@ -215,14 +275,25 @@ def vocabulary_of(path: Path) -> dict[str, Any]:
         }
 
 
-def make(name: str, out: Path, *, dtype: str, vocabulary: Path | None, seed: int) -> None:
+def make(
+    name: str,
+    out: Path,
+    *,
+    dtype: str,
+    vocabulary: Path | None,
+    seed: int,
+    outliers: Path | None = None,
+) -> None:
     """Write the shape called `name` to `out`; `dtype` is for its matrices."""
     shape, kind = SHAPES[name], BY_NAME[dtype]
+    if outliers and shape.n_expert:
+        raise ValueError(f"{name}: outliers are only made in models without experts")
     words = vocabulary_of(vocabulary) if vocabulary else made_up_vocabulary(shape.n_vocab)
     tokens = words["tokenizer.ggml.tokens"]
     n_vocab = len(tokens.value if isinstance(tokens, Typed) else tokens)
     keys = metadata(name, shape, n_vocab, kind) | words
-    write_gguf(out, keys, tensors(shape, n_vocab, kind, seed))
+    quantiles = json.loads(outliers.read_text()) if outliers else None
+    write_gguf(out, keys, tensors(shape, n_vocab, kind, seed, quantiles))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -232,9 +303,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--type", choices=[name.lower() for name in ENCODERS], default="f16")
     parser.add_argument("--vocab", type=Path, help="a GGUF file to take the vocabulary from")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--outliers", type=Path, help="what tools/measure_outliers.py wrote")
     given = parser.parse_args(arguments)
     start = time.perf_counter()
-    make(given.shape, given.out, dtype=given.type.upper(), vocabulary=given.vocab, seed=given.seed)
+    make(
+        given.shape,
+        given.out,
+        dtype=given.type.upper(),
+        vocabulary=given.vocab,
+        seed=given.seed,
+        outliers=given.outliers,
+    )
     seconds = time.perf_counter() - start
     print(
         f"{given.out}: {given.out.stat().st_size / 1e6:.1f} MB in {seconds:.1f} s", file=sys.stderr

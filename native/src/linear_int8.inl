@@ -21,10 +21,11 @@ constexpr int most_few_tokens = multiplies_pairs ? 3 : vectors_in_registers < 32
 constexpr int int8_tokens = multiplies_pairs ? 2 : token_tile;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
 
-// A tile's group in L1: quads in order, then scales [16][16] and zeros behind the last block's, then minima: [8][16], or vectors of pairs and -dmin.
+// A tile's group in L1: quads in order, then scales [16][16], then minima: [8][16], or vectors of pairs and -dmin.
 constexpr int64_t panel_scales_at = 64 * quad_bytes;
-constexpr int64_t panel_minima_at = panel_scales_at + 17 * quad_bytes;
-static_assert(panel_minima_at + 9 * quad_bytes == panel_tile_bytes, "as the scratch is laid out");
+constexpr int64_t panel_minima_at = panel_scales_at + 16 * quad_bytes;
+constexpr int64_t panel_large_at = panel_minima_at + 9 * quad_bytes;
+static_assert(panel_large_at + large_factors_bytes == panel_tile_bytes, "as the scratch is laid out");
 
 template <class T>
 constexpr bool quads_need_no_unpacking = T::plain_bytes && !multiplies_pairs;
@@ -56,7 +57,7 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
         store(scales + 16 * block, reader.scale(j));
         if constexpr (T::minima == Minima::each) store(minima + 16 * block, reader.subtracted(j));
     });
-    store(scales + 16 * T::blocks, set1(0.0f));
+    fill_large_factors<T>(reinterpret_cast<float*>(panel + panel_large_at), reader, n);
     if constexpr (minimum_pairs<T> > 0) {
         unroll<minimum_pairs<T>>(
             [&](auto i) LLMPY_LAMBDA { store_bytes(minima + 16 * i.value, reader.template minimum_pairs<i.value>()); });
@@ -79,9 +80,9 @@ LLMPY_INLINE void fetch_values(const int8_t* next, int tokens, int j) {
 }
 
 template <class T>
-LLMPY_INLINE void fetch_sides(const Int8Side* next, const int32_t* of_16, int tokens) {
-    LLMPY_EACH(t, tokens) prefetch_l1(next + t);
-    if constexpr (T::quads == 4) LLMPY_EACH(t, tokens) prefetch_l1(of_16 + 16 * t);
+LLMPY_INLINE void fetch_sides(const Int8Tokens& x, int next, int tokens) {
+    LLMPY_EACH(t, tokens) prefetch_l1(x.sides + next + t);
+    if constexpr (T::quads == 4) LLMPY_EACH(t, tokens) prefetch_l1(x.of_16 + 16 * (next + t));
 }
 
 // Rows of y lie far apart: a store to a line that is not in the cache waits for it, and the next ones with it.
@@ -104,27 +105,30 @@ LLMPY_INLINE U8x64 panel_quad(const uint8_t* quads, unsigned at) {
 }
 
 template <class T, int tokens, int tiles>
-LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side* sides, const int32_t* of_16,
-                             const Int8Large* large, float* sums, bool first) {
+LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sums, bool first) {
     F32x16 f[tokens][tiles];
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
-    fetch_sides<T>(sides + tokens, of_16 + 16 * tokens, tokens);
+    fetch_sides<T>(x, tokens, tokens);
+    add_large<T, tokens, tiles>(
+        x, most_large<tokens>(x), [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
+        [&](int r) LLMPY_LAMBDA { return reinterpret_cast<const float*>(panel.rest[r] + panel_large_at); },
+        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); });
     for (int j = 0; j < panel.blocks; ++j) {
-        fetch_values<T>(a + group_width * tokens, tokens, j);
+        fetch_values<T>(x.q + group_width * tokens, tokens, j);
         Dot<T::bits> dot[tokens][tiles];
         LLMPY_EACH(t, tokens) {
-            const I32x16 start = start_of<T>(sides + t, of_16 + 16 * t, j);
+            const I32x16 start = start_of<T>(x, t, j);
             LLMPY_EACH(r, tiles) dot[t][r].start(start);
         }
         const int64_t at = block_at<T>(j);
         if constexpr (multiplies_pairs) {
-            add_pairs<T>(dot, panel.quads, at, a + 4 * T::quads * j);
+            add_pairs<T>(dot, panel.quads, at, x.q + 4 * T::quads * j);
         } else {
             unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
                 LLMPY_EACH(r, tiles) {
                     const U8x64 weights = load_bytes(panel.quads[r] + at + quad_bytes * q);
                     LLMPY_EACH(t, tokens) {
-                        dot[t][r].template add<q.value, T::quads>(weights, a + group_width * t + 4 * T::quads * j);
+                        dot[t][r].template add<q.value, T::quads>(weights, x.q + group_width * t + 4 * T::quads * j);
                     }
                 }
             });
@@ -134,7 +138,7 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side
             LLMPY_EACH(t, tokens) f[t][r] = fma(to_f32(dot[t][r].result()), scale, f[t][r]);
             if constexpr (T::minima == Minima::each) {
                 const F32x16 minimum = load(reinterpret_cast<const float*>(panel.rest[r] + panel_minima_at) + 16 * j);
-                LLMPY_EACH(t, tokens) f[t][r] = fma(minimum, to_f32(set1(sides[t].minus_sums[j])), f[t][r]);
+                LLMPY_EACH(t, tokens) f[t][r] = fma(minimum, to_f32(set1(x.sides[t].minus_sums[j])), f[t][r]);
             }
         }
     }
@@ -145,41 +149,36 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const int8_t* a, const Int8Side
             LLMPY_EACH(t, tokens) {
                 I32x16 sum = set1(0);
                 LLMPY_EACH(i, minimum_pairs<T>) {
-                    const int32_t sums_of_two = sums_of_pair<T>(sides + t, of_16 + 16 * t, i);
+                    const int32_t sums_of_two = sums_of_pair<T>(x, t, i);
                     sum = add_products_of_pairs(sum, load_bytes(minima + quad_bytes * i), sums_of_two);
                 }
                 f[t][r] = fma(minus_dmin, to_f32(sum), f[t][r]);
             }
         }
     }
-    add_large<T, tokens, tiles>(
-        sides, large, [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
-        [&](int r) LLMPY_LAMBDA { return reinterpret_cast<const float*>(panel.rest[r] + panel_scales_at); },
-        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); });
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) {
         float* sum = sums + tile_rows * (tiles * t + r);
         const F32x16 before = first ? set1(0.0f) : load(sum);
-        store(sum, fma(f[t][r], set1(sides[t].scale), before));
+        store(sum, fma(f[t][r], set1(x.sides[t].scale), before));
     }
 }
 
 // As many tokens as there is a kernel for, at most `rest`; returns how many.
 template <class T, int tiles>
-LLMPY_INLINE int64_t multiply_some(int64_t rest, const Panel& panel, const int8_t* a, const Int8Side* sides,
-                                   const int32_t* of_16, const Int8Large* large, float* sums, bool first) {
+LLMPY_INLINE int64_t multiply_some(int64_t rest, const Panel& panel, const Int8Tokens& x, float* sums, bool first) {
     if (rest >= int8_tokens) {
-        multiply<T, int8_tokens, tiles>(panel, a, sides, of_16, large, sums, first);
+        multiply<T, int8_tokens, tiles>(panel, x, sums, first);
         return int8_tokens;
     }
     if (rest >= fewer(int8_tokens)) {
-        multiply<T, fewer(int8_tokens), tiles>(panel, a, sides, of_16, large, sums, first);
+        multiply<T, fewer(int8_tokens), tiles>(panel, x, sums, first);
         return fewer(int8_tokens);
     }
     if (rest >= 2) {
-        multiply<T, 2, tiles>(panel, a, sides, of_16, large, sums, first);
+        multiply<T, 2, tiles>(panel, x, sums, first);
         return 2;
     }
-    multiply<T, 1, tiles>(panel, a, sides, of_16, large, sums, first);
+    multiply<T, 1, tiles>(panel, x, sums, first);
     return 1;
 }
 
@@ -209,9 +208,8 @@ void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes
         for (int64_t t = 0; t < count;) {
             if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{int8_tokens}), tile);
             float* its = sums + t * tiles * tile_rows;
-            const int64_t done = multiply_some<T, tiles>(
-                count - t, panel, input.values(group, token + t), input.sides(group, token + t),
-                input.minus_sums_of_16(group, token + t), input.large(group, token + t), its, group == 0);
+            const int64_t done =
+                multiply_some<T, tiles>(count - t, panel, input.at(group, token + t), its, group == 0);
             // Stored while the next tokens are multiplied.
             for (int64_t i = 0; last && i < done; ++i) {
                 for (int r = 0; r < tiles; ++r) {

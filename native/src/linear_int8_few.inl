@@ -44,8 +44,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     F32x16 y[tokens];
     LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
-    float scales[16 * (T::blocks + 1)];
-    store(scales + 16 * T::blocks, set1(0.0f));
+    float factors[large_factors_bytes / sizeof(float)];
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
         const int64_t group_bytes = group + 1 < input.groups ? bytes.group : bytes.last;
@@ -56,29 +55,34 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
         }
         if (fetches_ahead<T>(call) && next_tile.parts == 0 && next_tile.part == 0) fetch_weights(p, group_bytes);
-        const int8_t* a = input.values(group, token);
-        const Int8Side* sides = input.sides(group, token);
-        const int32_t* of_16 = input.minus_sums_of_16(group, token);
+        const Int8Tokens x = input.at(group, token);
         const typename T::Reader reader(p, n);
         F32x16 f[tokens];
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
+        const int n_large = most_large<tokens>(x);
+        if (n_large > 0) {
+            fill_large_factors<T>(factors, reader, n);
+            add_large<T, tokens, 1>(
+                x, n_large, [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
+                [&](int) LLMPY_LAMBDA { return factors; },
+                [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); });
+        }
         T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
             fetch_block<T, tokens>(call, p, j);
             Dot<T::bits> dot[tokens];
-            LLMPY_EACH(t, tokens) dot[t].start(start_of<T>(sides + t, of_16 + 16 * t, j));
+            LLMPY_EACH(t, tokens) dot[t].start(start_of<T>(x, t, j));
             unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
                 const U8x64 weights = reader.template quad<q.value>(j);
                 LLMPY_EACH(t, tokens) {
-                    dot[t].template add<q.value, T::quads>(weights, a + group_width * t + 4 * T::quads * j);
+                    dot[t].template add<q.value, T::quads>(weights, x.q + group_width * t + 4 * T::quads * j);
                 }
             });
             const F32x16 scale = reader.scale(j);
-            store(scales + 16 * j, scale);
             LLMPY_EACH(t, tokens) f[t] = fma(to_f32(dot[t].result()), scale, f[t]);
             if constexpr (T::minima == Minima::each) {
                 const F32x16 minimum = reader.subtracted(j);
-                LLMPY_EACH(t, tokens) f[t] = fma(minimum, to_f32(set1(sides[t].minus_sums[j])), f[t]);
+                LLMPY_EACH(t, tokens) f[t] = fma(minimum, to_f32(set1(x.sides[t].minus_sums[j])), f[t]);
             }
         });
         if constexpr (minimum_pairs<T> > 0) {
@@ -88,16 +92,12 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             unroll<minimum_pairs<T>>([&](auto i) LLMPY_LAMBDA {
                 const U8x64 pairs = reader.template minimum_pairs<i.value>();
                 LLMPY_EACH(t, tokens) {
-                    sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(sides + t, of_16 + 16 * t, i.value));
+                    sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(x, t, i.value));
                 }
             });
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }
-        add_large<T, tokens, 1>(
-            sides, input.large(group, token), [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
-            [&](int) LLMPY_LAMBDA { return scales; },
-            [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); });
-        LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(sides[t].scale), y[t]);
+        LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(x.sides[t].scale), y[t]);
         p += group_bytes;
     }
     LLMPY_EACH(t, tokens) finish(call, token + t, tile * tile_rows, y[t]);

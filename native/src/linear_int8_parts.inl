@@ -9,6 +9,14 @@
 namespace llmpy {
 namespace {
 
+// A group of a token's activations, and behind each part that of the next token.
+struct Int8Tokens {
+    const int8_t* q;
+    const Int8Side* sides;
+    const int32_t* of_16;  // negated sums of 16 q, 16 for each token
+    const Int8Large* large;
+};
+
 struct Int8Input {
     const uint8_t* data;
     int64_t tokens, groups;
@@ -16,40 +24,73 @@ struct Int8Input {
     explicit LLMPY_INLINE Int8Input(const LinearInput& input)
         : data(static_cast<const uint8_t*>(input.data)), tokens(input.tokens), groups(group_count(input.inputs)) {}
 
-    LLMPY_INLINE const int8_t* values(int64_t group, int64_t token) const {
-        return reinterpret_cast<const int8_t*>(data) + (group * tokens + token) * group_width;
-    }
-    LLMPY_INLINE const Int8Side* sides(int64_t group, int64_t token) const {
-        const uint8_t* base = data + groups * tokens * group_width;
-        return reinterpret_cast<const Int8Side*>(base) + group * tokens + token;
-    }
-    // Negated sums of 16 activations: 16 for each token.
-    LLMPY_INLINE const int32_t* minus_sums_of_16(int64_t group, int64_t token) const {
-        const uint8_t* base = data + groups * tokens * (group_width + static_cast<int64_t>(sizeof(Int8Side)));
-        return reinterpret_cast<const int32_t*>(base) + (group * tokens + token) * 16;
-    }
-    LLMPY_INLINE const Int8Large* large(int64_t group, int64_t token) const {
-        const uint8_t* base = data + groups * tokens * (int8_group_bytes - static_cast<int64_t>(sizeof(Int8Large)));
-        return reinterpret_cast<const Int8Large*>(base) + group * tokens + token;
+    LLMPY_INLINE Int8Tokens at(int64_t group, int64_t token) const {
+        const int64_t i = group * tokens + token, all = groups * tokens;
+        const uint8_t* const sides = data + all * group_width;
+        const uint8_t* const of_16 = sides + all * int64_t{sizeof(Int8Side)};
+        const uint8_t* const large = of_16 + all * 16 * int64_t{sizeof(int32_t)};
+        return {reinterpret_cast<const int8_t*>(data) + i * group_width, reinterpret_cast<const Int8Side*>(sides) + i,
+                reinterpret_cast<const int32_t*>(of_16) + i * 16, reinterpret_cast<const Int8Large*>(large) + i};
     }
 };
 
-// f(t, r) += 256 h * weights of the large activations of some tokens, which follow each other, and tiles. quad(r, at) gives
-// weights; scales(r) those of each block, then zeros, which keep what a token does not have from being a product with
-// infinity. Offsets and minima of the weights meet the sums of all activations elsewhere.
-template <class T, int tokens, int tiles, class Sums, class Scales, class Quad>
-LLMPY_INLINE void add_large(const Int8Side* sides, const Int8Large* large, const Sums& f, const Scales& scales,
-                            const Quad& quad) {
+// What an integer sum starts with: the weights' offset times the sum of activations, negated.
+template <class T>
+LLMPY_INLINE I32x16 offset_times(int32_t minus_sum) {
+    if constexpr (T::offset_shift < 0) {
+        return set1(0);
+    } else {
+        return shift_left<(T::offset_shift < 0 ? 0 : T::offset_shift)>(set1(minus_sum));
+    }
+}
+
+template <class T>
+LLMPY_INLINE I32x16 start_of(const Int8Tokens& x, int t, int j) {
+    return offset_times<T>(T::quads == 4 ? x.of_16[16 * t + j] : x.sides[t].minus_sums[j]);
+}
+
+// How many quads of large activations the token that has most has.
+template <int tokens>
+LLMPY_INLINE int most_large(const Int8Tokens& x) {
     int n = 0;
-    LLMPY_EACH(t, tokens) n = greater(n, sides[t].n_large);
+    LLMPY_EACH(t, tokens) n = greater(n, x.sides[t].n_large);
+    return n;
+}
+
+// 255 times the scale of each of n blocks, then 255 times what is subtracted, [17][16] each. Zeros for block T::blocks
+// keep what a token does not have from being a product with infinity.
+template <class T>
+LLMPY_INLINE void fill_large_factors(float* factors, const typename T::Reader& reader, int n) {
+    const F32x16 times = set1(255.0f);
+    T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
+        const int block = j;
+        store(factors + 16 * block, reader.scale(j) * times);
+        if constexpr (T::minima != Minima::none) store(factors + 16 * (17 + block), reader.subtracted(j) * times);
+    });
+    store(factors + 16 * T::blocks, set1(0.0f));
+    store(factors + 16 * (17 + T::blocks), set1(0.0f));
+}
+
+// f(t, r) += 255 h * weights for n quads of large activations of some tokens and tiles. quad(r, at) gives weights as a
+// Reader does; factors(r) as above.
+template <class T, int tokens, int tiles, class Sums, class Factors, class Quad>
+LLMPY_INLINE void add_large(const Int8Tokens& x, int n, const Sums& f, const Factors& factors, const Quad& quad) {
+    if (n > 0) LLMPY_EACH(t, tokens) prefetch_l1(x.large + tokens + t);  // the next tokens will have some as well
     for (int i = 0; i < n; ++i) {
         LLMPY_EACH(t, tokens) {
-            const unsigned at = large[t].at[i];
+            const Int8Large& large = x.large[t];
+            const unsigned at = large.at[i];
+            const int64_t block = 16 * (at / T::quads);
+            const I32x16 start = offset_times<T>(large.minus_sums[i]);
+            const F32x16 minus_sum = to_f32(set1(T::minima == Minima::none ? 0 : large.minus_sums[i]));
             LLMPY_EACH(r, tiles) {
                 Dot<T::bits> dot;
-                dot.start(set1(0));
-                dot.template add<0, 1>(quad(r, at), large[t].h[i]);
-                f(t, r) = fma(to_f32(shift_left<8>(dot.result())), load(scales(r) + 16 * (at / T::quads)), f(t, r));
+                dot.start(start);
+                dot.template add<0, 1>(quad(r, at), large.h[i]);
+                f(t, r) = fma(to_f32(dot.result()), load(factors(r) + block), f(t, r));
+                if constexpr (T::minima != Minima::none) {
+                    f(t, r) = fma(load(factors(r) + 16 * 17 + block), minus_sum, f(t, r));
+                }
             }
         }
     }
@@ -71,24 +112,14 @@ LLMPY_INLINE void finish(const LinearCall& call, int64_t token, int64_t row, F32
     }
 }
 
-// What a block's integer sum starts with: the weights' offset times the sum of activations, negated.
-template <class T>
-LLMPY_INLINE I32x16 start_of(const Int8Side* side, const int32_t* of_16, int j) {
-    if constexpr (T::offset_shift < 0) {
-        return set1(0);
-    } else {
-        return shift_left<(T::offset_shift < 0 ? 0 : T::offset_shift)>(
-            set1(T::quads == 4 ? of_16[j] : side->minus_sums[j]));
-    }
-}
-
 // Minima that are integers times one factor of the group: pairs of them, and the sums of activations that each meets.
 template <class T>
 constexpr int minimum_pairs = T::minima == Minima::pairs ? 4 : T::minima == Minima::pairs_of_16 ? 8 : 0;
 
 template <class T>
-LLMPY_INLINE int32_t sums_of_pair(const Int8Side* side, const int32_t* of_16, int i) {
-    if constexpr (T::minima == Minima::pairs) return side->pairs[i];
+LLMPY_INLINE int32_t sums_of_pair(const Int8Tokens& x, int t, int i) {
+    if constexpr (T::minima == Minima::pairs) return x.sides[t].pairs[i];
+    const int32_t* const of_16 = x.of_16 + 16 * t;
     const int first = 4 * (i / 2) + i % 2;
     const uint32_t low = static_cast<uint32_t>(-of_16[first]) & 0xffffu;
     return static_cast<int32_t>(low | static_cast<uint32_t>(-of_16[first + 2]) << 16);

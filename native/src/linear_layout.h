@@ -9,7 +9,7 @@
 // ahead at the speed of memory. With scales behind the quads (three streams within a page), Q6_K and Q4_1 ran at a
 // third.
 //
-// Prepared input, int8: for all groups, all tokens: q int8 [256]; then Int8Side; then sums of 16 int32 [16], negated;
+// Prepared input, int8: for all groups, all tokens: q int8 [256]; then Int8Side; then sums of 16 q int32 [16], negated;
 //                        then Int8Large.
 // Prepared input, int16: for all groups, all tokens: q int16 [256]; then f32 scales [8].
 // Prepared input, floats: for all groups, all tokens: f32 [256].
@@ -24,7 +24,7 @@ namespace llmpy {
 
 // What the kernels need to know about 256 activations besides themselves; one cache line.
 struct Int8Side {
-    int32_t minus_sums[8];  // of q + 256 h of each 32, negated: what an offset of one in the weights adds
+    int32_t minus_sums[8];  // of each 32 q, negated: what an offset of one in the weights adds
     int32_t pairs[4];       // the sums as int16: (0,2) (1,3) (4,6) (5,7), in the order in which 6-bit minima come apart
     float scale;
     int32_t n_large;  // entries of Int8Large
@@ -33,13 +33,15 @@ struct Int8Side {
 static_assert(sizeof(Int8Side) == 64, "one cache line");
 
 // Activations that are much larger than the rest of their 256 would make the scale of all of them coarse. An activation
-// is scale * (q + 256 * h): h is zero but for those, which are kept here by quads (four consecutive inputs).
-constexpr int most_large_quads = 8;
+// is scale * (q + 255 * h), with q and h from -127 to 127: h is zero but for those, which are kept here by quads (four
+// consecutive inputs).
+constexpr int most_large_quads = 4;
 constexpr int no_quad = 64;
 struct Int8Large {
     int8_t h[most_large_quads][4];
     uint8_t at[most_large_quads];  // which of the group's 64 quads; no_quad, with zeros in h, beyond the last entry
-    uint8_t unused[24];
+    int32_t minus_sums[most_large_quads];  // of each quad's h, negated
+    int32_t unused[7];
 };
 static_assert(sizeof(Int8Large) == 64, "one cache line");
 
@@ -85,7 +87,9 @@ struct TileBytes {
 constexpr int64_t tokens_at_once = 512;
 // How many tokens are multiplied at a time when `tokens` are not left.
 constexpr int fewer(int tokens) { return tokens > 4 ? tokens - 2 : 2; }
-constexpr int64_t panel_tile_bytes = 64 * 64 + 17 * 64 + 9 * 64;  // quads, scales and zeros, minima
+// 255 times the scales and the minima of 16 blocks and of none, for what is large.
+constexpr int64_t large_factors_bytes = 2 * 17 * 64;
+constexpr int64_t panel_tile_bytes = 64 * 64 + 16 * 64 + 9 * 64 + large_factors_bytes;  // quads, scales, minima
 constexpr int64_t scratch_bytes = 2 * panel_tile_bytes + tokens_at_once * 2 * tile_rows * int64_t{sizeof(float)};
 
 }  // namespace llmpy

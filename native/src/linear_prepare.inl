@@ -1,7 +1,7 @@
 // linear_prepare: activations as linear wants them.
 //
 // int8: per token and group of 256, scale = (largest size) / 127 and q = the nearest integer to x / scale, ties to
-// even. Where some sizes are more than large_from times the mean, the eight quads with the largest of those at most are
+// even. Where some sizes are more than large_from times the mean, the four quads with the largest of those at most are
 // left out of the largest size, and get a second integer (Int8Large). A largest size below 2^-100 counts as zero (its
 // reciprocal would overflow); if some x is not finite, the scale is NaN, and so will be every output of the token.
 // int16: one scale for each 32 from their largest size, and 32767.
@@ -22,8 +22,14 @@ constexpr float large_from = 5.0f;
 struct Int8Group {
     int8_t* q;
     Int8Side* side;
-    int32_t* minus_sums_of_16;
+    int32_t* of_16;
     Int8Large* large;
+
+    explicit Int8Group(const Int8Tokens& x)
+        : q(const_cast<int8_t*>(x.q)),
+          side(const_cast<Int8Side*>(x.sides)),
+          of_16(const_cast<int32_t*>(x.of_16)),
+          large(const_cast<Int8Large*>(x.large)) {}
 };
 
 // The largest size of each quad of a group; zero beyond `width`.
@@ -69,38 +75,28 @@ inline float choose_large(const F32x16 (&sizes)[4], float limit, Int8Group to) {
     return rest;
 }
 
-// The integers of the large quads in two parts; sums get the second one.
+// The integers of the large quads in two parts.
 inline void split_large(const float* x, F32x16 factor, Int8Group to) {
-    float values[4 * most_large_quads] = {};
-    int8_t low[4 * most_large_quads];
-    int8_t* const high = &to.large->h[0][0];
+    float values[16] = {};
+    static_assert(4 * most_large_quads == 16, "one vector");
     for (int i = 0; i < to.side->n_large; ++i) memcpy(values + 4 * i, x + 4 * to.large->at[i], 4 * sizeof *x);
-    for (int i = 0; i < 4 * most_large_quads; i += 16) {
-        const I32x16 n = to_i32(load(values + i) * factor), h = shift_right_signed<8>(n + set1(128));
-        store_i8(high + i, h);
-        store_i8(low + i, max(n - shift_left<8>(h), set1(-127)));  // the products of some levels have no room for -128
-    }
+    const I32x16 n = to_i32(load(values) * factor), h = to_i32(to_f32(n) * set1(1.0f / 255.0f));
+    int8_t low[16];
+    store_i8(low, n - (shift_left<8>(h) - h));
+    store_i8(to.large->h[0], h);
     for (int i = 0; i < to.side->n_large; ++i) {
-        const int at = to.large->at[i];
-        memcpy(to.q + 4 * at, low + 4 * i, 4);
-        const int8_t* h = to.large->h[i];
-        to.minus_sums_of_16[at / 4] -= 256 * (h[0] + h[1] + h[2] + h[3]);
+        memcpy(to.q + 4 * to.large->at[i], low + 4 * i, 4);
+        const int8_t* of_quad = to.large->h[i];
+        to.large->minus_sums[i] = -(of_quad[0] + of_quad[1] + of_quad[2] + of_quad[3]);
     }
 }
 
 // Rounds to multiples of 1 / factor.
 inline void round_by(const float* x, int64_t width, float factor, Int8Group to) {
     const F32x16 f = set1(factor);
-    memset(to.minus_sums_of_16, 0, 16 * sizeof *to.minus_sums_of_16);
     for (int64_t i = 0; i < width; i += 16) store_i8(to.q + i, to_i32(load(x + i) * f));
     if (to.side->n_large > 0) split_large(x, f, to);
-    for (int64_t i = 0; i < width; i += 16) to.minus_sums_of_16[i / 16] -= sum_i8(to.q + i);
-}
-
-// Whether two sums of 16 make one that 16 bits hold.
-inline bool sums_fit(Int8Group to) {
-    const I32x16 sums = load(to.minus_sums_of_16);
-    return max_lane(max(sums, set1(0) - sums)) < 1 << 14;
+    for (int64_t i = 0; i < width; i += 16) to.of_16[i / 16] = -sum_i8(to.q + i);
 }
 
 // `width` activations, a multiple of 32, of one group. The largest size is found among integers: floats without sign
@@ -116,32 +112,31 @@ inline void round_group(const float* x, int64_t width, Int8Group to) {
     const int32_t largest = max_lane(most);
     const bool finite = largest < 0x7f800000;
     const float size = float_from_bits(static_cast<uint32_t>(largest));
+    const float limit = sum(total) * (large_from / static_cast<float>(width));
+    float scale = size / 127.0f;
     to.side->n_large = 0;
+    memset(to.side->unused, 0, sizeof to.side->unused);
     memset(to.large, 0, sizeof *to.large);
     memset(to.large->at, no_quad, sizeof to.large->at);
-    memset(to.side->unused, 0, sizeof to.side->unused);
-    float scale = size / 127.0f, limit = sum(total) * (large_from / static_cast<float>(width));
+    memset(to.of_16, 0, 16 * sizeof *to.of_16);
     if (!finite || size < smallest_size) {
         scale = finite ? 0.0f : __builtin_nanf("");
         memset(to.q, 0, static_cast<size_t>(width));
-        memset(to.minus_sums_of_16, 0, 16 * sizeof *to.minus_sums_of_16);
     } else if (size <= limit) {
         round_by(x, width, 127.0f / size, to);
     } else {
         F32x16 sizes[4];
         sizes_of_quads(x, width, sizes);
         scale = greater(choose_large(sizes, limit, to) / 127.0f, size / 32000.0f);
-        for (round_by(x, width, 1.0f / scale, to); !sums_fit(to); round_by(x, width, 1.0f / scale, to)) scale *= 2.0f;
+        round_by(x, width, 1.0f / scale, to);
     }
-    to.side->scale = scale;
-    for (int j = 0; j < 8; ++j) {
-        to.side->minus_sums[j] = to.minus_sums_of_16[2 * j] + to.minus_sums_of_16[2 * j + 1];
-    }
+    for (int j = 0; j < 8; ++j) to.side->minus_sums[j] = to.of_16[2 * j] + to.of_16[2 * j + 1];
     for (int i = 0; i < 4; ++i) {
         const int first = 4 * (i / 2) + i % 2;
         const uint32_t low = static_cast<uint32_t>(-to.side->minus_sums[first]) & 0xffffu;
         to.side->pairs[i] = static_cast<int32_t>(low | static_cast<uint32_t>(-to.side->minus_sums[first + 2]) << 16);
     }
+    to.side->scale = scale;
 }
 
 void prepare(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end) {
@@ -153,11 +148,7 @@ void prepare(const LinearInput& input, const float* x, int64_t stride, int64_t t
             const int64_t width = lesser(input.inputs - group * group_width, group_width);
             const float* from = row + group * group_width;
             if (input.kind == InputKind::int8) {
-                round_group(from, width,
-                            {const_cast<int8_t*>(view.values(group, token)),
-                             const_cast<Int8Side*>(view.sides(group, token)),
-                             const_cast<int32_t*>(view.minus_sums_of_16(group, token)),
-                             const_cast<Int8Large*>(view.large(group, token))});
+                round_group(from, width, Int8Group(view.at(group, token)));
             } else if (input.kind == InputKind::int16) {
                 const Int16Input halves(input);
                 round_group_to_int16(from, width, const_cast<int16_t*>(halves.values(group, token)),

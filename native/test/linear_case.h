@@ -179,7 +179,7 @@ struct Case {
         const Int8Large& large = large_of(group, t);
         int q = static_cast<int8_t>(data[(group * m + t) * group_width + i % group_width]);
         for (int j = 0; j < side(group, t).n_large; ++j) {
-            if (large.at[j] == i % group_width / 4) q += 256 * large.h[j][i % 4];
+            if (large.at[j] == i % group_width / 4) q += 255 * large.h[j][i % 4];
         }
         return static_cast<double>(q) * static_cast<double>(side(group, t).scale);
     }
@@ -188,7 +188,8 @@ struct Case {
         return reinterpret_cast<const Int8Side*>(sides)[group * m + t];
     }
     const Int8Large& large_of(int64_t group, int64_t t) const {
-        const uint8_t* all = input_data.data + group_count(k) * m * (int8_group_bytes - int64_t{sizeof(Int8Large)});
+        const int64_t before = group_width + int64_t{sizeof(Int8Side)} + 64;
+        const uint8_t* all = input_data.data + group_count(k) * m * before;
         return reinterpret_cast<const Int8Large*>(all)[group * m + t];
     }
 };

@@ -33,7 +33,7 @@ void test_unpacking(Case& c) {
 }
 
 // The step of the integers for `width` activations that share a scale: by the largest size, with int8 by that of the
-// quads that are not among the eight with sizes over five times the mean.
+// quads that are not among the four with sizes over five times the mean.
 double rounding_step(const Case& c, const float* x, int64_t width) {
     double sizes[64] = {}, total = 0, largest = 0;
     for (int64_t i = 0; i < width; ++i) {
@@ -51,13 +51,7 @@ double rounding_step(const Case& c, const float* x, int64_t width) {
     }
     double rest = 0;
     for (double size : sizes) rest = fmax(rest, size);
-    double step = fmax(rest / 127, largest / 32000);
-    for (int64_t i = 0; i < width; i += 16) {
-        double sum = 0;
-        for (int64_t j = i; j < i + 16; ++j) sum += static_cast<double>(x[j]);
-        while (fabs(sum) > 16380 * step) step *= 2;  // two such sums make one of 16 bits
-    }
-    return step;
+    return fmax(rest / 127, largest / 32000);
 }
 
 void test_rounding(Case& c) {
@@ -81,14 +75,18 @@ void test_value(Case& c, const float* y, int64_t stride) {
     double worst = 0;
     for (int64_t t = 0; t < c.m; ++t) {
         for (int64_t o = 0; o < c.n; ++o) {
-            double sum = 0, size = 0;
+            double sum = 0, size = 0, largest_x = 0, largest_w = 0;
             for (int64_t i = 0; i < c.k; ++i) {
-                const double product = c.activation(t, i) * static_cast<double>(c.weights.data[o * c.k + i]);
-                sum += product;
-                size += fabs(product);
+                const double x = c.activation(t, i), w = static_cast<double>(c.weights.data[o * c.k + i]);
+                sum += x * w;
+                size += fabs(x * w);
+                largest_x = fmax(largest_x, fabs(x));
+                largest_w = fmax(largest_w, fabs(w));
             }
             const double error = fabs(static_cast<double>(y[t * stride + o]) - sum);
-            if (!(error <= 1e-5 * size / sqrt(static_cast<double>(c.k)) + 1e-6 * size))
+            // What a minimum takes away from an outlier's product.
+            const double cancelled = 1e-6 * largest_x * largest_w;
+            if (!(error <= 1e-5 * size / sqrt(static_cast<double>(c.k)) + 1e-6 * size + cancelled))
                 worst = fmax(worst, error / size);
         }
     }

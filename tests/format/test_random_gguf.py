@@ -92,3 +92,21 @@ def test_the_gguf_package_encodes_the_same():
     for name, encode in (("Q8_0", tool.to_q8_0), ("Q4_0", tool.to_q4_0)):
         kind = gguf.GGMLQuantizationType[name]
         assert (gguf.quants.quantize(x, kind).ravel() == encode(x).ravel()).all()
+
+
+def test_outliers_are_in_the_inputs_and_weights_make_up_for_them(tmp_path):
+    outliers = Path(tool.__file__).with_name("outliers_smollm2.json")
+    arguments = ("small", "--type", "f32", "--outliers", str(outliers))
+    with make(tmp_path / "m.gguf", *arguments) as file:
+        norm = file.data("blk.1.attn_norm.weight").view(np.float32)
+        query = file.data("blk.1.attn_q.weight").view(np.float32).reshape(512, 512)
+    sizes = np.abs(norm) / np.median(np.abs(norm))
+    assert sizes.max() > 20
+    contributions = np.abs(norm) * np.sqrt(np.mean(query**2, axis=0))
+    assert contributions.max() < 2.5 * contributions.min()
+
+
+def test_a_mixture_with_outliers_is_refused(tmp_path):
+    outliers = Path(tool.__file__).with_name("outliers_smollm2.json")
+    with pytest.raises(ValueError, match="without experts"):
+        make(tmp_path / "m.gguf", "tiny-mixtral", "--outliers", str(outliers))

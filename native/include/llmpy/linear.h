@@ -9,8 +9,10 @@
 //
 // How it is summed, in every path, so that the same input gives the same bits: inputs are taken in groups of 256 in
 // ascending order, y = fma(f, activation scale, y) for each group. With weights of blocks, the activations of a group
-// are rounded to int8 with one scale, f = fma(integer dot product, weight scale, f) over the blocks of the group in
-// ascending order, and minima join by fma with the sums of the activations. With F16 and BF16 weights the activations
+// are rounded to multiples of one scale. They are int8, but for the few quads (four inputs) with activations so large
+// that the others would lose by it: those have two parts, q + 255 h. First f = fma(dot product of a quad with h,
+// 255 * weight scale, f) for each such quad in ascending order, then f = fma(integer dot product with q, weight scale, f)
+// over the blocks of the group in ascending order; minima join by fma with the sums of the activations. With F16 and BF16 weights the activations
 // of each 32 inputs are rounded to int16 with one scale, weights of each 256 likewise (when they are packed; unless that
 // would move one by more than a 1024th of their mean size: then the group of this tile keeps them exact),
 // f = fma(integer dot product of 32, activation scale, f), y = fma(f, weight scale, y). With F32 weights nothing is
@@ -18,7 +20,8 @@
 //
 // Threads: no function here starts any. Different ranges of tiles or tokens may run at once, on the same input.
 // Means the same as `linear` in backends/reference.py: within 1e-5 relative for F32 weights, within the rounding
-// (relative RMS for Gaussian values) for the others: about 1.4e-4 for F16 and BF16, 7e-3 for blocks.
+// (relative RMS for Gaussian values) for the others: about 1.4e-4 for F16 and BF16, 7e-3 for blocks, and not much more
+// where some activations are hundreds of times as large as the rest. docs/accuracy.md has what models lose.
 // An activation that is not finite makes outputs of its token that are not: unless weights are F32, all of them NaN.
 
 #ifndef LLMPY_LINEAR_H
