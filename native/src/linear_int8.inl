@@ -40,6 +40,19 @@ LLMPY_INLINE int64_t block_at(int j) {
     }
 }
 
+// 255 times the scale of each of n blocks, then 255 times what is subtracted, [17][16] each; zeros for block T::blocks.
+template <class T>
+LLMPY_INLINE void fill_large_factors(float* factors, const typename T::Reader& reader, int n) {
+    const F32x16 times = set1(255.0f);
+    T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
+        const int block = j;
+        store(factors + 16 * block, reader.scale(j) * times);
+        if constexpr (T::minima != Minima::none) store(factors + 16 * (17 + block), reader.subtracted(j) * times);
+    });
+    store(factors + 16 * T::blocks, set1(0.0f));
+    store(factors + 16 * (17 + T::blocks), set1(0.0f));
+}
+
 template <class T>
 void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
     const typename T::Reader reader(group, n);
@@ -109,10 +122,14 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
     F32x16 f[tokens][tiles];
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
     fetch_sides<T>(x, tokens, tokens);
+    const auto large_factors = [&](int r, int64_t at) LLMPY_LAMBDA {
+        return load(reinterpret_cast<const float*>(panel.rest[r] + panel_large_at) + 16 * at);
+    };
     add_large<T, tokens, tiles>(
-        x, most_large<tokens>(x), [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
-        [&](int r) LLMPY_LAMBDA { return reinterpret_cast<const float*>(panel.rest[r] + panel_large_at); },
-        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); });
+        x, large_quads<tokens>(x), [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
+        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); },
+        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, j); },
+        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, 17 + j); });
     for (int j = 0; j < panel.blocks; ++j) {
         fetch_values<T>(x.q + group_width * tokens, tokens, j);
         Dot<T::bits> dot[tokens][tiles];

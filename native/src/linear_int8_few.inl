@@ -44,7 +44,6 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     F32x16 y[tokens];
     LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
-    float factors[large_factors_bytes / sizeof(float)];
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
         const int64_t group_bytes = group + 1 < input.groups ? bytes.group : bytes.last;
@@ -59,14 +58,17 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         const typename T::Reader reader(p, n);
         F32x16 f[tokens];
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
-        const int n_large = most_large<tokens>(x);
-        if (n_large > 0) {
-            fill_large_factors<T>(factors, reader, n);
-            add_large<T, tokens, 1>(
-                x, n_large, [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
-                [&](int) LLMPY_LAMBDA { return factors; },
-                [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); });
-        }
+        const auto but_for_none = [](F32x16 factor, unsigned j) LLMPY_LAMBDA {
+            return as_f32(bits_of(factor * set1(255.0f)) & set1(j < T::blocks ? -1 : 0));
+        };
+        add_large<T, tokens, 1>(
+            x, large_quads<tokens>(x), [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
+            [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); },
+            [&](int, unsigned j) LLMPY_LAMBDA { return but_for_none(reader.scale_at(j % T::blocks), j); },
+            [&](int, unsigned j) LLMPY_LAMBDA {
+                if constexpr (T::minima == Minima::none) return set1(0.0f);
+                else return but_for_none(reader.subtracted_at(j % T::blocks), j);
+            });
         T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
             fetch_block<T, tokens>(call, p, j);

@@ -51,45 +51,32 @@ LLMPY_INLINE I32x16 start_of(const Int8Tokens& x, int t, int j) {
 
 // How many quads of large activations the token that has most has.
 template <int tokens>
-LLMPY_INLINE int most_large(const Int8Tokens& x) {
+LLMPY_INLINE int large_quads(const Int8Tokens& x) {
     int n = 0;
     LLMPY_EACH(t, tokens) n = greater(n, x.sides[t].n_large);
     return n;
 }
 
-// 255 times the scale of each of n blocks, then 255 times what is subtracted, [17][16] each. Zeros for block T::blocks
-// keep what a token does not have from being a product with infinity.
-template <class T>
-LLMPY_INLINE void fill_large_factors(float* factors, const typename T::Reader& reader, int n) {
-    const F32x16 times = set1(255.0f);
-    T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
-        const int block = j;
-        store(factors + 16 * block, reader.scale(j) * times);
-        if constexpr (T::minima != Minima::none) store(factors + 16 * (17 + block), reader.subtracted(j) * times);
-    });
-    store(factors + 16 * T::blocks, set1(0.0f));
-    store(factors + 16 * (17 + T::blocks), set1(0.0f));
-}
-
-// f(t, r) += 255 h * weights for n quads of large activations of some tokens and tiles. quad(r, at) gives weights as a
-// Reader does; factors(r) as above.
-template <class T, int tokens, int tiles, class Sums, class Factors, class Quad>
-LLMPY_INLINE void add_large(const Int8Tokens& x, int n, const Sums& f, const Factors& factors, const Quad& quad) {
+// f(t, r) += 255 h * weights for n quads of large activations of some tokens and tiles. weights(r, at) gives quads,
+// factor(r, j) and minimum(r, j) 255 times the scale and what is subtracted of block j: zeros for block T::blocks, so that
+// what a token does not have is no product with infinity.
+template <class T, int tokens, int tiles, class Sums, class Weights, class Factor, class Minimum>
+LLMPY_INLINE void add_large(const Int8Tokens& x, int n, const Sums& f, const Weights& weights, const Factor& factor,
+                            const Minimum& minimum) {
     if (n > 0) LLMPY_EACH(t, tokens) prefetch_l1(x.large + tokens + t);  // the next tokens will have some as well
     for (int i = 0; i < n; ++i) {
         LLMPY_EACH(t, tokens) {
             const Int8Large& large = x.large[t];
             const unsigned at = large.at[i];
-            const int64_t block = 16 * (at / T::quads);
             const I32x16 start = offset_times<T>(large.minus_sums[i]);
             const F32x16 minus_sum = to_f32(set1(T::minima == Minima::none ? 0 : large.minus_sums[i]));
             LLMPY_EACH(r, tiles) {
                 Dot<T::bits> dot;
                 dot.start(start);
-                dot.template add<0, 1>(quad(r, at), large.h[i]);
-                f(t, r) = fma(to_f32(dot.result()), load(factors(r) + block), f(t, r));
+                dot.template add<0, 1>(weights(r, at), large.h[i]);
+                f(t, r) = fma(to_f32(dot.result()), factor(r, at / T::quads), f(t, r));
                 if constexpr (T::minima != Minima::none) {
-                    f(t, r) = fma(load(factors(r) + 16 * 17 + block), minus_sum, f(t, r));
+                    f(t, r) = fma(minimum(r, at / T::quads), minus_sum, f(t, r));
                 }
             }
         }

@@ -1,7 +1,7 @@
 // linear_prepare: activations as linear wants them.
 //
 // int8: per token and group of 256, scale = (largest size) / 127 and q = the nearest integer to x / scale, ties to
-// even. Where some sizes are more than large_from times the mean, the four quads with the largest of those at most are
+// even. Where some sizes are more than large_from times the mean, the quads with the largest (one for each 64 inputs) of those at most are
 // left out of the largest size, and get a second integer (Int8Large). A largest size below 2^-100 counts as zero (its
 // reciprocal would overflow); if some x is not finite, the scale is NaN, and so will be every output of the token.
 // int16: one scale for each 32 from their largest size, and 32767.
@@ -32,6 +32,11 @@ struct Int8Group {
           large(const_cast<Int8Large*>(x.large)) {}
 };
 
+// One for each 64 inputs: a narrower group has less to lose.
+constexpr int most_large(int64_t width) {
+    return static_cast<int>((width * most_large_quads + group_width - 1) / group_width);
+}
+
 // The largest size of each quad of a group; zero beyond `width`.
 inline void sizes_of_quads(const float* x, int64_t width, F32x16 (&sizes)[4]) {
     static const float zeros[4] = {};
@@ -49,9 +54,9 @@ inline void sizes_of_quads(const float* x, int64_t width, F32x16 (&sizes)[4]) {
     }
 }
 
-// Chooses the quads whose size is more than `limit`, at most most_large_quads: the largest ones, the first of equals.
-// Returns the largest size of the others.
-inline float choose_large(const F32x16 (&sizes)[4], float limit, Int8Group to) {
+// Chooses the quads whose size is more than `limit`, at most `most`: the largest ones, the first of equals. Returns the
+// largest size of the others.
+inline float choose_large(const F32x16 (&sizes)[4], float limit, int most, Int8Group to) {
     F32x16 others = set1(0.0f);
     int chosen[64], n = 0;
     LLMPY_EACH(i, 4) {
@@ -60,10 +65,10 @@ inline float choose_large(const F32x16 (&sizes)[4], float limit, Int8Group to) {
         for (unsigned left = bits_of(large); left != 0; left &= left - 1) chosen[n++] = 16 * i + __builtin_ctz(left);
     }
     float rest = max_lane(others);
-    if (n > most_large_quads) {
+    if (n > most) {
         float size[64];
         LLMPY_EACH(i, 4) store(size + 16 * i, sizes[i]);
-        for (; n > most_large_quads; --n) {
+        for (; n > most; --n) {
             int least = 0;
             for (int i = 1; i < n; ++i) least = size[chosen[i]] <= size[chosen[least]] ? i : least;
             rest = greater(rest, size[chosen[least]]);
@@ -127,7 +132,7 @@ inline void round_group(const float* x, int64_t width, Int8Group to) {
     } else {
         F32x16 sizes[4];
         sizes_of_quads(x, width, sizes);
-        scale = greater(choose_large(sizes, limit, to) / 127.0f, size / 32000.0f);
+        scale = greater(choose_large(sizes, limit, most_large(width), to) / 127.0f, size / 32000.0f);
         round_by(x, width, 1.0f / scale, to);
     }
     for (int j = 0; j < 8; ++j) to.side->minus_sums[j] = to.of_16[2 * j] + to.of_16[2 * j + 1];

@@ -5,6 +5,7 @@
 //
 //   quad<q>(j)       weights as U8x64 without sign, too large by 2^offset_shift (nothing if offset_shift < 0)
 //   scale(j)         the weights' scale, float per row
+//   scale_at(j), subtracted_at(j)  the same of any block, which need not be known when compiled
 //   Minima::each     subtracted(j): float per row, what a weight is less than scale * quad
 //   Minima::pairs    minimum_pairs<i>(): int16 minima of two blocks, in the order of Int8Side::pairs; minus_dmin()
 //   ..._of_16        the same for blocks of 16: pair i is of blocks 4 (i / 2) + i % 2 and the next but one
@@ -55,6 +56,11 @@ struct Places {
 };
 template <class T>
 constexpr Places<T> places;
+
+// Byte i of each lane.
+LLMPY_INLINE I32x16 any_byte_of_lane(U8x64 x, unsigned i) {
+    return as_i32(shift_right_by(x, static_cast<int32_t>(8 * i)) & set1_bytes_of_lane(255));
+}
 
 // A quad that is not known when this is compiled, as Reader::quad gives it.
 template <class T>
@@ -192,6 +198,8 @@ struct Block32 {
         LLMPY_INLINE F32x16 subtracted(int j) const {
             return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + header_at(j) + 64));
         }
+        LLMPY_INLINE F32x16 scale_at(unsigned j) const { return scale(static_cast<int>(j)); }
+        LLMPY_INLINE F32x16 subtracted_at(unsigned j) const { return subtracted(static_cast<int>(j)); }
     };
 };
 
@@ -289,6 +297,12 @@ struct SixBitScales {
         LLMPY_INLINE F32x16 subtracted(Index<j>) const {
             return (set1(0.0f) - minus_dmin()) * to_f32(byte_of_lane<j % 4>(j < 4 ? minima_low : minima_high));
         }
+        LLMPY_INLINE F32x16 scale_at(unsigned j) const {
+            return d * to_f32(any_byte_of_lane(j < 4 ? scales_low : scales_high, j % 4));
+        }
+        LLMPY_INLINE F32x16 subtracted_at(unsigned j) const {
+            return (set1(0.0f) - minus_dmin()) * to_f32(any_byte_of_lane(j < 4 ? minima_low : minima_high, j % 4));
+        }
         static LLMPY_INLINE U8x64 even_bytes() { return set1_bytes_of_lane(0x00ff00ff); }
     };
 };
@@ -382,7 +396,10 @@ struct Q6_K {
         }
         template <int j>
         LLMPY_INLINE F32x16 scale(Index<j>) const {
-            return d * to_f32(load_i8(group + scale_at(j)));
+            return d * to_f32(load_i8(group + Q6_K::scale_at(j)));
+        }
+        LLMPY_INLINE F32x16 scale_at(unsigned j) const {
+            return d * to_f32(load_i8(group + Q6_K::scale_at(static_cast<int>(j))));
         }
     };
 };

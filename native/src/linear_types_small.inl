@@ -70,6 +70,7 @@ struct Table32 {
             const auto* p = reinterpret_cast<const uint16_t*>(this->group + Nibbles::header_at(j));
             return is_float ? load_bf16(p) : load_f16(p);
         }
+        LLMPY_INLINE F32x16 scale_at(unsigned j) const { return scale(static_cast<int>(j)); }
     };
 };
 
@@ -128,6 +129,7 @@ struct IQ4_XS {
             return look_up(table, shift_right<q < 4 ? 0 : 4>(pair) & set1_byte(15));
         }
         LLMPY_INLINE F32x16 scale(int j) const { return d * to_f32(load_i8(group + scales_at + tile_rows * j)); }
+        LLMPY_INLINE F32x16 scale_at(unsigned j) const { return scale(static_cast<int>(j)); }
     };
 };
 
@@ -217,6 +219,14 @@ struct Q2_K : TwoBits {
             const U8x64 minima = shift_right<4>(four_scales<j / 4>()) & set1_byte(15);
             return (set1(0.0f) - minus_dmin()) * to_f32(byte_of_lane<j % 4>(minima));
         }
+        LLMPY_INLINE F32x16 scale_at(unsigned j) const {
+            return d * to_f32(any_byte_of_lane(scales_of(j), j % 4) & set1(15));
+        }
+        LLMPY_INLINE F32x16 subtracted_at(unsigned j) const {
+            const U8x64 minima = shift_right<4>(scales_of(j)) & set1_byte(15);
+            return (set1(0.0f) - minus_dmin()) * to_f32(any_byte_of_lane(minima, j % 4));
+        }
+        LLMPY_INLINE U8x64 scales_of(unsigned j) const { return load_bytes(group + scales_at(static_cast<int>(j / 4))); }
     };
 };
 
@@ -275,7 +285,10 @@ struct Q3_K : TwoBits {
         }
         template <int j>
         LLMPY_INLINE F32x16 scale(Index<j>) const {
-            return d * to_f32(load_i8(group + scale_at(j)));
+            return d * to_f32(load_i8(group + Q3_K::scale_at(j)));
+        }
+        LLMPY_INLINE F32x16 scale_at(unsigned j) const {
+            return d * to_f32(load_i8(group + Q3_K::scale_at(static_cast<int>(j))));
         }
     };
 };

@@ -33,7 +33,7 @@ void test_unpacking(Case& c) {
 }
 
 // The step of the integers for `width` activations that share a scale: by the largest size, with int8 by that of the
-// quads that are not among the four with sizes over five times the mean.
+// quads that are not among the largest (one for each 64) with sizes over five times the mean.
 double rounding_step(const Case& c, const float* x, int64_t width) {
     double sizes[64] = {}, total = 0, largest = 0;
     for (int64_t i = 0; i < width; ++i) {
@@ -44,7 +44,7 @@ double rounding_step(const Case& c, const float* x, int64_t width) {
     }
     if (c.input.kind == InputKind::int16) return largest / 32767;
     const double limit = 5 * total / static_cast<double>(width);
-    for (int i = 0; i < most_large_quads; ++i) {
+    for (int64_t i = 0; 64 * i < width; ++i) {
         double* most = sizes;
         for (double& size : sizes) most = size > *most ? &size : most;
         if (*most > limit) *most = 0;
