@@ -1,8 +1,8 @@
-"""Run large language models on your own machine: load a model, make a session, infer.
+"""Run large language models on your own machine: load a model, and chat with it or let it go on.
 
-model = llmpy.load("model.gguf")
-session = model.session()
-session.infer("Once upon a time", lambda piece: print(piece.text, end=""))
+model = llmpy.load("MODEL.gguf")
+print(model.chat().ask("What is the capital of France?"))
+print(model.generate("Once upon a time", max_tokens=20))
 """
 
 from __future__ import annotations

@@ -299,8 +299,8 @@ class Model(ProcessBound):
         shall think before it answers, where it can (None: as the template has it). `overflow`: what
         happens when the context is full: "error", "drop_oldest" (the oldest turns are left out,
         with a ContextWarning), or a callable `(messages, needed, n_ctx) -> messages`. `sampler` and
-        `seed` are those of `session`. Raises TemplateError where no template is found or the one
-        given cannot be used.
+        `seed` are those of `session`: `sampler=llmpy.default_chain(temperature=0.5)`. Raises
+        TemplateError where no template is found or the one given cannot be used.
         """
         from llmpy.chat import Chat, chosen_template
 

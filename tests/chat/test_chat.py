@@ -394,3 +394,18 @@ def test_what_is_no_number_of_tokens_is_named(chat: llmpy.Chat) -> None:
 def test_what_is_no_stop_string_is_named(chat: llmpy.Chat) -> None:
     with pytest.raises(TypeError, match="stop: expected a string or strings"):
         chat.ask("Hi", stop=5)  # type: ignore[arg-type]
+
+
+def test_a_list_of_messages_as_system_message_is_sent_to_its_place(smol: llmpy.Model) -> None:
+    with pytest.raises(TypeError, match="messages= takes a conversation"):
+        smol.chat([{"role": "user", "content": "Hi"}])  # type: ignore[arg-type]
+
+
+def test_a_list_of_messages_as_text_is_sent_to_its_place(chat: llmpy.Chat) -> None:
+    with pytest.raises(TypeError, match=r"model.chat\(messages=...\) takes a conversation"):
+        chat.ask([{"role": "user", "content": "Hi"}])  # type: ignore[arg-type]
+
+
+def test_think_is_a_flag(smol: llmpy.Model) -> None:
+    with pytest.raises(TypeError, match="think: expected True or False"):
+        smol.chat(think="yes")  # type: ignore[arg-type]

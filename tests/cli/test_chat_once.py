@@ -113,6 +113,7 @@ def test_a_text_longer_than_the_context(ask) -> None:
     done = ask("-p", "word " * 100, "--template", "alpaca", "-c", 64)
     assert (done.code, done.out) == (1, "")
     assert "context holds 64 tokens" in done.err
+    assert "with -c" in done.err
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_save_and_load(play: Play, tmp_path: Path) -> None:
     play("Twice", f"/save {tmp_path}/b.json")
     assert "/undo brings back" in play(f"/load {tmp_path}/a.json")
     assert play.messages == saved
-    assert "before /load" in play("/undo")
+    assert "the one before again" in play("/undo")
     assert len(play.messages) == 4
     assert json.loads((tmp_path / "a.json").read_text())[0] == {"role": "user", "content": "Once"}
 
@@ -321,3 +321,36 @@ def test_thinking_is_shown_again_and_turned_off(played: Callable[..., Play]) -> 
     assert play.talk.chat.think is False
     play("/think auto")
     assert play.talk.chat.think is None
+
+
+def test_clear_begins_a_new_conversation(play: Play) -> None:
+    play("/system Be brief.", "Once")
+    assert "/undo brings back" in play("/clear")
+    assert play.messages == ["s:Be brief."]
+
+
+def test_undo_brings_back_what_was_cleared(play: Play) -> None:
+    play("Once")
+    before = play.messages
+    play("/clear", "/undo")
+    assert play.messages == before
+
+
+def test_there_is_nothing_to_clear_in_a_new_conversation(play: Play) -> None:
+    assert "new already" in play("/clear")
+
+
+def test_a_cleared_conversation_is_not_saved_over_the_one_before(
+    play: Play, tmp_path: Path
+) -> None:
+    assert "needs the name" in play("Once", f"/save {tmp_path}/a.json", "/clear", "/save")
+
+
+def test_nobody_is_told_to_choose_what_is_chosen_already(play: Play) -> None:
+    shown = play("/set overflow drop_oldest", "word " * 300)
+    assert "The context is full" in shown
+    assert "leave out the oldest" not in shown
+
+
+def test_a_message_that_stays_in_the_line_is_mentioned(play: Play) -> None:
+    assert "Your message stands below" in play("word " * 300)

@@ -12,6 +12,7 @@ from contextlib import aclosing, closing, contextmanager
 from functools import partial
 from typing import Any
 
+from llmpy import checks
 from llmpy.chat.answer import Answer
 from llmpy.chat.messages import Message, checked_message, checked_messages
 from llmpy.chat.template import ChatTemplate
@@ -54,7 +55,7 @@ class Chat:
         self.session = session
         self.template = template
         self.template_kwargs = dict(template_kwargs or {})
-        self.think = think
+        self.think = think if think is None else checks.flag("think", think)
         self.stats: Stats | None = None
         self.n_left_out = 0
         self.overflow = checked_overflow(
@@ -86,6 +87,8 @@ class Chat:
 
     @system.setter
     def system(self, text: str | None) -> None:
+        if isinstance(text, list):
+            raise TypeError("system: expected a str, found list; messages= takes a conversation")
         new = [] if text is None else [checked_message({"role": "system", "content": text})]
         self._messages[: self.system is not None] = new
 
@@ -267,7 +270,8 @@ class Chat:
     def _with(self, text: str) -> list[Message]:
         """The conversation with one more message of the user."""
         if not isinstance(text, str):
-            raise TypeError(f"text: expected a str, found {type(text).__name__}")
+            hint = "; model.chat(messages=...) takes a conversation" * isinstance(text, list)
+            raise TypeError(f"text: expected a str, found {type(text).__name__}{hint}")
         if not text.strip():
             raise ValueError("text: expected something to answer, found an empty text")
         message = checked_message({"role": "user", "content": text}, "text")

@@ -183,6 +183,7 @@ def _prompt(prompt: str | None) -> str | None:
 
 def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bool) -> int:
     """One answer to stdout; Ctrl-C keeps what there is."""
+    import llmpy
     from llmpy.cli.chatting.answering import InterruptedAnswer, interruptible, shown
 
     try:
@@ -190,6 +191,11 @@ def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bo
             reason = shown(partial(talk.say, text), _display(talk, plain, as_json), stop)
     except InterruptedAnswer:
         reason = "interrupted"
+    except llmpy.ContextFull as error:
+        raise click.ClickException(
+            f"the context holds {error.n_ctx} tokens and {error.needed} are needed; give a larger "
+            "one with -c, or a shorter text"
+        ) from error
     if as_json:
         click.echo(json.dumps(_summary(talk, reason)))
     if reason == "interrupted":

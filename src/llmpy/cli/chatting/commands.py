@@ -37,6 +37,7 @@ COMMANDS = {
     for command in (
         Command("help", "", "show the commands"),
         Command("system", "[TEXT]", "show or change the system message; 'none' removes it"),
+        Command("clear", "", "begin a new conversation; the system message stays"),
         Command("undo", "", "take back your last message and its answer"),
         Command("retry", "", "answer your last message again"),
         Command("edit", "[N]", "change your last message, or number N, and go on from there"),
@@ -100,7 +101,7 @@ class Commands:
         self._talk = talk
         self._screen = screen
         self._file: Path | None = None  # where the conversation is saved
-        self._before: list[dict[str, Any]] | None = None  # what /load has replaced
+        self._before: list[dict[str, Any]] | None = None  # what /load or /clear has replaced
         self.editing = 0
 
     def run(self, name: str, argument: str) -> str | None:
@@ -111,7 +112,7 @@ class Commands:
         return function(argument)
 
     def answered(self) -> None:
-        """Note that the conversation has gone on: what was before /load does not come back."""
+        """Note that the conversation has gone on: what /load or /clear replaced is gone."""
         self._before = None
 
     # Each of them
@@ -132,12 +133,22 @@ class Commands:
             chat.system = None if text == "none" else text
         self._screen.say(f"System message: {chat.system}" if chat.system else "No system message.")
 
+    def _clear(self, _: str) -> None:
+        chat = self._talk.chat
+        before = list(chat.messages)
+        if not _said(before):
+            raise WrongCommandError("The conversation is new already.")
+        chat.messages = [m for m in before[:1] if m["role"] == "system"]
+        self._before = before
+        self._file = None
+        self._screen.say("A new conversation; /undo brings back the one before")
+
     def _undo(self, _: str) -> None:
         chat = self._talk.chat
         if self._before is not None:
             chat.messages, self._before = self._before, None
             self._file = None
-            self._screen.say("The conversation is the one before /load again.")
+            self._screen.say("The conversation is the one before again.")
             return
         removed = chat.undo()
         if not removed:
@@ -176,7 +187,7 @@ class Commands:
         path, chat = Path(text).expanduser(), self._talk.chat
         before = list(chat.messages)
         chat.messages = read_messages(path)
-        self._before = before if any(m["role"] == "user" for m in before) else None
+        self._before = before if _said(before) else None
         self._file = path
         self._screen.conversation(chat.messages)
         back = "; /undo brings back the one before" if self._before else ""
@@ -239,6 +250,10 @@ class Commands:
         if not found:
             raise WrongCommandError(f"There is no message to {what} yet.")
         return found
+
+
+def _said(messages: list[dict[str, Any]]) -> bool:
+    return any(message["role"] == "user" for message in messages)
 
 
 def _short(message: dict[str, Any]) -> str:

@@ -151,6 +151,7 @@ class Program:
     def _explain(self, why: str) -> None:
         """Say what a full context is, and what helps."""
         n_ctx = self._talk.chat.session.n_ctx
+        drops = self._talk.settings.overflow == "drop_oldest"
         self._screen.fail(
             f"The context is full: {why}. The model reads the whole conversation for each answer."
         )
@@ -159,7 +160,9 @@ class Program:
             ("/set overflow drop_oldest", "leave out the oldest turns from now on"),
             (f"llmpy chat -c {2 * n_ctx}", "start with a larger context (after /save)"),
         ]
-        self._screen.table([*rows])
+        self._screen.table([row for row in rows if not (drops and "overflow" in row[0])])
+        if self._default:
+            self._screen.say("Your message stands below: shorten it, or clear it with Ctrl-C.")
 
     def _display(self) -> Display:
         if self._plain:
