@@ -252,7 +252,7 @@ class TestKeyboard:
         assert self.read("!\r", default="a") == "a!"
 
     def test_an_empty_line_where_it_may_be(self) -> None:
-        assert self.read("\x03\r", default="a", may_be_empty=True) == ""
+        assert self.read("\x03", default="a", may_be_empty=True) == ""
         assert self.read("\x03", may_be_empty=True) == ""
 
 

@@ -168,14 +168,15 @@ class Keyboard:
         @keys.add("c-c")
         def _(event: KeyPressEvent) -> None:
             buffer = event.current_buffer
-            if buffer.text:
+            text = buffer.text
+            if text:
                 buffer.append_to_history()
                 buffer.reset()
-            elif self._may_be_empty:
+            if self._may_be_empty:
                 event.app.exit(result="")
-            elif self._warned:
+            elif not text and self._warned:
                 event.app.exit(exception=EOFError)
-            else:
+            elif not text:
                 self._warned = True
 
         return keys

@@ -66,7 +66,7 @@ class Program:
         chat = self._talk.chat
         parts = [self._talk.name, f"{len(chat.session):,} of {chat.session.n_ctx:,} tokens"]
         if self._editing is not None:
-            parts = ["changing a message; an empty line leaves it as it was"]
+            parts = ["changing a message; Ctrl-C leaves it as it was"]
         elif chat.stats is not None and chat.stats.n_generated > 1:
             parts.append(f"{chat.stats.generate_rate:.0f} tokens/s")
         return parts
