@@ -75,7 +75,9 @@ def commands() -> str:
         command = group.get_command(context, name)
         assert command is not None
         arguments = [p for p in command.params if isinstance(p, click.Argument)]
-        usage = " ".join(["llmpy", name, "[OPTIONS]", *(str(a.name).upper() for a in arguments)])
+        usage = " ".join(
+            ["llmpy", name, "[OPTIONS]", *(str(a.metavar or a.name).upper() for a in arguments)]
+        )
         lines += ["", f"## {usage}", "", *inspect.cleandoc(command.help or "").splitlines(), ""]
         lines += ["| option | value | meaning |", "|---|---|---|"]
         lines += [_option(p) for p in command.params if isinstance(p, click.Option)]

@@ -34,6 +34,25 @@ def test_a_text_is_answered(run, smollm2: Path, command: str) -> None:
     assert (done.code, done.out, done.err) == (0, f"{PARIS}\n", "")
 
 
+def test_model_and_text_may_stand_without_options(run, smollm2: Path) -> None:
+    done = run("run", smollm2, FRANCE, "--temperature", 0)
+    assert (done.code, done.out) == (0, f"{PARIS}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "a model is needed: llmpy chat MODEL, or -m MODEL"),
+        (("a.gguf", "-m", "b.gguf"), "expected -m or MODEL, found both"),
+        (("a.gguf", "Hello", "-p", "Hi"), "expected -p or TEXT, found both"),
+    ],
+)
+def test_a_model_and_a_text_are_given_once(run, arguments: tuple[str, ...], said: str) -> None:
+    done = run("chat", *arguments)
+    assert done.code == 2
+    assert said in done.err
+
+
 @pytest.mark.parametrize("options", [(), ("-p", "-")])
 def test_a_text_on_stdin_is_answered(run, smollm2: Path, options: tuple[str, ...]) -> None:
     stdin = f"{FRANCE}\n".encode()

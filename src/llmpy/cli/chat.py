@@ -19,6 +19,7 @@ from llmpy.cli.options import (
     generation_options,
     load,
     load_options,
+    model_argument,
     stdin_text,
     template_option,
     text_of,
@@ -38,9 +39,10 @@ LOADING = ("n_ctx", "n_threads", "backend", "kv_dtype", "architecture")
 
 def chat_options(function: F) -> F:
     """Add what `llmpy chat` and `llmpy repl` take."""
+    loading: Callable[..., Any] = partial(load_options, model=model_argument)
     for option in reversed(
         [
-            load_options,
+            loading,
             architecture_option,
             click.option("-p", "--prompt", help="Answer this text and exit; '-': that on stdin."),
             click.option("--system", help="The text of a system message."),
@@ -87,8 +89,8 @@ def chat_options(function: F) -> F:
 def command(**options: Any) -> int:
     """Chat with an instruct model; `llmpy run` is the same.
 
-    On a terminal it is a conversation, in which /help shows what can be done. With -p, or with text
-    on stdin, it is one answer on stdout; thinking goes to stderr.
+    On a terminal it is a conversation, in which /help shows what can be done. With TEXT, -p, or
+    text on stdin, it is one answer on stdout; thinking goes to stderr.
     """
     return run_chat(options, fresh=False)
 
@@ -96,7 +98,10 @@ def command(**options: Any) -> int:
 def run_chat(options: dict[str, Any], *, fresh: bool) -> int:
     """Do what the options say; returns the exit code. `fresh`: each message is answered alone."""
     show = {name: options.pop(name) for name in ("plain", "stats", "as_json")}
-    text = _prompt(options.pop("prompt"))
+    options["path"] = _one_of("-m", options["path"], "MODEL", options.pop("model"))
+    if options["path"] is None:
+        raise click.UsageError("a model is needed: llmpy chat MODEL, or -m MODEL")
+    text = _prompt(_one_of("-p", options.pop("prompt"), "TEXT", options.pop("text")))
     if text is None and show["as_json"]:
         raise click.UsageError("--json needs -p or text on stdin")
     talk = _talk(fresh=fresh, **options)
@@ -179,6 +184,13 @@ def _prompt(prompt: str | None) -> str | None:
     elif prompt is None and not sys.stdout.isatty():
         raise click.UsageError("a conversation needs a terminal; give -p TEXT, or text on stdin")
     return prompt
+
+
+def _one_of(option: str, given: Any, argument: str, named: Any) -> Any:
+    """What is given by an option or an argument, but not by both."""
+    if given is not None and named is not None:
+        raise click.UsageError(f"expected {option} or {argument}, found both")
+    return named if given is None else given
 
 
 def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bool) -> int:

@@ -27,6 +27,7 @@ __all__ = [
     "generation_options",
     "load",
     "load_options",
+    "model_argument",
     "model_option",
     "quoted",
     "show_windows",
@@ -54,14 +55,27 @@ class _Path(click.Path):
 
 PATH = _Path(path_type=Path)
 
-model_option = click.option(
-    "-m",
-    "--model",
-    "path",
-    required=True,
-    type=PATH,
-    help="The model: a GGUF file, or the folder of a checkpoint.",
-)
+
+def _model_option(*, required: bool) -> Callable[[F], F]:
+    return click.option(
+        "-m",
+        "--model",
+        "path",
+        required=required,
+        type=PATH,
+        help="The model: a GGUF file, or the folder of a checkpoint.",
+    )
+
+
+model_option = _model_option(required=True)
+
+
+def model_argument(function: F) -> F:
+    """Add -m and the arguments MODEL and TEXT, which stand for -m and -p."""
+    text = click.argument("text", metavar="[TEXT]", required=False)
+    model = click.argument("model", metavar="[MODEL]", required=False, type=PATH)
+    return model(text(_model_option(required=False)(function)))
+
 
 architecture_option = click.option(
     "--architecture",
@@ -77,7 +91,7 @@ template_option = click.option(
 )
 
 
-def load_options(function: F) -> F:
+def load_options(function: F, model: Callable[[F], F] = model_option) -> F:
     """Add -m, -c, -t, --backend and --kv-dtype."""
     n_ctx = click.option(
         "-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]"
@@ -89,7 +103,7 @@ def load_options(function: F) -> F:
         show_default=True,
         help="How keys and values are stored.",
     )
-    return model_option(n_ctx(compute_options(kv_dtype(function))))
+    return model(n_ctx(compute_options(kv_dtype(function))))
 
 
 def compute_options(function: F) -> F:
