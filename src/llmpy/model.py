@@ -222,11 +222,14 @@ class Model(ProcessBound):
         return Session(self, sampler, Rng(seed), choice)
 
     @overload
-    def generate(self, prompt: str | Sequence[int], **o: Unpack[Options]) -> Completion: ...
+    def generate(self, prompt: str, **o: Unpack[Options]) -> Completion: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def generate(self, prompt: Sequence[int], **o: Unpack[Options]) -> Completion: ...
 
     @overload
     def generate(
-        self, prompt: list[str] | list[list[int]], **o: Unpack[Options]
+        self, prompt: Sequence[str | Sequence[int]], **o: Unpack[Options]
     ) -> list[Completion]: ...
 
     def generate(
@@ -254,11 +257,14 @@ class Model(ProcessBound):
         return complete(self, prompt, sampler, seed, n_parallel, options)
 
     @overload
-    async def agenerate(self, prompt: str | Sequence[int], **o: Unpack[Options]) -> Completion: ...
+    async def agenerate(self, prompt: str, **o: Unpack[Options]) -> Completion: ...  # type: ignore[overload-overlap]
+
+    @overload
+    async def agenerate(self, prompt: Sequence[int], **o: Unpack[Options]) -> Completion: ...
 
     @overload
     async def agenerate(
-        self, prompt: list[str] | list[list[int]], **o: Unpack[Options]
+        self, prompt: Sequence[str | Sequence[int]], **o: Unpack[Options]
     ) -> list[Completion]: ...
 
     async def agenerate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +146,38 @@ def test_a_cancelled_feed_is_taken_back(smol: llmpy.Model) -> None:
             assert session.tokens == before
 
     run(main)
+
+
+def test_a_stream_may_outlive_its_loop(smol: llmpy.Model) -> None:
+    complaints: list[Any] = []
+
+    async def main() -> Any:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+        chat, session = smol.chat(), smol.session()
+        streams = chat.asay(CAPITAL), session.astream("Once")
+        for stream in streams:
+            await anext(stream)
+        return streams
+
+    run(main)
+    assert complaints == []
+
+
+def test_samplers_see_the_context_variables_of_the_task(smol: llmpy.Model) -> None:
+    name = contextvars.ContextVar("name", default="none")
+    seen = set()
+
+    def sampler(logits: Any, _session: Any) -> Any:
+        seen.add(name.get())
+        return logits
+
+    async def main() -> None:
+        name.set("Ada")
+        with smol.chat(sampler=sampler) as chat:
+            await chat.aask("Hello", max_tokens=2)
+
+    run(main)
+    assert seen == {"Ada"}
 
 
 def test_the_loop_is_free_while_a_model_works(smol: llmpy.Model) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 import llmpy
@@ -174,6 +176,39 @@ def test_a_loop_left_early_keeps_what_was_seen(chat: llmpy.Chat) -> None:
     assert "Paris" in chat.ask(CAPITAL)
 
 
+def test_going_back_keeps_to_the_messages_of_a_loop_that_waits(chat: llmpy.Chat) -> None:
+    waiting = chat.say(CAPITAL)
+    next(waiting)
+    assert [m["role"] for m in chat.undo()] == ["user", "assistant"]
+    again = chat.say(CAPITAL)
+    next(again)
+    chat.edit(0, "Hello")
+    assert chat.messages == [{"role": "user", "content": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"max_tokens": "3"}, TypeError), ({"max_tokens": -1}, ValueError),
+        ({"stop": 5}, TypeError), ({"stop": b"x"}, TypeError), ({"stop": ["x", ""]}, ValueError),
+        ({"logprobs": -1}, ValueError), ({"progress": 5}, TypeError),
+    ],
+)  # fmt: skip
+def test_options_are_checked_before_anything_happens(
+    chat: llmpy.Chat, options: Any, error: type[Exception]
+) -> None:
+    (name,) = options
+    with pytest.raises(error, match=f"^{name}: expected"):
+        chat.ask("Hello", **options)
+    chat.think = "yes"  # type: ignore[assignment]
+    with pytest.raises(TypeError, match="think: expected True or False"):
+        chat.ask("Hello")
+    with pytest.raises(TypeError, match="callback: expected a function"):
+        chat.ask("Hello", 5)  # type: ignore[arg-type]
+    assert chat.messages == []
+    assert len(chat.session) == 0
+
+
 def test_a_generator_that_never_began_changes_nothing(chat: llmpy.Chat) -> None:
     chat.say(CAPITAL)
     assert chat.messages == []
@@ -294,6 +329,27 @@ def test_what_cannot_be_said_is_refused(
     assert chat.session.tokens == tokens
 
 
+@dataclass
+class Data:
+    role: str = "user"
+    content: str = "Hello"
+
+
+class Dumped:
+    """As models of pydantic and messages of API clients are."""
+
+    def model_dump(self) -> dict[str, Any]:
+        return {"role": "assistant", "content": "Hi", "refusal": None, "tokens": np.int64(3)}
+
+
+def test_messages_may_be_objects_of_data(chat: llmpy.Chat) -> None:
+    chat.messages = [Data(), Dumped()]  # type: ignore[list-item]
+    assert chat.messages == [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi", "tokens": 3},
+    ]
+
+
 @pytest.mark.parametrize(
     ("messages", "error", "match"),
     [
@@ -336,6 +392,10 @@ def test_messages_spoilt_in_place_are_refused_when_they_are_read(chat: llmpy.Cha
     chat.messages.append({"role": "robot", "content": "x"})
     with pytest.raises(ValueError, match=r"messages\[0\]: role"):
         chat.ask("Hello")
+    with pytest.raises(ValueError, match=r"messages\[0\]: role"):
+        chat.undo()
+    with pytest.raises(ValueError, match=r"messages\[0\]: role"):
+        _ = chat.system
     assert chat.messages == [{"role": "robot", "content": "x"}]
 
 

@@ -58,3 +58,14 @@ def test_an_error_of_one_prompt_ends_all(fast_stories: llmpy.Model) -> None:
 def test_what_is_no_prompt_is_refused(fast_stories: llmpy.Model, prompt: object) -> None:
     with pytest.raises(TypeError, match="expected a text"):
         fast_stories.generate(prompt)  # type: ignore[call-overload]
+
+
+def test_stops_that_can_be_read_once_stop_every_prompt(fast_stories: llmpy.Model) -> None:
+    greedy = llmpy.greedy()
+    found = fast_stories.generate(["Once"] * 3, max_tokens=9, sampler=greedy, stop=iter(["time"]))
+    assert [c.finish_reason for c in found] == ["stop"] * 3
+
+
+def test_seeds_begin_again_after_the_last(fast_stories: llmpy.Model) -> None:
+    found = fast_stories.generate(["Once", "Once"], max_tokens=5, seed=2**64 - 1)
+    assert found[1].text == fast_stories.generate("Once", max_tokens=5, seed=0).text

@@ -62,6 +62,11 @@ class Answer:
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
             self.max_tokens = checks.whole("max_tokens", self.max_tokens, 0, sys.maxsize)
+        if self.logprobs is not None:
+            checks.whole("logprobs", self.logprobs, 0)
+        if self.think is not None:
+            checks.flag("think", self.think)
+        checks.function("progress", self.progress)
         self._stops = StopStrings((*StopStrings(self.stop).strings, *self.template.stop))
         self._n_messages = len(self.messages)
 

@@ -77,13 +77,14 @@ class Chat:
 
     @messages.setter
     def messages(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        self._turns.end()
         self._messages = checked_messages(messages)
 
     @property
     def system(self) -> str | None:
         """The text of the system message, or None; assign to change it, None to remove it."""
-        first = self._messages[0] if self._messages else {}
-        return first.get("content") if first.get("role") == "system" else None
+        first = checked_messages(self._messages[:1])
+        return first[0].get("content") if first and first[0]["role"] == "system" else None
 
     @system.setter
     def system(self, text: str | None) -> None:
@@ -99,9 +100,11 @@ class Chat:
 
     def undo(self) -> list[Message]:
         """Take back the last message of the user and what came after it; returns these messages."""
-        at = max((i for i, m in enumerate(self._messages) if m["role"] == "user"), default=None)
-        if at is None:
+        self._turns.end()
+        roles = [message["role"] for message in checked_messages(self._messages)]
+        if "user" not in roles:
             return []
+        at = len(roles) - 1 - roles[::-1].index("user")
         removed = self._messages[at:]
         del self._messages[at:]
         return removed
@@ -111,6 +114,7 @@ class Chat:
 
         They answered something else; `retry()` answers what is the last message then.
         """
+        self._turns.end()
         if not -len(self._messages) <= i < len(self._messages):
             n = len(self._messages)
             raise IndexError(f"edit: expected the number of one of {n} messages, found {i}")
@@ -184,6 +188,7 @@ class Chat:
 
         `callback` gets each piece of `say`, and may return STOP. `stats` has the counts and times.
         """
+        checks.function("callback", callback)
         events = self.say(
             text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
         )
@@ -209,7 +214,7 @@ class Chat:
         new = self._unanswered
         return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress))
 
-    async def asay(
+    def asay(
         self,
         text: str,
         *,
@@ -222,12 +227,9 @@ class Chat:
 
         Cancelling the task stops after the step that runs; the answer so far stays in `messages`.
         """
+        self._with(text)
         new = partial(self._with, text)
-        events = stepped(self._answered(new, max_tokens, stop, logprobs, progress))
-        async with aclosing(events):
-            async for piece in events:
-                if piece.kind != "prompt":
-                    yield piece
+        return stepped(self._answered(new, max_tokens, stop, logprobs, progress), _shown)
 
     async def aask(
         self,
@@ -240,6 +242,7 @@ class Chat:
         progress: Progress | None = None,
     ) -> str:
         """`ask` for asyncio."""
+        checks.function("callback", callback)
         events = self.asay(
             text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
         )
@@ -250,7 +253,7 @@ class Chat:
                         break
         return self._last_answer()
 
-    async def aretry(
+    def aretry(
         self,
         *,
         max_tokens: int | None = None,
@@ -259,11 +262,8 @@ class Chat:
         progress: Progress | None = None,
     ) -> AsyncGenerator[Piece]:
         """`retry` for asyncio."""
-        events = stepped(self._answered(self._unanswered, max_tokens, stop, logprobs, progress))
-        async with aclosing(events):
-            async for piece in events:
-                if piece.kind != "prompt":
-                    yield piece
+        new = self._unanswered
+        return stepped(self._answered(new, max_tokens, stop, logprobs, progress), _shown)
 
     # Inside
 
@@ -332,8 +332,10 @@ class Chat:
         self.stats = answer.stats()
 
 
+def _shown(piece: Piece) -> bool:
+    return piece.kind != "prompt"
+
+
 def _without_prompt(events: Generator[Piece]) -> Generator[Piece]:
     with closing(events):
-        for piece in events:
-            if piece.kind != "prompt":
-                yield piece
+        yield from filter(_shown, events)

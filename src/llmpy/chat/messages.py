@@ -5,7 +5,9 @@ What a caller gives is checked and copied here, once; templates and conversation
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 __all__ = ["ROLES", "Message", "checked_message", "checked_messages", "plain", "with_aliases"]
@@ -36,11 +38,13 @@ def checked_messages(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
 
 def checked_message(message: Mapping[str, Any], where: str = "message") -> Message:
     """A copy of one message; see `checked_messages`."""
-    if not isinstance(message, Mapping):
+    if not isinstance(message, Mapping) and not _is_object(message):
         raise TypeError(
             f"{where}: expected a dict with 'role' and 'content', found {type(message).__name__}"
         )
-    found: Message = plain(message, where)
+    found = plain(message, where)
+    if not isinstance(found, dict):
+        raise TypeError(f"{where}: expected the data of a dict, found {type(found).__name__}")
     role = found.get("role")
     if role not in ROLES:
         raise ValueError(f"{where}: role: expected one of {', '.join(ROLES)}, found {role!r}")
@@ -88,9 +92,9 @@ def plain(value: Any, where: str, depth: int = 0) -> Any:
         return value
     if isinstance(value, str):
         return _text(str.__str__(value), where)
-    if isinstance(value, int):
+    if isinstance(value, numbers.Integral):  # NumPy's too
         return int(value)
-    if isinstance(value, float):
+    if isinstance(value, numbers.Real):
         return float(value)
     if isinstance(value, Mapping):
         return {
@@ -99,9 +103,19 @@ def plain(value: Any, where: str, depth: int = 0) -> Any:
         }
     if isinstance(value, list | tuple):
         return [plain(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value)]
-    if callable(dump := getattr(value, "model_dump", None)):  # pydantic's, and that of API clients
+    dump = getattr(value, "model_dump", None)  # pydantic's, and that of API clients
+    if not isinstance(value, type) and callable(dump):
         return plain(dump(), where, depth + 1)
+    if _is_object(value):
+        return plain({f.name: getattr(value, f.name) for f in fields(value)}, where, depth + 1)
     raise TypeError(f"{where}: expected text or plain data, found {type(value).__name__}")
+
+
+def _is_object(value: Any) -> bool:
+    """Whether it is an object of a class for data: of dataclasses, of pydantic."""
+    return not isinstance(value, type) and (
+        is_dataclass(value) or callable(getattr(value, "model_dump", None))
+    )
 
 
 def _key(key: Any, where: str) -> str:

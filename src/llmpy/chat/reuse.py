@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmpy.tokenizer import Tokenizer
+from llmpy.tokenizer import Kind, Tokenizer
 
 __all__ = ["reusable"]
+
+SILENT = (Kind.CONTROL, Kind.UNKNOWN)  # which are no part of a text
 
 
 def reusable(
@@ -29,10 +31,12 @@ def reusable(
             at += 1
             continue
         end = at
-        while end < len(tokens) and not tokenizer.is_control(tokens[end]):
+        while end < len(tokens) and tokenizer.kind(tokens[end]) not in SILENT:
             end += 1
         if tokenizer.decode(tokens[at:end]) != part:
-            ids, n = tokenizer.encode_split(parts[i:]), 0
+            before = parts[i - 1] if i else None
+            start = not isinstance(before, int) or tokenizer.is_control(before)
+            ids, n = tokenizer.encode_split(parts[i:], start=start), 0
             while at + n < end and n < len(ids) and tokens[at + n] == ids[n]:
                 n += 1
             return at + n, ids[n:]

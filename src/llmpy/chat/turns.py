@@ -50,6 +50,11 @@ class Turns:
                 if not failed and (answer.content or answer.thinking or ended):
                     self._keep(answer)
 
+    def end(self) -> None:
+        """End the answer whose loop waits, and keep it; RuntimeError where it is being computed."""
+        with self._beginning:
+            self._end()
+
     def _end(self) -> None:
         """End the open answer, and keep what there is of it."""
         if self._open is None:

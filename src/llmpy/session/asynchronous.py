@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,17 +15,20 @@ T = TypeVar("T")
 END: Any = object()
 
 
-async def stepped(generator: Generator[T]) -> AsyncGenerator[T]:
-    """The items of `generator`, each computed in its thread when it is asked for.
+async def stepped(
+    generator: Generator[T], wanted: Callable[[T], bool] | None = None
+) -> AsyncGenerator[T]:
+    """The items of `generator` that are `wanted`, each computed in its thread when it is due.
 
     Cancelled or left early, it waits for the step that runs, and closes the generator: what that
     works on is at rest then, and may be used again.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
-    step = partial(asyncio.get_running_loop().run_in_executor, thread)
+    step = _stepping(thread)
     try:
         while (item := await step(next, generator, END)) is not END:
-            yield item
+            if wanted is None or wanted(item):
+                yield item
     finally:
         await _settled(step(generator.close))
         thread.shutdown(wait=False)
@@ -36,7 +40,7 @@ async def exhausted(generator: Generator[Any, None, T]) -> T:
     It can be cancelled between two of its steps.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
-    step = partial(asyncio.get_running_loop().run_in_executor, thread)
+    step = _stepping(thread)
     try:
         while not isinstance(item := await step(_next, generator), _Returned):
             pass
@@ -53,7 +57,7 @@ async def in_thread(function: Callable[[], T], cancel: Callable[[], object] | No
     Cancelled, it calls `cancel`, and waits until the function has returned.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
-    running = asyncio.get_running_loop().run_in_executor(thread, function)
+    running = _stepping(thread)(function)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
@@ -63,6 +67,12 @@ async def in_thread(function: Callable[[], T], cancel: Callable[[], object] | No
     finally:
         await _settled(running)
         thread.shutdown(wait=False)
+
+
+def _stepping(thread: ThreadPoolExecutor) -> Callable[..., asyncio.Future[Any]]:
+    """Calls of functions in that thread, with the context variables of the task."""
+    run: Callable[..., Any] = copy_context().run
+    return partial(asyncio.get_running_loop().run_in_executor, thread, run)
 
 
 class _Returned:

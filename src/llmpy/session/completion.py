@@ -15,6 +15,7 @@ from llmpy.sampling import Rng
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.events import FinishReason, Logprobs, Stats
 from llmpy.session.session import Tally
+from llmpy.session.stop import StopStrings
 
 if TYPE_CHECKING:
     from llmpy.model import Model
@@ -70,10 +71,13 @@ def complete(
     checks.whole("n_parallel", n_parallel)
     if seed is not None:
         Rng(seed)  # which refuses what is no seed
+    options = {**options, "stop": StopStrings(options["stop"]).strings}  # for each prompt
     stopped = stopped or threading.Event()
 
     def one(i: int) -> Completion:
-        with model.session(sampler=sampler, seed=None if seed is None else seed + i) as session:
+        with model.session(
+            sampler=sampler, seed=None if seed is None else (seed + i) % 2**64
+        ) as session:
             return _complete(session, prompts[i], options, stopped)
 
     if len(prompts) == 1:

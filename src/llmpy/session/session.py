@@ -216,7 +216,7 @@ class Session(ProcessBound):
                     break
         return tally.stats()
 
-    async def astream(
+    def astream(
         self,
         prompt: str | Sequence[int] = "",
         *,
@@ -227,7 +227,7 @@ class Session(ProcessBound):
         bos: bool | None = None,
     ) -> AsyncGenerator[Piece]:
         """`stream` for asyncio: `async for piece in session.astream(...)`."""
-        events = stepped(
+        return stepped(
             self.stream(
                 prompt,
                 max_tokens=max_tokens,
@@ -237,9 +237,6 @@ class Session(ProcessBound):
                 bos=bos,
             )
         )
-        async with aclosing(events):
-            async for piece in events:
-                yield piece
 
     async def afeed(
         self, prompt: str | Sequence[int], *, special: bool = False, bos: bool | None = None
