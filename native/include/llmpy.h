@@ -31,11 +31,12 @@ LLMPY_API const char* llmpy_level_name(int32_t number);
 LLMPY_API int32_t llmpy_level_runs_here(int32_t number);
 
 #define LLMPY_MAX_THREADS 256
+#define LLMPY_ALIGNMENT 64  // bytes: of memory, packed matrices, places, what lies in pages and in recurrent memory
 
 // Bytes a second at which `n_threads` threads read `bytes` of memory, the best of `passes`; 0 without memory.
 LLMPY_API double llmpy_read_bandwidth(int64_t bytes, int32_t n_threads, int32_t passes);
 
-// Zeroed memory at a 64-byte boundary; null when there is none. `bytes` must be the same when it is given back.
+// Zeroed memory, aligned; null when there is none. `bytes` must be the same when it is given back.
 LLMPY_API void* llmpy_allocate(int64_t bytes);
 LLMPY_API void llmpy_release(void* memory, int64_t bytes);
 
@@ -79,10 +80,10 @@ LLMPY_API int64_t llmpy_packed_bytes(int32_t type, int64_t outputs, int64_t inpu
 // tiles at a time for themselves: the same bits, for less speed.
 typedef struct llmpy_weights {
     int64_t type, outputs, inputs, matrices;
-    const void* rows;     // in the file's layout
-    int64_t rows_stride;  // bytes from one matrix to the next
-    void* packed;         // llmpy_packed_bytes each
-    int64_t packed_stride;
+    const void* rows;       // in the file's layout
+    int64_t rows_stride;    // bytes from one matrix to the next
+    void* packed;           // llmpy_packed_bytes each
+    int64_t packed_stride;  // a multiple of LLMPY_ALIGNMENT
     int32_t ready, unused;
 } llmpy_weights;
 

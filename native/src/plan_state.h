@@ -10,7 +10,7 @@
 
 namespace llmpy {
 
-constexpr int64_t kAlignment = 64;
+constexpr int64_t kAlignment = LLMPY_ALIGNMENT;
 constexpr int64_t align_up(int64_t n) {
     return (n + kAlignment - 1) / kAlignment * kAlignment;
 }

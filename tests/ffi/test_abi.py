@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,7 @@ from llmpy.dtypes import BY_ID
 from llmpy.ffi import abi
 from llmpy.graph import ELEMENTWISE
 from llmpy.graph.shapes import GATINGS
+from llmpy.sampling.weights import MAX_VOCAB
 from tests.ffi.header import Header, differences, parse
 from tests.house import rooms
 
@@ -124,7 +126,29 @@ def test_the_header_alone_declares_what_is_exported() -> None:
 def test_names_of_the_graph_have_native_numbers() -> None:
     assert {name.upper() for name in ELEMENTWISE} <= set(abi.Function.__members__)
     assert {name.upper() for name in GATINGS} == set(abi.Gating.__members__)
+
+
+def test_numbers_of_the_definitions_are_those_of_native_code() -> None:
     assert PAGE_TOKENS == abi.PAGE_TOKENS
+    assert MAX_VOCAB == abi.SAMPLE_MAX_VOCAB
+
+
+@pytest.mark.parametrize("name", ["IQ4_XS", "Q3_K", "Q5_K"])  # which mean nothing else to anybody
+def test_a_storage_type_is_named_where_the_recipe_says(name: str) -> None:
+    page = (rooms.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    recipe = page.partition("### A storage type")[2].partition("\n###")[0]
+    listed = set(re.findall(r"`((?:src|native)/[\w/.]+)`", recipe))
+    assert len(listed) == 10
+    named = {
+        rooms.name(path)
+        for path in rooms.project_files()
+        if rooms.name(path).startswith(("src/", "native/include/", "native/src/"))
+        and re.search(f"^[^/\n]*({name}|{name.lower()})", path.read_text(encoding="utf-8"), re.M)
+    }
+    # Of a family, and of files quantized by several types: their modules and the command's help.
+    own = ("src/llmpy/quant/", "src/llmpy/quantization/", "src/llmpy/cli/")
+    named -= {path for path in named if path.startswith(own)}
+    assert named <= listed
 
 
 def test_operations_in_arrays_are_the_structure() -> None:

@@ -33,7 +33,7 @@ namespace llmpy {
 
 constexpr int64_t tile_rows = 16;     // outputs in a tile
 constexpr int64_t group_width = 256;  // inputs that share an activation scale, and the width of a K block
-constexpr int64_t linear_alignment = 64;
+constexpr int64_t linear_alignment = LLMPY_ALIGNMENT;
 
 // Whether linear can read weights of this type: a known one, and rows of whole blocks.
 bool linear_supports(WeightType type, int64_t inputs);

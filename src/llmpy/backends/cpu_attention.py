@@ -8,13 +8,11 @@ from llmpy.backends.base import PAGE_TOKENS, kv_bytes
 from llmpy.backends.cpu_emitted import Emitted
 from llmpy.backends.cpu_program import Op
 from llmpy.errors import BackendError
-from llmpy.ffi.abi import NO_PLACE, OpKind
+from llmpy.ffi.abi import ALIGNMENT, NO_PLACE, OpKind
 from llmpy.graph import Graph, Node
 from llmpy.graph.rope import alibi_slopes
 
 __all__ = ["ATTENTION", "page_layout"]
-
-_ALIGNMENT = 64
 
 
 def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, int], int]:
@@ -29,7 +27,7 @@ def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, 
             if cache not in places:
                 places[cache] = end
                 size = kv_bytes(kv_dtype, graph.caches[cache].shape) * PAGE_TOKENS
-                end += -(-size // _ALIGNMENT) * _ALIGNMENT
+                end += -(-size // ALIGNMENT) * ALIGNMENT
     return keys, values, end
 
 

@@ -21,7 +21,6 @@ __all__ = ["Packing", "Weights"]
 
 AT_ONCE = 64 << 20  # bytes of weights that are packed sooner than anybody could notice
 IDLE = 0.25  # seconds after loading without a first step
-_ALIGNMENT = 64  # of each matrix of a tensor
 _GLANCE = 1e-3  # seconds between two looks at what is done
 
 
@@ -36,7 +35,7 @@ class Weights:
     ) -> None:
         *matrices, n_out, n_in = shape
         n, size = prod(matrices), library().llmpy_packed_bytes(type_id, n_out, n_in)
-        stride = -(-size // _ALIGNMENT) * _ALIGNMENT
+        stride = -(-size // abi.ALIGNMENT) * abi.ALIGNMENT
         self.rows = rows
         self.packing: Packing | None = None
         self._memory = Memory(stride * n, f"tensor {name!r}")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmpy.ffi.abi import NO_PLACE
+from llmpy.ffi.abi import ALIGNMENT, NO_PLACE
 
 __all__ = ["Places"]
-
-_ALIGNMENT = 64  # of a place: rows times a multiple of it is one too
 
 
 class Places:
     """Hands out places first-fit, in two arenas: rows "all" and rows "wanted"."""
 
     def __init__(self, sizes: Sequence[int], spaces: Sequence[str]) -> None:
-        self._sizes = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
+        # Rows times a multiple of the alignment is one too.
+        self._sizes = [-(-size // ALIGNMENT) * ALIGNMENT for size in sizes]
         self._spaces = spaces
         self._place: dict[int, int] = {}
         self._fixed: set[int] = set()
@@ -29,7 +28,7 @@ class Places:
 
     def keep(self, space: str, size: int) -> int:
         """A place that is never given back."""
-        return self._find(space, -(-size // _ALIGNMENT) * _ALIGNMENT)
+        return self._find(space, -(-size // ALIGNMENT) * ALIGNMENT)
 
     def begin(self, value: int) -> None:
         """The value is written now."""

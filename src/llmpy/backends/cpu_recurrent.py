@@ -7,12 +7,10 @@ from math import prod
 
 from llmpy.backends.cpu_emitted import Emitted
 from llmpy.backends.cpu_program import Op
-from llmpy.ffi.abi import OpKind
+from llmpy.ffi.abi import ALIGNMENT, OpKind
 from llmpy.graph import Graph, Node, Recurrence
 
 __all__ = ["RECURRENT", "memory_layout"]
-
-_ALIGNMENT = 64
 
 
 def memory_layout(graph: Graph) -> tuple[list[tuple[int, Recurrence]], int]:
@@ -20,7 +18,7 @@ def memory_layout(graph: Graph) -> tuple[list[tuple[int, Recurrence]], int]:
     places, end = [], 0
     for recurrence in graph.recurrences:
         places.append((end, recurrence))
-        end += -(-4 * prod(recurrence.shape) // _ALIGNMENT) * _ALIGNMENT
+        end += -(-4 * prod(recurrence.shape) // ALIGNMENT) * ALIGNMENT
     return places, end
 
 

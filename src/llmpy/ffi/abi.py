@@ -17,6 +17,7 @@ F64, Address = ctypes.c_double, ctypes.c_void_p
 
 ABI_VERSION = 9
 MAX_THREADS = 256
+ALIGNMENT = 64
 QUANTIZE_CHUNK = 65536
 OK = 0
 NO_MEMORY = -1
