@@ -13,7 +13,7 @@ import pytest
 
 import llmpy
 
-CAPITAL = "What is the capital of France?"
+CAPITAL = "What is the capital of France? Answer in one sentence."
 
 
 def run(main: Callable[[], Any]) -> Any:

@@ -14,7 +14,7 @@ import llmpy
 from llmpy.chat import NAMED, chosen_template
 from llmpy.tokenizer import Tokenizer
 
-CAPITAL = "What is the capital of France?"
+CAPITAL = "What is the capital of France? Answer in one sentence."
 GREEDY = llmpy.greedy()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.conftest import BACKEND
 
-FRANCE = "What is the capital of France?"
+FRANCE = "What is the capital of France? Answer in one sentence."
 PARIS = "The capital of France is Paris."
 
 

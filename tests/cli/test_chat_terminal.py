@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.terminals import CTRL_C, CTRL_D, NEW_LINE, PASTE, UP, Terminal
 
-FRANCE = "What is the capital of France?"
+FRANCE = "What is the capital of France? Answer in one sentence."
 
 
 @pytest.fixture
@@ -127,11 +127,11 @@ def test_a_full_context_is_explained_and_the_message_is_kept(terminal, smollm2: 
 def test_a_repl_answers_each_prompt_alone(terminal, smollm2: Path) -> None:
     repl = terminal("repl", "-m", smollm2, "-c", 2048, "--temperature", 0)
     repl.wait("each message is answered alone")
-    repl.wait("45 of 2,048 tokens", repl.send(FRANCE))
+    repl.wait("50 of 2,048 tokens", repl.send(FRANCE))
     assert "Paris" in repl.text
     start = repl.send("/stats")
     repl.wait("finished by", start)
-    repl.wait("45 of 2,048 tokens", repl.send(FRANCE))
+    repl.wait("50 of 2,048 tokens", repl.send(FRANCE))
     leave(repl)
 
 
