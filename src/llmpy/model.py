@@ -448,6 +448,8 @@ def load_template(
     """
     from llmpy.chat import chosen_template
 
+    if name is not None:
+        checks.text("name", name)
     metadata = open_vocabulary(path, architecture=architecture)
     return chosen_template(metadata, build_tokenizer(metadata, Path(path)), name)
 
