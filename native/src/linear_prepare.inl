@@ -1,10 +1,10 @@
 // linear_prepare: activations as linear wants them.
 //
 // int8: per token and group of 256, scale = (largest size) / 127 and q = the nearest integer to x / scale, ties to
-// even. Where some sizes are more than large_from times the mean, the quads with the largest (one for each 64 inputs) of those at most are
-// left out of the largest size, and get a second integer (Int8Large). A largest size below 2^-100 counts as zero (its
-// reciprocal would overflow); if some x is not finite, the scale is NaN, and so will be every output of the token.
-// int16: one scale for each 32 from their largest size, and 32767.
+// even. Where some sizes are more than large_from times the mean, the quads with the largest of those (one for each 64
+// inputs at most) are left out of the largest size, and get a second integer (Int8Large). A largest size below 2^-100
+// counts as zero (its reciprocal would overflow); if some x is not finite, the scale is NaN, and so will be every output
+// of the token. int16: one scale for each 32 from their largest size, and 32767.
 
 #pragma once
 

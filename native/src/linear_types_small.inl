@@ -226,7 +226,9 @@ struct Q2_K : TwoBits {
             const U8x64 minima = shift_right<4>(scales_of(j)) & set1_byte(15);
             return (set1(0.0f) - minus_dmin()) * to_f32(any_byte_of_lane(minima, j % 4));
         }
-        LLMPY_INLINE U8x64 scales_of(unsigned j) const { return load_bytes(group + scales_at(static_cast<int>(j / 4))); }
+        LLMPY_INLINE U8x64 scales_of(unsigned j) const {
+            return load_bytes(group + scales_at(static_cast<int>(j / 4)));
+        }
     };
 };
 
