@@ -28,11 +28,11 @@ from llmpy.backends.base import Batch
 from llmpy.backends.cpu import CpuBackend
 from llmpy.backends.cpu_lowering import _CACHE_TYPES
 from llmpy.dtypes import BY_NAME
+from llmpy.engine.cache import PagedState, PagePool
 from llmpy.graph import Graph, Value, Weights
 from llmpy.graph.check import finish
 from llmpy.graph.rope import Rope
 from llmpy.sampling import Rng
-from llmpy.session.cache import PagedState, PagePool
 
 N_EMBD, N_FF, N_HEAD, N_KV, D_HEAD, N_VOCAB = 2048, 8192, 32, 8, 64, 128256
 MATRIX_BYTES = 256e6  # of weights that a step reads: far more than a cache holds

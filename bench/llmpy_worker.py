@@ -66,10 +66,10 @@ class Engine:
         members = [self.model.session(sampler=llmpy.greedy()) for _ in range(sessions)]
         for i, session in enumerate(members):
             session.feed(tokens[i:] + tokens[:i])
-        llmpy.next_tokens(members)
+        llmpy.next_tokens(members, ignore_eos=True)
         started = time.perf_counter()
         for _ in range(n):
-            llmpy.next_tokens(members)
+            llmpy.next_tokens(members, ignore_eos=True)
         seconds = time.perf_counter() - started
         for session in members:
             session.close()

@@ -50,7 +50,8 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "decode": {"ids": (b"hi", "hi", 5), "special": FLAG},
     "load": {
         "path": PATH, "architecture": (5, b"llama"), "n_ctx": NUMBER, "n_threads": NUMBER,
-        "n_batch": NUMBER, "backend": (5, str, None), "progress": FUNCTION,
+        "n_batch": NUMBER, "backend": (5, str, None), "max_total_tokens": NUMBER,
+        "progress": FUNCTION,
     },
     "load_tokenizer": {"path": PATH, "architecture": (5,)},
     "load_template": {"path": PATH, "name": (5,), "architecture": (5,)},
@@ -80,7 +81,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "read_importance": {"path": PATH},
     "write_importance": {"path": PATH, "importance": (5, None, {})},
     "read_bandwidth": {"n_threads": NUMBER, "n_bytes": NUMBER, "passes": NUMBER},
-    "next_tokens": {"sessions": (5, None, [5], "ab")},
+    "next_tokens": {"sessions": (5, None, [5], "ab"), "ignore_eos": FLAG},
 }  # fmt: skip
 CHECKED_ELSEWHERE = {  # each of these has tests of its own
     ("embed", "pooling"), ("load", "kv_dtype"), ("collect_importance", "backend"),
@@ -133,7 +134,8 @@ def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any
         "quantize": {"kind": "q8_0"}, "read_bandwidth": {"n_threads": 1},
         "logits": {"tokens": [1]}, "decode": {"ids": [5]}, "encode": {"text": "a"},
         "infer": {"prompt": "a"}, "stream": {"prompt": "a"}, "feed": {"prompt": "a"},
-        "embed": {"texts": "a"}, "generate": {"prompt": "a"}, "encode_parts": {"parts": ()},
+        "embed": {"texts": "a"}, "next_tokens": {"sessions": ()},
+        "generate": {"prompt": "a"}, "encode_parts": {"parts": ()},
         "write_importance": {"path": out, "importance": llmpy.Importance({}, {})},
     }  # fmt: skip
     return {key: found[key] for key in wanted.get(name, ())} | more.get(name, {})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmpy.conversion import ConvertEvent, convert
     from llmpy.errors import (
         BackendError,
+        Cancelled,
         ContextFull,
         GraphError,
         LlmpyError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         OutOfMemory,
         SamplerError,
         SessionClosed,
+        SessionInUse,
         TemplateError,
         TokenizerError,
         UnsupportedModelError,
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STOP",
     "BackendError",
+    "Cancelled",
     "Chain",
     "Chat",
     "ChatTemplate",
@@ -103,6 +106,7 @@ __all__ = [
     "SamplerError",
     "Session",
     "SessionClosed",
+    "SessionInUse",
     "Stats",
     "TemplateError",
     "TokenizerError",
@@ -142,8 +146,8 @@ _HOMES = {
     "llmpy.chat": "Chat ChatTemplate",
     "llmpy.conversion": "ConvertEvent convert",
     "llmpy.errors": (
-        "BackendError ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
-        "SamplerError SessionClosed TemplateError TokenizerError UnsupportedModelError"
+        "BackendError Cancelled ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
+        "SamplerError SessionClosed SessionInUse TemplateError TokenizerError UnsupportedModelError"
     ),
     "llmpy.files": "open_model",
     "llmpy.format": "open_gguf",

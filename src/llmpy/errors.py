@@ -9,6 +9,8 @@ LlmpyError
 ├── OutOfMemory           the model or its memory does not fit, with numbers    (also MemoryError)
 ├── ContextFull           more tokens than the session's context holds      (also ValueError)
 ├── SessionClosed         a session or its model was closed before this call    (also RuntimeError)
+├── SessionInUse          another thread, or a later call, uses the session     (also RuntimeError)
+├── Cancelled             a call was cancelled, or its deadline has passed      (also RuntimeError)
 ├── TemplateError         a chat template cannot be used, or refuses        (also ValueError)
 └── SamplerError          a sampler got or gave what it must not            (also ValueError)
 """
@@ -20,6 +22,7 @@ from typing import Any
 
 __all__ = [
     "BackendError",
+    "Cancelled",
     "ContextFull",
     "GraphError",
     "LlmpyError",
@@ -27,6 +30,7 @@ __all__ = [
     "OutOfMemory",
     "SamplerError",
     "SessionClosed",
+    "SessionInUse",
     "TemplateError",
     "TokenizerError",
     "UnsupportedModelError",
@@ -110,6 +114,14 @@ class ContextFull(LlmpyError, ValueError):
 
 class SessionClosed(LlmpyError, RuntimeError):
     """A session, or its model, was closed before this call."""
+
+
+class SessionInUse(LlmpyError, RuntimeError):
+    """A session was used while another thread uses it, or a stream after a later use of it."""
+
+
+class Cancelled(LlmpyError, RuntimeError):
+    """A call was ended by `Session.cancel`, or by the deadline of its session."""
 
 
 class TemplateError(LlmpyError, ValueError):

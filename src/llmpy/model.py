@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from llmpy import checks
 from llmpy.arch.base import build
 from llmpy.backends import make_backend
-from llmpy.backends.base import KV_DTYPES, Backend, Batch, Plan
-from llmpy.errors import ContextFull, SessionClosed
+from llmpy.backends.base import KV_DTYPES, PAGE_TOKENS, Backend, Plan
+from llmpy.engine import Engine, Work
+from llmpy.errors import ContextFull
 from llmpy.files import open_model, open_vocabulary
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.format.recommended import GGUF_KEYS, recommended
@@ -31,12 +32,12 @@ from llmpy.process import ProcessBound
 from llmpy.runnable import check_types, shapes_of
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.asynchronous import in_thread
-from llmpy.session.cache import PagedState, PagePool
 from llmpy.session.context import context_length
 from llmpy.session.embedding import Embedder, Pooling, check_generates, checked_pooling, token_ids
+from llmpy.session.lengths import check_lengths
 from llmpy.session.overflow import Overflow, checked_overflow
-from llmpy.session.scheduler import Scheduler
 from llmpy.session.session import Session
+from llmpy.session.transcript import Transcript, compiled_chain
 from llmpy.tokenizer import Tokenizer, build_tokenizer
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def load(
     n_batch: int = 512,
     backend: str | Backend = "auto",
     kv_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+    max_total_tokens: int | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
     """Load a model: a GGUF file, the folder of a Hugging Face checkpoint, or a file before GGUF.
@@ -79,7 +81,10 @@ def load(
     step, at most. `backend`: "cpu", "reference", or an object of that protocol; "auto" takes the
     compiled one where it is installed. `kv_dtype`: storage of keys and values; f16:
     16 bits, in the compiled backend closer than half precision; q8_0, blocks of 32, half of that at
-    some error. `progress` gets a `LoadEvent` as things are ready; an exception cancels the load.
+    some error. `max_total_tokens`: tokens in the KV caches of all sessions together (default: any
+    number); more sessions wait for room, and where all of them wait, the youngest gives its own up
+    and is read again later, which changes no text. `progress` gets a `LoadEvent` as things are
+    ready; an exception cancels the load.
 
     Raises ModelFileError or UnsupportedModelError for the file, OutOfMemory with the numbers,
     BackendError when the backend cannot run here, ValueError for more context than a model with a
@@ -87,7 +92,8 @@ def load(
     """
     begin = time.perf_counter()
     checks.path("path", path)
-    _check_arguments(kv_dtype, progress, n_ctx=n_ctx, n_threads=n_threads, n_batch=n_batch)
+    sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "n_batch": n_batch}
+    _check_arguments(kv_dtype, progress, **sizes, max_total_tokens=max_total_tokens)
     engine = make_backend(backend, n_threads, n_batch)
 
     def report(kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
@@ -102,6 +108,7 @@ def load(
             kv_dtype = "f32"  # kept for one text only
         check_types(file, graph)
         context = context_length(file, graph, n_ctx, hyperparameters.n_ctx, kv_dtype)
+        max_pages = _pages(max_total_tokens, context)
         if context != graph.n_ctx:  # less than was hoped for; some architectures look at it
             hyperparameters, graph = build(file, shapes, context)
         total = sum(file.tensors[name].size for name in graph.used)
@@ -116,7 +123,8 @@ def load(
             report("tensor", name, done)
         compiled = partial(engine.compile, buffers=buffers, n_ctx=context, kv_dtype=kv_dtype)
         plan = compiled(graph)
-        model = Model(file, hyperparameters, graph, tokenizer, plan, context, n_batch, compiled)
+        parts = file, hyperparameters, graph, tokenizer, plan
+        model = Model(*parts, context, n_batch, max_pages, compiled)
         report("done", str(file.path), total)
         opened.pop_all()  # the map of the file lives as long as something reads it
     return model
@@ -131,6 +139,7 @@ async def aload(
     n_batch: int = 512,
     backend: str | Backend = "auto",
     kv_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+    max_total_tokens: int | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
     """`load` for asyncio, in a thread of its own, which calls `progress`; it can be cancelled."""
@@ -151,6 +160,7 @@ async def aload(
         n_batch=n_batch,
         backend=backend,
         kv_dtype=kv_dtype,
+        max_total_tokens=max_total_tokens,
         progress=report,
     )
     return await in_thread(call, cancel=cancelled.set)
@@ -174,6 +184,7 @@ class Model(ProcessBound):
         plan: Plan,
         n_ctx: int,
         n_batch: int,
+        max_pages: int | None,
         compiled: Callable[[Graph], Plan],
     ) -> None:
         self.path = file.path
@@ -186,15 +197,11 @@ class Model(ProcessBound):
         self.n_vocab = tokenizer.n_embedded
         self.n_batch = n_batch
         self.recommended_sampling = recommended(file.path, file.metadata, GGUF_KEYS)
-        self._plan = plan
         self._compiled: Callable[[Graph], Plan] | None = compiled
         self._embedder: Embedder | None = None
-        self._pool = PagePool(plan)
-        self._lock = threading.RLock()
-        self._closed = False
-        self._positions = np.arange(max(n_ctx, n_batch), dtype=np.int32)
-        self._zeros = np.zeros(n_batch, np.int32)
-        self._scheduler = Scheduler(self)
+        self._engine = Engine(
+            plan, n_ctx=n_ctx, n_batch=n_batch, n_outputs=self.n_vocab, max_pages=max_pages
+        )
 
     def session(
         self,
@@ -212,14 +219,16 @@ class Model(ProcessBound):
         ContextWarning), or a callable `(tokens, needed, n_ctx) -> tokens`. Raises
         UnsupportedModelError for an encoder.
         """
-        self._check_open()
+        self._engine.check_open()
         check_generates(self)
         if sampler is None:
             sampler = default_chain(**self.recommended_sampling)
         elif not isinstance(sampler, Chain):
             sampler = chain(sampler)
         choice = checked_overflow(overflow, Overflow.ERROR, Overflow.SHIFT, where="a session")
-        return Session(self, sampler, Rng(seed), choice)
+        compiled = compiled_chain(sampler, self.n_vocab, self.tokenizer)
+        sequence = self._engine.sequence(sampler, compiled, Rng(seed))
+        return Session(Transcript(self._engine, self.tokenizer, sequence, choice), self.path)
 
     @overload
     def generate(self, prompt: str, **o: Unpack[Options]) -> Completion: ...  # type: ignore[overload-overlap]
@@ -254,7 +263,7 @@ class Model(ProcessBound):
         from llmpy.session.completion import complete
 
         options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
-        return complete(self, prompt, sampler, seed, n_parallel, options)
+        return complete(self.session, prompt, sampler, seed, n_parallel, options)
 
     @overload
     async def agenerate(self, prompt: str, **o: Unpack[Options]) -> Completion: ...  # type: ignore[overload-overlap]
@@ -283,7 +292,7 @@ class Model(ProcessBound):
         from llmpy.session.completion import acomplete
 
         options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
-        return await acomplete(self, prompt, sampler, seed, n_parallel, options)
+        return await acomplete(self.session, prompt, sampler, seed, n_parallel, options)
 
     def chat(
         self,
@@ -343,15 +352,18 @@ class Model(ProcessBound):
         than `n_ctx`, ValueError for texts without tokens or, for an encoder, which reads a text in
         one batch, longer than `n_batch`.
         """
-        self._check_open()
+        self._engine.check_open()
         checks.flag("normalize", normalize)
         chosen = checked_pooling(self, pooling)
         ids = token_ids(self, texts, truncate)
-        with self._lock:
-            self._check_open()
+        check_lengths(self, [len(text) for text in ids])
+        with self._engine.lock:
+            self._engine.check_open()
             if self._embedder is None:
                 assert self._compiled is not None
-                self._embedder = Embedder(self, self._compiled(states(self.graph)))
+                plan, lock = self._compiled(states(self.graph)), self._engine.lock
+                engine = Engine(plan, n_ctx=self.n_ctx, n_batch=self.n_batch, lock=lock)
+                self._embedder = Embedder(engine, whole=is_encoder(self.graph))
         return self._embedder.embed(ids, chosen, normalize)
 
     async def aembed(
@@ -373,7 +385,7 @@ class Model(ProcessBound):
         Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range,
         UnsupportedModelError for an encoder.
         """
-        self._check_open()
+        self._engine.check_open()
         check_generates(self)
         ids = np.array(checks.token_ids("tokens", tokens, self.n_vocab), np.int32)
         checks.whole("first", first, 0)
@@ -382,35 +394,29 @@ class Model(ProcessBound):
         return self._logits(ids, first)
 
     def _logits(self, ids: NDArray[np.int32], first: int) -> Iterator[NDArray[np.float32]]:
-        state = PagedState(self._pool, self.n_ctx)
+        sequence = self._engine.sequence()
+        sequence.append(ids)
         try:
             for start in range(0, len(ids), self.n_batch):
                 stop = min(len(ids), start + self.n_batch)
-                wanted = self._positions[max(0, first - start) : stop - start]
-                step = self._positions[start:stop], self._zeros[: stop - start]
-                with self._lock:
-                    self._check_open()
-                    state.prepare(start, stop)
-                    found = self._plan.run(Batch(ids[start:stop], *step, wanted), [state])
-                    state.done(stop)
-                    found = found[:, : self.n_vocab].copy()
-                if len(found):
-                    yield found
+                work = Work(sequence, stop, min(max(first, start), stop), stop)
+                self._engine.run((work,))
+                if work.error is not None:
+                    raise work.error
+                yield from work.found
         finally:
-            state.keep(0)
+            self._engine.release(sequence)
 
     def warm_up(self) -> None:
         """Do now what is otherwise done behind the first tokens, which are slower for it."""
-        self._check_open()
-        self._plan.warm_up()
+        self._engine.check_open()
+        self._engine.plan.warm_up()
 
     def close(self) -> None:
         """Free the model's memory at once; its sessions cannot go on."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._plan.close()
-                self._pool.clear()
+        with self._engine.lock:
+            if not self._engine.closed:
+                self._engine.close()
                 self._compiled = None
                 if self._embedder is not None:
                     self._embedder.close()
@@ -418,10 +424,6 @@ class Model(ProcessBound):
     def _how_to_copy(self) -> str:
         loaded = f"llmpy.load({str(self.path)!r}, n_ctx={self.n_ctx})"
         return f"threads share it as it is; another process loads it itself, with {loaded}"
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise SessionClosed("this model is closed; load it again")
 
     def __enter__(self) -> Model:
         return self
@@ -460,6 +462,19 @@ def _check_arguments(kv_dtype: object, progress: object, **numbers: object) -> N
             checks.whole(name, number)
     checks.one_of("kv_dtype", kv_dtype, KV_DTYPES)
     checks.function("progress", progress)
+
+
+def _pages(max_total_tokens: int | None, n_ctx: int) -> int | None:
+    """How many pages hold so many tokens; at least a session of `n_ctx` tokens must fit."""
+    if max_total_tokens is None:
+        return None
+    n_pages, needed = max_total_tokens // PAGE_TOKENS, -(-n_ctx // PAGE_TOKENS)
+    if n_pages < needed:
+        raise ValueError(
+            f"max_total_tokens: expected at least {needed * PAGE_TOKENS}, for one session of n_ctx "
+            f"({n_ctx}) tokens, found {max_total_tokens}; load the model with a smaller n_ctx"
+        )
+    return n_pages
 
 
 def _uploaded(engine: Backend, file: ModelFile, graph: Graph) -> dict[str, Any]:

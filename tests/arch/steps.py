@@ -14,9 +14,9 @@ from llmpy import ffi
 from llmpy.arch.base import build
 from llmpy.backends.base import Batch
 from llmpy.backends.reference import ReferenceBackend
+from llmpy.engine.cache import PagedState, PagePool
 from llmpy.files import open_model
 from llmpy.graph import Graph
-from llmpy.session.cache import PagedState, PagePool
 
 MAX_TOKENS = 256  # in one batch
 N_CTX = 512

@@ -69,7 +69,8 @@ def check(chat: llmpy.Chat, max_tokens: int) -> None:
     asked = chat.template.encode(chat.messages[:-1])
     read = tokenizer.decode(ids[:n_prompt], special=True)
     assert read == tokenizer.decode(asked, special=True)
-    with chat.session._model.session(sampler=GREEDY) as fresh:
+    with chat.session.fork(sampler=GREEDY) as fresh:
+        fresh.rewind(0)
         pieces = fresh.stream(ids[:n_prompt], max_tokens=max_tokens, bos=False)
         said = [p.token for p in pieces if p.kind != "prompt" and p.token is not None]
     assert ids[n_prompt:] == said[: len(ids) - n_prompt]

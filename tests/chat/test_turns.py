@@ -100,3 +100,8 @@ def test_a_fork_answers_while_the_first_chat_is_in_its_loop(chat: llmpy.Chat) ->
             other.ask("Hi", max_tokens=1)
         parts.append(piece.text)
     assert "".join(parts).strip() == whole
+
+
+def test_a_question_that_was_cancelled_is_no_part_of_the_conversation(chat: llmpy.Chat) -> None:
+    assert chat.ask("Hi", progress=lambda *_: chat.session.cancel()) == ""
+    assert chat.messages == []

@@ -202,7 +202,7 @@ def test_a_model_too_large_for_both_gets_the_memory_of_the_first(
     play: Play, stories: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load, old = play.talk.load, play.talk.model
-    monkeypatch.setattr(play.talk, "load", full_unless(lambda: old._closed, load))
+    monkeypatch.setattr(play.talk, "load", full_unless(lambda: old._engine.closed, load))
     play("Once", f"/model {stories}", "Twice")
     assert play.talk.model is not old
     assert len(play.messages) == 4

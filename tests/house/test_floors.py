@@ -28,9 +28,10 @@ MAY_USE = {
     "files": MIDDLE,
     "runnable": MIDDLE,
     "conversion": MIDDLE | {"runnable", "files", "quantization"},
-    "session": MIDDLE | {"model"},
-    "chat": {"session", "tokenizer"} | GROUND,
-    "model": MIDDLE | {"chat", "runnable", "files", "session"},
+    "engine": {"backends", "sampling"} | GROUND,
+    "session": MIDDLE | {"engine"},
+    "chat": {"sampling", "session", "tokenizer"} | GROUND,
+    "model": MIDDLE | {"chat", "engine", "runnable", "files", "session"},
     "quantization": MIDDLE | {"files", "model"},
     "__init__": MIDDLE | {"chat", "conversion", "files", "model", "quantization", "session"},
     "cli": {""},  # the public names of llmpy alone

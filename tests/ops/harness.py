@@ -14,9 +14,9 @@ from llmpy import ffi, quant
 from llmpy.backends.base import Batch
 from llmpy.backends.reference import ReferenceBackend
 from llmpy.dtypes import BY_NAME
+from llmpy.engine.cache import PagedState, PagePool
 from llmpy.graph import Graph, Value, Weights
 from llmpy.graph.check import finish
-from llmpy.session.cache import PagedState, PagePool
 
 Array = NDArray[np.float32]
 Trace = Callable[[Value, Weights], Value]

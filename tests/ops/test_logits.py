@@ -10,10 +10,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from llmpy.engine.history import History
 from llmpy.sampling.compiled import NativeChain
 from llmpy.sampling.rng import Rng
 from llmpy.sampling.steps import Greedy, MinP, Repetition, Temperature, TopK, TopP
-from llmpy.session.history import History
 from tests.ops.harness import LEVELS, Model, cpu_backend, flat, random
 
 N_VOCAB, WIDTH = 9001, 64

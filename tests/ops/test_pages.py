@@ -9,8 +9,8 @@ import pytest
 
 from llmpy.backends.base import PAGE_TOKENS
 from llmpy.backends.reference import ReferenceBackend
+from llmpy.engine.cache import PagedState
 from llmpy.graph import Value, Weights
-from llmpy.session.cache import PagedState
 from tests.ops.harness import Array, Model, Trace, cpu_backend, random
 from tests.ops.test_attention import attention
 

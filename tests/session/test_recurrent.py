@@ -55,8 +55,8 @@ def test_parts_and_whole_give_the_same_tokens(model: llmpy.Model) -> None:
 def test_memory_of_recurrent_layers_alone_needs_no_pages(model: llmpy.Model) -> None:
     session = model.session()
     session.feed(IDS)
-    assert session._state is not None
-    assert (session._state.pages == []) == (model.graph.caches == [])
+    assert session.transcript.sequence.cache is not None
+    assert (session.transcript.sequence.cache.pages == []) == (model.graph.caches == [])
 
 
 def test_going_back_reads_again(model: llmpy.Model) -> None:
@@ -142,7 +142,7 @@ def test_a_step_that_fails_leaves_tokens_and_memory_in_agreement(
     if already:
         session.feed(IDS[:already])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model._plan, "run", failing(model._plan.run), raising=False)
+        patch.setattr(model._engine.plan, "run", failing(model._engine.plan.run), raising=False)
         with pytest.raises(KeyboardInterrupt):
             session.feed(IDS[already:60])
     said = session.tokens
@@ -170,7 +170,7 @@ def test_sessions_do_not_disturb_each_other(model: llmpy.Model) -> None:
 def test_closing_gives_memory_back(model: llmpy.Model) -> None:
     session = model.session()
     session.feed(IDS)
-    state = session._state
+    state = session.transcript.sequence.cache
     assert state is not None
     session.close()
     assert state.recurrent is None

@@ -187,28 +187,28 @@ def test_a_closed_model_refuses(shared_data: Callable[[str], Path]) -> None:
 
 def test_pages_return_when_sessions_end(fast_stories: llmpy.Model) -> None:
     gc.collect()
-    before = fast_stories._pool.in_use
+    before = fast_stories._engine.pool.in_use
     session = fast_stories.session()
     session.feed([5] * 200)
     fork = session.fork()
     fork.feed([6] * 5)
-    assert fast_stories._pool.in_use == before + 4 + 1
+    assert fast_stories._engine.pool.in_use == before + 4 + 1
     session.close()
     del fork
     gc.collect()
-    assert fast_stories._pool.in_use == before
+    assert fast_stories._engine.pool.in_use == before
 
 
 def test_a_session_in_a_cycle_returns_its_pages_whole(fast_stories: llmpy.Model) -> None:
     session = fast_stories.session()
     session.feed(PROMPT)
-    (page,) = session._state.pages  # type: ignore[union-attr]
+    (page,) = session.transcript.sequence.cache.pages  # type: ignore[union-attr]
     address = page.address
     del page
     session.itself = session  # type: ignore[attr-defined]
     del session
     gc.collect()
-    (page,) = (page for page in fast_stories._pool._free if page.address == address)
+    (page,) = (page for page in fast_stories._engine.pool._free if page.address == address)
     assert page.memory.address == address  # 0 once it is freed
 
 

@@ -43,10 +43,10 @@ class Watched:
     """A plan that notes its batches, and in whose first step something happens."""
 
     def __init__(self, model: llmpy.Model, first: Callable[[], object] = lambda: None) -> None:
-        self.plan: Any = model._plan
+        self.plan: Any = model._engine.plan
         self.first = first
         self.batches: list[list[int]] = []  # how many tokens each session had
-        model._plan = self  # type: ignore[assignment]
+        model._engine.plan = self  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plan, name)
@@ -78,7 +78,7 @@ def until(check: Check) -> None:
 
 def waiting(model: llmpy.Model, n: int) -> Check:
     """Whether `n` requests are there, those of the step that runs included."""
-    return lambda: model._scheduler._n_waiting() == n
+    return lambda: model._engine.waiting.n_works == n
 
 
 def sessions_of(model: llmpy.Model, n: int) -> list[llmpy.Session]:
@@ -150,7 +150,9 @@ def test_the_company_does_not_matter(
     together, single = sessions_of(fast_stories, 4), sessions_of(fast_stories, 4)
     for members, said in steps:
         for i in members[:1]:
-            together[i]._say(said, read=False)  # so that a long part is read beside tokens
+            together[i].transcript.say(
+                said, read=False
+            )  # so that a long part is read beside tokens
             single[i].feed(said)
         tokens = llmpy.next_tokens([together[i] for i in members])
         assert tokens == [single[i].next_token() for i in members]
@@ -308,14 +310,14 @@ def test_an_interrupt_of_the_one_who_leads_passes_the_lead_on(fast: llmpy.Model)
 
 def test_an_interrupt_behind_the_step_loses_no_token(fast: llmpy.Model) -> None:
     session = sessions_of(fast, 1)[0]
-    generate = fast._plan.generate  # type: ignore[attr-defined]
+    generate = fast._engine.plan.generate  # type: ignore[attr-defined]
 
     def interrupted(*arguments: Any) -> int:
         generate(*arguments)
         raise KeyboardInterrupt
 
-    fast._plan.generate = interrupted  # type: ignore[attr-defined]
+    fast._engine.plan.generate = interrupted  # type: ignore[attr-defined]
     with pytest.raises(KeyboardInterrupt):
         session.next_token()
-    fast._plan.generate = generate  # type: ignore[attr-defined]
+    fast._engine.plan.generate = generate  # type: ignore[attr-defined]
     assert [session.next_token(), session.next_token()] == alone(fast, 0, 2)

@@ -18,6 +18,7 @@ from llmpy.chat.messages import Message, checked_message, checked_messages
 from llmpy.chat.template import ChatTemplate
 from llmpy.chat.thinking import format_of
 from llmpy.chat.turns import Turns
+from llmpy.sampling import Chain, Sampler
 from llmpy.session import STOP, Piece, Session, Stats
 from llmpy.session.asynchronous import stepped
 from llmpy.session.overflow import Overflow, checked_overflow
@@ -123,10 +124,13 @@ class Chat:
         changed.pop("reasoning_content", None)
         self._messages[i:] = [checked_message(changed, f"messages[{i}]")]
 
-    def fork(self) -> Chat:
-        """A second chat with the same past, whose memory is shared until one of them goes on."""
+    def fork(self, *, sampler: Chain | Sampler | None = None, seed: int | None = None) -> Chat:
+        """A second chat with the same past, whose memory is shared until one of them goes on.
+
+        `sampler` and `seed` are those of `Session.fork`.
+        """
         other = copy.copy(self)
-        other.session = self.session.fork()
+        other.session = self.session.fork(sampler=sampler, seed=seed)
         other._turns = Turns(other._keep)
         other._messages = copy.deepcopy(self._messages)
         other.template_kwargs = dict(self.template_kwargs)
@@ -229,7 +233,8 @@ class Chat:
         """
         self._with(text)
         new = partial(self._with, text)
-        return stepped(self._answered(new, max_tokens, stop, logprobs, progress), _shown)
+        answered = self._answered(new, max_tokens, stop, logprobs, progress)
+        return stepped(answered, self.session.cancel, _shown)
 
     async def aask(
         self,
@@ -262,8 +267,8 @@ class Chat:
         progress: Progress | None = None,
     ) -> AsyncGenerator[Piece]:
         """`retry` for asyncio."""
-        new = self._unanswered
-        return stepped(self._answered(new, max_tokens, stop, logprobs, progress), _shown)
+        answered = self._answered(self._unanswered, max_tokens, stop, logprobs, progress)
+        return stepped(answered, self.session.cancel, _shown)
 
     # Inside
 

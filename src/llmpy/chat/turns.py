@@ -30,10 +30,11 @@ class Turns:
             answer = make()
             pieces = answer.pieces()
             self._open = turn = (answer, pieces)
-        failed = ended = False
+        failed = ended = complete = False
         try:
             for piece in pieces:
                 ended = piece.kind == "end"
+                complete = ended and piece.finish_reason != "cancelled"
                 yield piece
             if not ended:
                 raise RuntimeError(
@@ -47,7 +48,7 @@ class Turns:
             pieces.close()
             if self._open is turn:
                 self._open = None
-                if not failed and (answer.content or answer.thinking or ended):
+                if not failed and (answer.content or answer.thinking or complete):
                     self._keep(answer)
 
     def end(self) -> None:

@@ -1,9 +1,9 @@
 """Sessions: what was said, the memory of it, and the stream of events."""
 
+from llmpy.session.batched import next_tokens
 from llmpy.session.completion import Completion
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
 from llmpy.session.overflow import ContextWarning, Overflow
-from llmpy.session.scheduler import next_tokens
 from llmpy.session.session import Session
 
 __all__ = [

@@ -5,23 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from functools import partial
+from threading import get_ident
 from typing import Any, TypeVar
 
-__all__ = ["exhausted", "in_thread", "stepped"]
+__all__ = ["exhausted", "in_thread", "stepped", "user"]
 
 T = TypeVar("T")
 END: Any = object()
+_USER: ContextVar[int | None] = ContextVar("llmpy_user", default=None)
+
+
+def user() -> int:
+    """Return the thread that uses a session: of a call of asyncio, that of the event loop."""
+    return _USER.get() or get_ident()
 
 
 async def stepped(
-    generator: Generator[T], wanted: Callable[[T], bool] | None = None
+    generator: Generator[T],
+    cancel: Callable[[], object],
+    wanted: Callable[[T], bool] | None = None,
 ) -> AsyncGenerator[T]:
     """The items of `generator` that are `wanted`, each computed in its thread when it is due.
 
-    Cancelled or left early, it waits for the step that runs, and closes the generator: what that
-    works on is at rest then, and may be used again.
+    Cancelled or left early, it calls `cancel` if a step is running, waits for that, and closes the
+    generator: what it works on is at rest then, and may be used again.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
     step = _stepping(thread)
@@ -29,15 +38,18 @@ async def stepped(
         while (item := await step(next, generator, END)) is not END:
             if wanted is None or wanted(item):
                 yield item
+    except asyncio.CancelledError:
+        cancel()
+        raise
     finally:
         await _settled(step(generator.close))
         thread.shutdown(wait=False)
 
 
-async def exhausted(generator: Generator[Any, None, T]) -> T:
+async def exhausted(generator: Generator[Any, None, T], cancel: Callable[[], object]) -> T:
     """Run `generator` to its end in a thread, and return what it returns.
 
-    It can be cancelled between two of its steps.
+    Cancelled, it calls `cancel`, and waits for the step that runs.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
     step = _stepping(thread)
@@ -46,6 +58,9 @@ async def exhausted(generator: Generator[Any, None, T]) -> T:
             pass
         result: T = item.value
         return result
+    except asyncio.CancelledError:
+        cancel()
+        raise
     finally:
         await _settled(step(generator.close))
         thread.shutdown(wait=False)
@@ -71,7 +86,9 @@ async def in_thread(function: Callable[[], T], cancel: Callable[[], object] | No
 
 def _stepping(thread: ThreadPoolExecutor) -> Callable[..., asyncio.Future[Any]]:
     """Calls of functions in that thread, with the context variables of the task."""
-    run: Callable[..., Any] = copy_context().run
+    context = copy_context()
+    context.run(_USER.set, user())
+    run: Callable[..., Any] = context.run
     return partial(asyncio.get_running_loop().run_in_executor, thread, run)
 
 

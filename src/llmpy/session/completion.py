@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,13 +14,11 @@ from llmpy import checks
 from llmpy.sampling import Rng
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.events import FinishReason, Logprobs, Stats
-from llmpy.session.session import Tally
+from llmpy.session.session import Session, Tally
 from llmpy.session.stop import StopStrings
 
 if TYPE_CHECKING:
-    from llmpy.model import Model
     from llmpy.sampling import Chain, Sampler
-    from llmpy.session.session import Session
 
 __all__ = ["Completion", "Options", "acomplete", "complete"]
 
@@ -57,45 +55,74 @@ class Completion:
         return self.text
 
 
+class Running:
+    """The sessions that work on one call, to cancel all of them."""
+
+    def __init__(self) -> None:
+        self._sessions = set[Session]()
+        self._lock = threading.Lock()
+        self.stopped = False
+
+    def add(self, session: Session) -> None:
+        """One more works on it."""
+        with self._lock:
+            self._sessions.add(session)
+
+    def remove(self, session: Session) -> None:
+        """It is done."""
+        with self._lock:
+            self._sessions.discard(session)
+
+    def stop(self) -> None:
+        """End all of them soon, and those that have not begun."""
+        self.stopped = True
+        with self._lock:
+            for session in self._sessions:
+                session.cancel()
+
+
 def complete(
-    model: Model,
+    new_session: Callable[..., Session],
     prompt: Prompt | Sequence[Prompt],
     sampler: Any,
     seed: int | None,
     n_parallel: int,
     options: dict[str, Any],
-    stopped: threading.Event | None = None,
+    running: Running | None = None,
 ) -> Completion | list[Completion]:
-    """See `Model.generate`. Once `stopped` is set, what is unfinished ends with "callback"."""
+    """See `Model.generate`; `running` stops what is unfinished, with the reason "cancelled"."""
     prompts, single = _prompts(prompt)
     checks.whole("n_parallel", n_parallel)
     if seed is not None:
         Rng(seed)  # which refuses what is no seed
     options = {**options, "stop": StopStrings(options["stop"]).strings}  # for each prompt
-    stopped = stopped or threading.Event()
+    running = running or Running()
 
     def one(i: int) -> Completion:
-        with model.session(
-            sampler=sampler, seed=None if seed is None else (seed + i) % 2**64
-        ) as session:
-            return _complete(session, prompts[i], options, stopped)
+        own_seed = None if seed is None else (seed + i) % 2**64
+        with new_session(sampler=sampler, seed=own_seed) as session:
+            running.add(session)
+            try:
+                return _complete(session, prompts[i], options, running)
+            finally:
+                running.remove(session)
 
     if len(prompts) == 1:
         found = [one(0)]
     else:
         with ThreadPoolExecutor(max(1, min(n_parallel, len(prompts)))) as threads:
-            running = [threads.submit(one, i) for i in range(len(prompts))]
+            futures = [threads.submit(one, i) for i in range(len(prompts))]
             try:
-                found = [future.result() for future in running]
+                found = [future.result() for future in futures]
             except BaseException:
-                stopped.set()
+                running.stop()
                 threads.shutdown(cancel_futures=True)
                 raise
     return found[0] if single else found
 
 
 async def acomplete(
-    model: Model,
+    new_session: Callable[..., Session],
     prompt: Prompt | Sequence[Prompt],
     sampler: Any,
     seed: int | None,
@@ -103,15 +130,15 @@ async def acomplete(
     options: dict[str, Any],
 ) -> Completion | list[Completion]:
     """See `Model.agenerate`."""
-    stopped = threading.Event()
-    call = partial(complete, model, prompt, sampler, seed, n_parallel, options, stopped)
-    return await in_thread(call, cancel=stopped.set)
+    running = Running()
+    call = partial(complete, new_session, prompt, sampler, seed, n_parallel, options, running)
+    return await in_thread(call, cancel=running.stop)
 
 
 def _complete(
-    session: Session, prompt: Prompt, options: dict[str, Any], stopped: threading.Event
+    session: Session, prompt: Prompt, options: dict[str, Any], running: Running
 ) -> Completion:
-    tally = Tally(session)
+    tally = Tally(session.transcript)
     texts, tokens, logprobs = [], [], []
     events = session.stream(prompt, **options)
     with closing(events):
@@ -123,7 +150,7 @@ def _complete(
                     tokens.append(piece.token)
                 if piece.logprobs is not None:
                     logprobs.append(piece.logprobs)
-            if stopped.is_set():
+            if running.stopped:
                 break
     stats = tally.stats()
     return Completion("".join(texts), tuple(tokens), stats.finish_reason, stats, tuple(logprobs))

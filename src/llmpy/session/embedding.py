@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks
-from llmpy.backends.base import Batch, Plan
+from llmpy.engine import Work
 from llmpy.errors import UnsupportedModelError
 from llmpy.graph import has_head, is_encoder
-from llmpy.session.cache import PagedState, PagePool
-from llmpy.session.lengths import check_lengths, truncated
+from llmpy.session.lengths import truncated
 
 if TYPE_CHECKING:
-    from llmpy.model import Model
+    from llmpy.engine import Engine
+    from llmpy.engine import Sequence as TokenSequence
+    from llmpy.session.described import Described
 
 __all__ = ["Embedder", "Pooling", "check_generates", "checked_pooling", "token_ids"]
 
@@ -29,47 +30,55 @@ _NUMBERS: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last"}  # in GGUF; 4 is
 
 
 class Embedder:
-    """Reads texts for one model; `plan` gives the states of tokens, not their logits."""
+    """Reads texts by an engine whose plan gives the states of tokens, not their logits.
 
-    def __init__(self, model: Model, plan: Plan) -> None:
-        self._model = model
-        self._plan = plan
-        self._pool = PagePool(plan)
-        self._whole = is_encoder(model.graph)
+    `whole`: a text must be read in one step, for its tokens look at those after them.
+    """
+
+    def __init__(self, engine: Engine, *, whole: bool) -> None:
+        self._engine = engine
+        self._whole = whole
 
     def embed(self, texts: Sequence[list[int]], pooling: Pooling, normalize: bool) -> Array:
-        """One vector for each text of token ids: float32 [n, n_embd]."""
-        check_lengths(self._model, [len(ids) for ids in texts])
-        result = np.zeros((len(texts), self._plan.n_vocab), np.float32)
+        """One vector for each text of token ids, none too long: float32 [n, n_embd]."""
+        result = np.zeros((len(texts), self._engine.n_outputs), np.float32)
         rows: dict[int, list[Array]] = {}
-        open_texts: dict[int, PagedState] = {}
+        open_texts: dict[int, TokenSequence] = {}
         try:
             for pieces in self._batches([len(ids) for ids in texts]):
-                found = self._read(texts, pieces, open_texts, pooling)
-                for (text, _, end), states in zip(pieces, found, strict=True):
-                    rows.setdefault(text, []).append(states)
+                for text, _, _ in pieces:
+                    if text not in open_texts:
+                        open_texts[text] = self._engine.sequence()
+                        open_texts[text].append(texts[text])
+                works = [
+                    self._work(open_texts[text], start, end, pooling) for text, start, end in pieces
+                ]
+                self._engine.run(works)
+                for (text, _, end), work in zip(pieces, works, strict=True):
+                    if work.error is not None:
+                        raise work.error
+                    rows.setdefault(text, []).extend(work.found)
                     if end == len(texts[text]):
-                        open_texts.pop(text).keep(0)
+                        self._engine.release(open_texts.pop(text))
                         result[text] = _pooled(np.concatenate(rows.pop(text)), normalize)
         finally:
-            for state in open_texts.values():
-                state.keep(0)
+            for sequence in open_texts.values():
+                self._engine.release(sequence)
         return result
 
     def close(self) -> None:
         """Free the plan."""
-        self._plan.close()
-        self._pool.clear()
+        self._engine.close()
 
     def _batches(self, lengths: list[int]) -> Iterator[list[Piece]]:
         """Pieces of texts that make up batches, in order; of an encoder, whole texts."""
-        room, pieces = self._model.n_batch, list[Piece]()
+        room, pieces = self._engine.n_batch, list[Piece]()
         for text, length in enumerate(lengths):
             start = 0
             while start < length:
                 if not room or (self._whole and length > room):
                     yield pieces
-                    room, pieces = self._model.n_batch, []
+                    room, pieces = self._engine.n_batch, []
                 end = min(length, start + room)
                 pieces.append((text, start, end))
                 room -= end - start
@@ -77,40 +86,14 @@ class Embedder:
         if pieces:
             yield pieces
 
-    def _read(
-        self,
-        texts: Sequence[list[int]],
-        pieces: list[Piece],
-        states: dict[int, PagedState],
-        pooling: Pooling,
-    ) -> list[Array]:
-        """The states of each piece's tokens that its text's vector is made of."""
-        tokens: list[int] = []
-        positions: list[int] = []
-        sessions: list[int] = []
-        wanted: list[int] = []
-        counts: list[int] = []
-        for session, (text, start, end) in enumerate(pieces):
-            first = {"mean": start, "cls": 0, "last": len(texts[text]) - 1}[pooling]
-            stop = end if pooling == "mean" else first + 1
-            at = range(max(first, start), min(stop, end))
-            wanted += [len(tokens) - start + i for i in at]
-            counts.append(len(at))
-            tokens += texts[text][start:end]
-            positions += range(start, end)
-            sessions += [session] * (end - start)
-        arrays = (np.array(x, np.int32) for x in (tokens, positions, sessions, wanted))
-        with self._model._lock:
-            self._model._check_open()
-            for text, start, end in pieces:
-                if text not in states:
-                    states[text] = PagedState(self._pool, self._model.n_ctx)
-                states[text].prepare(start, end)
-            found = self._plan.run(Batch(*arrays), [states[text] for text, _, _ in pieces])
-            found = found[: len(wanted)].copy()
-            for text, _, end in pieces:
-                states[text].done(end)
-        return np.split(found, np.cumsum(counts)[:-1])
+    def _work(self, sequence: TokenSequence, start: int, end: int, pooling: Pooling) -> Work:
+        """Compute a piece of a text, and the states in it that the text's vector is made of."""
+        first = {"mean": start, "cls": 0, "last": len(sequence) - 1}[pooling]
+        stop = end if pooling == "mean" else first + 1
+        first, stop = max(first, start), min(stop, end)
+        work = Work(sequence, end, first, max(first, stop))
+        work.whole = self._whole
+        return work
 
 
 def _pooled(rows: Array, normalize: bool) -> Array:
@@ -123,7 +106,7 @@ def _pooled(rows: Array, normalize: bool) -> Array:
     return (mean / length if normalize and length else mean).astype(np.float32)
 
 
-def _usual_pooling(model: Model) -> Pooling:
+def _usual_pooling(model: Described) -> Pooling:
     """What the file says, else the mean for an encoder and the last token for a decoder."""
     key = f"{model.metadata['general.architecture']}.pooling_type"
     number: Any = model.metadata.get(key, 0)
@@ -135,7 +118,7 @@ def _usual_pooling(model: Model) -> Pooling:
     return _NUMBERS[number]
 
 
-def check_generates(model: Model) -> None:
+def check_generates(model: Described) -> None:
     """Refuse a model whose graph gives states of tokens and no logits."""
     encodes = is_encoder(model.graph)
     if not encodes and has_head(model.graph):
@@ -148,7 +131,7 @@ def check_generates(model: Model) -> None:
     )  # fmt: skip
 
 
-def checked_pooling(model: Model, pooling: str | None) -> Pooling:
+def checked_pooling(model: Described, pooling: str | None) -> Pooling:
     """A name that is known; None for what the model's file says."""
     if pooling is None:
         return _usual_pooling(model)
@@ -159,7 +142,7 @@ def checked_pooling(model: Model, pooling: str | None) -> Pooling:
 
 
 def token_ids(
-    model: Model, texts: str | Sequence[str | Sequence[int]], truncate: bool | int | None
+    model: Described, texts: str | Sequence[str | Sequence[int]], truncate: bool | int | None
 ) -> list[list[int]]:
     """The ids of each text, with the tokens around it that the file wants; given ids are kept.
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 __all__ = ["STOP", "FinishReason", "Logprobs", "Piece", "Stats", "Stop"]
 
-FinishReason = Literal["end", "stop", "length", "context", "callback"]
+FinishReason = Literal["end", "stop", "length", "context", "callback", "cancelled"]
 
 
 class Stop:
@@ -45,7 +45,7 @@ class Piece(NamedTuple):  # made for every token, in a third of a frozen datacla
     about. `kind` is "prompt", "thinking" (of chats only), "generated", or "end": the last event,
     with the text still held back, the end-of-text token if there was one, and `finish_reason`:
     "end" (the model ended its text), "stop" (a stop string came), "length" (`max_tokens` reached),
-    "context" (the context is full).
+    "context" (the context is full), "cancelled" (by `Session.cancel` or a deadline).
     """
 
     text: str

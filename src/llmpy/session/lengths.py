@@ -11,7 +11,7 @@ from llmpy.errors import ContextFull
 from llmpy.graph import Graph, is_encoder
 
 if TYPE_CHECKING:
-    from llmpy.model import Model
+    from llmpy.session.described import Described
 
 __all__ = ["check_lengths", "truncated"]
 
@@ -19,7 +19,7 @@ NAMED = 5  # texts that a message lists
 
 
 def truncated(
-    model: Model,
+    model: Described,
     texts: Sequence[str | Sequence[int]],
     ids: list[list[int]],
     truncate: bool | int | None,
@@ -53,7 +53,7 @@ def truncated(
     return result
 
 
-def check_lengths(model: Model, lengths: Sequence[int]) -> None:
+def check_lengths(model: Described, lengths: Sequence[int]) -> None:
     """Refuse texts without tokens, or with more than the model can take, naming all of them."""
     ids = [range(n) for n in lengths]
     if empty := [i for i, n in enumerate(lengths) if not n]:

@@ -1,34 +1,29 @@
-"""A conversation with a model: everything said by either side, and how much of it has been read.
+"""A conversation with a model: everything said by either side, and how much of it was computed.
 
-`tokens` is all that was said, `seen` how many of them the model has read; a step reads
+`tokens` is all that was said, `seen` how many of them are in the KV cache; a step computes
 `tokens[seen:]`. Prompts, generation and going back are that one call.
 """
 
 from __future__ import annotations
 
-import copy
-import time
-import warnings
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from contextlib import aclosing, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmpy import checks, ffi
-from llmpy.errors import ContextFull, SessionClosed
+from llmpy import checks
+from llmpy.engine import Limits
 from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, chain
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
-from llmpy.session.cache import PagedState
-from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
-from llmpy.session.history import History
-from llmpy.session.overflow import ContextWarning, Overflow, shortened
-from llmpy.session.scheduler import Request
-from llmpy.session.stream import pieces
+from llmpy.session.events import STOP, FinishReason, Piece, Stats
+from llmpy.session.overflow import Overflow
+from llmpy.session.stream import feeding, pieces
+from llmpy.session.transcript import Transcript
 
 if TYPE_CHECKING:
-    from llmpy.model import Model
-    from llmpy.sampling import NativeChain, Sampler
-    from llmpy.tokenizer import Decoder, Tokenizer
+    from llmpy.sampling import Sampler
+    from llmpy.tokenizer import Tokenizer
 
 __all__ = ["Session", "Tally"]
 
@@ -36,90 +31,87 @@ Callback = Callable[[Piece], Any]
 
 
 class Session(ProcessBound):
-    """Made by `Model.session`. Holds what was said, its memory, a sampler and a random stream.
+    """Made by `Model.session`. Holds what was said, its KV cache, a sampler and a random stream.
 
-    One thread may use it at a time. What several sessions of one model are asked for at the same
-    time, from several threads or by `llmpy.next_tokens`, is read in one batch.
+    One thread at a time may use it: while one does, a call from another raises SessionInUse. A
+    stream that is open between two pieces may be left at any time: what is done with the session
+    next ends it, as closing it does. What several sessions of one model are asked for at the same
+    time, from several threads or by `llmpy.next_tokens`, is computed in one batch.
+
+    `transcript` is what is behind it, for the library itself.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        sampler: Chain,
-        rng: Rng,
-        overflow: Overflow | Callable[..., Any] = Overflow.ERROR,
-    ) -> None:
-        self._model = model
-        self._overflow = overflow
-        self._n_left_out = 0  # tokens, where the context was full
-        self._chain = sampler
-        self._rng = rng
-        self._history = History()
-        self._seen = 0
-        self._said_by_user = 0  # tokens up to here were fed, for the clock
-        self._clock = {"prompt": 0.0, "generate": 0.0}
-        self._state: PagedState | None = PagedState(model._pool, model.n_ctx)
-        self._decoder = self._new_decoder()
-        self._native = self._compile()
+    def __init__(self, transcript: Transcript, path: Path) -> None:
+        self.transcript = transcript
+        self._path = path
 
     # What was said
 
     @property
     def tokens(self) -> list[int]:
         """Everything said by either side, as token ids (a copy)."""
-        return self._history.tolist()
+        return self.transcript.sequence.tokens.tolist()
 
     @property
     def seen(self) -> int:
-        """How many of the tokens the model has read."""
-        return self._seen
+        """How many of the tokens are in the KV cache."""
+        return self.transcript.sequence.n_cached
+
+    @property
+    def ended(self) -> bool:
+        """Whether the model has ended its text: the last token is a generated end-of-text token."""
+        return self.transcript.is_ended
 
     @property
     def n_ctx(self) -> int:
         """How many tokens the session can hold."""
-        return self._model.n_ctx
+        return self.transcript.engine.n_ctx
 
     @property
     def n_said(self) -> int:
         """How many tokens were said, with those that were left out where the context was full."""
-        return len(self._history) + self._n_left_out
+        return self.transcript.n_said
 
     @property
     def makes_room(self) -> bool:
         """Whether tokens are left out where the context is full."""
-        return self._overflow is not Overflow.ERROR
+        return self.transcript.overflow is not Overflow.ERROR
 
     @property
     def n_batch(self) -> int:
-        """How many tokens are read in one step, at most."""
-        return self._model.n_batch
+        """How many tokens are computed in one step, at most."""
+        return self.transcript.engine.n_batch
+
+    @property
+    def limits(self) -> Limits:
+        """`deadline` and `priority` of the session's calls; each may be assigned at any time."""
+        return self.transcript.sequence.limits
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the model."""
-        return self._model.tokenizer
+        return self.transcript.tokenizer
 
     @property
     def sampler(self) -> Chain:
         """The chain that draws the next tokens; assign another one at any time."""
-        return self._chain
+        return self.transcript.chain
 
     @sampler.setter
     def sampler(self, sampler: Chain | Sampler) -> None:
-        self._chain = sampler if isinstance(sampler, Chain) else chain(sampler)
-        self._native = self._compile()
+        self.transcript.chain = sampler if isinstance(sampler, Chain) else chain(sampler)
 
     def reseed(self, seed: int | None) -> None:
         """Begin the random numbers of `seed`, or of one from the operating system for None."""
-        self._rng = Rng(seed)
+        self.transcript.sequence.rng = Rng(seed)
 
     @property
     def text(self) -> str:
         """Everything said, as text, without control tokens."""
-        return self._model.tokenizer.decode(self.tokens)
+        return self.tokenizer.decode(self.tokens)
 
     def __len__(self) -> int:
-        return len(self._history)
+        return len(self.transcript.sequence.tokens)
 
     # The three loops, from the outside in
 
@@ -140,23 +132,29 @@ class Session(ProcessBound):
         callback, several tokens may be generated in one go.
         """
         checks.function("callback", callback)
-        tally = Tally(self)
-        events = pieces(
-            self,
-            prompt,
-            observed=callback is not None,
-            max_tokens=max_tokens,
-            stop=stop,
-            logprobs=logprobs,
-            special=special,
-            bos=bos,
-        )
-        with closing(events):
-            for piece in events:
-                tally.add(piece)
-                if callback is not None and callback(piece) is STOP:
-                    break
-        return tally.stats()
+        transcript = self.transcript
+        transcript.begin()
+        try:
+            tally = Tally(transcript)
+            events = pieces(
+                transcript,
+                self,
+                prompt,
+                observed=callback is not None,
+                max_tokens=max_tokens,
+                stop=stop,
+                logprobs=logprobs,
+                special=special,
+                bos=bos,
+            )
+            with closing(events):
+                for piece in events:
+                    tally.add(piece)
+                    if callback is not None and callback(piece) is STOP:
+                        break
+            return tally.stats()
+        finally:
+            transcript.end()
 
     def stream(
         self,
@@ -175,10 +173,12 @@ class Session(ProcessBound):
         likeliest tokens to report with each (0: the chosen one only). `special`: whether control
         tokens written in the prompt are taken as such. `bos`: whether the begin-of-text token comes
         first (None: once where a session begins with text, if the file wants it). Leaving the loop
-        early is safe: `tokens` then ends with the last piece seen. Raises ContextFull if the prompt
-        does not fit.
+        early is safe: `tokens` then ends with the last piece seen. Using the session for something
+        else in between is leaving it, and then the next piece raises SessionInUse. Raises
+        ContextFull if the prompt does not fit.
         """
         return pieces(
+            self.transcript,
             self,
             prompt,
             observed=True,
@@ -205,7 +205,7 @@ class Session(ProcessBound):
         Cancelling the task stops after the step that runs.
         """
         checks.function("callback", callback)
-        tally = Tally(self)
+        tally = Tally(self.transcript)
         events = self.astream(
             prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special, bos=bos
         )
@@ -235,18 +235,19 @@ class Session(ProcessBound):
                 logprobs=logprobs,
                 special=special,
                 bos=bos,
-            )
+            ),
+            self.cancel,
         )
 
     async def afeed(
         self, prompt: str | Sequence[int], *, special: bool = False, bos: bool | None = None
     ) -> int:
         """`feed` for asyncio; cancelled, it takes all of the prompt back."""
-        return await exhausted(self._feeding(prompt, special, bos))
+        return await exhausted(feeding(self.transcript, prompt, special, bos), self.cancel)
 
     async def anext_token(self) -> int:
         """`next_token` for asyncio."""
-        return await in_thread(self.next_token)
+        return await in_thread(self.next_token, self.cancel)
 
     def feed(
         self, prompt: str | Sequence[int], *, special: bool = False, bos: bool | None = None
@@ -257,21 +258,41 @@ class Session(ProcessBound):
         ContextFull, and adds none, if they do not fit. The last token stays unread until the next
         one is asked for.
         """
-        feeding = self._feeding(prompt, special, bos)
-        while True:
-            try:
-                next(feeding)
-            except StopIteration as end:
-                n: int = end.value
-                return n
+        transcript = self.transcript
+        transcript.begin()
+        try:
+            steps = feeding(transcript, prompt, special, bos)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    n: int = end.value
+                    return n
+        finally:
+            transcript.end()
 
     def next_token(self) -> int:
-        """Read what is unread, sample one token, say it and return its id.
+        """Compute what is not yet in the cache, sample one token, say it and return its id.
 
-        An end-of-text token is returned like any other (`model.tokenizer.end_ids` lists them).
-        Raises ContextFull when the session holds `n_ctx` tokens.
+        An end-of-text token is returned like any other (`model.tokenizer.end_ids` lists them), and
+        the text goes on after it if another token is asked for: see `ended`. Raises ContextFull
+        when the session holds `n_ctx` tokens.
         """
-        return self._next(None)[0]
+        transcript = self.transcript
+        transcript.begin()
+        try:
+            transcript.sequence.limits.cancelled = False
+            return transcript.next(self)[0]
+        finally:
+            transcript.end()
+
+    def cancel(self) -> None:
+        """Stop what another thread does with the session, within the step that runs.
+
+        `infer` and `stream` end with the reason "cancelled", `feed` and `next_token` raise
+        Cancelled; `feed` takes its prompt back. Without effect on a session that nobody uses.
+        """
+        self.transcript.sequence.limits.cancelled = True
 
     # Going back, branching, ending
 
@@ -281,33 +302,37 @@ class Session(ProcessBound):
         Recurrent memory cannot be cut: such a model reads the rest once more before it goes on.
         """
         checks.whole("n_tokens", n_tokens, 0)
-        if n_tokens > len(self):
-            raise ValueError(f"rewind: expected 0 to {len(self)} tokens, found {n_tokens}")
-        with self._model._lock:
-            state = self._open_state()
-            self._history.cut(n_tokens)
-            self._seen = state.keep(min(self._seen, n_tokens))
-            self._said_by_user = min(self._said_by_user, n_tokens)
-        self._decoder = self._new_decoder()
+        transcript = self.transcript
+        transcript.begin()
+        try:
+            if n_tokens > len(self):
+                raise ValueError(f"rewind: expected 0 to {len(self)} tokens, found {n_tokens}")
+            transcript.rewind(n_tokens)
+        finally:
+            transcript.end()
 
-    def fork(self) -> Session:
-        """A second session with the same past, whose memory is shared until one of them goes on."""
-        with self._model._lock:
-            state = self._open_state().fork()
-        other = Session.__new__(Session)
-        other.__dict__.update(self.__dict__)
-        other._state = state
-        other._history = self._history.copy()
-        other._clock = dict(self._clock)
-        other._rng = copy.copy(self._rng)
-        other._decoder = other._new_decoder()
-        other._native = other._compile()
-        return other
+    def fork(self, *, sampler: Chain | Sampler | None = None, seed: int | None = None) -> Session:
+        """A second session with the same past, whose memory is shared until one of them goes on.
+
+        It goes on with the same sampler and the same random numbers, and so says the same, unless
+        it is given a `sampler` or a `seed` of its own.
+        """
+        transcript = self.transcript
+        rng = transcript.sequence.rng
+        assert rng is not None
+        if sampler is not None and not isinstance(sampler, Chain):
+            sampler = chain(sampler)
+        rng = Rng(rng.seed, rng.counter) if seed is None else Rng(seed)
+        with transcript.engine.lock:  # forks in several threads wait for each other
+            transcript.begin(transcript.stream)  # which may go on
+            try:
+                return Session(transcript.fork(sampler, rng), self._path)
+            finally:
+                transcript.end()
 
     def close(self) -> None:
         """Let go of the session's memory; further use raises SessionClosed."""
-        with self._model._lock:  # no step may be reading it
-            self._let_go()
+        self.transcript.engine.release(self.transcript.sequence)
 
     def __enter__(self) -> Session:
         return self
@@ -315,181 +340,23 @@ class Session(ProcessBound):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if getattr(self, "_state", None) is not None:
-            self._let_go()  # nobody else has it, and a finalizer must not wait
-
-    # Inside
+    def __repr__(self) -> str:
+        return f"<llmpy.Session: {len(self)} of {self.n_ctx} tokens>"
 
     def _how_to_copy(self) -> str:
         return (
             "fork() makes a second session here; another process loads the model itself "
-            f"(llmpy.load({str(self._model.path)!r})) and feeds a session of it these `tokens`"
+            f"(llmpy.load({str(self._path)!r})) and feeds a session of it these `tokens`"
         )
-
-    def _let_go(self) -> None:
-        state, self._state = self._state, None
-        if state is not None:
-            state.keep(0)
-
-    def _open_state(self) -> PagedState:
-        if self._state is None:
-            raise SessionClosed("this session is closed; make another with model.session()")
-        self._model._check_open()
-        return self._state
-
-    def _compile(self) -> NativeChain | None:
-        """The chain for native code, if every step of it is built in and there is such code."""
-        if not ffi.available():
-            return None
-        return self._chain.compile(self._model.n_vocab, self._model.tokenizer.end_ids)
-
-    def _new_decoder(self) -> Decoder:
-        """A decoder that has heard everything said so far: its next text continues it."""
-        decoder = self._model.tokenizer.decoder()
-        for token in self.tokens:
-            decoder(token)
-        return decoder
-
-    def _encode(
-        self, prompt: str | Sequence[int], special: bool, bos: bool | None = None
-    ) -> list[int]:
-        self._open_state()
-        checks.flags(special=special, bos=bos or False)
-        tokenizer = self._model.tokenizer
-        first = len(self) == 0
-        if isinstance(prompt, str):
-            start = first or tokenizer.is_control(self._history.part(len(self) - 1, len(self))[0])
-            bos = bos if bos is not None or first else False
-            ids = tokenizer.encode(prompt, special=special, bos=bos, start=start)
-        else:
-            ids = checks.token_ids("prompt", prompt, self._model.n_vocab)
-            if bos:
-                ids[:0] = tokenizer.encode("", bos=True)
-        if first and not ids:
-            if tokenizer.bos is None or bos is False:
-                raise ValueError("an empty prompt, and no token for the beginning of a text")
-            ids = [tokenizer.bos]
-        if len(self) < 2 and ids and (self.tokens + ids)[:2] == [tokenizer.bos] * 2:
-            warnings.warn(
-                "the text begins with two begin-of-text tokens, which no model was trained with: "
-                "take it out of the prompt, or pass bos=False",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-        return ids
-
-    def _check_room(self, n: int) -> None:
-        """That `n` tokens more can be said, or are made room for."""
-        needed = len(self) + n
-        if needed <= self.n_ctx:
-            return
-        tokens, bos = self.tokens, self._model.tokenizer.bos
-        kept = shortened(tokens, needed, self.n_ctx, self._overflow, bos)
-        if kept is None:
-            raise ContextFull(self.n_ctx, needed)
-        n = 0
-        while n < len(kept) and kept[n] == tokens[n]:
-            n += 1
-        self.rewind(n)
-        self._say(kept[n:])
-        self._decoder = self._new_decoder()
-        self._n_left_out += len(tokens) - len(kept)
-        warnings.warn(
-            f"the context of {self.n_ctx} tokens is full: {len(tokens) - len(kept)} of them were "
-            "left out",
-            ContextWarning,
-            stacklevel=2,
-        )
-
-    def _check_next(self) -> None:
-        """That one token more can be said."""
-        self._open_state()
-        if len(self._history) >= self._model.n_ctx:
-            self._check_room(1)  # or an error
-
-    def _feeding(
-        self, prompt: str | Sequence[int], special: bool, bos: bool | None
-    ) -> Generator[None, None, int]:
-        """Say the prompt, a batch at a time; closed in between, all of it is taken back."""
-        ids = self._encode(prompt, special, bos)
-        self._check_room(len(ids))
-        start = len(self)
-        try:
-            for chunk in self._chunks(ids):
-                self._say(chunk)
-                for token in chunk:
-                    self._decoder(token)
-                yield
-        except GeneratorExit:
-            self.rewind(start)
-            raise
-        return len(ids)
-
-    def _chunks(self, ids: list[int]) -> Iterator[list[int]]:
-        size = self._model.n_batch
-        return (ids[i : i + size] for i in range(0, len(ids), size))
-
-    def _say(self, ids: Sequence[int], *, read: bool = True) -> None:
-        """Append to what was said, and read all of it but the last token."""
-        self._history.append(ids)
-        end = self._said_by_user = len(self)
-        if read and end - self._seen > 1:
-            request = Request(self, end - 1, wanted=False, native=None)
-            self._model._scheduler.run((request,))
-            self._finish(request)
-
-    def _next(self, logprobs: int | None, most: int = 1) -> tuple[int, Logprobs | None, str]:
-        """One token, sampled and said but not yet read; or up to `most`, and the last of them."""
-        request = self._ask(logprobs)
-        request.most = most
-        self._model._scheduler.run((request,))
-        return self._hear(request, logprobs)
-
-    def _ask(self, logprobs: int | None = None) -> Request:
-        """For all that is unread and one token; the logits themselves, where Python samples."""
-        self._check_next()
-        if not len(self._history):
-            self._say(self._encode("", False))
-        native = self._native if logprobs is None else None
-        return Request(self, len(self._history), wanted=True, native=native)
-
-    def _hear(
-        self, request: Request, logprobs: int | None = None
-    ) -> tuple[int, Logprobs | None, str]:
-        """The token that was asked for, said, and the text that it completes."""
-        self._finish(request)
-        token, found = request.token, None
-        if request.n_said == 1:
-            return token, None, self._decoder(token)
-        if request.n_said:
-            tokens = self._history.part(len(self) - request.n_said, len(self)).tolist()
-            return token, None, "".join(map(self._decoder, tokens))
-        if logprobs is not None:
-            token, chosen, top = self._chain.sample_with_logprobs(
-                request.logits, self, self._rng, logprobs
-            )
-            found = Logprobs(chosen, tuple(top))
-        elif request.native is None:
-            token = self._chain.sample(request.logits, self, self._rng)
-        self._history.add(token)
-        return token, found, self._decoder(token)
-
-    def _finish(self, request: Request) -> None:
-        """Count the time of a request that was served, and raise its error."""
-        clock = "prompt" if request.is_prompt else "generate"
-        self._clock[clock] += time.perf_counter() - request.begin
-        if request.error is not None:
-            raise request.error
 
 
 class Tally:
     """Counts and times of one inference, from its pieces."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._before = dict(session._clock)
-        self._start = session.n_said
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._before = dict(transcript.clock)
+        self._start = transcript.n_said
         self._n_prompt = 0
         self._reason: FinishReason = "callback"
 
@@ -501,7 +368,7 @@ class Tally:
 
     def stats(self) -> Stats:
         """The sums so far."""
-        session = self._session
-        times = {name: session._clock[name] - before for name, before in self._before.items()}
-        n = session.n_said - self._start - self._n_prompt
+        transcript = self._transcript
+        times = {name: transcript.clock[name] - t for name, t in self._before.items()}
+        n = transcript.n_said - self._start - self._n_prompt
         return Stats(self._n_prompt, times["prompt"], n, times["generate"], self._reason)

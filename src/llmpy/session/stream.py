@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from llmpy import checks
+from llmpy.errors import Cancelled
+from llmpy.session.asynchronous import user
 from llmpy.session.events import FinishReason, Piece
+from llmpy.session.overflow import Overflow
 from llmpy.session.stop import StopStrings
+from llmpy.session.transcript import OpenStream, Transcript
 
-if TYPE_CHECKING:
-    from llmpy.session.session import Session
-
-__all__ = ["pieces"]
+__all__ = ["feeding", "pieces"]
 
 
 def pieces(
-    session: Session,
+    transcript: Transcript,
+    viewer: Any,
     prompt: str | Sequence[int],
     observed: bool,
     *,
@@ -29,64 +31,147 @@ def pieces(
 ) -> Generator[Piece]:
     """See `Session.stream`; not `observed`: without the generated pieces.
 
-    Those are said several in one go where that is possible.
+    Those are said several in one go where that is possible. Samplers in Python see `viewer`.
     """
     if max_tokens is not None:
         max_tokens = checks.whole("max_tokens", max_tokens, 0, sys.maxsize)
     if logprobs is not None:
         logprobs = checks.whole("logprobs", logprobs, 0)
     stops = StopStrings(stop)
-    ids = session._encode(prompt, special, bos)
-    session._check_room(len(ids))
-    return _stream(session, ids, max_tokens, stops, logprobs, observed)
+    transcript.begin()
+    try:
+        transcript.sequence.limits.cancelled = False
+        ids = transcript.encode(prompt, special, bos)
+        transcript.make_room(len(ids))
+    finally:
+        transcript.end()
+    return _stream(transcript, viewer, ids, max_tokens, stops, logprobs, observed)
 
 
 def _stream(
-    session: Session,
+    transcript: Transcript,
+    viewer: Any,
     ids: list[int],
     max_tokens: int | None,
     stops: StopStrings,
     logprobs: int | None,
     observed: bool,
 ) -> Generator[Piece]:
-    yield from _stream_prompt(session, ids, go_on=max_tokens != 0)
-    end_ids, n, end = session._model.tokenizer.end_ids, 0, None
-    history, n_ctx = session._history, session.n_ctx
-    in_one_go = not observed and not stops.strings
+    stream = _opened(transcript, len(ids))
     reason: FinishReason | None = None
-    while reason is None:
-        before, n_before = len(history), session.n_said
-        left = max(1, n_ctx - before) if max_tokens is None else max_tokens - n
-        if max_tokens is not None and left <= 0:
-            reason = "length"
-        elif before >= n_ctx and not session.makes_room:
-            reason = "context"
-        else:
-            token, found, text = session._next(logprobs, left if in_one_go else 1)
-            n += session.n_said - n_before
-            if token in end_ids:
-                reason, end = "end", token
-            else:
-                shown = stops.add(text)
-                if observed:
-                    yield Piece(shown, token, "generated", found)
-                if stops.found:
-                    reason = "stop"
-    rest = stops.rest()
-    if reason != "stop":
-        rest += session._decoder.flush()
+    end, end_ids = None, transcript.tokenizer.end_ids
+    begin, take, finish = transcript.begin, transcript.next, transcript.end
+    try:
+        try:
+            yield from _stream_prompt(transcript, stream, ids, go_on=max_tokens != 0)
+            n = 0
+            in_one_go = not observed and not stops.strings
+            while reason is None:
+                left, reason = _left(transcript, max_tokens, n)
+                if reason is not None:
+                    break
+                n_before = transcript.n_said
+                begin(stream)
+                try:
+                    token, found, text = take(viewer, logprobs, left if in_one_go else 1)
+                finally:
+                    finish()
+                n += transcript.n_said - n_before if in_one_go else 1
+                if token in end_ids:
+                    reason, end = "end", token
+                else:
+                    shown = stops.add(text)
+                    if observed:
+                        stream.thread = user()
+                        yield Piece(shown, token, "generated", found)
+                        if transcript.stream is not stream:
+                            transcript.check_stream(stream)
+                    if stops.found:
+                        reason = "stop"
+        except Cancelled:
+            reason = "cancelled"
+        rest = stops.rest()
+        if reason != "stop":
+            rest += transcript.decoder.flush()
+    finally:
+        transcript.close_stream(stream)
     yield Piece(rest, end, "end", finish_reason=reason)
 
 
-def _stream_prompt(session: Session, ids: list[int], go_on: bool) -> Iterator[Piece]:
-    """`go_on`: a token comes next, so the end of the prompt is read when its logits are due."""
-    start, said = len(session), 0
+def _opened(transcript: Transcript, n: int) -> OpenStream:
+    """The stream of a prompt of `n` tokens, which fit."""
+    transcript.begin()
     try:
-        for chunk in session._chunks(ids):
-            session._say(chunk, read=not go_on or said + len(chunk) < len(ids))
-            for token in chunk:
-                said += 1
-                yield Piece(session._decoder(token), token, "prompt")
+        transcript.make_room(n)
+        return transcript.open_stream(len(transcript.sequence))
     finally:
-        if session._state is not None and start + said < len(session):
-            session.rewind(start + said)
+        transcript.end()
+
+
+def _left(
+    transcript: Transcript, max_tokens: int | None, n: int
+) -> tuple[int, FinishReason | None]:
+    """How many tokens may be generated after `n`, or the reason why none."""
+    before, n_ctx = transcript.sequence.tokens.length, transcript.engine.n_ctx
+    left = max(1, n_ctx - before) if max_tokens is None else max_tokens - n
+    if left <= 0:
+        return left, "length"
+    if before >= n_ctx and transcript.overflow is Overflow.ERROR:
+        return left, "context"
+    return left, None
+
+
+def _stream_prompt(
+    transcript: Transcript, stream: OpenStream, ids: list[int], go_on: bool
+) -> Iterator[Piece]:
+    """`go_on`: a token comes next, so the end of the prompt is read when its logits are due."""
+    said = 0
+    for chunk in transcript.chunks(ids):
+        transcript.begin(stream)
+        try:
+            transcript.say(chunk, read=not go_on or said + len(chunk) < len(ids))
+        finally:
+            transcript.end()
+        for token in chunk:
+            said += 1
+            assert stream.n_shown is not None
+            stream.n_shown += 1
+            stream.thread = user()
+            yield Piece(transcript.decoder(token), token, "prompt")
+            transcript.check_stream(stream)
+    stream.n_shown = None  # nothing is held back from here on
+
+
+def feeding(
+    transcript: Transcript, prompt: str | Sequence[int], special: bool, bos: bool | None
+) -> Generator[None, None, int]:
+    """Say the prompt, a batch at a time, and return how many tokens that were.
+
+    Closed in between, or cancelled, all of it is taken back.
+    """
+    transcript.begin()
+    try:
+        transcript.sequence.limits.cancelled = False
+        ids = transcript.encode(prompt, special, bos)
+        transcript.make_room(len(ids))
+        stream = transcript.open_stream(len(transcript.sequence))
+    finally:
+        transcript.end()
+    try:
+        for chunk in transcript.chunks(ids):
+            transcript.begin(stream)
+            try:
+                transcript.say(chunk)
+            finally:
+                transcript.end()
+            for token in chunk:
+                transcript.decoder(token)
+            stream.thread = user()
+            yield
+    except (GeneratorExit, Cancelled):
+        transcript.close_stream(stream)
+        raise
+    finally:
+        stream.n_shown = None
+        transcript.close_stream(stream)
+    return len(ids)

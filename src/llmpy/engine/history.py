@@ -13,47 +13,47 @@ __all__ = ["History"]
 
 
 class History:
-    """Token ids in order: int32, contiguous."""
+    """Token ids in order: int32, contiguous. `length` is `len()` of it, sooner."""
 
-    __slots__ = ("_ids", "_length", "address")
+    __slots__ = ("_ids", "address", "length")
 
     def __init__(self) -> None:
         self._reserve(256)
-        self._length = 0
+        self.length = 0
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
-    def append(self, ids: Sequence[int]) -> None:
+    def append(self, ids: Sequence[int] | NDArray[np.int32]) -> None:
         """Say more."""
-        end = self._length + len(ids)
+        end = self.length + len(ids)
         self.make_room(len(ids))
-        self._ids[self._length : end] = ids
-        self._length = end
+        self._ids[self.length : end] = ids
+        self.length = end
 
     def add(self, token: int) -> None:
         """Say one more."""
-        if self._length == len(self._ids):
+        if self.length == len(self._ids):
             self.append((token,))
         else:
-            self._ids[self._length] = token
-            self._length += 1
+            self._ids[self.length] = token
+            self.length += 1
 
     def make_room(self, n: int) -> None:
         """Let native code write `n` more at the end of what is at `address`; `count` them then."""
-        end = self._length + n
+        end = self.length + n
         if end > len(self._ids):
             old = self._ids
             self._reserve(max(end, 2 * len(old)))
-            self._ids[: self._length] = old[: self._length]
+            self._ids[: self.length] = old[: self.length]
 
     def count(self, n: int) -> None:
         """So many more are there."""
-        self._length += n
+        self.length += n
 
     def cut(self, n: int) -> None:
         """Keep the first `n`."""
-        self._length = min(n, self._length)
+        self.length = min(n, self.length)
 
     def part(self, start: int, end: int) -> NDArray[np.int32]:
         """Ids `start` to `end`, a view that lasts until the next `append`."""
@@ -61,16 +61,16 @@ class History:
 
     def item(self, i: int) -> int:
         """Id number `i`, from the end where `i` is negative."""
-        return self._ids.item(i if i >= 0 else self._length + i)
+        return self._ids.item(i if i >= 0 else self.length + i)
 
     def last(self, n: int) -> tuple[int, int]:
         """Address and number of the last `n` ids (all of them for -1, or if there are fewer)."""
-        n = self._length if n < 0 else min(n, self._length)
-        return self.address + 4 * (self._length - n), n
+        n = self.length if n < 0 else min(n, self.length)
+        return self.address + 4 * (self.length - n), n
 
     def tolist(self) -> list[int]:
         """A copy for people."""
-        ids: list[int] = self._ids[: self._length].tolist()
+        ids: list[int] = self._ids[: self.length].tolist()
         return ids
 
     def copy(self) -> History:

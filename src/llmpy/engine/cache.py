@@ -1,7 +1,7 @@
-"""The memory of a session: pages of keys and values, and what recurrent layers remember.
+"""The memory of a sequence: pages of the KV cache, and the state of recurrent layers.
 
-Sessions with a common past share both: a page is copied only when it is written while another
-session holds it too. Pages let go are kept by the pool of their model for the next session.
+Sequences with a common past share both: a page is copied only when it is written while another
+sequence holds it too. Pages given back are kept by the pool of their plan for the next sequence.
 """
 
 from __future__ import annotations
@@ -156,14 +156,18 @@ class PagedState:
 
     def fork(self) -> PagedState:
         """The same past for another session: memory is shared until one of them writes."""
-        other = PagedState.__new__(PagedState)
-        other._pool = self._pool
+        other = PagedState(self._pool, len(self.addresses) * PAGE_TOKENS)
         other.pages = [self._pool.share(page) for page in self.pages]
-        other.addresses = self.addresses.copy()
-        other.addresses_at = address(other.addresses)
+        other.addresses[:] = self.addresses
         other.recurrent = self.recurrent and self._pool.share(self.recurrent)
-        other._n_read = self._n_read
+        other.done(self._n_read)
         return other
+
+    def n_shared(self, start: int) -> int:
+        """How many pages must be copied before positions from `start` on can be written."""
+        if start % PAGE_TOKENS == 0 or not self.pages:
+            return 0
+        return int(self.pages[start // PAGE_TOKENS].refs > 1)
 
     def _prepare_pages(self, start: int, end: int) -> None:
         for i in range(start // PAGE_TOKENS, -(-end // PAGE_TOKENS)):

@@ -1,0 +1,357 @@
+"""The one loop that runs a plan: schedule, build the batch, run, sample, commit.
+
+Generation, prompts, logits of prompts and embeddings are all `Work` for it. It has no thread of its
+own: see waiting.py for whose thread runs a step.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Sequence as List
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmpy import ffi
+from llmpy.backends.base import PAGE_TOKENS, Batch, Plan
+from llmpy.engine import forks
+from llmpy.engine.cache import PagePool
+from llmpy.engine.scheduling import Slice, Waiting, plan_step
+from llmpy.engine.sequence import Sequence
+from llmpy.engine.waiting import WaitingThreads
+from llmpy.errors import Cancelled, OutOfMemory, SamplerError, SessionClosed
+
+if TYPE_CHECKING:
+    from llmpy.engine.work import Work
+    from llmpy.sampling import Chain, NativeChain, Rng
+
+__all__ = ["Engine"]
+
+STEP_SECONDS = 0.1  # how long a step may take that others wait for, or that may be cancelled
+LEAST_PREFILL = 8  # tokens of such a step; what a first one has is twice as many
+NO_LIMIT = 1 << 60  # pages
+_new: Any = tuple.__new__
+
+
+class Engine:
+    """Runs `plan` for any number of sequences, one step at a time, under `lock`.
+
+    `n_batch`: tokens of a step at most. `n_outputs`: how many values of a row of logits count.
+    `max_pages`: pages of the KV cache that all sequences together may hold, None for any number;
+    one full sequence must fit. Engines that share weights may share a `lock`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        n_ctx: int,
+        n_batch: int,
+        n_outputs: int | None = None,
+        max_pages: int | None = None,
+        lock: threading.RLock | None = None,
+    ) -> None:
+        self.plan = plan
+        self.n_ctx = n_ctx
+        self.n_batch = n_batch
+        self.n_outputs = plan.n_vocab if n_outputs is None else n_outputs
+        self.pool = PagePool(plan)
+        self.lock: Any = lock or threading.RLock()
+        self.closed = False
+        self.seconds = 0.0  # that the last step took
+        self._max_pages = max_pages
+        self._some_alone = False  # whether work may wait that must be done alone
+        self._sequences = weakref.WeakSet[Sequence]()  # those that may hold pages
+        self._n_prefill = min(n_batch, 2 * LEAST_PREFILL)  # tokens in STEP_SECONDS
+        self._n_generate = 4  # tokens of one sequence in STEP_SECONDS
+        self._positions = np.arange(max(n_ctx, n_batch), dtype=np.int32)
+        self._zeros = np.zeros(n_batch, np.int32)
+        self._rows = np.zeros((3, n_batch), np.int32)
+        self.waiting = WaitingThreads(self)
+        forks.register(self)
+
+    def sequence(
+        self,
+        chain: Chain | None = None,
+        native: NativeChain | None = None,
+        rng: Rng | None = None,
+    ) -> Sequence:
+        """Return an empty sequence of this engine."""
+        self.check_open()
+        return self._known(Sequence.new(self.pool, self.n_ctx, chain, native, rng))
+
+    def run(self, works: List[Work]) -> None:
+        """Return once all of them, each of another sequence, are served."""
+        self.waiting.run(works)
+
+    def truncate(self, sequence: Sequence, n: int) -> None:
+        """Keep the first `n` tokens of a sequence."""
+        with self.lock:
+            self.check_open()
+            sequence.truncate(n)
+
+    def fork(
+        self, sequence: Sequence, chain: Chain | None, native: NativeChain | None, rng: Rng | None
+    ) -> Sequence:
+        """Return a second sequence with the same tokens."""
+        with self.lock:
+            self.check_open()
+            return self._known(sequence.fork(chain, native, rng))
+
+    def release(self, sequence: Sequence) -> None:
+        """Give the memory of a sequence back, when no step is reading it."""
+        with self.lock:
+            sequence.close()
+
+    def check_open(self) -> None:
+        """Raise SessionClosed once the model is closed."""
+        if self.closed:
+            raise SessionClosed("this model is closed; load it again")
+
+    def close(self) -> None:
+        """Free the plan and all pages."""
+        with self.lock:
+            if not self.closed:
+                self.closed = True
+                self.plan.close()
+                self.pool.clear()
+
+    def _known(self, sequence: Sequence) -> Sequence:
+        if self._max_pages is not None:
+            self._sequences.add(sequence)
+        return sequence
+
+    # A step; all of what follows runs under the lock
+
+    def step(self, works: List[Work], shared: bool = False, may_evict: bool = False) -> int:
+        """Do the next step for these, none of them served; return how many sequences were in it.
+
+        0: all have failed, or pages are missing for each of them. With `may_evict`, pages are then
+        taken from other sequences. `shared`: several threads wait for the step.
+        """
+        begin = time.perf_counter()
+        if len(works) == 1:
+            work = works[0]
+            limits = work.sequence.limits
+            if (limits.cancelled or limits.deadline is not None) and self._is_ended(work):
+                return 0
+            if work.native is not None and self._generate(work):
+                self.seconds = time.perf_counter() - begin
+                if work.most > 1:
+                    rate = max(work.n_generated, 1) / max(self.seconds, 1e-9)
+                    self._n_generate = int(rate * STEP_SECONDS) or 1
+                return 1
+        elif self._some_alone:
+            works = [work for work in works if work.alone][:1] or works
+            self._some_alone = works[0].alone
+        slices = self._schedule(works, shared, may_evict)
+        if not slices:
+            return 0
+        try:
+            self._run(works, slices)
+        except Exception as error:
+            for part in slices:
+                works[part.sequence].alone = self._some_alone = True
+            if len(slices) == 1:
+                works[slices[0].sequence].fail(error)
+        self.seconds = seconds = time.perf_counter() - begin
+        n = sum(part.n for part in slices)
+        if 2 * n >= self._n_prefill or seconds > STEP_SECONDS:
+            fitting = int(n * STEP_SECONDS / max(seconds, 1e-9))
+            self._n_prefill = min(self.n_batch, max(fitting, LEAST_PREFILL))
+        return len(slices)
+
+    def _is_ended(self, work: Work) -> bool:
+        """Fail a piece of work that was cancelled, or whose time is over."""
+        limits = work.sequence.limits
+        if limits.cancelled:
+            work.fail(Cancelled("cancelled by Session.cancel()"))
+        elif limits.deadline is not None and time.monotonic() > limits.deadline:
+            work.fail(Cancelled("the deadline of the session has passed"))
+        return work.served
+
+    def _schedule(self, works: List[Work], shared: bool, may_evict: bool) -> list[Slice]:
+        """The slices of the next step, with pages to write to."""
+        slices: list[Slice] = []
+        n_prefill = self._n_prefill if shared or _may_be_cancelled(works) else None
+        while not slices:
+            waiting = self._waiting(works)
+            slices = plan_step(waiting, self.n_batch, self._free_pages(), n_prefill)
+            if not waiting or (not slices and not self._evict(works, may_evict)):
+                break
+        prepared = []
+        for part in slices:
+            work, (_, start, n, _) = works[part.sequence], part
+            try:
+                work.sequence.open_cache.prepare(start, start + n)
+            except Exception as error:
+                work.fail(error)
+            else:
+                prepared.append(part)
+        return prepared
+
+    def _waiting(self, works: List[Work]) -> list[Waiting]:
+        waiting = []
+        n_pages = n_shared = 0
+        for i, work in enumerate(works):
+            sequence, end = work.sequence, work.end
+            cache = sequence.cache
+            if work.served:
+                continue
+            limits = sequence.limits
+            if (limits.cancelled or limits.deadline is not None) and self._is_ended(work):
+                continue
+            if cache is None or self.closed:
+                work.fail(self._why_closed())
+                continue
+            # Logits that are gone are made again; a recurrent state may have to begin again.
+            first, stop = work.next_output, work.stop_output
+            start, needed = sequence.n_cached, first if first < stop else end
+            start = sequence.n_cached = cache.keep(start if start < needed else needed)
+            if start == end:  # nothing is left to do
+                work.served = True
+                continue
+            if self._max_pages is not None:
+                n_pages, n_shared = len(cache.pages), cache.n_shared(start)
+            # What a Waiting is made of, in half the time.
+            values = (i, start, end, first, stop, n_pages, n_shared, work.whole, limits.priority)
+            waiting.append(_new(Waiting, values))
+        return waiting
+
+    def _why_closed(self) -> SessionClosed:
+        try:
+            self.check_open()
+        except SessionClosed as error:
+            return error
+        return SessionClosed("this session is closed; make another with model.session()")
+
+    def _free_pages(self) -> int:
+        return NO_LIMIT if self._max_pages is None else self._max_pages - self.pool.in_use
+
+    def _evict(self, works: List[Work], may_evict: bool) -> bool:
+        """Take the pages of one sequence, so that the first in line can go on.
+
+        That is an idle one, if `may_evict` says that they had time to come back; else one that
+        waits too. Of these the one of lowest priority, and the youngest of them.
+        """
+        first = min((w for w in works if not w.served), key=lambda w: -w.sequence.limits.priority)
+        waiting = {work.sequence for work in works}
+        holders = [s for s in self._sequences if s.cache is not None and s.cache.pages]
+        idle = [s for s in holders if s not in waiting]
+        if idle and not may_evict:
+            return False
+        victims = idle or [s for s in holders if s is not first.sequence]
+        if not victims:
+            first.fail(OutOfMemory(f"{self._max_pages} pages do not hold a session"))
+            return False
+        min(victims, key=lambda s: (s.limits.priority, -s.number)).evict()
+        return True
+
+    def _run(self, works: List[Work], slices: list[Slice]) -> None:
+        """Run the plan for these slices, and hand out the logits."""
+        parts = [(works[index], n, rows) for index, _, n, rows in slices]
+        caches = [work.sequence.open_cache for work, _, _ in parts]
+        logits = self.plan.run(self._batch(parts), caches)
+        address, row, stride = 0, 0, logits.strides[0]
+        for work, n, rows in parts:
+            sequence, n_rows = work.sequence, len(rows)
+            sequence.commit(n)
+            if n_rows:
+                end = row + n_rows
+                try:
+                    if work.native is None:
+                        work.keep(logits[row:end, : self.n_outputs])
+                    else:
+                        address = address or ffi.address(logits)
+                        at, rng = address + (end - 1) * stride, sequence.rng
+                        last = sequence.tokens.last(work.native.n_history)
+                        assert rng is not None
+                        work.token = work.native.sample(at, self.n_outputs, *last, rng)
+                        work.next_output = work.stop_output
+                except Exception as error:
+                    work.fail(error)
+                row = end
+            if sequence.n_cached == work.end:
+                work.served = True
+
+    def _batch(self, parts: list[tuple[Work, int, range]]) -> Batch:
+        if len(parts) == 1:
+            ((work, n, rows),) = parts
+            start = work.sequence.n_cached
+            return Batch(
+                work.sequence.tokens.part(start, start + n),
+                self._positions[start : start + n],
+                self._zeros[:n],
+                self._positions[rows.start : rows.stop],
+            )
+        if len(parts) == sum([n for _, n, _ in parts]):  # a token of each
+            sequences = [work.sequence for work, _, _ in parts]
+            return Batch(
+                np.array([s.tokens.item(s.n_cached) for s in sequences], np.int32),
+                np.array([s.n_cached for s in sequences], np.int32),
+                self._positions[: len(parts)],
+                np.array([i for i, (_, _, rows) in enumerate(parts) if rows], np.int32),
+            )
+        tokens, positions, rows_of = self._rows
+        outputs: list[int] = []
+        at = 0
+        for i, (work, n, rows) in enumerate(parts):
+            start = work.sequence.n_cached
+            tokens[at : at + n] = work.sequence.tokens.part(start, start + n)
+            positions[at : at + n] = self._positions[start : start + n]
+            rows_of[at : at + n] = i
+            if rows:
+                outputs += range(at + rows.start, at + rows.stop)
+            at += n
+        return Batch(tokens[:at], positions[:at], rows_of[:at], np.array(outputs, np.int32))
+
+    def _generate(self, work: Work) -> bool:
+        """A step of one sequence alone and its sampler, or several, in one native call.
+
+        False where that cannot be: more than a token is to be computed, or a page is missing.
+        """
+        sequence, native, n = work.sequence, work.native, work.end
+        generate = getattr(self.plan, "generate", None)  # not every backend's
+        if sequence.n_cached != n - 1 or generate is None:
+            return False
+        if self._max_pages is not None and self._free_pages() < 1:
+            return False
+        cache, tokens, rng, most = sequence.cache, sequence.tokens, sequence.rng, work.most
+        if cache is None or self.closed:
+            return False
+        assert rng is not None
+        made = 0
+        try:
+            if cache.is_recurrent:
+                most = 1
+                if sequence.uncache(n - 1) != n - 1:
+                    return False
+            elif most > 1:  # what the page has room for
+                most = min(most, PAGE_TOKENS - (n - 1) % PAGE_TOKENS, self.n_ctx - n)
+                most = min(most, self._n_generate)
+            cache.prepare(n - 1, n)
+            tokens.make_room(most)
+            made = generate(cache, tokens, most, native, rng)
+        except SamplerError as error:
+            work.error = error
+        except Exception as error:
+            work.fail(error)
+            return True
+        sequence.commit(made or 1)
+        tokens.length += made
+        rng.advance(made)
+        work.n_generated, work.token, work.served = made, tokens.item(-1), True
+        return True
+
+
+def _may_be_cancelled(works: List[Work]) -> bool:
+    """Whether there is another thread that could cancel it, or a limit that may end it."""
+    if threading.current_thread() is not threading.main_thread():
+        return True
+    for work in works:
+        limits = work.sequence.limits
+        if limits.interruptible or limits.deadline is not None:
+            return True
+    return False

@@ -1,0 +1,135 @@
+"""A sequence of tokens, how many of them are in the KV cache, and where; no text, no threads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence as Ids
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.engine.cache import PagedState, PagePool
+from llmpy.engine.history import History
+from llmpy.errors import SessionClosed
+
+if TYPE_CHECKING:
+    from llmpy.sampling import Chain, NativeChain, Rng
+
+__all__ = ["Limits", "Sequence"]
+
+_NUMBERS = itertools.count()
+
+
+class Limits:
+    """What may end a sequence's calls early, and who comes first; any thread may change it.
+
+    `deadline`: a time of `time.monotonic()`, or None. `priority`: of several sequences that wait,
+    a higher one is computed first and loses its pages last. `interruptible`: compute prompts in
+    steps of about 100 ms also in the main thread while no other session waits, so that Ctrl-C acts
+    soon. `cancelled`: see `Session.cancel`.
+    """
+
+    __slots__ = ("cancelled", "deadline", "interruptible", "priority")
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self.deadline: float | None = None
+        self.priority = 0
+        self.interruptible = False
+
+
+class Sequence:
+    """Token ids, of which the first `n_cached` are in `cache`, and what samples the next one.
+
+    `native` is the chain for native code, None where Python samples. `number` grows with age: the
+    youngest sequence has the largest. `truncate`, `commit`, `evict`, `fork` and `close` change the
+    cache and belong under the engine's lock.
+    """
+
+    __slots__ = (
+        "__weakref__", "cache", "chain", "limits", "n_cached", "native", "number", "rng", "tokens",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        cache: PagedState,
+        chain: Chain | None = None,
+        native: NativeChain | None = None,
+        rng: Rng | None = None,
+    ) -> None:
+        self.tokens = History()
+        self.n_cached = 0
+        self.cache: PagedState | None = cache
+        self.chain = chain
+        self.native = native
+        self.rng = rng
+        self.limits = Limits()
+        self.number = next(_NUMBERS)
+
+    @classmethod
+    def new(
+        cls,
+        pool: PagePool,
+        n_ctx: int,
+        chain: Chain | None,
+        native: NativeChain | None,
+        rng: Rng | None,
+    ) -> Sequence:
+        """Return an empty sequence whose pages come from `pool`."""
+        return cls(PagedState(pool, n_ctx), chain, native, rng)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def open_cache(self) -> PagedState:
+        """The cache; SessionClosed once it is closed."""
+        if self.cache is None:
+            raise SessionClosed("this session is closed; make another with model.session()")
+        return self.cache
+
+    def append(self, ids: Ids[int] | NDArray[np.int32]) -> None:
+        """Add tokens at the end, to be computed when they are needed."""
+        self.tokens.append(ids)
+
+    def commit(self, n: int) -> None:
+        """Count `n` more tokens as cached: the step that computed them is done."""
+        self.n_cached += n
+        if self.cache is not None:
+            self.cache.done(self.n_cached)
+
+    def truncate(self, n: int) -> None:
+        """Keep the first `n` tokens, and as much of the cache as belongs to them."""
+        cache = self.open_cache
+        self.tokens.cut(n)
+        self.n_cached = cache.keep(min(self.n_cached, n))
+
+    def uncache(self, n: int) -> int:
+        """Drop what is cached behind the first `n` tokens; return how many are cached then."""
+        self.n_cached = self.open_cache.keep(n)
+        return self.n_cached
+
+    def evict(self) -> None:
+        """Give all pages back; the tokens stay, and are computed again when they are needed."""
+        if self.cache is not None:
+            self.n_cached = self.cache.keep(0)
+
+    def fork(self, chain: Chain | None, native: NativeChain | None, rng: Rng | None) -> Sequence:
+        """Return a second sequence with the same tokens; pages are shared until one is written."""
+        other = Sequence(self.open_cache.fork(), chain, native, rng)
+        other.tokens = self.tokens.copy()
+        other.n_cached = self.n_cached
+        other.limits.priority = self.limits.priority
+        other.limits.interruptible = self.limits.interruptible
+        return other
+
+    def close(self) -> None:
+        """Give all memory back."""
+        cache, self.cache = self.cache, None
+        if cache is not None:
+            cache.keep(0)
+
+    def __del__(self) -> None:
+        if getattr(self, "cache", None) is not None:
+            self.close()  # nobody else has it, and a finalizer must not wait for a lock

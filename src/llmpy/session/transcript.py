@@ -1,0 +1,316 @@
+"""What was said, and the engine's sequence of it: the level between `Session` and the engine.
+
+One thread at a time may be between `begin` and `end`. A stream that is open between two of its
+pieces belongs to the thread that advanced it last; that thread may do something else, which ends
+the stream. So nothing that was said later can be taken back by a stream that is closed late.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmpy import checks, ffi
+from llmpy.engine import Work
+from llmpy.errors import ContextFull, SessionInUse
+from llmpy.session.asynchronous import user
+from llmpy.session.events import Logprobs
+from llmpy.session.overflow import ContextWarning, Overflow, shortened
+
+if TYPE_CHECKING:
+    from llmpy.engine import Engine
+    from llmpy.engine import Sequence as TokenSequence
+    from llmpy.sampling import Chain, NativeChain, Rng
+    from llmpy.tokenizer import Decoder, Tokenizer
+
+__all__ = ["OpenStream", "Transcript", "compiled_chain"]
+
+
+class OpenStream:
+    """A stream that has begun and not ended; `n_shown`: what stays of the session if it ends now.
+
+    None: everything.
+    """
+
+    __slots__ = ("n_shown", "thread")
+
+    def __init__(self, n_shown: int | None) -> None:
+        self.n_shown = n_shown
+        self.thread = user()
+
+
+class Transcript:
+    """A sequence with a tokenizer: text goes in, tokens and text come out.
+
+    `n_fed`: the tokens before it were fed, not generated, unless they come before others that were.
+    `clock`: seconds spent on prompts and on generating.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        sequence: TokenSequence,
+        overflow: Overflow | Callable[..., Any] = Overflow.ERROR,
+    ) -> None:
+        self.engine = engine
+        self.tokenizer = tokenizer
+        self.sequence = sequence
+        self.overflow = overflow
+        self.n_left_out = 0  # tokens, where the context was full
+        self.n_fed = 0
+        self.clock = {"prompt": 0.0, "generate": 0.0}
+        self.stream: OpenStream | None = None
+        self._use = threading.RLock()  # a callback may use the session that calls it
+        self.end = self._use.release
+        self._asked = 0.0  # when the engine was asked last, and for what
+        self._asked_for = "prompt"
+        self.decoder = self._new_decoder()
+
+    def fork(self, chain: Chain | None, rng: Rng) -> Transcript:
+        """Return a second one with the same past, which samples with another chain if one is given.
+
+        Recurrent state and pages are shared until one of the two goes on.
+        """
+        chain = chain or self.chain
+        compiled = compiled_chain(chain, self.engine.n_outputs, self.tokenizer)
+        sequence = self.engine.fork(self.sequence, chain, compiled, rng)
+        other = Transcript(self.engine, self.tokenizer, sequence, self.overflow)
+        other.n_left_out, other.n_fed = self.n_left_out, self.n_fed
+        other.clock = dict(self.clock)
+        return other
+
+    # Who may use it
+
+    @property
+    def chain(self) -> Chain:
+        """What samples the next tokens; a new one is for the tokens after this."""
+        chain = self.sequence.chain
+        assert chain is not None
+        return chain
+
+    @chain.setter
+    def chain(self, chain: Chain) -> None:
+        self.sequence.chain = chain
+        self.sequence.native = compiled_chain(chain, self.engine.n_outputs, self.tokenizer)
+
+    def begin(self, stream: OpenStream | None = None) -> None:
+        """Begin to use it, as the next step of `stream` or for something else; `end` must follow.
+
+        SessionInUse where another thread uses it, or where `stream` has ended.
+        """
+        if not self._use.acquire(blocking=False):
+            raise SessionInUse(
+                "another thread is using this session, and one at a time may: give each thread a "
+                "session of its own (model.session() or session.fork())"
+            )
+        if self.stream is not stream:
+            self._change(stream)
+
+    def _change(self, stream: OpenStream | None) -> None:
+        """The open stream ends, for something else begins; errors leave the session unused."""
+        current = self.stream
+        try:
+            if stream is not None:
+                self.check_stream(stream)
+            if current is not None:
+                if current.thread != user():
+                    raise SessionInUse(
+                        "a stream of this session is open in another thread: close it there first"
+                    )
+                self.close_stream(current)
+        except BaseException:
+            self.end()
+            raise
+
+    def check_stream(self, stream: OpenStream) -> None:
+        """Raise SessionInUse where `stream` is not the open one."""
+        if self.stream is not stream:
+            raise SessionInUse(
+                "this stream has ended, for its session was used for something else since"
+            )
+
+    def open_stream(self, n_shown: int | None) -> OpenStream:
+        """Note that a stream has begun; the caller is between `begin` and `end`."""
+        self.stream = OpenStream(n_shown)
+        return self.stream
+
+    def close_stream(self, stream: OpenStream) -> None:
+        """End a stream, and take back what it has not shown; without effect on one that ended."""
+        if self.stream is not stream:
+            return
+        self.stream = None
+        n, sequence = stream.n_shown, self.sequence
+        if n is not None and n < len(sequence) and sequence.cache and not self.engine.closed:
+            self.rewind(n)
+
+    # What was said
+
+    @property
+    def n_said(self) -> int:
+        """How many tokens were said, with those that were left out where the context was full."""
+        return self.sequence.tokens.length + self.n_left_out
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the last token was generated, and ends the text."""
+        tokens = self.sequence.tokens
+        return tokens.length > self.n_fed and tokens.item(-1) in self.tokenizer.end_ids
+
+    def check_open(self) -> None:
+        """Raise SessionClosed for a session or a model that is closed."""
+        if self.sequence.cache is None or self.engine.closed:
+            self.sequence.open_cache  # noqa: B018 - which says so
+            self.engine.check_open()
+
+    def encode(
+        self, prompt: str | Sequence[int], special: bool, bos: bool | None = None
+    ) -> list[int]:
+        """Return the ids of a prompt, as it continues what was said."""
+        self.check_open()
+        checks.flags(special=special, bos=bos or False)
+        tokenizer, tokens = self.tokenizer, self.sequence.tokens
+        first = len(tokens) == 0
+        if isinstance(prompt, str):
+            start = first or tokenizer.is_control(tokens.item(-1))
+            bos = bos if bos is not None or first else False
+            ids = tokenizer.encode(prompt, special=special, bos=bos, start=start)
+        else:
+            ids = checks.token_ids("prompt", prompt, self.engine.n_outputs)
+            if bos:
+                ids[:0] = tokenizer.encode("", bos=True)
+        if first and not ids:
+            if tokenizer.bos is None or bos is False:
+                raise ValueError("an empty prompt, and no token for the beginning of a text")
+            ids = [tokenizer.bos]
+        if len(tokens) < 2 and ids and (tokens.tolist() + ids)[:2] == [tokenizer.bos] * 2:
+            warnings.warn(
+                "the text begins with two begin-of-text tokens, which no model was trained with: "
+                "take it out of the prompt, or pass bos=False",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return ids
+
+    def make_room(self, n: int) -> None:
+        """Leave tokens out as `overflow` says, so that `n` more fit; or raise ContextFull."""
+        n_ctx = self.engine.n_ctx
+        needed = len(self.sequence) + n
+        if needed <= n_ctx:
+            return
+        tokens, bos = self.sequence.tokens.tolist(), self.tokenizer.bos
+        kept = shortened(tokens, needed, n_ctx, self.overflow, bos)
+        if kept is None:
+            raise ContextFull(n_ctx, needed)
+        same = 0
+        while same < len(kept) and kept[same] == tokens[same]:
+            same += 1
+        self.rewind(same)
+        self.say(kept[same:])
+        self.decoder = self._new_decoder()
+        self.n_left_out += len(tokens) - len(kept)
+        warnings.warn(
+            f"the context of {n_ctx} tokens is full: {len(tokens) - len(kept)} of them were "
+            "left out",
+            ContextWarning,
+            stacklevel=2,
+        )
+
+    def rewind(self, n_tokens: int) -> None:
+        """Keep the first `n_tokens` tokens."""
+        self.engine.truncate(self.sequence, n_tokens)
+        self.n_fed = min(self.n_fed, n_tokens)
+        self.decoder = self._new_decoder()
+
+    def chunks(self, ids: list[int]) -> Iterator[list[int]]:
+        """`ids` in the parts that are said at once."""
+        size = self.engine.n_batch
+        return (ids[i : i + size] for i in range(0, len(ids), size))
+
+    def say(self, ids: Sequence[int], *, read: bool = True) -> None:
+        """Append to what was said, and compute all of it but the last token."""
+        sequence = self.sequence
+        sequence.append(ids)
+        end = self.n_fed = len(sequence)
+        if read and end - sequence.n_cached > 1:
+            self._asked = time.perf_counter()
+            work = Work(sequence, end - 1, end - 1, end - 1)
+            self.engine.run((work,))
+            self.clock["prompt"] += time.perf_counter() - self._asked
+            if work.error is not None:
+                raise work.error
+
+    def next(
+        self, viewer: Any, logprobs: int | None = None, most: int = 1
+    ) -> tuple[int, Logprobs | None, str]:
+        """Return a token, sampled and said but not yet computed; or up to `most`, the last of them.
+
+        With its log-probabilities, and the text that it completes. `viewer` is what samplers in
+        Python get to see.
+        """
+        self.check_next()
+        work = self.request(logprobs)
+        work.most = most
+        self.engine.run((work,))
+        return self.result(work, viewer, logprobs)
+
+    def check_next(self) -> None:
+        """Make sure that one token more can be said, or raise what `next` raises."""
+        sequence, engine = self.sequence, self.engine
+        if sequence.cache is None or engine.closed:
+            self.check_open()
+        if sequence.tokens.length >= engine.n_ctx:
+            self.make_room(1)
+
+    def request(self, logprobs: int | None = None) -> Work:
+        """Return the work for a token, or for its logits where Python samples; see `check_next`."""
+        sequence = self.sequence
+        n = sequence.tokens.length
+        if not n:
+            self.say(self.encode("", False))
+            n = sequence.tokens.length
+        self._asked_for = "prompt" if sequence.n_cached < self.n_fed else "generate"
+        self._asked = time.perf_counter()
+        return Work(sequence, n, n - 1, n, sequence.native if logprobs is None else None)
+
+    def result(
+        self, work: Work, viewer: Any, logprobs: int | None = None
+    ) -> tuple[int, Logprobs | None, str]:
+        """What `next` returns, once the work is served."""
+        self.clock[self._asked_for] += time.perf_counter() - self._asked
+        if work.error is not None:
+            raise work.error
+        token, found = work.token, None
+        if work.n_generated == 1:
+            return token, None, self.decoder(token)
+        sequence = self.sequence
+        if work.n_generated:
+            ids = sequence.tokens.part(len(sequence) - work.n_generated, len(sequence)).tolist()
+            return token, None, "".join(map(self.decoder, ids))
+        if work.native is None:
+            chain, rng = self.chain, sequence.rng
+            assert rng is not None
+            if logprobs is None:
+                token = chain.sample(work.rows[0], viewer, rng)
+            else:
+                token, chosen, top = chain.sample_with_logprobs(work.rows[0], viewer, rng, logprobs)
+                found = Logprobs(chosen, tuple(top))
+        sequence.tokens.add(token)
+        return token, found, self.decoder(token)
+
+    def _new_decoder(self) -> Decoder:
+        """A decoder that has heard everything said so far: its next text continues it."""
+        decoder = self.tokenizer.decoder()
+        for token in self.sequence.tokens.tolist():
+            decoder(token)
+        return decoder
+
+
+def compiled_chain(chain: Chain, n_vocab: int, tokenizer: Tokenizer) -> NativeChain | None:
+    """Return the chain for native code, if every step of it is built in and there is such code."""
+    if not ffi.available():
+        return None
+    return chain.compile(n_vocab, tokenizer.end_ids)

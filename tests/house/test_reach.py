@@ -1,0 +1,55 @@
+"""Engine and sessions use of each other what is public, and one place runs plans."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.house import rooms
+
+FOLDERS = ("engine", "session")
+
+
+def private_reaches(path: Path) -> list[str]:
+    """Every use of a private attribute of an object other than `self` or `cls`."""
+    found = []
+    for node in ast.walk(rooms.tree(path)):
+        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_"):
+            continue
+        own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        if not own and not node.attr.startswith("__"):
+            found.append(f"{rooms.name(path)}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def runs_of_plans(path: Path) -> list[str]:
+    """Every use of `run` or `generate` of something called a plan."""
+    found = []
+    for node in ast.walk(rooms.tree(path)):
+        match node:
+            case ast.Attribute(attr="run" | "generate", value=value):
+                pass
+            case ast.Call(
+                func=ast.Name(id="getattr"),
+                args=[value, ast.Constant(value="run" | "generate"), *_],
+            ):
+                pass
+            case _:
+                continue
+        if ast.unparse(value).rsplit(".", 1)[-1].strip("_") == "plan":
+            found.append(f"{rooms.name(path)}: {ast.unparse(node)}")
+    return found
+
+
+def test_no_class_reaches_into_another() -> None:
+    paths = [path for folder in FOLDERS for path in (rooms.PACKAGE / folder).rglob("*.py")]
+    assert len(paths) > 15
+    assert [reach for path in paths for reach in private_reaches(path)] == []
+
+
+def test_one_place_runs_plans() -> None:
+    found = [use for path in rooms.python_files("src") for use in runs_of_plans(path)]
+    assert found == [
+        "src/llmpy/engine/engine.py: getattr(self.plan, 'generate', None)",
+        "src/llmpy/engine/engine.py: self.plan.run",
+    ]
