@@ -122,6 +122,14 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
     F32x16 f[tokens][tiles];
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
     fetch_sides<T>(x, tokens, tokens);
+    const auto large_factors = [&](int r, int64_t at) LLMPY_LAMBDA {
+        return load(reinterpret_cast<const float*>(panel.rest[r] + panel_large_at) + 16 * at);
+    };
+    add_large<T, tokens, tiles>(
+        x, large_quads<tokens>(x), [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
+        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); },
+        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, j); },
+        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, 17 + j); });
     for (int j = 0; j < panel.blocks; ++j) {
         fetch_values<T>(x.q + group_width * tokens, tokens, j);
         Dot<T::bits> dot[tokens][tiles];
@@ -165,14 +173,6 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
             }
         }
     }
-    const auto large_factors = [&](int r, int64_t at) LLMPY_LAMBDA {
-        return load(reinterpret_cast<const float*>(panel.rest[r] + panel_large_at) + 16 * at);
-    };
-    add_large<T, tokens, tiles>(
-        x, large_quads<tokens>(x), [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
-        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); },
-        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, j); },
-        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, 17 + j); });
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) {
         float* sum = sums + tile_rows * (tiles * t + r);
         const F32x16 before = first ? set1(0.0f) : load(sum);

@@ -58,6 +58,17 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         const typename T::Reader reader(p, n);
         F32x16 f[tokens];
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
+        const auto but_for_none = [](F32x16 factor, unsigned j) LLMPY_LAMBDA {
+            return as_f32(bits_of(factor * set1(255.0f)) & set1(j < T::blocks ? -1 : 0));
+        };
+        add_large<T, tokens, 1>(
+            x, large_quads<tokens>(x), [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
+            [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); },
+            [&](int, unsigned j) LLMPY_LAMBDA { return but_for_none(reader.scale_at(j % T::blocks), j); },
+            [&](int, unsigned j) LLMPY_LAMBDA {
+                if constexpr (T::minima == Minima::none) return set1(0.0f);
+                else return but_for_none(reader.subtracted_at(j % T::blocks), j);
+            });
         T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
             fetch_block<T, tokens>(call, p, j);
@@ -88,17 +99,6 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             });
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }
-        const auto but_for_none = [](F32x16 factor, unsigned j) LLMPY_LAMBDA {
-            return as_f32(bits_of(factor * set1(255.0f)) & set1(j < T::blocks ? -1 : 0));
-        };
-        add_large<T, tokens, 1>(
-            x, large_quads<tokens>(x), [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
-            [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); },
-            [&](int, unsigned j) LLMPY_LAMBDA { return but_for_none(reader.scale_at(j % T::blocks), j); },
-            [&](int, unsigned j) LLMPY_LAMBDA {
-                if constexpr (T::minima == Minima::none) return set1(0.0f);
-                else return but_for_none(reader.subtracted_at(j % T::blocks), j);
-            });
         LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(x.sides[t].scale), y[t]);
         p += group_bytes;
     }

@@ -10,9 +10,9 @@
 // How it is summed, in every path, so that the same input gives the same bits: inputs are taken in groups of 256 in
 // ascending order, y = fma(f, activation scale, y) for each group. With weights of blocks, the activations of a group
 // are rounded to multiples of one scale. They are int8, but for the few quads (four inputs) with activations so large
-// that the others would lose by it: those have two parts, q + 255 h. f = fma(integer dot product with q, weight scale,
-// f) over the blocks of the group in ascending order, minima join by fma with the sums of q, and last f = fma(dot
-// product of a quad with h, 255 * weight scale, f) for each such quad in ascending order, minima likewise. With F16 and
+// that the others would lose by it: those have two parts, q + 255 h. First f = fma(dot product of a quad with h,
+// 255 * weight scale, f) for each such quad in ascending order, minima likewise; then f = fma(integer dot product with
+// q, weight scale, f) over the blocks of the group in ascending order, minima by fma with the sums of q. With F16 and
 // BF16 weights the activations of each 32 inputs are rounded to int16 with one scale, weights of each 256 likewise (when
 // they are packed; unless that would move one by more than a 1024th of their mean size: then the group of this tile
 // keeps them exact), f = fma(integer dot product of 32, activation scale, f), y = fma(f, weight scale, y). With F32
