@@ -16,6 +16,7 @@ from llmpy.backends.base import PAGE_TOKENS, Batch, State
 from llmpy.engine import Sequence as Tokens
 from llmpy.engine import Work
 from tests.engine.conftest import Load
+from tests.threads import in_thread
 
 IDS = [5 + (37 * i) % 400 for i in range(240)]
 
@@ -98,23 +99,6 @@ def test_a_sequence_is_truncated_and_forked(model: llmpy.Model) -> None:
     assert fork.number > sequence.number
     sequence.evict()
     assert (len(sequence), sequence.n_cached) == (70, 0)
-
-
-def in_thread(work: Callable[[], Any]) -> Any:
-    """What it returns, or raises, in a thread of its own."""
-    found: list[Any] = []
-
-    def go() -> None:
-        try:
-            found.append(work())
-        except Exception as error:
-            found.append(error)
-
-    thread = threading.Thread(target=go)
-    thread.start()
-    thread.join(60)
-    assert not thread.is_alive()
-    return found[0]
 
 
 def slow(seconds_a_token: float, watched: list[Watched]) -> Callable[[], None]:

@@ -16,25 +16,9 @@ import numpy as np
 import pytest
 
 import llmpy
+from tests.threads import in_thread
 
 BEGIN = "Once upon a time there was"
-
-
-def in_thread(work: Callable[[], Any]) -> Any:
-    """What it returns, or raises, in a thread of its own."""
-    found: list[Any] = []
-
-    def go() -> None:
-        try:
-            found.append(work())
-        except Exception as error:
-            found.append(error)
-
-    thread = threading.Thread(target=go)
-    thread.start()
-    thread.join(60)
-    assert not thread.is_alive()
-    return found[0]
 
 
 # A stream and what comes after it

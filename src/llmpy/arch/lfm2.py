@@ -13,6 +13,16 @@ from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual
 from llmpy.arch.experts import Experts, expert_keys, numbered_experts
 from llmpy.graph import Rope, Value, Weights
 
+UNUSED = (  # keys of config.json that the wiring does not need
+    "block_*",
+    "conv_dim*",
+    "conv_use_xavier_init",
+    "full_attn_idxs",
+    "num_heads",
+    "theta",
+    "use_pos_enc",
+)
+
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Of a checkpoint; blocks without attention have 0 key heads."""
@@ -101,15 +111,7 @@ class Lfm2(Experts):
             hyperparameters,
             tensors,
             rope_types=(),
-            harmless=(
-                "block_*",
-                "conv_dim*",
-                "conv_use_xavier_init",
-                "full_attn_idxs",
-                "num_heads",
-                "theta",
-                "use_pos_enc",
-            ),
+            harmless=UNUSED,
         ),
         Checkpoint(
             "lfm2moe",
@@ -117,15 +119,7 @@ class Lfm2(Experts):
             with_experts,
             tensors,
             rope_types=(),
-            harmless=(
-                "block_*",
-                "conv_dim*",
-                "conv_use_xavier_init",
-                "full_attn_idxs",
-                "num_heads",
-                "theta",
-                "use_pos_enc",
-            ),
+            harmless=UNUSED,
         ),
     )
 

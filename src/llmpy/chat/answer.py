@@ -199,8 +199,12 @@ class Answer:
         if n := n_messages - len(self.messages):
             text = f"the context of {n_ctx} tokens is full: {n} of the oldest messages are left out"
             warnings.warn(text, ContextWarning, stacklevel=2)
-        tail = (p if isinstance(p, str) else tokenizer.token(p) for p in parts[-8:])
-        return kept, new + self._ids, "".join(tail)
+        return kept, new + self._ids, self._tail(parts)
+
+    def _tail(self, parts: list[int | str]) -> str:
+        """How a prompt ends, with the names of its control tokens."""
+        token = self.session.tokenizer.token
+        return "".join(p if isinstance(p, str) else token(p) for p in parts[-8:])
 
     def _n_turns(self) -> int:
         return sum(message["role"] == "user" for message in self.messages)
@@ -218,13 +222,12 @@ class Answer:
 
     def _without_thinking(self, parts: list[int | str]) -> list[int | str]:
         """The prompt with an empty thought after it, for a template that has no switch."""
-        tokenizer = self.session.tokenizer
         opening, close = self.format.tags[0]
-        tail = "".join(p if isinstance(p, str) else tokenizer.token(p) for p in parts[-8:]).rstrip()
+        tail = self._tail(parts).rstrip()
         if tail.endswith(close):
             return parts
         thought = f"\n{close}\n\n" if tail.endswith(opening) else f"{opening}\n\n{close}\n\n"
-        return [*parts, *tokenizer.split(thought)]
+        return [*parts, *self.session.tokenizer.split(thought)]
 
     def _leave_out(self, needed: int) -> None:
         n_ctx = self.session.n_ctx

@@ -23,6 +23,7 @@ from llmpy.cli.options import (
     stdin_text,
     template_option,
     text_of,
+    timings,
 )
 from llmpy.cli.streams import note
 
@@ -247,13 +248,7 @@ def _summary(talk: Talk, reason: str) -> dict[str, Any]:
         "thinking": answer.get("reasoning_content", ""),
         "messages": chat.messages,
         "finish_reason": reason,
-        "timings": stats
-        and {
-            "n_prompt": stats.n_prompt,
-            "prompt_seconds": stats.prompt_seconds,
-            "n_generated": stats.n_generated,
-            "generate_seconds": stats.generate_seconds,
-        },
+        "timings": timings(stats),
     }
 
 

@@ -17,6 +17,7 @@ from llmpy.cli.options import (
     load,
     load_options,
     stdin_text,
+    timings,
     utf8,
     without_last_break,
 )
@@ -134,13 +135,7 @@ class Printer:
             "text": self.text,
             "tokens": self.tokens,
             "finish_reason": stats.finish_reason if stats else "interrupted",
-            "timings": stats
-            and {
-                "n_prompt": stats.n_prompt,
-                "prompt_seconds": stats.prompt_seconds,
-                "n_generated": stats.n_generated,
-                "generate_seconds": stats.generate_seconds,
-            },
+            "timings": timings(stats),
         }
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "template_option",
     "text_of",
     "text_options",
+    "timings",
     "utf8",
     "without_last_break",
 ]
@@ -285,3 +286,15 @@ def load(
     if show:
         note("\r\x1b[K", end="")
     return model
+
+
+def timings(stats: llmpy.Stats | None) -> dict[str, Any] | None:
+    """Return the counts and seconds that `--json` prints; None where nothing was counted."""
+    if stats is None:
+        return None
+    return {
+        "n_prompt": stats.n_prompt,
+        "prompt_seconds": stats.prompt_seconds,
+        "n_generated": stats.n_generated,
+        "generate_seconds": stats.generate_seconds,
+    }

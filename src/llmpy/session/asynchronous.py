@@ -32,18 +32,10 @@ async def stepped(
     Cancelled or left early, it calls `cancel` if a step is running, waits for that, and closes the
     generator: what it works on is at rest then, and may be used again.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
-    step = _stepping(thread)
-    try:
+    async with _Steps(generator, cancel) as step:
         while (item := await step(next, generator, END)) is not END:
             if wanted is None or wanted(item):
                 yield item
-    except asyncio.CancelledError:
-        cancel()
-        raise
-    finally:
-        await _settled(step(generator.close))
-        thread.shutdown(wait=False)
 
 
 async def exhausted(generator: Generator[Any, None, T], cancel: Callable[[], object]) -> T:
@@ -51,19 +43,36 @@ async def exhausted(generator: Generator[Any, None, T], cancel: Callable[[], obj
 
     Cancelled, it calls `cancel`, and waits for the step that runs.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
-    step = _stepping(thread)
-    try:
+    async with _Steps(generator, cancel) as step:
         while not isinstance(item := await step(_next, generator), _Returned):
             pass
         result: T = item.value
         return result
-    except asyncio.CancelledError:
-        cancel()
-        raise
-    finally:
-        await _settled(step(generator.close))
-        thread.shutdown(wait=False)
+
+
+class _Steps:
+    """Calls functions in a generator's own thread, and closes the generator at the end.
+
+    A cancelled task calls `cancel`; the step that runs is waited for in any case. (No generator
+    itself, for a loop that ends would close that at the same time as the one that uses it.)
+    """
+
+    def __init__(self, generator: Generator[Any, None, Any], cancel: Callable[[], object]) -> None:
+        self._generator = generator
+        self._cancel = cancel
+
+    async def __aenter__(self) -> Callable[..., asyncio.Future[Any]]:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
+        self._step = _stepping(self._thread)
+        return self._step
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                self._cancel()
+        finally:
+            await _settled(self._step(self._generator.close))
+            self._thread.shutdown(wait=False)
 
 
 async def in_thread(function: Callable[[], T], cancel: Callable[[], object] | None = None) -> T:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from llmpy.cli.chatting.files import read_messages, write_messages
 from llmpy.cli.chatting.settings import NAMES
@@ -52,24 +52,20 @@ COMMANDS = {
 }
 
 
-class Screen:
+class Screen(Protocol):
     """What commands need of the program: showing things, asking for an answer."""
 
     def say(self, text: str) -> None:
         """Show a remark."""
-        raise NotImplementedError
 
     def table(self, rows: list[tuple[str, ...]]) -> None:
         """Show rows of a table, the first column as names."""
-        raise NotImplementedError
 
     def conversation(self, messages: list[dict[str, Any]]) -> None:
         """Show messages."""
-        raise NotImplementedError
 
     def thought(self, text: str) -> None:
         """Show thinking."""
-        raise NotImplementedError
 
 
 def command_in(line: str) -> tuple[str, str] | None:
