@@ -25,8 +25,8 @@ from table import machine, short, write
 import llmpy
 from llmpy import quant
 from llmpy.backends.base import Batch
-from llmpy.backends.cpu import CpuBackend
-from llmpy.backends.cpu_lowering import _CACHE_TYPES
+from llmpy.backends.cpu.backend import CpuBackend
+from llmpy.backends.cpu.lower.builder import _CACHE_TYPES
 from llmpy.dtypes import BY_NAME
 from llmpy.engine.cache import PagedState, PagePool
 from llmpy.graph import Graph, Value, Weights

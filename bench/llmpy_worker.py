@@ -12,7 +12,7 @@ import numpy as np
 from lines import Pair, resident_bytes, serve
 
 import llmpy
-import llmpy.backends.cpu
+import llmpy.backends.cpu.backend
 import llmpy.model  # imported before "first_token", as all of the peer is
 from llmpy.ffi import library
 

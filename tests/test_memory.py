@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmpy import memory
+from llmpy.machine import memory
 
 MIB = 1 << 20
 

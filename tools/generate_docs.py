@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from llmpy.arch.base import architectures
-from llmpy.backends.reference import OPERATIONS
+from llmpy.backends.reference.backend import OPERATIONS
 from llmpy.cli import group
 from llmpy.cli.chatting.commands import COMMANDS, Command
 from llmpy.graph import OPS
@@ -47,7 +47,7 @@ def operations() -> str:
         "",
         "What a graph is made of. Arrays are `[T, ...]`, T the tokens of the batch; `x` are",
         "values, `w` weights. `src/llmpy/graph/shapes.py` has the shapes, and",
-        "`src/llmpy/backends/reference_ops.py` the definition of each in NumPy; every other",
+        "`src/llmpy/backends/reference/ops.py` the definition of each in NumPy; every other",
         "backend is tested against it.",
         "",
         "| operation | values | formula | meaning |",

@@ -31,7 +31,7 @@ import transformers
 from safetensors import safe_open
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from llmpy.conversion import convert
+from llmpy.checkpoint.convert import convert
 from tests.arch import checkpoints, tiny
 from tools import generate_docs, measure_models
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from llmpy.files import open_model
+from llmpy.checkpoint.open import open_model
 from llmpy.graph import Graph
 from tests.arch import checkpoints
 from tests.arch.steps import Runner, load, make_backend

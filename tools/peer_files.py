@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from llmpy.backends.reference import ReferenceBackend
+from llmpy.backends.reference.backend import ReferenceBackend
 from tests.arch import checkpoints
 from tests.arch.steps import load
 

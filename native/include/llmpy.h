@@ -48,22 +48,22 @@ LLMPY_API void llmpy_touch(const void* memory, int64_t bytes);
 // Those that `linear` reads. X(name, Name, number, width, bytes, input, written): the name in enumerators, that of structs and
 // of GGUF, its number in GGUF files, values in a block, bytes of a block, the input that `linear` reads beside such
 // weights, an InputKind (linear.h), and whether `quantize` writes them.
-#define LLMPY_WEIGHT_TYPES(X)                    \
-    X(f32, F32, 0, 1, 4, floats, true)           \
-    X(f16, F16, 1, 1, 2, int16, true)            \
-    X(q4_0, Q4_0, 2, 32, 18, int8, true)         \
-    X(q4_1, Q4_1, 3, 32, 20, int8, true)         \
-    X(q5_0, Q5_0, 6, 32, 22, int8, true)         \
-    X(q5_1, Q5_1, 7, 32, 24, int8, true)         \
-    X(q8_0, Q8_0, 8, 32, 34, int8, true)         \
-    X(q2_k, Q2_K, 10, 256, 84, int8, true)       \
-    X(q3_k, Q3_K, 11, 256, 110, int8, true)      \
-    X(q4_k, Q4_K, 12, 256, 144, int8, true)      \
-    X(q5_k, Q5_K, 13, 256, 176, int8, true)      \
-    X(q6_k, Q6_K, 14, 256, 210, int8, true)      \
-    X(iq4_nl, IQ4_NL, 20, 32, 18, int8, true)    \
-    X(iq4_xs, IQ4_XS, 23, 256, 136, int8, true)  \
-    X(bf16, BF16, 30, 1, 2, int16, true)         \
+#define LLMPY_WEIGHT_TYPES(X)                   \
+    X(f32, F32, 0, 1, 4, floats, true)          \
+    X(f16, F16, 1, 1, 2, int16, true)           \
+    X(q4_0, Q4_0, 2, 32, 18, int8, true)        \
+    X(q4_1, Q4_1, 3, 32, 20, int8, true)        \
+    X(q5_0, Q5_0, 6, 32, 22, int8, true)        \
+    X(q5_1, Q5_1, 7, 32, 24, int8, true)        \
+    X(q8_0, Q8_0, 8, 32, 34, int8, true)        \
+    X(q2_k, Q2_K, 10, 256, 84, int8, true)      \
+    X(q3_k, Q3_K, 11, 256, 110, int8, true)     \
+    X(q4_k, Q4_K, 12, 256, 144, int8, true)     \
+    X(q5_k, Q5_K, 13, 256, 176, int8, true)     \
+    X(q6_k, Q6_K, 14, 256, 210, int8, true)     \
+    X(iq4_nl, IQ4_NL, 20, 32, 18, int8, true)   \
+    X(iq4_xs, IQ4_XS, 23, 256, 136, int8, true) \
+    X(bf16, BF16, 30, 1, 2, int16, true)        \
     X(mxfp4, MXFP4, 39, 32, 17, int8, true)
 
 // What activations become before a product.
@@ -115,6 +115,7 @@ LLMPY_API int32_t llmpy_quantize(int32_t level, int32_t source, int32_t target, 
 #define LLMPY_LOGITS_PLACE (-2)  // the logits
 
 // Kinds of operations, and what their fields mean. x, x2, y are places; `weights`: the address of an llmpy_weights.
+// clang-format off
 enum llmpy_op_kind {
     LLMPY_EMBED = 0,  // y                  n: type, width, row bytes, llmpy_row_choice, first    w: rows
                       //                    the row `first` plus what the choice says
@@ -156,6 +157,7 @@ enum llmpy_op_kind {
     LLMPY_WKV4,       // x x2 y             n: width, three memories               x: k, x2: v         w: decay, first
     LLMPY_COLLECT     // x                  n: width, matrices                     w: llmpy_sums
 };
+// clang-format on
 
 // Functions of one number, see ops.h. The last is only there as the first factor of a gate.
 enum llmpy_function {

@@ -111,21 +111,21 @@ LLMPY_INLINE void weigh_page(const float* p, const T* page, int64_t d, Ahead ahe
     last = greater(last, middle);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         constexpr int n = r.value;
-        add_values<1>(p + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last), 0,
-                      values + n * padded, padded);
+        add_values<1>(p + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last), 0, values + n * padded,
+                      padded);
     });
     add_values<queries>(p, page, d, middle, last, ahead.values, values, padded);
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         constexpr int n = r.value;
-        add_values<1>(p + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last, 0,
-                      values + n * padded, padded);
+        add_values<1>(p + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last, 0, values + n * padded,
+                      padded);
     });
 }
 
 // The same for values of f16: whatever one must not see has a weight of zero.
 template <int queries>
-LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead ahead, const Seen* seen,
-                             float* values, int64_t padded) {
+LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead ahead, const Seen* seen, float* values,
+                             int64_t padded) {
     const auto* const scales = reinterpret_cast<const float*>(page + padded * kPageTokens);
     int16_t weights[queries * kPageTokens];
     float step[queries];
@@ -326,8 +326,7 @@ void attend(const AttendCall& call) {
 
 void attend_join(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments) {
     const AttendShape& shape = *call.shape;
-    const int64_t queries =
-        int64_t{call.head_end - call.head_begin} * call.n_rows * (shape.n_head / shape.n_kv);
+    const int64_t queries = int64_t{call.head_end - call.head_begin} * call.n_rows * (shape.n_head / shape.n_kv);
     // The first one is summed into: partial results are the caller's to spoil.
     State total(const_cast<float*>(partials), queries);
     for (int32_t i = 1; i < n_segments; ++i) {

@@ -10,12 +10,8 @@
 namespace llmpy {
 namespace {
 
-LLMPY_INLINE F32x16 load_cache(const float* p) {
-    return load(p);
-}
-LLMPY_INLINE F32x16 load_cache(const int8_t* p) {
-    return to_f32(load_i8(p));
-}
+LLMPY_INLINE F32x16 load_cache(const float* p) { return load(p); }
+LLMPY_INLINE F32x16 load_cache(const int8_t* p) { return to_f32(load_i8(p)); }
 LLMPY_INLINE void store_column(const float* x, int64_t d, float* head, int64_t slot) {
     for (int64_t i = 0; i < d; ++i) head[i * kPageTokens + slot] = x[i];
 }
@@ -40,9 +36,8 @@ constexpr float kPairsMost = 262000.0f;  // 2^31 / 8191, less what rounding 64 n
 // x [n] as integers: put(i, numbers i .. i + 15), zeros behind the last; returns their step.
 template <class Put>
 LLMPY_INLINE float round_pairs(const float* x, int64_t n, float most_of_one, float most_of_all, const Put& put) {
-    const auto part = [&](int64_t i) LLMPY_LAMBDA {
-        return load_part(x + i, static_cast<int>(lesser(n - i, int64_t{16})));
-    };
+    const auto part = [&](int64_t i)
+                          LLMPY_LAMBDA { return load_part(x + i, static_cast<int>(lesser(n - i, int64_t{16}))); };
     F32x16 most = set1(0.0f), total = set1(0.0f);
     for (int64_t i = 0; i < n; i += 16) {
         const F32x16 size = absolute(part(i));
@@ -150,8 +145,7 @@ LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const i
     auto* const blocks = reinterpret_cast<QueryBlock*>(out);
     for (int64_t b = 0; b < cache_blocks(d); ++b) {
         QueryBlock& block = blocks[b];
-        block.scale =
-            round_block(x + b * kCacheBlock, lesser(d - b * kCacheBlock, kCacheBlock), block.values) * factor;
+        block.scale = round_block(x + b * kCacheBlock, lesser(d - b * kCacheBlock, kCacheBlock), block.values) * factor;
         block.start = 0;
         for (int i = 0; weights_are_offset && i < kCacheBlock; ++i) block.start -= 128 * block.values[i];
     }

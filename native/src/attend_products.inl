@@ -41,9 +41,8 @@ void score_page(const float* q, const float* keys, int64_t d, int64_t ahead, flo
             });
             unroll<queries>([&](auto r) LLMPY_LAMBDA {
                 const F32x16 x = set1(q[r.value * d + i]);
-                unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                    sum[r.value][v.value] = fma(x, k[v.value], sum[r.value][v.value]);
-                });
+                unroll<vectors>(
+                    [&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = fma(x, k[v.value], sum[r.value][v.value]); });
             });
         }
         unroll<queries>([&](auto r) LLMPY_LAMBDA {
@@ -171,9 +170,8 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
                  int64_t padded, int64_t at) {
     F32x16 sum[queries][vectors];
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-            sum[r.value][v.value] = load(values + r.value * padded + at + 16 * v.value);
-        });
+        unroll<vectors>(
+            [&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = load(values + r.value * padded + at + 16 * v.value); });
     });
     [[maybe_unused]] const int rest = static_cast<int>(d - at) - 16 * (vectors - 1);
     const T* row = page + first * d + at;
@@ -189,15 +187,13 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
         });
         unroll<queries>([&](auto r) LLMPY_LAMBDA {
             const F32x16 weight = set1(p[r.value * kPageTokens + j]);
-            unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                sum[r.value][v.value] = fma(weight, x[v.value], sum[r.value][v.value]);
-            });
+            unroll<vectors>(
+                [&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = fma(weight, x[v.value], sum[r.value][v.value]); });
         });
     }
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-            store(values + r.value * padded + at + 16 * v.value, sum[r.value][v.value]);
-        });
+        unroll<vectors>(
+            [&](auto v) LLMPY_LAMBDA { store(values + r.value * padded + at + 16 * v.value, sum[r.value][v.value]); });
     });
 }
 

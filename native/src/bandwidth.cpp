@@ -38,10 +38,10 @@ double llmpy_read_bandwidth(int64_t bytes, int32_t n_threads, int32_t passes) {
     for (int32_t pass = 0; pass < passes; ++pass) {
         volatile uint64_t sink = 0;
         const uint64_t begin = nanoseconds();
-        parallel(n_threads, static_cast<int32_t>(n_chunks), [&](int32_t chunk, int32_t) {
-            sink = sum_chunk(data + chunk * chunk_bytes);
-        });
-        const double rate = static_cast<double>(n_chunks * chunk_bytes) * 1e9 / static_cast<double>(nanoseconds() - begin + 1);
+        parallel(n_threads, static_cast<int32_t>(n_chunks),
+                 [&](int32_t chunk, int32_t) { sink = sum_chunk(data + chunk * chunk_bytes); });
+        const double rate =
+            static_cast<double>(n_chunks * chunk_bytes) * 1e9 / static_cast<double>(nanoseconds() - begin + 1);
         if (rate > best) best = rate;
     }
     end_turn();

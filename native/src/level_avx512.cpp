@@ -5,8 +5,8 @@
 namespace llmpy {
 namespace {
 constexpr int kQueriesAtOnce = 4;  // in attend
-constexpr int kAccumulators = 16;   // vectors of 16 that the registers hold beside the operands
-}
+constexpr int kAccumulators = 16;  // vectors of 16 that the registers hold beside the operands
+}  // namespace
 }  // namespace llmpy
 
 #include "ops.inl"

@@ -6,7 +6,7 @@ namespace llmpy {
 namespace {
 constexpr int kQueriesAtOnce = 4;  // in attend
 constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold beside the operands
-}
+}  // namespace
 }  // namespace llmpy
 
 #include "ops.inl"

@@ -25,9 +25,7 @@ Registers cpuid(unsigned leaf, unsigned part) {
     return r;
 }
 
-bool has(unsigned word, int bit) {
-    return (word >> bit & 1u) != 0;
-}
+bool has(unsigned word, int bit) { return (word >> bit & 1u) != 0; }
 
 // What the operating system saves when it switches threads: a vector register it does not save must not be used.
 uint64_t saved_state() {
@@ -38,14 +36,15 @@ uint64_t saved_state() {
 
 bool has_avx2() {
     const Registers one = cpuid(1, 0), seven = cpuid(7, 0);
-    const bool instructions = has(one.c, 12) && has(one.c, 28) && has(one.c, 29) && has(seven.b, 5);  // fma avx f16c avx2
+    const bool instructions =
+        has(one.c, 12) && has(one.c, 28) && has(one.c, 29) && has(seven.b, 5);  // fma avx f16c avx2
     return has(one.c, 27) && instructions && (saved_state() & 0x06u) == 0x06u;
 }
 
 bool has_avx512() {
     const Registers seven = cpuid(7, 0);
     const bool foundation = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);  // f dq bw vl
-    return has_avx2() && foundation && has(seven.c, 11) && (saved_state() & 0xe6u) == 0xe6u;              // vnni
+    return has_avx2() && foundation && has(seven.c, 11) && (saved_state() & 0xe6u) == 0xe6u;               // vnni
 }
 
 #endif
@@ -102,11 +101,7 @@ const char* llmpy_level_name(int32_t number) {
     return level == nullptr ? nullptr : level->name;
 }
 
-int32_t llmpy_level_runs_here(int32_t number) {
-    return llmpy::level_runs_here(number) ? 1 : 0;
-}
+int32_t llmpy_level_runs_here(int32_t number) { return llmpy::level_runs_here(number) ? 1 : 0; }
 
-int32_t llmpy_abi_version(void) {
-    return LLMPY_ABI_VERSION;
-}
+int32_t llmpy_abi_version(void) { return LLMPY_ABI_VERSION; }
 }

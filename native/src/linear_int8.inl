@@ -16,7 +16,10 @@ namespace {
 // Beyond so many tokens it pays to unpack weights once for all. With blocks of 16 a weight takes more unpacking; for
 // pairs one unpacks sooner.
 template <class T>
-constexpr int most_few_tokens = multiplies_pairs ? 3 : vectors_in_registers < 32 ? 2 : T::quads == 8 ? 32 : 8;
+constexpr int most_few_tokens = multiplies_pairs            ? 3
+                                : vectors_in_registers < 32 ? 2
+                                : T::quads == 8             ? 32
+                                                            : 8;
 // Tokens and tiles whose sums fill the registers: each takes one integer and one float vector.
 constexpr int int8_tokens = multiplies_pairs ? 2 : token_tile;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
@@ -225,8 +228,7 @@ void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes
         for (int64_t t = 0; t < count;) {
             if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{int8_tokens}), tile);
             float* its = sums + t * tiles * tile_rows;
-            const int64_t done =
-                multiply_some<T, tiles>(count - t, panel, input.at(group, token + t), its, group == 0);
+            const int64_t done = multiply_some<T, tiles>(count - t, panel, input.at(group, token + t), its, group == 0);
             // Stored while the next tokens are multiplied.
             for (int64_t i = 0; last && i < done; ++i) {
                 for (int r = 0; r < tiles; ++r) {

@@ -66,8 +66,10 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); },
             [&](int, unsigned j) LLMPY_LAMBDA { return but_for_none(reader.scale_at(j % T::blocks), j); },
             [&](int, unsigned j) LLMPY_LAMBDA {
-                if constexpr (T::minima == Minima::none) return set1(0.0f);
-                else return but_for_none(reader.subtracted_at(j % T::blocks), j);
+                if constexpr (T::minima == Minima::none)
+                    return set1(0.0f);
+                else
+                    return but_for_none(reader.subtracted_at(j % T::blocks), j);
             });
         T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
@@ -93,9 +95,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             LLMPY_EACH(t, tokens) sum[t] = set1(0);
             unroll<minimum_pairs<T>>([&](auto i) LLMPY_LAMBDA {
                 const U8x64 pairs = reader.template minimum_pairs<i.value>();
-                LLMPY_EACH(t, tokens) {
-                    sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(x, t, i.value));
-                }
+                LLMPY_EACH(t, tokens) { sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(x, t, i.value)); }
             });
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }

@@ -101,7 +101,9 @@ LLMPY_INLINE void finish(const LinearCall& call, int64_t token, int64_t row, F32
 
 // Minima that are integers times one factor of the group: pairs of them, and the sums of activations that each meets.
 template <class T>
-constexpr int minimum_pairs = T::minima == Minima::pairs ? 4 : T::minima == Minima::pairs_of_16 ? 8 : 0;
+constexpr int minimum_pairs = T::minima == Minima::pairs         ? 4
+                              : T::minima == Minima::pairs_of_16 ? 8
+                                                                 : 0;
 
 template <class T>
 LLMPY_INLINE int32_t sums_of_pair(const Int8Tokens& x, int t, int i) {

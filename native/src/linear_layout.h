@@ -52,8 +52,7 @@ constexpr int int16_block = 32;  // inputs that share an activation scale
 constexpr int int16_blocks = static_cast<int>(group_width) / int16_block;
 // Pairs of inputs in whole blocks.
 inline int64_t int16_pairs(int64_t inputs) { return (inputs + int16_block - 1) / int16_block * (int16_block / 2); }
-constexpr int64_t int16_group_bytes =
-    group_width * int64_t{sizeof(int16_t)} + int16_blocks * int64_t{sizeof(float)};
+constexpr int64_t int16_group_bytes = group_width * int64_t{sizeof(int16_t)} + int16_blocks * int64_t{sizeof(float)};
 
 inline int64_t group_count(int64_t inputs) { return (inputs + group_width - 1) / group_width; }
 

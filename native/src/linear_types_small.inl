@@ -126,7 +126,7 @@ struct IQ4_XS {
         template <int q>
         LLMPY_INLINE U8x64 quad(int j) const {
             const U8x64 pair = load_bytes(group + nibbles_at + quad_bytes * (4 * j + q % 4));
-            return look_up(table, shift_right<q < 4 ? 0 : 4>(pair) & set1_byte(15));
+            return look_up(table, shift_right < q<4 ? 0 : 4>(pair) & set1_byte(15));
         }
         LLMPY_INLINE F32x16 scale(int j) const { return d * to_f32(load_i8(group + scales_at + tile_rows * j)); }
         LLMPY_INLINE F32x16 scale_at(unsigned j) const { return scale(static_cast<int>(j)); }

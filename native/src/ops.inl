@@ -22,9 +22,8 @@ template <class F>
 LLMPY_INLINE void map2(const float* a, const float* b, int64_t n, float* y, const F& f) {
     each_vector(
         n, [&](int64_t i) LLMPY_LAMBDA { store(y + i, f(load(a + i), load(b + i))); },
-        [&](int64_t i, int rest) LLMPY_LAMBDA {
-            store_part(y + i, f(load_part(a + i, rest), load_part(b + i, rest)), rest);
-        });
+        [&](int64_t i, int rest)
+            LLMPY_LAMBDA { store_part(y + i, f(load_part(a + i, rest), load_part(b + i, rest)), rest); });
 }
 
 void add(const float* a, const float* b, int64_t n, float* y) {
@@ -110,9 +109,7 @@ void gate(Function f, const float* a, const float* b, int64_t n, float* y) {
             return x / (one + exp(slope * x)) * (clamp(q, least, most) + one);
         });
     }
-    with_function(f, [&](auto of) {
-        map2(a, b, n, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return of(p) * q; });
-    });
+    with_function(f, [&](auto of) { map2(a, b, n, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return of(p) * q; }); });
 }
 
 // The sum of what step(x, sum so far) adds for each value, in a fixed order: four running sums over vectors 0, 4, 8 ..,

@@ -43,18 +43,10 @@ struct Monitor {
     CONDITION_VARIABLE condition = CONDITION_VARIABLE_INIT;
 };
 
-void lock(Monitor& monitor) {
-    AcquireSRWLockExclusive(&monitor.mutex);
-}
-void unlock(Monitor& monitor) {
-    ReleaseSRWLockExclusive(&monitor.mutex);
-}
-void wait(Monitor& monitor) {
-    SleepConditionVariableSRW(&monitor.condition, &monitor.mutex, INFINITE, 0);
-}
-void wake_all(Monitor& monitor) {
-    WakeAllConditionVariable(&monitor.condition);
-}
+void lock(Monitor& monitor) { AcquireSRWLockExclusive(&monitor.mutex); }
+void unlock(Monitor& monitor) { ReleaseSRWLockExclusive(&monitor.mutex); }
+void wait(Monitor& monitor) { SleepConditionVariableSRW(&monitor.condition, &monitor.mutex, INFINITE, 0); }
+void wake_all(Monitor& monitor) { WakeAllConditionVariable(&monitor.condition); }
 
 static DWORD WINAPI thread_main(void* argument) {
     const Start start = *static_cast<Start*>(argument);
@@ -85,16 +77,12 @@ uint64_t nanoseconds() {
     return static_cast<uint64_t>(static_cast<double>(count.QuadPart) * 1e9 / static_cast<double>(frequency.QuadPart));
 }
 
-void yield_processor() {
-    SwitchToThread();
-}
+void yield_processor() { SwitchToThread(); }
 
 int32_t current_processor() { return -1; }
 void leave_processor(int32_t) {}
 
-void* allocate(size_t bytes) {
-    return VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
-}
+void* allocate(size_t bytes) { return VirtualAlloc(nullptr, bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE); }
 
 void release(void* memory, size_t) {
     if (memory != nullptr) VirtualFree(memory, 0, MEM_RELEASE);
@@ -107,18 +95,10 @@ struct Monitor {
     pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 };
 
-void lock(Monitor& monitor) {
-    pthread_mutex_lock(&monitor.mutex);
-}
-void unlock(Monitor& monitor) {
-    pthread_mutex_unlock(&monitor.mutex);
-}
-void wait(Monitor& monitor) {
-    pthread_cond_wait(&monitor.condition, &monitor.mutex);
-}
-void wake_all(Monitor& monitor) {
-    pthread_cond_broadcast(&monitor.condition);
-}
+void lock(Monitor& monitor) { pthread_mutex_lock(&monitor.mutex); }
+void unlock(Monitor& monitor) { pthread_mutex_unlock(&monitor.mutex); }
+void wait(Monitor& monitor) { pthread_cond_wait(&monitor.condition, &monitor.mutex); }
+void wake_all(Monitor& monitor) { pthread_cond_broadcast(&monitor.condition); }
 
 static void* thread_main(void* argument) {
     const Start start = *static_cast<Start*>(argument);
@@ -150,9 +130,7 @@ bool start_thread(void (*body)(void*), void* context) {
     return started;
 }
 
-void after_fork(void (*in_child)()) {
-    pthread_atfork(nullptr, nullptr, in_child);
-}
+void after_fork(void (*in_child)()) { pthread_atfork(nullptr, nullptr, in_child); }
 
 uint64_t nanoseconds() {
     timespec now;
@@ -160,9 +138,7 @@ uint64_t nanoseconds() {
     return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
-void yield_processor() {
-    sched_yield();
-}
+void yield_processor() { sched_yield(); }
 
 #if defined(__linux__)
 int32_t current_processor() { return sched_getcpu(); }
@@ -183,9 +159,7 @@ void leave_processor(int32_t) {}
 
 // For tests: nothing lies behind a block, nor before the page where it begins.
 constexpr size_t kGuard = 65536;
-static size_t guarded_bytes(size_t bytes) {
-    return (bytes + kGuard - 1) / kGuard * kGuard + 2 * kGuard;
-}
+static size_t guarded_bytes(size_t bytes) { return (bytes + kGuard - 1) / kGuard * kGuard + 2 * kGuard; }
 
 void* allocate(size_t bytes) {
     const size_t all = guarded_bytes(bytes);
@@ -238,9 +212,7 @@ void release(void* memory, size_t bytes) {
 Monitor workers_monitor;
 Monitor turns_monitor;
 
-void reset(Monitor& monitor) {
-    monitor = Monitor{};
-}
+void reset(Monitor& monitor) { monitor = Monitor{}; }
 
 #if defined(__aarch64__) && defined(__linux__)
 bool arm_has_dot_product() {
@@ -257,12 +229,8 @@ static bool has_feature(const char* name) {
     size_t size = sizeof found;
     return sysctlbyname(name, &found, &size, nullptr, 0) == 0 && found != 0;
 }
-bool arm_has_dot_product() {
-    return has_feature("hw.optional.arm.FEAT_DotProd");
-}
-bool arm_has_matrix_product() {
-    return has_feature("hw.optional.arm.FEAT_I8MM");
-}
+bool arm_has_dot_product() { return has_feature("hw.optional.arm.FEAT_DotProd"); }
+bool arm_has_matrix_product() { return has_feature("hw.optional.arm.FEAT_I8MM"); }
 #elif defined(__aarch64__) && defined(_WIN32)
 bool arm_has_dot_product() {
     constexpr DWORD dot_product = 43;  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE
@@ -273,12 +241,8 @@ bool arm_has_matrix_product() {
     return IsProcessorFeaturePresent(matrix_product) != 0;
 }
 #else
-bool arm_has_dot_product() {
-    return false;
-}
-bool arm_has_matrix_product() {
-    return false;
-}
+bool arm_has_dot_product() { return false; }
+bool arm_has_matrix_product() { return false; }
 #endif
 
 }  // namespace llmpy

@@ -140,9 +140,7 @@ int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t wanted, int
     return enough ? LLMPY_OK : LLMPY_NO_MEMORY;
 }
 
-void llmpy_plan_bind(llmpy_plan* plan, const llmpy_batch* batch) {
-    plan->batch = *batch;
-}
+void llmpy_plan_bind(llmpy_plan* plan, const llmpy_batch* batch) { plan->batch = *batch; }
 
 void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t threads) {
     const llmpy_plan_spec& spec = plan->spec;
@@ -155,11 +153,12 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t th
         sessions[i] = batch.sessions[batch.wanted[i]];
     }
     unsigned char* const arena = plan->arena.data;
-    Run run = {*plan,
-               *plan->level->ops,
-               threads,
-               {tokens, arena, batch.positions, batch.sessions, nullptr, tiles, 0, 0},
-               {wanted, arena + spec.all_bytes * tokens, positions, sessions, batch.wanted, tiles + plan->tokens, 0, 0}};
+    Run run = {
+        *plan,
+        *plan->level->ops,
+        threads,
+        {tokens, arena, batch.positions, batch.sessions, nullptr, tiles, 0, 0},
+        {wanted, arena + spec.all_bytes * tokens, positions, sessions, batch.wanted, tiles + plan->tokens, 0, 0}};
     Share share(threads);
     run.threads = share.threads();
     make_rope_tables(run);

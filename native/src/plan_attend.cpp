@@ -9,7 +9,7 @@ namespace {
 
 // Few rows leave threads idle: then the segments of a long context are shared out too.
 constexpr int32_t kSplitRows = 4;
-constexpr int32_t kLeastGroup = 8;  // queries that read a page's keys together
+constexpr int32_t kLeastGroup = 8;         // queries that read a page's keys together
 constexpr int64_t kWorthProducts = 24000;  // multiplications, about a microsecond, that are worth a second thread
 
 void make_tiles(Rows& rows, int32_t limit) {
@@ -34,9 +34,9 @@ struct Attention {
     Rows& rows;
     AttendShape shape;
     const llmpy_op& op;
-    int32_t heads;         // key heads in a piece
-    int32_t head_pieces;   // in a tile
-    int32_t segments;      // of the longest context
+    int32_t heads;        // key heads in a piece
+    int32_t head_pieces;  // in a tile
+    int32_t segments;     // of the longest context
     int64_t partial_stride;
 
     AttendCall call(const Tile& tile, int32_t piece, int32_t worker) const {

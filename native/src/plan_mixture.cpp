@@ -2,7 +2,7 @@
 //
 // Each pair (token, expert) is a row of work; pairs are sorted by expert, so that an expert's weights are read once for all
 // its tokens, and taken in waves that bound the memory. A pair's row, and the order in which a token adds up its experts
-// (largest first), do not depend on what else is in the batch. Means the same as `mixture` in backends/reference_experts.py.
+// (largest first), do not depend on what else is in the batch. Means the same as `mixture` in backends/reference/moe.py.
 
 #include <string.h>
 
@@ -30,7 +30,9 @@ struct Mixture {
           function(static_cast<Function>(op.n[7])),
           rows(n_rows),
           pairs(n_rows * n_used),
-          wave(pairs < kLeastWave ? pairs : n_rows > kLeastWave ? n_rows : kLeastWave) {}
+          wave(pairs < kLeastWave    ? pairs
+               : n_rows > kLeastWave ? n_rows
+                                     : kLeastWave) {}
 };
 
 // Pieces of one block of memory, each aligned; with no memory they only count.
@@ -48,13 +50,13 @@ struct Pieces {
 };
 
 struct Workspace {
-    int32_t* expert;   // [pairs] by token, best first
-    float* share;      // [pairs] its weight
-    int32_t* place;    // [pairs] where it lies in the sorted order
-    int32_t* row;      // [pairs] sorted: its token
-    int32_t* begin;    // [n_expert + 1] sorted: where an expert's pairs begin
-    LinearCall* calls; // [2 * n_expert]
-    float *x, *gate, *up, *out;                 // [wave, n_embd], twice [wave, n_ff], [pairs, n_embd]
+    int32_t* expert;             // [pairs] by token, best first
+    float* share;                // [pairs] its weight
+    int32_t* place;              // [pairs] where it lies in the sorted order
+    int32_t* row;                // [pairs] sorted: its token
+    int32_t* begin;              // [n_expert + 1] sorted: where an expert's pairs begin
+    LinearCall* calls;           // [2 * n_expert]
+    float *x, *gate, *up, *out;  // [wave, n_embd], twice [wave, n_ff], [pairs, n_embd]
     unsigned char *prepared[input_kinds], *prepared_ff[input_kinds];  // by kind of input
 
     Workspace(const Mixture& m, Pieces& pieces)

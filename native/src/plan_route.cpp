@@ -1,7 +1,7 @@
 // plan_route: from the scores of a router to the share of each expert in a token's sum
 //
 // One token after the other, in the order of experts, so that a share does not depend on what else is in the batch.
-// Means the same as `route` in backends/reference_experts.py, within 1e-6.
+// Means the same as `route` in backends/reference/moe.py, within 1e-6.
 
 #include <math.h>
 

@@ -132,7 +132,8 @@ void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int6
         double* const squares = of.squares + matrix * width;
         for (int64_t r = 0; r < n_rows; ++r) {
             const float* const row = x + r * stride;
-            for (int64_t i = begin; i < end; ++i) squares[i] += static_cast<double>(row[i]) * static_cast<double>(row[i]);
+            for (int64_t i = begin; i < end; ++i)
+                squares[i] += static_cast<double>(row[i]) * static_cast<double>(row[i]);
         }
     });
 }

@@ -11,9 +11,7 @@
 namespace llmpy {
 
 constexpr int64_t kAlignment = LLMPY_ALIGNMENT;
-constexpr int64_t align_up(int64_t n) {
-    return (n + kAlignment - 1) / kAlignment * kAlignment;
-}
+constexpr int64_t align_up(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
 // A piece of memory that a plan owns.
 struct Block {
@@ -76,7 +74,7 @@ struct llmpy_plan {
     llmpy::Block operations, products, arena, rows, partials, scratch, mixture;
     int64_t tokens, wanted, positions;  // reserved
     int32_t threads;
-    bool fetch_ahead;  // see LinearCall
+    bool fetch_ahead;   // see LinearCall
     int32_t logits_op;  // the only operation that writes the logits, if it is a product; else -1
     float* peaks;       // where that one leaves what sample.h calls so, of a single row; or null
     int64_t scratch_stride;
@@ -161,7 +159,8 @@ constexpr int32_t kMostExperts = LLMPY_MOST_EXPERTS;
 void choose_best(const float* values, int32_t n, int32_t n_best, int32_t* best);
 
 // Adds rows of x, `stride` floats apart, to the sums of one matrix; nothing where there are none.
-void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int64_t n_rows, int64_t width, int64_t stride);
+void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int64_t n_rows, int64_t width,
+             int64_t stride);
 
 // Bytes of memory that an operation needs besides its buffers.
 AttendShape attend_shape(const llmpy_op& op, int32_t cache_type);

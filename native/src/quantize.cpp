@@ -34,9 +34,7 @@ int64_t quantize_width(WeightType type) {
     return 0;
 }
 
-int64_t quantize_bytes(WeightType type) {
-    return block_width(type) == 1 ? 32 * block_bytes(type) : block_bytes(type);
-}
+int64_t quantize_bytes(WeightType type) { return block_width(type) == 1 ? 32 * block_bytes(type) : block_bytes(type); }
 
 int floor_of_log2(float x) {
     if (!(x > 0.0f)) return -1000;
@@ -51,8 +49,9 @@ extern "C" {
 
 int32_t llmpy_quantize(int32_t level, int32_t source, int32_t target, const void* values, int64_t n_values,
                        int64_t columns, const float* weights, void* out, double* sums, int32_t threads) {
-    const QuantizeCall call = {static_cast<WeightType>(source), static_cast<WeightType>(target), values, weights,
-                               columns, static_cast<uint8_t*>(out)};
+    const QuantizeCall call = {
+        static_cast<WeightType>(source), static_cast<WeightType>(target), values, weights, columns,
+        static_cast<uint8_t*>(out)};
     const int64_t width = quantize_width(call.target);
     const bool readable = source == type_f32 || source == type_f16 || source == type_bf16;
     if (width == 0 || !readable || n_values < 0 || columns < 1 || columns % width != 0 || n_values % columns != 0) {

@@ -102,7 +102,8 @@ QuantizeSums LLMPY_QUANTIZE(const QuantizeCall& call, int64_t begin, int64_t end
     for (int64_t first = begin; first < end; first += 16) {
         const int count = static_cast<int>(lesser<int64_t>(16, end - first));
         gather(call, first, count, n, batch);
-        const F32x16 off = call.weights == nullptr ? search<false>(call.target, batch) : search<true>(call.target, batch);
+        const F32x16 off =
+            call.weights == nullptr ? search<false>(call.target, batch) : search<true>(call.target, batch);
         sums.lost += static_cast<double>(sum(off));
         sums.squares += static_cast<double>(sum(squares_of(batch.x, 16 * n)));
         for (int lane = 0; lane < count; ++lane) pack(call.target, batch.found[lane], call.out + (first + lane) * size);

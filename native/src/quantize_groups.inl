@@ -146,8 +146,8 @@ LLMPY_INLINE F32x16 stored(Batch& batch, float* each, const float* weight, int g
 
 // What to take off d * q, now that the step is rounded; `least` or above.
 template <bool weighted>
-LLMPY_INLINE F32x16 best_offset(const float* x, const float* w, int n, F32x16 step, F32x16 m, F32x16 sw,
-                                F32x16 least, const Rounded& code) {
+LLMPY_INLINE F32x16 best_offset(const float* x, const float* w, int n, F32x16 step, F32x16 m, F32x16 sw, F32x16 least,
+                                const Rounded& code) {
     const F32x16 zero = set1(0.0f), inverse = reciprocal(step);
     for (int round = 0; round < 2; ++round) {
         F32x16 wx = zero, wq = zero;

@@ -4,7 +4,7 @@ namespace llmpy {
 namespace {
 
 constexpr float kTiny = 1e-15f;  // a group with no value above it becomes zeros
-constexpr float kFlat = 1e-5f;                     // a variance below this part of the mean square is rounding of float32
+constexpr float kFlat = 1e-5f;   // a variance below this part of the mean square is rounding of float32
 constexpr float kMargin = 1.0f + 4.0f / (1 << 23);  // what is better by less is not: sums were rounded
 constexpr int kRounds = 3;
 
@@ -189,7 +189,8 @@ struct RangeSearch {
             step = select(varied, select(above, alone, step), alone);
             offset = select(varied, select(above, most, offset), most);
         }
-        const F32x16 gain = step * (yq + yq - step * s2) + offset * (sy + sy - offset * sw) - (step + step) * offset * sq;
+        const F32x16 gain =
+            step * (yq + yq - step * s2) + offset * (sy + sy - offset * sw) - (step + step) * offset * sq;
         const Mask16 better = less(first ? set1(-1.0f) : score * set1(kMargin), first ? zero : gain);
         score = select(better, gain, score);
         d = select(better, step, d);

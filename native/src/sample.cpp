@@ -160,8 +160,7 @@ int32_t penalise(List* list, const llmpy_sample_step& step, const History& histo
     return 0;
 }
 
-int32_t logit_bias(List* list, const llmpy_sample_step& step, int32_t n_vocab,
-                   const Workspace& work) {
+int32_t logit_bias(List* list, const llmpy_sample_step& step, int32_t n_vocab, const Workspace& work) {
     if (step.count < 0 || (step.count > 0 && (!step.ids || !step.biases))) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
@@ -241,8 +240,7 @@ int32_t draw(List* list, double u, const Workspace& work) {
 
 bool usable(const void* workspace, int64_t workspace_size, const float* logits, int32_t n_vocab) {
     const int64_t needed = llmpy_sample_workspace(n_vocab);
-    return needed > 0 && workspace && workspace_size >= needed && ((uintptr_t)workspace & 7) == 0 &&
-           logits;
+    return needed > 0 && workspace && workspace_size >= needed && ((uintptr_t)workspace & 7) == 0 && logits;
 }
 
 }  // namespace
@@ -256,8 +254,8 @@ float* llmpy::sample_peaks(void* workspace, int32_t n_vocab) { return lay_out(wo
 int32_t llmpy::sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
                       const int32_t* history, int64_t n_history, uint64_t seed, uint64_t counter, void* workspace,
                       int64_t workspace_size, bool peaks_known) {
-    if (!usable(workspace, workspace_size, logits, n_vocab) || n_steps < 0 ||
-        (n_steps > 0 && !steps) || n_history < 0 || (n_history > 0 && !history)) {
+    if (!usable(workspace, workspace_size, logits, n_vocab) || n_steps < 0 || (n_steps > 0 && !steps) ||
+        n_history < 0 || (n_history > 0 && !history)) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
     const Workspace work = lay_out(workspace, n_vocab);
@@ -279,10 +277,10 @@ int32_t llmpy_sample(const llmpy_sample_step* steps, int32_t n_steps, const floa
                          false);
 }
 
-int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top,
-                         double* log_sum, void* workspace, int64_t workspace_size) {
-    if (!usable(workspace, workspace_size, logits, n_vocab) || n_top < 0 || n_top > n_vocab ||
-        (n_top > 0 && !top) || !log_sum) {
+int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top, double* log_sum,
+                         void* workspace, int64_t workspace_size) {
+    if (!usable(workspace, workspace_size, logits, n_vocab) || n_top < 0 || n_top > n_vocab || (n_top > 0 && !top) ||
+        !log_sum) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
     const Workspace work = lay_out(workspace, n_vocab);

@@ -15,9 +15,9 @@
 namespace {
 
 constexpr int32_t kBlock = llmpy::kPeakBlock;  // logits per block of the scan
-constexpr int32_t kFew = 64;          // items that are cheaper to sort than to histogram
-constexpr int kFractionBits = 40;     // of a weight
-constexpr double kVanishing = -29.0;  // exp of it rounds to a weight of 0
+constexpr int32_t kFew = 64;                   // items that are cheaper to sort than to histogram
+constexpr int kFractionBits = 40;              // of a weight
+constexpr double kVanishing = -29.0;           // exp of it rounds to a weight of 0
 
 // One token under selection: `key` rises as the logit falls, then with the id; no two are equal.
 struct Item {
@@ -40,7 +40,7 @@ struct List {
     const float* logits;
     const int32_t* ids;
     int32_t n;
-    float peak;  // set by `scan`, as are the workspace's block_peaks
+    float peak;           // set by `scan`, as are the workspace's block_peaks
     const float* peaked;  // logits whose block_peaks were there before any scan; null: none
 };
 
@@ -49,18 +49,14 @@ struct History {
     int64_t n;
 };
 
-int32_t blocks_of(int32_t n) {
-    return (n + kBlock - 1) / kBlock;
-}
+int32_t blocks_of(int32_t n) { return (n + kBlock - 1) / kBlock; }
 
 int32_t block_length(const List& list, int32_t block) {
     const int32_t left = list.n - block * kBlock;
     return left < kBlock ? left : kBlock;
 }
 
-int32_t id_at(const List& list, int32_t index) {
-    return list.ids ? list.ids[index] : index;
-}
+int32_t id_at(const List& list, int32_t index) { return list.ids ? list.ids[index] : index; }
 
 uint64_t key_of(float logit, int32_t id) {
     const float positive_zero = logit + 0.0f;  // -0 and +0 are one value, so they need one key
@@ -78,9 +74,7 @@ float logit_of(uint64_t key) {
     return logit;
 }
 
-inline F32x4 larger(F32x4 a, F32x4 b) {
-    return a > b ? a : b;
-}
+inline F32x4 larger(F32x4 a, F32x4 b) { return a > b ? a : b; }
 
 // The largest of one block; `unordered` becomes nonzero when it holds a NaN.
 // Vectors written out, because strict floating point forbids the compiler to find them in a plain
@@ -302,8 +296,7 @@ int32_t position(const List& list, int32_t id) {
 
 int64_t workspace_bytes(int64_t n) {
     const int64_t n_blocks = blocks_of((int32_t)n);
-    return n * (int64_t)(sizeof(Item) + 4 * sizeof(int32_t)) +
-           n_blocks * (int64_t)(sizeof(int64_t) + sizeof(float));
+    return n * (int64_t)(sizeof(Item) + 4 * sizeof(int32_t)) + n_blocks * (int64_t)(sizeof(int64_t) + sizeof(float));
 }
 
 Workspace lay_out(void* memory, int32_t n) {

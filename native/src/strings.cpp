@@ -5,8 +5,7 @@
 
 #include "llmpy.h"
 
-int64_t llmpy_strings(const unsigned char* data, int64_t size, int64_t count, int64_t longest,
-                      unsigned char* text) {
+int64_t llmpy_strings(const unsigned char* data, int64_t size, int64_t count, int64_t longest, unsigned char* text) {
     int64_t at = 0;
     for (int64_t i = 0; i < count; ++i) {
         if (size - at < 8) return -1;

@@ -18,13 +18,9 @@ constexpr int64_t kWorthSharing = 1 << 18;  // bytes
 
 extern "C" {
 
-void* llmpy_allocate(int64_t bytes) {
-    return bytes > 0 ? allocate(static_cast<size_t>(bytes)) : nullptr;
-}
+void* llmpy_allocate(int64_t bytes) { return bytes > 0 ? allocate(static_cast<size_t>(bytes)) : nullptr; }
 
-void llmpy_release(void* memory, int64_t bytes) {
-    release(memory, static_cast<size_t>(bytes));
-}
+void llmpy_release(void* memory, int64_t bytes) { release(memory, static_cast<size_t>(bytes)); }
 
 int64_t llmpy_packed_bytes(int32_t type, int64_t outputs, int64_t inputs) {
     const auto weight_type = static_cast<WeightType>(type);

@@ -173,7 +173,8 @@ void test(const Level& level, const AttendShape& shape, int32_t n) {
         const auto t = i == 0 ? n - 1 : static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(n));
         const auto head = static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(shape.n_head));
         const auto d = static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(shape.d_value));
-        const double found = c.y[(int64_t{t} * shape.n_head + head) * shape.d_value + d], right = c.expected(t, head, d);
+        const double found = c.y[(int64_t{t} * shape.n_head + head) * shape.d_value + d],
+                     right = c.expected(t, head, d);
         CHECK(fabs(found - right) < tolerance, "%s d %d/%d heads %d/%d window %d n %d row %d: %g, not %g", level.name,
               shape.d_key, shape.d_value, shape.n_head, shape.n_kv, shape.window, n, t, found, right);
     }
@@ -208,7 +209,8 @@ AttendShape shape_of(int32_t n_head, int32_t n_kv, int32_t d_key, int32_t d_valu
 }
 
 void test_kinds(const Level& level, CacheType type) {
-    const float slopes[6] = {0.5f, 0.25f, 0.125f, 0.06f, 0.03f, 1.0f}, sinks[6] = {0.0f, -2.0f, 3.0f, 30.0f, -90.0f, 1.0f};
+    const float slopes[6] = {0.5f, 0.25f, 0.125f, 0.06f, 0.03f, 1.0f},
+                sinks[6] = {0.0f, -2.0f, 3.0f, 30.0f, -90.0f, 1.0f};
     for (const int32_t n : {70, 600}) {
         for (const int32_t window : {0, 1, 40, 560}) {
             AttendShape s = shape_of(6, 2, 5, 7, window, type);

@@ -183,8 +183,8 @@ void test_largest_sums(const LinearKernels* kernels, WeightType type) {
 void test_special_weights(const LinearKernels* kernels, WeightType type) {
     Case c(kernels, type, 33, 512, 3);
     const bool half = type == type_f16;
-    c.write_weight(5, half ? 0x7c00 : 0x7f80);                 // infinity in row 0
-    c.write_weight(17 * c.k + 300, half ? 0x7e01 : 0x7fc1);    // NaN in row 17
+    c.write_weight(5, half ? 0x7c00 : 0x7f80);                          // infinity in row 0
+    c.write_weight(17 * c.k + 300, half ? 0x7e01 : 0x7fc1);             // NaN in row 17
     for (int64_t i = 0; i < c.k; ++i) c.write_weight(32 * c.k + i, 1);  // the smallest number in row 32
     c.pack();
     c.prepare();

@@ -26,9 +26,7 @@ struct Values {
     Values& operator=(const Values&) = delete;
 };
 
-bool near(double a, double b, double scale = 1.0) {
-    return fabs(a - b) <= 2e-6 * (scale + fabs(b));
-}
+bool near(double a, double b, double scale = 1.0) { return fabs(a - b) <= 2e-6 * (scale + fabs(b)); }
 
 double function_of(Function f, double x) {
     switch (f) {
@@ -68,7 +66,8 @@ void elementwise(const Level& level, int64_t n) {
         if (kind == accumulating) k.add_scaled(a.data, 0.3f, n, y.data);
         for (int64_t i = 0; i < n; ++i) {
             const double p = a.data[i], q = b.data[i], c = p < -1.5 ? -1.5 : p > 0.5 ? 0.5 : p;
-            const double expected[n_kinds] = {p + q, p * q, 0.3f * p, c, p / (1.0 + exp(-1.702 * p)) * (q + 1.0), q + 0.3f * p};
+            const double expected[n_kinds] = {p + q,       p * q, 0.3f * p, c, p / (1.0 + exp(-1.702 * p)) * (q + 1.0),
+                                              q + 0.3f * p};
             CHECK(near(y.data[i], expected[kind], 4.0), "%s kind %d n %d", level.name, kind, static_cast<int>(n));
         }
     }
@@ -106,8 +105,8 @@ void accuracy(const Level& level) {
     for (int32_t f = 0; f < n_functions; ++f) {
         level.ops->function(static_cast<Function>(f), extreme, 8, y.data);
         for (int i = finite_below[f] ? 0 : 1; i < 5; ++i) {
-            CHECK(fabs(y.data[i] - function_of(static_cast<Function>(f), extreme[i])) < 1e-6, "%s function %d of %g", level.name, f,
-                  static_cast<double>(extreme[i]));
+            CHECK(fabs(y.data[i] - function_of(static_cast<Function>(f), extreme[i])) < 1e-6, "%s function %d of %g",
+                  level.name, f, static_cast<double>(extreme[i]));
         }
         CHECK(y.data[7] != y.data[7], "%s function %d of NaN", level.name, f);
     }

@@ -31,9 +31,7 @@ struct Values {
     }
 };
 
-bool near(double a, double b) {
-    return fabs(a - b) <= 1e-5 * (1.0 + fabs(b));
-}
+bool near(double a, double b) { return fabs(a - b) <= 1e-5 * (1.0 + fabs(b)); }
 
 void conv(const Level& level, int64_t n, int64_t width) {
     const Values x(n), w(width * n), bias(n), before((width - 1) * n);

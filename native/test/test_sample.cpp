@@ -26,9 +26,8 @@ llmpy_sample_step step(int32_t kind, int32_t count = 0, double value = 0.0) {
 }
 
 // One call on copies that are as long as declared and not a byte longer.
-int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits,
-               int32_t n_vocab, const int32_t* history = nullptr, int64_t n_history = 0,
-               uint64_t counter = 0) {
+int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
+               const int32_t* history = nullptr, int64_t n_history = 0, uint64_t counter = 0) {
     const int64_t size = llmpy_sample_workspace(n_vocab);
     void* workspace = calloc(1, (size_t)size);
     float* copy = (float*)malloc((size_t)n_vocab * sizeof(float));
@@ -37,10 +36,8 @@ int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* log
     if (n_history > 0) {
         memcpy(said, history, (size_t)n_history * sizeof(int32_t));
     }
-    const int32_t first =
-        llmpy_sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size);
-    const int32_t again =
-        llmpy_sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size);
+    const int32_t first = llmpy_sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size);
+    const int32_t again = llmpy_sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size);
     CHECK(first == again);
     float* const peaks = llmpy::sample_peaks(workspace, n_vocab);
     bool nan = false;
@@ -99,8 +96,7 @@ void test_truncation_by_hand() {
 void test_penalties_and_bias() {
     const float logits[3] = {1.0f, 1.5f, -1.0f};
     const int32_t said[4] = {1, 1, 0, 1};
-    llmpy_sample_step steps[2] = {step(LLMPY_SAMPLE_REPETITION, -1, 2.0),
-                                  step(LLMPY_SAMPLE_GREEDY)};
+    llmpy_sample_step steps[2] = {step(LLMPY_SAMPLE_REPETITION, -1, 2.0), step(LLMPY_SAMPLE_GREEDY)};
     CHECK(sample(steps, 2, logits, 3, said, 4) == 1);  // 0.5, 0.75
     steps[0] = step(LLMPY_SAMPLE_FREQUENCY, -1, 0.5);
     CHECK(sample(steps, 2, logits, 3, said, 4) == 0);  // 0.5, 0.0
@@ -152,11 +148,9 @@ void test_refusals() {
     CHECK(llmpy_sample_workspace(0) == 0);
     CHECK(llmpy_sample_workspace(-1) == 0);
     CHECK(llmpy_sample_workspace(LLMPY_SAMPLE_MAX_VOCAB + 1) == 0);
-    CHECK(llmpy_sample(nullptr, 0, logits, 70, nullptr, 0, 0, 0, nullptr, 1 << 20) ==
-          LLMPY_SAMPLE_BAD_ARGUMENT);
+    CHECK(llmpy_sample(nullptr, 0, logits, 70, nullptr, 0, 0, 0, nullptr, 1 << 20) == LLMPY_SAMPLE_BAD_ARGUMENT);
     uint64_t little[1] = {0};
-    CHECK(llmpy_sample(nullptr, 0, logits, 70, nullptr, 0, 0, 0, little, 8) ==
-          LLMPY_SAMPLE_BAD_ARGUMENT);
+    CHECK(llmpy_sample(nullptr, 0, logits, 70, nullptr, 0, 0, 0, little, 8) == LLMPY_SAMPLE_BAD_ARGUMENT);
 }
 
 void test_top_in_id_order() {
@@ -170,10 +164,8 @@ void test_top_in_id_order() {
     CHECK(fabs(log_sum - log(1.0 + exp(1.0) + 2.0 * exp(2.0))) < 1e-11);
     CHECK(llmpy_sample_top(logits, 5, 5, top, &log_sum, workspace, size) == 4);
     CHECK(llmpy_sample_top(logits, 5, 0, nullptr, &log_sum, workspace, size) == 0);
-    CHECK(llmpy_sample_top(logits, 5, 6, top, &log_sum, workspace, size) ==
-          LLMPY_SAMPLE_BAD_ARGUMENT);
-    CHECK(llmpy_sample_top(logits, 5, 1, nullptr, &log_sum, workspace, size) ==
-          LLMPY_SAMPLE_BAD_ARGUMENT);
+    CHECK(llmpy_sample_top(logits, 5, 6, top, &log_sum, workspace, size) == LLMPY_SAMPLE_BAD_ARGUMENT);
+    CHECK(llmpy_sample_top(logits, 5, 1, nullptr, &log_sum, workspace, size) == LLMPY_SAMPLE_BAD_ARGUMENT);
     free(workspace);
 }
 
@@ -199,8 +191,7 @@ void test_random_bits() {
         const int32_t n_steps = (int32_t)(random_bits() % 7);
         for (int32_t i = 0; i < n_steps; i++) {
             const int32_t kind = (int32_t)(random_bits() % 8);
-            const double value =
-                kind == LLMPY_SAMPLE_MIN_P ? -3.0 : 0.01 * (1 + random_bits() % 99);
+            const double value = kind == LLMPY_SAMPLE_MIN_P ? -3.0 : 0.01 * (1 + random_bits() % 99);
             steps[i] = step(kind, (int32_t)(random_bits() % 150) - 1, value);
         }
         const int32_t id = sample(steps, n_steps, logits, n, said, 20, (uint64_t)round);

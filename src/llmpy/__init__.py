@@ -11,10 +11,9 @@ TYPE_CHECKING = False  # as in typing, whose import would take longer than all e
 if TYPE_CHECKING:
     from typing import Any
 
-    from llmpy.backends.cpus import available_cpus
-    from llmpy.bandwidth import read_bandwidth
     from llmpy.chat import Chat, ChatTemplate
-    from llmpy.conversion import ConvertEvent, convert
+    from llmpy.checkpoint.convert import ConvertEvent, convert
+    from llmpy.checkpoint.open import open_model
     from llmpy.errors import (
         BackendError,
         Cancelled,
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
         TokenizerError,
         UnsupportedModelError,
     )
-    from llmpy.files import open_model
     from llmpy.format import open_gguf
+    from llmpy.machine.bandwidth import read_bandwidth
+    from llmpy.machine.cpus import available_cpus
     from llmpy.model import LoadEvent, Model, aload, load, load_template, load_tokenizer
     from llmpy.quantization import (
         Divergence,
@@ -141,15 +141,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "llmpy.backends.cpus": "available_cpus",
-    "llmpy.bandwidth": "read_bandwidth",
+    "llmpy.machine.cpus": "available_cpus",
+    "llmpy.machine.bandwidth": "read_bandwidth",
     "llmpy.chat": "Chat ChatTemplate",
-    "llmpy.conversion": "ConvertEvent convert",
+    "llmpy.checkpoint.convert": "ConvertEvent convert",
     "llmpy.errors": (
         "BackendError Cancelled ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
         "SamplerError SessionClosed SessionInUse TemplateError TokenizerError UnsupportedModelError"
     ),
-    "llmpy.files": "open_model",
+    "llmpy.checkpoint.open": "open_model",
     "llmpy.format": "open_gguf",
     "llmpy.model": "LoadEvent Model aload load load_template load_tokenizer",
     "llmpy.quantization": (

@@ -22,11 +22,11 @@ from llmpy import checks
 from llmpy.arch.base import build
 from llmpy.backends import make_backend
 from llmpy.backends.base import KV_DTYPES, PAGE_TOKENS, Backend, Plan
+from llmpy.checkpoint.open import open_model, open_vocabulary
+from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
 from llmpy.engine import Engine, Work
 from llmpy.errors import ContextFull
-from llmpy.files import open_model, open_vocabulary
 from llmpy.format import ModelFile, TensorInfo
-from llmpy.format.recommended import GGUF_KEYS, recommended
 from llmpy.graph import Graph, is_encoder, n_embedded, states
 from llmpy.process import ProcessBound
 from llmpy.runnable import check_types, shapes_of

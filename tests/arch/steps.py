@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from llmpy import ffi
 from llmpy.arch.base import build
 from llmpy.backends.base import Batch
-from llmpy.backends.reference import ReferenceBackend
+from llmpy.backends.reference.backend import ReferenceBackend
+from llmpy.checkpoint.open import open_model
 from llmpy.engine.cache import PagedState, PagePool
-from llmpy.files import open_model
 from llmpy.graph import Graph
 
 MAX_TOKENS = 256  # in one batch
@@ -31,7 +31,7 @@ def make_backend(name: str, n_threads: int = 2) -> Any:
         import pytest
 
         pytest.skip(f"the compiled library is not installed: {ffi.library_path()}")
-    from llmpy.backends.cpu import CpuBackend
+    from llmpy.backends.cpu.backend import CpuBackend
 
     return CpuBackend(n_threads=n_threads, max_tokens=MAX_TOKENS)
 

@@ -15,8 +15,8 @@ import pytest
 from llmpy.arch.base import build
 from llmpy.arch.base import checkpoints as recipes
 from llmpy.arch.config import TrackedConfig, expect_activation, unread
+from llmpy.checkpoint.open import open_model
 from llmpy.errors import ModelFileError, UnsupportedModelError
-from llmpy.files import open_model
 from tests.arch import checkpoints
 
 

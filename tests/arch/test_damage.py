@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from llmpy.arch.base import build
+from llmpy.checkpoint.open import open_model
 from llmpy.errors import ModelFileError
-from llmpy.files import open_model
 from tests.arch import checkpoints
 
 N_MUTANTS = 25

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from llmpy.backends.reference import ReferenceBackend
+from llmpy.backends.reference.backend import ReferenceBackend
+from llmpy.checkpoint.open import open_model
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import ModelFileError
-from llmpy.files import open_model
 from llmpy.format import write_gguf
 from llmpy.format.safetensors import write_safetensors
 from llmpy.quant import dequantize

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from llmpy.arch.base import build
+from llmpy.checkpoint.open import open_model
 from llmpy.errors import LlmpyError
-from llmpy.files import open_model
 from tests.arch import checkpoints
 
 STRANGE: list[Any] = [None, 0, -1, 7, 1 << 31, 1 << 70, 1.5, float("inf"), "x", [], [[1]], {"a": 1}]

@@ -11,9 +11,9 @@ import pytest
 
 import llmpy
 from llmpy.arch.base import build
+from llmpy.checkpoint.open import open_model
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import ModelFileError, UnsupportedModelError
-from llmpy.files import open_model
 from llmpy.format import ModelFile, open_gguf, write_gguf
 from llmpy.graph.show import show
 from llmpy.runnable import check_model

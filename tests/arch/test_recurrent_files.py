@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from llmpy.checkpoint.open import open_model
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import ModelFileError
-from llmpy.files import open_model
 from llmpy.format.gguf_write import write_gguf
 from tests.arch import checkpoints
 from tests.arch.steps import Logits, load, make_backend

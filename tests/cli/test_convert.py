@@ -11,8 +11,8 @@ import pytest
 
 import llmpy
 from llmpy import quant
+from llmpy.checkpoint.open import open_model
 from llmpy.errors import ModelFileError
-from llmpy.files import open_model
 from llmpy.format import ModelFile, open_gguf, write_gguf
 from tests.arch import checkpoints
 from tests.cli.conftest import STORIES
@@ -230,7 +230,7 @@ def test_what_was_written_is_checked_before_it_gets_its_name(
         if len(checked) == 2:
             raise ModelFileError(file.path, "a", "b", "c")
 
-    monkeypatch.setattr(llmpy.conversion, "check_model", check)
+    monkeypatch.setattr(llmpy.checkpoint.convert, "check_model", check)
     with pytest.raises(ModelFileError):
         llmpy.convert(folder, out)
     assert checked[0] == folder

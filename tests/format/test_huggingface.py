@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from llmpy.arch.checkpoint import Checkpoint, Tensor
+from llmpy.checkpoint.huggingface import CheckpointFile, open_checkpoint
 from llmpy.errors import ModelFileError, UnsupportedModelError
-from llmpy.format.huggingface import CheckpointFile, open_checkpoint
 from llmpy.format.safetensors import write_safetensors
 
 Stored = tuple[str, str, tuple[int, ...], Any]

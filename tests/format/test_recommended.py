@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmpy
-from llmpy.format.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
+from llmpy.checkpoint.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
 
 PATH = Path("folder") / "generation_config.json"
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from llmpy.arch.checkpoint import Checkpoint, Tensor
+from llmpy.checkpoint.huggingface import CheckpointFile, open_checkpoint
 from llmpy.errors import ModelFileError, UnsupportedModelError
-from llmpy.format.huggingface import CheckpointFile, open_checkpoint
 from llmpy.format.safetensors import write_safetensors
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

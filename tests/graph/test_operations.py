@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llmpy.backends.reference import OPERATIONS
+from llmpy.backends.reference.backend import OPERATIONS
 from llmpy.errors import GraphError
 from llmpy.graph import ELEMENTWISE, OPS, Graph, Rope, Shape
 

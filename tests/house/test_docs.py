@@ -45,39 +45,19 @@ OWN_WORDS = [p for p in PAGES if p.parent.name != "bench" and p.name not in OTHE
 
 
 def mapped() -> dict[str, str]:
-    """The files that docs/map.md names, each with its phrase."""
-    found, folder = {}, ""
+    """The folders that docs/map.md names, each with its phrase."""
     page = (DOCS / "map.md").read_text(encoding="utf-8")
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.M | re.S)
-    for block in (text for kind, text in fenced if not kind):
-        for line in block.splitlines():
-            if line and not line.startswith(" "):
-                folder = line.split()[0]
-                assert folder.endswith("/"), f"a folder ends with '/': {line}"
-            elif line.strip():
-                name, _, phrase = line.strip().partition("  ")
-                assert folder + name not in found, f"{folder}{name} is there twice"
-                found[folder + name] = phrase.strip()
-    return found
+    section = page.split("## Folders")[1].split("```")[1]
+    return dict(re.findall(r"^(\S+/) +(\S.*)$", section, re.M))
 
 
 def test_generated_pages_are_up_to_date() -> None:
     assert generate_docs.stale() == [], "run python tools/generate_docs.py"
 
 
-def test_the_map_names_every_file_of_the_package_and_the_native_code() -> None:
-    files = {
-        rooms.name(p) for p in rooms.project_files() if rooms.name(p).startswith(("src/", "native"))
-    }
-    # An architecture is one file and no other edit: docs/models.md, which is generated, has them.
-    models = {name for name in files if is_architecture(rooms.ROOT / name)}
-    assert files - models - mapped().keys() == set()
-
-
-def is_architecture(path: Path) -> bool:
-    """Whether a file of arch/ is a model's, and no part that models share."""
-    words = path.read_text(encoding="utf-8") if path.parent.name == "arch" else ""
-    return "\n@architecture(" in words
+def test_the_map_names_every_folder_of_the_package_and_the_native_code() -> None:
+    files = [p for p in rooms.project_files() if rooms.name(p).startswith(("src/", "native"))]
+    assert {rooms.name(p.parent) + "/" for p in files} - mapped().keys() == set()
 
 
 def test_everything_on_the_map_exists_and_has_a_phrase() -> None:

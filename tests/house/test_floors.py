@@ -8,32 +8,29 @@ from pathlib import Path
 
 from tests.house import rooms
 
-GROUND = {"cgroups", "checks", "dtypes", "errors", "ffi", "memory", "process", "strings"}
+GROUND = {"checks", "dtypes", "errors", "ffi", "machine", "process", "strings"}
 FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
-MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends", "bandwidth"}
+MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends"}
 MAY_USE = {
     "errors": set(),
     "dtypes": {"errors"},
     "checks": set(),
     "process": set(),
-    "cgroups": set(),
     "ffi": {"dtypes", "errors"},
-    "memory": {"cgroups", "errors", "ffi"},
+    "machine": {"checks", "errors", "ffi"},
     "strings": {"errors", "ffi"},
-    "bandwidth": {"checks", "errors", "ffi"},
     **dict.fromkeys(FLOOR_1, GROUND),
     "graph": {"dtypes", "errors"},
     "arch": {"graph", "dtypes", "errors"},
     "backends": {"graph", "quant"} | GROUND,
-    "files": MIDDLE,
+    "checkpoint": MIDDLE | {"quantization", "runnable"},
     "runnable": MIDDLE,
-    "conversion": MIDDLE | {"runnable", "files", "quantization"},
     "engine": {"backends", "sampling"} | GROUND,
     "session": MIDDLE | {"engine"},
     "chat": {"sampling", "session", "tokenizer"} | GROUND,
-    "model": MIDDLE | {"chat", "engine", "runnable", "files", "session"},
-    "quantization": MIDDLE | {"files", "model"},
-    "__init__": MIDDLE | {"chat", "conversion", "files", "model", "quantization", "session"},
+    "model": MIDDLE | {"chat", "checkpoint", "engine", "runnable", "session"},
+    "quantization": MIDDLE | {"checkpoint", "model"},
+    "__init__": MIDDLE | {"chat", "checkpoint", "model", "quantization", "session"},
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }

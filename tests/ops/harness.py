@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llmpy import ffi, quant
 from llmpy.backends.base import Batch
-from llmpy.backends.reference import ReferenceBackend
+from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.dtypes import BY_NAME
 from llmpy.engine.cache import PagedState, PagePool
 from llmpy.graph import Graph, Value, Weights
@@ -30,10 +30,10 @@ def cpu_backend(level: str | None = None, n_threads: int = 1) -> Any:
     """The compiled backend; skips where it, the instructions or processors are missing."""
     if not ffi.available():
         pytest.skip(f"the compiled library is not installed: {ffi.library_path()}")
-    from llmpy.backends.cpu import CpuBackend
-    from llmpy.backends.cpus import available_cpus
+    from llmpy.backends.cpu.backend import CpuBackend
     from llmpy.errors import BackendError
     from llmpy.ffi import level_names
+    from llmpy.machine.cpus import available_cpus
 
     if available_cpus() < n_threads:
         pytest.skip(f"{n_threads} processors are needed")

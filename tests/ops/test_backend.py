@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmpy.backends import cpus
 from llmpy.backends.base import weight_bytes
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import BackendError
 from llmpy.graph import Value, Weights
+from llmpy.machine import cpus
 from tests.ops.harness import LEVELS, Model, cpu_backend, random, stored
 
 
@@ -34,7 +34,7 @@ def test_the_environment_forces_a_level(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_unknown_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu_backend()
-    from llmpy.backends.cpu import CpuBackend
+    from llmpy.backends.cpu.backend import CpuBackend
 
     monkeypatch.setenv("LLMPY_CPU", "sse9")
     with pytest.raises(BackendError, match=r"expected one of portable, .*, found 'sse9'"):
@@ -61,7 +61,7 @@ def test_a_level_that_the_processor_lacks_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_never_more_threads_than_processors() -> None:
     cpu_backend()
-    from llmpy.backends.cpu import CpuBackend
+    from llmpy.backends.cpu.backend import CpuBackend
 
     assert CpuBackend(n_threads=10_000).n_threads == cpus.available_cpus()
     assert CpuBackend().n_threads == cpus.available_cpus()
@@ -94,7 +94,7 @@ def test_a_type_without_a_kernel_gives_the_numbers_it_means() -> None:
     values = random(1, 8, 256)
     with pytest.warns(RuntimeWarning, match="no kernel"):
         ours = Model(cpu_backend(), random(2, 4, 256), product, {"a.weight": ("TQ2_0", values)})
-    from llmpy.backends.reference import ReferenceBackend
+    from llmpy.backends.reference.backend import ReferenceBackend
 
     reference = Model(
         ReferenceBackend(), random(2, 4, 256), product, {"a.weight": ("TQ2_0", values)}

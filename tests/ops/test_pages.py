@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmpy.backends.base import PAGE_TOKENS
-from llmpy.backends.reference import ReferenceBackend
+from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.engine.cache import PagedState
 from llmpy.graph import Value, Weights
 from tests.ops.harness import Array, Model, Trace, cpu_backend, random

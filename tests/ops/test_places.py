@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from llmpy.graph import Value, Weights
 from tests.ops.harness import Model, cpu_backend, random
 
-pytest.importorskip("llmpy.backends.cpu_places")
-from llmpy.backends.cpu_places import Places
+pytest.importorskip("llmpy.backends.cpu.lower.buffers")
+from llmpy.backends.cpu.lower.buffers import Places
 
 lives = st.lists(
     st.tuples(st.integers(1, 500), st.integers(0, 20), st.integers(0, 8), st.booleans()),
@@ -54,7 +54,7 @@ def programs(draw: st.DrawFn) -> list[tuple[str, int, int]]:
 @given(programs())
 def test_any_graph_is_lowered_to_what_it_means(program: list[tuple[str, int, int]]) -> None:
     """Fusion, grouping and shared places change nothing: compare with the reference backend."""
-    from llmpy.backends.reference import ReferenceBackend
+    from llmpy.backends.reference.backend import ReferenceBackend
 
     def trace(x: Value, w: Weights) -> Value:
         values = [x]

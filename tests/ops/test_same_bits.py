@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from llmpy.backends import cpu_packing
+from llmpy.backends.cpu import packing as cpu_packing
 from llmpy.graph import Rope, Value, Weights
 from tests.ops.harness import LEVELS, Array, Model, cpu_backend, random
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import llmpy
-from llmpy.format.folder import Folder
-from llmpy.format.sentences import text_vectors
+from llmpy.checkpoint.folder import Folder
+from llmpy.checkpoint.sentences import text_vectors
 from tests.session.sentences import GOLDEN, TEXTS
 
 LONG = [5, 6, 7]  # of TEXTS

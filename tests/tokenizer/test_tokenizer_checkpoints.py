@@ -14,8 +14,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import llmpy
+from llmpy.checkpoint.open import open_vocabulary
 from llmpy.errors import ModelFileError, UnsupportedModelError
-from llmpy.files import open_vocabulary
 from llmpy.tokenizer import build_tokenizer
 from llmpy.tokenizer.families import family_of
 from llmpy.tokenizer.pretokenizers import FAMILIES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import llmpy
-from llmpy.files import open_vocabulary
+from llmpy.checkpoint.open import open_vocabulary
 from llmpy.tokenizer import Kind, build_tokenizer
 from tests.arch import checkpoints
 from tests.tokenizer.vocabularies import (

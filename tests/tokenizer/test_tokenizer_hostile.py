@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from llmpy.checkpoint.open import open_vocabulary
 from llmpy.errors import LlmpyError
-from llmpy.files import open_vocabulary
 from llmpy.tokenizer import build_tokenizer
 from llmpy.tokenizer.alphabet import CHARACTERS
 from llmpy.tokenizer.sentencepiece import read_sentencepiece

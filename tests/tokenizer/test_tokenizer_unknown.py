@@ -10,8 +10,8 @@ import tokenizers
 from tokenizers import models
 
 import llmpy
+from llmpy.checkpoint.open import open_vocabulary
 from llmpy.errors import ModelFileError, TokenizerError
-from llmpy.files import open_vocabulary
 from llmpy.tokenizer import build_tokenizer
 from tests.arch import checkpoints
 from tests.tokenizer.vocabularies import CONTROL, NORMAL, UNKNOWN, byte_level, keys, sentencepiece

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from llmpy.checkpoint.open import open_vocabulary
 from llmpy.errors import ModelFileError, TokenizerError
-from llmpy.files import open_vocabulary
 from llmpy.tokenizer import build_tokenizer
 from llmpy.tokenizer.world import unescaped
 

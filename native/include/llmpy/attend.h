@@ -25,7 +25,7 @@
 // A soft cap (cap tanh(s / cap)) and then ALiBi (s - slope * distance) bend the scores before the softmax; a sink is one more
 // score of each head, of a token without a value. Not causal: a token sees those behind it too.
 // Memory that no token of the session has written may hold anything: what it scores is replaced before it is used.
-// Means the same as `attend` in backends/reference.py, within 1e-5 of the largest value (f32 pages; 1e-3 for f16, where
+// Means the same as `attend` in backends/reference/ops.py, within 1e-5 of the largest value (f32 pages; 1e-3 for f16, where
 // it rounds to half precision; 3e-2 for q8_0, where it rounds keys and values, not queries).
 
 #ifndef LLMPY_ATTEND_H
@@ -45,12 +45,8 @@ constexpr int32_t kQueryRows = 64;  // queries of one key head that are taken to
 enum class CacheType : int32_t { f16 = LLMPY_CACHE_F16, f32 = LLMPY_CACHE_F32, q8_0 = LLMPY_CACHE_Q8_0 };
 constexpr int64_t kCacheBlock = 32;  // values of q8_0 that share a scale
 
-inline int64_t cache_blocks(int64_t d) {
-    return (d + kCacheBlock - 1) / kCacheBlock;
-}
-inline int64_t whole_vectors(int64_t d) {
-    return (d + 15) / 16 * 16;
-}
+inline int64_t cache_blocks(int64_t d) { return (d + kCacheBlock - 1) / kCacheBlock; }
+inline int64_t whole_vectors(int64_t d) { return (d + 15) / 16 * 16; }
 // What one token's keys, or values, of a head of size `d` take in a page.
 inline int64_t cache_bytes(CacheType type, int64_t d) {
     if (type == CacheType::q8_0) return cache_blocks(d) * (kCacheBlock + 2);
@@ -59,10 +55,10 @@ inline int64_t cache_bytes(CacheType type, int64_t d) {
 
 struct AttendShape {
     int32_t n_head, n_kv, d_key, d_value;
-    int64_t keys, values;  // where they begin in a page, in bytes
-    int32_t window;        // tokens a token sees, itself among them; 0: all
-    bool causal;           // else it sees up to window / 2 tokens on each side
-    float scale, softcap;  // 0: none
+    int64_t keys, values;         // where they begin in a page, in bytes
+    int32_t window;               // tokens a token sees, itself among them; 0: all
+    bool causal;                  // else it sees up to window / 2 tokens on each side
+    float scale, softcap;         // 0: none
     const float *slopes, *sinks;  // [n_head], or null
     CacheType type;
     int32_t heads_a_key;  // how many of the n_kv heads share each stored key head: usually 1
@@ -86,12 +82,12 @@ struct AttendCall {
     const int32_t* positions;  // [n_rows], ascending
     const float* q;
     float* y;
-    int32_t session_end;       // how many tokens the session holds
+    int32_t session_end;  // how many tokens the session holds
     int32_t n_rows;
     int32_t head_begin, head_end;
-    int32_t segment;   // -1: all segments, and y is written; else only this one, and `partial` is written
-    float* partial;    // attend_state_floats(head_end - head_begin, n_rows, shape)
-    float* scratch;    // attend_scratch_floats(shape), one per thread
+    int32_t segment;  // -1: all segments, and y is written; else only this one, and `partial` is written
+    float* partial;   // attend_state_floats(head_end - head_begin, n_rows, shape)
+    float* scratch;   // attend_scratch_floats(shape), one per thread
 };
 
 // How many rows may be taken together, and for so many rows how many key heads.
@@ -113,9 +109,7 @@ struct QueryPairs {
     int16_t values[2 * kQueryPairs];
     float scale;
 };
-inline int64_t query_pair_blocks(int64_t d) {
-    return (d + 2 * kQueryPairs - 1) / (2 * kQueryPairs);
-}
+inline int64_t query_pair_blocks(int64_t d) { return (d + 2 * kQueryPairs - 1) / (2 * kQueryPairs); }
 // A query's block as q8_0 keys meet it.
 struct QueryBlock {
     int8_t values[kCacheBlock];
@@ -131,9 +125,7 @@ inline int64_t query_floats(const AttendShape& s) {
     return cache_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryBlock) / sizeof(float));
 }
 // Maxima, sums and weighted values of `queries` queries.
-inline int64_t attend_state_floats(int64_t queries, const AttendShape& s) {
-    return queries * (2 + padded_values(s));
-}
+inline int64_t attend_state_floats(int64_t queries, const AttendShape& s) { return queries * (2 + padded_values(s)); }
 inline int64_t attend_scratch_floats(const AttendShape& s) {
     const int64_t group = s.n_head / s.n_kv;
     const int64_t queries = group > kQueryRows ? group : kQueryRows;

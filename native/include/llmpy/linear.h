@@ -19,7 +19,7 @@
 // weights nothing is rounded, f = fma(x, w, f) in ascending order, and the scale is 1.
 //
 // Threads: no function here starts any. Different ranges of tiles or tokens may run at once, on the same input.
-// Means the same as `linear` in backends/reference.py: within 1e-5 relative for F32 weights, within the rounding
+// Means the same as `linear` in backends/reference/ops.py: within 1e-5 relative for F32 weights, within the rounding
 // (relative RMS for Gaussian values) for the others: about 1.4e-4 for F16 and BF16, 7e-3 for blocks, and not much more
 // where some activations are hundreds of times as large as the rest. docs/accuracy.md has what models lose.
 // An activation that is not finite makes outputs of its token that are not: unless weights are F32, all of them NaN.
@@ -64,8 +64,8 @@ struct LinearCall {
     WeightType type;
     int64_t outputs;
     int64_t inputs;
-    const void* packed;  // packed_bytes(...), aligned to linear_alignment
-    const void* rows;    // for the caller's use: weights that are not packed yet
+    const void* packed;   // packed_bytes(...), aligned to linear_alignment
+    const void* rows;     // for the caller's use: weights that are not packed yet
     int64_t piece_tiles;  // for the caller's use: tiles that a thread takes at a time
     int32_t pieces;       // for the caller's use: how often that is
     float* peaks;         // for the caller's use: where the largest of each 64 outputs go, or null

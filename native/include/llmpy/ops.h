@@ -39,7 +39,8 @@ struct OpKernels {
     float (*total)(const float* x, int64_t n);
     // In place, the first 2 * n_pairs values of each of `n_heads` vectors of `width`, by cos[i] and sin[i];
     // neox: pairs are i and i + n_pairs, else 2i and 2i + 1.
-    void (*rope)(float* x, const float* cos, const float* sin, int64_t n_heads, int64_t width, int64_t n_pairs, bool neox);
+    void (*rope)(float* x, const float* cos, const float* sin, int64_t n_heads, int64_t width, int64_t n_pairs,
+                 bool neox);
     // Elementwise over n values; y may be a or b.
     void (*add)(const float* a, const float* b, int64_t n, float* y);
     void (*mul)(const float* a, const float* b, int64_t n, float* y);

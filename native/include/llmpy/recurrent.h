@@ -7,7 +7,7 @@
 //   x, y, and all other values   f32   contiguous, of one token; y must not overlap the others
 //   memory                       f32   of one session
 //
-// They mean the same as in backends/reference_recurrent.py, within 1e-5 of the largest value.
+// They mean the same as in backends/reference/recurrent.py, within 1e-5 of the largest value.
 
 #ifndef LLMPY_RECURRENT_H
 #define LLMPY_RECURRENT_H
@@ -32,7 +32,7 @@ struct ScanCall {
 // For each row S [d_key] of a head's memory and its value v: S = S * decay + (S . a) b + v k, y = S . q.
 struct DeltaCall {
     int64_t n_heads, d_value, d_key;
-    int64_t decay_width;  // d_key, or 1
+    int64_t decay_width;         // d_key, or 1
     const float *q, *k, *a, *b;  // [n_heads, d_key]
     const float* decay;          // [n_heads, decay_width]
     const float* v;              // [n_heads, d_value]
@@ -42,10 +42,10 @@ struct DeltaCall {
 
 // Mean of values, weighted by exp of the keys, of which each token takes `decay`.
 struct Wkv4Call {
-    const float *k, *v;                    // [n]
-    const float *decay, *first;            // [n]
-    float *total, *weight, *most;          // [n] memory: sums times e^-most
-    float* y;                              // [n]
+    const float *k, *v;            // [n]
+    const float *decay, *first;    // [n]
+    float *total, *weight, *most;  // [n] memory: sums times e^-most
+    float* y;                      // [n]
 };
 
 struct RecurrentKernels {

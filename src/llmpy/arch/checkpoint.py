@@ -1,6 +1,7 @@
 """How a Hugging Face checkpoint becomes an architecture's file: metadata, names, layouts.
 
-An architecture declares it as `checkpoints`, beside its wiring; `format/huggingface.py` does it.
+An architecture declares it as `checkpoints`, beside its wiring; `checkpoint/huggingface.py` does
+it.
 """
 
 from __future__ import annotations

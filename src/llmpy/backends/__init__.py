@@ -31,11 +31,11 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
                 stacklevel=3,
             )
     if backend == "cpu":
-        from llmpy.backends.cpu import CpuBackend
+        from llmpy.backends.cpu.backend import CpuBackend
 
         return CpuBackend(n_threads=n_threads, max_tokens=n_batch)
     if backend == "reference":
-        from llmpy.backends.reference import ReferenceBackend
+        from llmpy.backends.reference.backend import ReferenceBackend
 
         return ReferenceBackend()
     raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")

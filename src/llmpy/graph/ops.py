@@ -1,6 +1,6 @@
 """The operation table: every operation of a graph, what it takes, and the shape it gives.
 
-`shapes.py` has the rules for shapes, `backends/reference_ops.py` the definition of each operation.
+`shapes.py` has the rules for shapes, `backends/reference/ops.py` the definition of each operation.
 """
 
 from __future__ import annotations

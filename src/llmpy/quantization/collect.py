@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from llmpy import checks, ffi
 from llmpy.backends.base import Backend
-from llmpy.backends.cpu import CpuBackend
-from llmpy.backends.cpu_sums import Sums
-from llmpy.backends.reference import ReferenceBackend, ReferencePlan
-from llmpy.backends.reference_experts import ACTIVATIONS
-from llmpy.backends.reference_tools import Array, Step
+from llmpy.backends.cpu.backend import CpuBackend
+from llmpy.backends.cpu.lower.sums import Sums
+from llmpy.backends.reference.backend import ReferenceBackend, ReferencePlan
+from llmpy.backends.reference.moe import ACTIVATIONS
+from llmpy.backends.reference.tools import Array, Step
 from llmpy.graph import Graph, Node
 from llmpy.model import load
 from llmpy.quantization.importance import Importance

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks, ffi, quant
-from llmpy.backends.cpus import available_cpus
+from llmpy.checkpoint.open import open_model
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError
-from llmpy.files import open_model
 from llmpy.format import ModelFile, TensorInfo, Typed, write_gguf
+from llmpy.machine.cpus import available_cpus
 from llmpy.quant.recipe import KINDS, Facts, assign, fits, stored_as
 from llmpy.quantization.importance import Importance, checked_importance
 

@@ -9,7 +9,7 @@ from llmpy.backends.base import PAGE_TOKENS, kv_bytes, weight_bytes
 from llmpy.errors import ModelFileError, OutOfMemory
 from llmpy.format import ModelFile
 from llmpy.graph import Graph
-from llmpy.memory import available_memory, readable_bytes
+from llmpy.machine.memory import available_memory, readable_bytes
 
 __all__ = ["context_length"]
 

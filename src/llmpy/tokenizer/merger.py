@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from tokenizers import Tokenizer
 
 from llmpy.errors import ModelFileError, OutOfMemory
-from llmpy.memory import address_space_left, readable_bytes
+from llmpy.machine.memory import address_space_left, readable_bytes
 from llmpy.tokenizer.kinds import Kind
 from llmpy.tokenizer.vocabulary import Vocabulary, cannot_express, is_text
 

@@ -145,9 +145,8 @@ LLMPY_INLINE void store_bytes(void* p, U8x64 a) { _mm512_storeu_si512(p, a.v); }
 LLMPY_INLINE void load_quads(const uint8_t* const* rows, int64_t at, U8x64 (&quads)[4]) {
     __m512i x[4];  // rows i, i + 4, i + 8, i + 12
     LLMPY_EACH(i, 4) {
-        const auto row = [&](int r) LLMPY_LAMBDA {
-            return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at));
-        };
+        const auto row = [&](int r)
+                             LLMPY_LAMBDA { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at)); };
         x[i] = _mm512_inserti32x4(_mm512_castsi128_si512(row(i)), row(i + 4), 1);
         x[i] = _mm512_inserti32x4(_mm512_inserti32x4(x[i], row(i + 8), 2), row(i + 12), 3);
     }

@@ -91,9 +91,7 @@ LLMPY_INLINE uint32_t bits_from_float(float value) { return read<uint32_t>(&valu
 LLMPY_INLINE float f32_from_bf16(uint16_t h) { return float_from_bits(static_cast<uint32_t>(h) << 16); }
 
 // 2^(e - 128), which is a denormal number for the first two.
-LLMPY_INLINE uint16_t bf16_of_exponent(uint8_t e) {
-    return static_cast<uint16_t>(e > 1 ? (e - 1) << 7 : 0x20 << e);
-}
+LLMPY_INLINE uint16_t bf16_of_exponent(uint8_t e) { return static_cast<uint16_t>(e > 1 ? (e - 1) << 7 : 0x20 << e); }
 
 // Round to nearest, ties to even; NaN stays NaN.
 LLMPY_INLINE uint16_t bf16_from_f32(float value) {

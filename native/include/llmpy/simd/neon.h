@@ -218,12 +218,8 @@ LLMPY_INLINE U8x64 shift_left(U8x64 a) {
     return LLMPY_PARTS(U8x64, vreinterpretq_u8_u32(vshlq_n_u32(vreinterpretq_u32_u8(a.v[i]), n)));
 }
 // The same sixteen bytes four times, a table; and its entry for each byte, which must be below 16.
-LLMPY_INLINE U8x64 load_table(const uint8_t* p) {
-    return LLMPY_PARTS(U8x64, (static_cast<void>(i), vld1q_u8(p)));
-}
-LLMPY_INLINE U8x64 look_up(U8x64 table, U8x64 at) {
-    return LLMPY_PARTS(U8x64, vqtbl1q_u8(table.v[i], at.v[i]));
-}
+LLMPY_INLINE U8x64 load_table(const uint8_t* p) { return LLMPY_PARTS(U8x64, (static_cast<void>(i), vld1q_u8(p))); }
+LLMPY_INLINE U8x64 look_up(U8x64 table, U8x64 at) { return LLMPY_PARTS(U8x64, vqtbl1q_u8(table.v[i], at.v[i])); }
 // Byte b of each lane as a number from 0 to 255.
 template <int b>
 LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {
@@ -293,7 +289,7 @@ struct DotPair {
         b.total = LLMPY_PARTS(I32x16, vmmlaq_s32(b.total.v[i], both, vreinterpretq_s8_u8(second.v[i])));
     }
 
-private:
+  private:
     // From sums of tokens to those of pairs, and back.
     LLMPY_INLINE void exchange() {
         const I32x16 x = a.total, y = b.total;

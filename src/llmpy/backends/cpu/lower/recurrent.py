@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_program import Op
+from llmpy.backends.cpu.lower.emitted import Emitted
+from llmpy.backends.cpu.lower.program import Op
 from llmpy.ffi.abi import ALIGNMENT, OpKind
 from llmpy.graph import Graph, Node, Recurrence
 

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-from llmpy.cgroups import group_folders
 from llmpy.ffi import windows
+from llmpy.machine.cgroups import group_folders
 
 __all__ = ["address_space_left", "available_memory", "readable_bytes"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmpy.backends.base import PAGE_TOKENS, kv_bytes
-from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_program import Op
+from llmpy.backends.cpu.lower.emitted import Emitted
+from llmpy.backends.cpu.lower.program import Op
 from llmpy.errors import BackendError
 from llmpy.ffi.abi import ALIGNMENT, NO_PLACE, OpKind
 from llmpy.graph import Graph, Node

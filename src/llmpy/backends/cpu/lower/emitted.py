@@ -9,8 +9,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_program import Op, Tensor
-from llmpy.backends.cpu_sums import Sums
+from llmpy.backends.cpu.lower.program import Op, Tensor
+from llmpy.backends.cpu.lower.sums import Sums
 from llmpy.ffi import address
 from llmpy.ffi.abi import NO_PLACE, OpKind
 from llmpy.graph import Graph, Node, Rope

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from llmpy import checks, quant
 from llmpy.arch.base import architectures
+from llmpy.checkpoint.open import open_model
+from llmpy.checkpoint.rename import stays_f32
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError
-from llmpy.files import open_model
 from llmpy.format import ModelFile, TensorInfo, Typed, open_gguf, write_gguf
-from llmpy.format.renamed import stays_f32
 from llmpy.quant.recipe import KINDS, assign, stored_as
 from llmpy.quantization.work import facts_of, kind_of, quantized_rows, warn_of_rows
 from llmpy.runnable import check_model

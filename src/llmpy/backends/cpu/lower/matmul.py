@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_program import Op
+from llmpy.backends.cpu.lower.emitted import Emitted
+from llmpy.backends.cpu.lower.program import Op
 from llmpy.ffi import library
 from llmpy.ffi.abi import NO_PLACE, Function, OpKind
 from llmpy.graph import Node

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, Batch, Page, State
-from llmpy.backends.cpu_packing import Packing
-from llmpy.backends.cpu_program import Program
+from llmpy.backends.cpu.lower.program import Program
+from llmpy.backends.cpu.packing import Packing
 from llmpy.errors import BackendError, OutOfMemory
 from llmpy.ffi import Memory, abi, address, copy_memory, library, view
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llmpy.backends.reference_tools import Array, Step, gelu, gelu_exact, product, silu, softmax
+from llmpy.backends.reference.tools import Array, Step, gelu, gelu_exact, product, silu, softmax
 from llmpy.graph import Node
 
 __all__ = ["ACTIVATIONS", "mixture", "route"]

@@ -1,6 +1,6 @@
 """Hugging Face checkpoints: a folder with config.json and safetensors -> the neutral form.
 
-What names and numbers mean is said by the architectures (`Recipe`), and the vocabulary by the
+What names and numbers mean is said by the architectures (`Checkpoint`), and the vocabulary by the
 tokenizer's room; here they meet the files. Tensors are read, and changed, when they are used.
 """
 
@@ -10,58 +10,35 @@ import difflib
 import math
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.arch.checkpoint import Checkpoint, Followed, Tensor
+from llmpy.checkpoint.config import Config, absent_keys, meant
+from llmpy.checkpoint.folder import Folder
+from llmpy.checkpoint.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
+from llmpy.checkpoint.rename import FAILURES, Planned, decode, plan
+from llmpy.checkpoint.sentences import text_vectors
+from llmpy.checkpoint.weights import find_weights, foreign, refuse_quantized
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import ModelFileError, UnsupportedModelError
-from llmpy.format.config import Config, absent_keys, meant
 from llmpy.format.container import ModelFile, TensorInfo
 from llmpy.format.cursor import quoted
-from llmpy.format.folder import Folder
-from llmpy.format.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
-from llmpy.format.renamed import FAILURES, Planned, Rule, decode, plan
 from llmpy.format.safetensors import Safetensors, open_safetensors
-from llmpy.format.sentences import text_vectors
-from llmpy.format.weights import find_weights, foreign, refuse_quantized
 
-__all__ = ["CheckpointFile", "Recipe", "open_checkpoint"]
+__all__ = ["CheckpointFile", "open_checkpoint"]
 
 OTHER_SENSES = (  # parts of multimodal models whose names stand beside those of the text
     "visual.", "vision_tower.", "vision_model.", "multi_modal_projector.", "audio_tower.",
 )  # fmt: skip
 MAX_COUNT = 1 << 22  # of layers, heads, values and tokens
 LARGE = re.compile("theta|base|max|length|context")  # keys of other numbers
-
-
-class Recipe(Protocol):
-    """What llmpy.arch.checkpoint.Checkpoint says."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def numbers(self) -> Mapping[str, str] | None: ...  # noqa: D102
-    @property
-    def defaults(self) -> Config | None: ...  # noqa: D102
-    def follow(self, values: Config) -> Followed: ...  # noqa: D102
-
-
-class Followed(Protocol):
-    """What llmpy.arch.checkpoint.Followed says."""
-
-    @property
-    def metadata(self) -> Mapping[str, Any]: ...
-    @property
-    def tensors(self) -> Sequence[Rule]: ...
-    @property
-    def extra(self) -> Mapping[str, NDArray[Any]]: ...
-    def compare(self, names: Collection[str]) -> list[str]: ...
 
 
 Vocabulary = Callable[[Folder, Config], Mapping[str, Any]]
@@ -119,7 +96,7 @@ class CheckpointFile(ModelFile):
 
 
 def open_checkpoint(
-    path: Path, recipes: Mapping[str, Recipe], vocabulary: Vocabulary
+    path: Path, recipes: Mapping[str, Checkpoint], vocabulary: Vocabulary
 ) -> CheckpointFile:
     """Open the checkpoint in the folder `path`.
 
@@ -166,7 +143,7 @@ def open_checkpoint(
 
 
 def _follow(
-    folder: Folder, recipe: Recipe, config: Config
+    folder: Folder, recipe: Checkpoint, config: Config
 ) -> tuple[Followed, dict[str, NDArray[Any]]]:
     """What a recipe makes of a configuration, and its extra tensors as numbers."""
     try:
@@ -187,8 +164,8 @@ def _follow(
 
 
 def _choose(
-    folder: Folder, config: dict[str, Any], recipes: Mapping[str, Recipe]
-) -> tuple[Recipe, dict[str, Any], bool]:
+    folder: Folder, config: dict[str, Any], recipes: Mapping[str, Checkpoint]
+) -> tuple[Checkpoint, dict[str, Any], bool]:
     """The recipe, its config, and whether that is the text part of a multimodal one."""
     kind, text = config.get("model_type"), config.get("text_config")
     if isinstance(text, dict) and (inner := text.get("model_type")) in recipes:
@@ -242,7 +219,7 @@ def _with_embedding(
     folder: Folder,
     config: Config,
     names: Mapping[str, str],
-    rules: Sequence[Rule],
+    rules: Sequence[Tensor],
     planned: list[Planned],
 ) -> list[Planned]:
     """The tensors, with the output's as the embedding where both are tied and only that is stored.

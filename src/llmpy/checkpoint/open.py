@@ -10,12 +10,12 @@ from typing import Any
 
 from llmpy import checks
 from llmpy.arch.base import checkpoints
+from llmpy.checkpoint.folder import Folder
+from llmpy.checkpoint.huggingface import open_checkpoint
+from llmpy.checkpoint.vocabulary import checkpoint_vocabulary
 from llmpy.errors import ModelFileError
 from llmpy.format import ModelFile, open_gguf
-from llmpy.format.folder import Folder
 from llmpy.format.ggml import is_old, open_ggml
-from llmpy.format.huggingface import open_checkpoint
-from llmpy.tokenizer.checkpoint import checkpoint_vocabulary
 from llmpy.tokenizer.ggml import ggml_vocabulary
 
 __all__ = ["open_model", "open_vocabulary"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_packing import Weights
+from llmpy.backends.cpu.packing import Weights
 from llmpy.dtypes import DType
 from llmpy.ffi.abi import NO_PLACE, OpKind
 from llmpy.graph import Recurrence

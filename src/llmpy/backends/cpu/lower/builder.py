@@ -11,14 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu_attention import ATTENTION, page_layout
-from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_places import Places
-from llmpy.backends.cpu_products import PRODUCTS
-from llmpy.backends.cpu_program import Op, Program, RopeTable, Tensor
-from llmpy.backends.cpu_recurrent import RECURRENT, memory_layout
-from llmpy.backends.cpu_simple import SIMPLE
-from llmpy.backends.cpu_sums import Sums
+from llmpy.backends.cpu.lower.attention import ATTENTION, page_layout
+from llmpy.backends.cpu.lower.buffers import Places
+from llmpy.backends.cpu.lower.elementwise import SIMPLE
+from llmpy.backends.cpu.lower.emitted import Emitted
+from llmpy.backends.cpu.lower.matmul import PRODUCTS
+from llmpy.backends.cpu.lower.program import Op, Program, RopeTable, Tensor
+from llmpy.backends.cpu.lower.recurrent import RECURRENT, memory_layout
+from llmpy.backends.cpu.lower.sums import Sums
 from llmpy.errors import BackendError
 from llmpy.ffi.abi import LOGITS_PLACE, NO_PLACE, OP, CacheType, OpKind
 from llmpy.graph import Graph

@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
-from llmpy.backends.cpu_lowering import lower
-from llmpy.backends.cpu_packing import Packing, Weights
-from llmpy.backends.cpu_plan import CpuPlan
-from llmpy.backends.cpu_program import Tensor
-from llmpy.backends.cpu_sums import Sums
-from llmpy.backends.cpus import available_cpus
+from llmpy.backends.cpu.lower.builder import lower
+from llmpy.backends.cpu.lower.program import Tensor
+from llmpy.backends.cpu.lower.sums import Sums
+from llmpy.backends.cpu.packing import Packing, Weights
+from llmpy.backends.cpu.plan import CpuPlan
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import BackendError
 from llmpy.ffi import level_names, level_number, weight_types
 from llmpy.ffi.abi import MAX_THREADS
 from llmpy.graph import Graph
+from llmpy.machine.cpus import available_cpus
 
 __all__ = ["CpuBackend"]
 

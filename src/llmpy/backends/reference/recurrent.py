@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llmpy.backends.reference_tools import Array, Step
+from llmpy.backends.reference.tools import Array, Step
 from llmpy.graph import Node
 
 __all__ = ["conv", "delta_rule", "previous", "scan", "wkv4"]

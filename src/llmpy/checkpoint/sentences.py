@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmpy.checkpoint.folder import Folder
 from llmpy.errors import UnsupportedModelError
 from llmpy.format.cursor import quoted
-from llmpy.format.folder import Folder
 
 __all__ = ["text_vectors"]
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.arch.checkpoint import Tensor
+from llmpy.checkpoint.weights import FLOATS
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.format.cursor import quoted
 from llmpy.format.safetensors import Safetensors, Stored
-from llmpy.format.weights import FLOATS
 
-__all__ = ["FAILURES", "Planned", "Rule", "decode", "plan", "stays_f32"]
+__all__ = ["FAILURES", "Planned", "decode", "plan", "stays_f32"]
 
 Array = NDArray[Any]
 FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -34,19 +35,6 @@ _F32_NAMES = re.compile(
 _NUMBER = re.compile(r"(?<![^.])(?:\d+|\{[ie]\})(?![^.])")  # a part of a name, between dots
 
 
-class Rule(Protocol):
-    """What llmpy.arch.checkpoint.Tensor says."""
-
-    @property
-    def source(self) -> str | tuple[str, ...]: ...  # noqa: D102
-    @property
-    def target(self) -> str | tuple[str, ...] | None: ...  # noqa: D102
-    @property
-    def change(self) -> Callable[..., Any] | None: ...  # noqa: D102
-    @property
-    def dtype(self) -> str | None: ...  # noqa: D102
-
-
 def stays_f32(name: str, shape: Sequence[int]) -> bool:
     """Whether a tensor is always F32: vectors, norms, routers, short convolutions and the like."""
     weight = name.endswith(".weight")
@@ -57,7 +45,7 @@ def stays_f32(name: str, shape: Sequence[int]) -> bool:
 class _Group:
     """The stored tensors that one use of a rule takes: by expert (-1: no experts), by source."""
 
-    rule: Rule
+    rule: Tensor
     block: str
     kind: str
     members: dict[int, dict[int, Stored]] = field(default_factory=dict)
@@ -117,7 +105,7 @@ def encode(values: Array, dtype: DType) -> NDArray[np.uint8]:
         return flat.astype({"F32": "<f4", "F16": "<f2"}[dtype.name], copy=False).view(np.uint8)
 
 
-def plan(files: Safetensors, names: Mapping[str, str], rules: Sequence[Rule]) -> list[Planned]:
+def plan(files: Safetensors, names: Mapping[str, str], rules: Sequence[Tensor]) -> list[Planned]:
     """The tensors that `rules` make of those in `files`; `names` has what each name means to them.
 
     Raises UnsupportedModelError for a name without a rule or a type without a reader, and
@@ -140,7 +128,9 @@ def plan(files: Safetensors, names: Mapping[str, str], rules: Sequence[Rule]) ->
     return list(planned.values())
 
 
-def _match(files: Safetensors, names: Mapping[str, str], rules: Sequence[Rule]) -> Iterable[_Group]:
+def _match(
+    files: Safetensors, names: Mapping[str, str], rules: Sequence[Tensor]
+) -> Iterable[_Group]:
     """Stored tensors, grouped by the rule that takes them, the block and the kind."""
     patterns: dict[str, list[tuple[int, int, re.Pattern[str]]]] = {}
     for number, rule in enumerate(rules):
@@ -215,7 +205,7 @@ def _of_group(
 
 
 def _dtype(
-    rule: Rule, name: str, shape: tuple[int, ...], sources: tuple[tuple[Stored, ...], ...]
+    rule: Tensor, name: str, shape: tuple[int, ...], sources: tuple[tuple[Stored, ...], ...]
 ) -> DType:
     if rule.dtype is not None:
         return BY_NAME[rule.dtype]
@@ -225,7 +215,10 @@ def _dtype(
 
 
 def _probe(
-    rule: Rule, stored: tuple[Stored, ...], n_targets: int, refuse: Callable[[str, str], Exception]
+    rule: Tensor,
+    stored: tuple[Stored, ...],
+    n_targets: int,
+    refuse: Callable[[str, str], Exception],
 ) -> list[Array]:
     """What `change` makes of zeros in the shapes of the stored tensors: arrays of its shapes."""
     zeros = [

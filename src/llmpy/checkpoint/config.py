@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from llmpy.format.renamed import FAILURES
+from llmpy.checkpoint.rename import FAILURES
 
 __all__ = ["Config", "absent_keys", "meant"]
 

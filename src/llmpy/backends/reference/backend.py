@@ -1,4 +1,4 @@
-"""The reference backend: the operations of reference_ops.py, node after node.
+"""The reference backend: the operations of ops.py, node after node.
 
 Every other backend is tested against it. It is slow, needs no compiler, and computes in float32.
 """
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from llmpy import quant
 from llmpy.backends.base import KV_DTYPES, PAGE_TOKENS, Batch, Page, State, kv_bytes
-from llmpy.backends.reference_ops import OPERATIONS
-from llmpy.backends.reference_tools import Array, Step
+from llmpy.backends.reference.ops import OPERATIONS
+from llmpy.backends.reference.tools import Array, Step
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import BackendError
 from llmpy.graph import Graph, Node

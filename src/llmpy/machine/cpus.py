@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from llmpy.cgroups import group_folders
+from llmpy.machine.cgroups import group_folders
 
 __all__ = ["available_cpus"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from llmpy.backends.cpu_emitted import Emitted
-from llmpy.backends.cpu_program import Op
+from llmpy.backends.cpu.lower.emitted import Emitted
+from llmpy.backends.cpu.lower.program import Op
 from llmpy.errors import BackendError
 from llmpy.ffi import address
 from llmpy.ffi.abi import MOST_EXPERTS, Function, Gating, OpKind, RowChoice

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from llmpy.backends import reference_tools as tools
-from llmpy.backends.reference_experts import mixture, route
-from llmpy.backends.reference_recurrent import conv, delta_rule, previous, scan, wkv4
-from llmpy.backends.reference_tools import Array, Step, softmax
+from llmpy.backends.reference import tools
+from llmpy.backends.reference.moe import mixture, route
+from llmpy.backends.reference.recurrent import conv, delta_rule, previous, scan, wkv4
+from llmpy.backends.reference.tools import Array, Step, softmax
 from llmpy.graph import Node
 from llmpy.graph.rope import alibi_slopes
 from llmpy.graph.shapes import fitted

@@ -1,0 +1,1 @@
+"""The backend in NumPy that defines every operation."""

@@ -1,0 +1,1 @@
+"""Opens whatever a model comes in, and converts checkpoints of Hugging Face to GGUF."""

@@ -1,0 +1,1 @@
+"""What this machine has: memory, its bandwidth, processors, limits of control groups."""
