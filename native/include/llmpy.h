@@ -248,6 +248,16 @@ LLMPY_API int32_t llmpy_plan_reserve(struct llmpy_plan* plan, int64_t tokens, in
 // Runs the batch: keys and values to the pages, logits of the wanted rows. Within what was reserved.
 LLMPY_API void llmpy_plan_run(struct llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t threads);
 
+// What tracing knows of an operation: how often it ran, for how many rows in all, and for how long. Linear operations that
+// ran as one region count at the first of them, and `ops` is how many that were.
+typedef struct llmpy_op_time {
+    int64_t calls, rows, ops;
+    uint64_t nanoseconds;
+} llmpy_op_time;
+
+// From now on each run adds to `times` [n_ops], which must last until the next call of this; null: no more.
+LLMPY_API void llmpy_plan_trace(struct llmpy_plan* plan, llmpy_op_time* times);
+
 // ---- sampling: the next token from the logits, by a chain of steps, in one call
 //
 //   p(i) = exp(logit[i] - max) / sum, over the tokens that the steps leave; the draw is its inverse

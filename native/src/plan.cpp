@@ -47,6 +47,13 @@ void run_op(Run& run, const llmpy_op& op) {
     }
 }
 
+void add_time(llmpy_op_time& time, int32_t rows, int32_t ops, uint64_t nanoseconds) {
+    time.calls += rows > 0 ? 1 : 0;
+    time.rows += rows;
+    time.ops = ops;
+    time.nanoseconds += nanoseconds;
+}
+
 // The operation whose products are the logits, as they are sampled from; -1: there is something between.
 int32_t find_logits_op(const llmpy_plan_spec& spec) {
     int32_t found = -1;
@@ -142,6 +149,8 @@ int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t wanted, int
 
 void llmpy_plan_bind(llmpy_plan* plan, const llmpy_batch* batch) { plan->batch = *batch; }
 
+void llmpy_plan_trace(llmpy_plan* plan, llmpy_op_time* times) { plan->times = times; }
+
 void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t threads) {
     const llmpy_plan_spec& spec = plan->spec;
     const llmpy_batch& batch = plan->batch;
@@ -164,11 +173,14 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t th
     make_rope_tables(run);
     for (int32_t i = 0; i < spec.n_ops; ++i) {
         const llmpy_op& op = spec.ops[i];
+        const int32_t first = i;
+        const uint64_t begin = plan->times != nullptr ? nanoseconds() : 0;
         if (op.kind == LLMPY_LINEAR) {
             i += run_linear(run, &op) - 1;
         } else if (run.rows(op).n > 0) {
             run_op(run, op);
         }
+        if (plan->times != nullptr) add_time(plan->times[first], run.rows(op).n, i + 1 - first, nanoseconds() - begin);
         const int32_t now = share.again();
         if (now != run.threads) run.threads = now;  // a line that is not written stays in the caches of all
     }

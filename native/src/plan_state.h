@@ -78,6 +78,7 @@ struct llmpy_plan {
     int32_t logits_op;  // the only operation that writes the logits, if it is a product; else -1
     float* peaks;       // where that one leaves what sample.h calls so, of a single row; or null
     int64_t scratch_stride;
+    llmpy_op_time* times;  // [n_ops], or null: nobody traces
 
     llmpy::Products& products_of(const llmpy_op* op) const {
         return reinterpret_cast<llmpy::Products*>(products.data)[op - spec.ops];

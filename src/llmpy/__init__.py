@@ -11,6 +11,7 @@ TYPE_CHECKING = False  # as in typing, whose import would take longer than all e
 if TYPE_CHECKING:
     from typing import Any
 
+    from llmpy.backends.trace import OpTime, Trace
     from llmpy.chat import Chat, ChatTemplate
     from llmpy.checkpoint.convert import ConvertEvent, convert
     from llmpy.checkpoint.open import open_model
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
         next_tokens,
     )
 
+__version__: str
+
 __all__ = [
     "STOP",
     "BackendError",
@@ -96,6 +99,7 @@ __all__ = [
     "MeasureEvent",
     "Model",
     "ModelFileError",
+    "OpTime",
     "OutOfMemory",
     "Overflow",
     "Perplexity",
@@ -110,6 +114,7 @@ __all__ = [
     "Stats",
     "TemplateError",
     "TokenizerError",
+    "Trace",
     "UnsupportedModelError",
     "aload",
     "available_cpus",
@@ -141,6 +146,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "llmpy.backends.trace": "OpTime Trace",
     "llmpy.machine.cpus": "available_cpus",
     "llmpy.machine.bandwidth": "read_bandwidth",
     "llmpy.chat": "Chat ChatTemplate",
@@ -167,15 +173,22 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Each name is imported when it is first used, so that `llmpy --help` waits for none."""
-    from importlib import import_module
+if not TYPE_CHECKING:  # which would let type checkers take any name for one of these
 
-    for module, names in _HOMES.items():
-        if name in names.split():
-            value = globals()[name] = getattr(import_module(module), name)
-            return value
-    raise AttributeError(f"module 'llmpy' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Each name is imported when it is first used, so that `llmpy --help` waits for none."""
+        from importlib import import_module
+
+        if name == "__version__":
+            from importlib.metadata import version
+
+            globals()[name] = version("llmpy")
+            return globals()[name]
+        for module, names in _HOMES.items():
+            if name in names.split():
+                value = globals()[name] = getattr(import_module(module), name)
+                return value
+        raise AttributeError(f"module 'llmpy' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,14 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import checks
+from llmpy import checks, log
 from llmpy.arch.base import build
 from llmpy.backends import make_backend
 from llmpy.backends.base import KV_DTYPES, PAGE_TOKENS, Backend, Plan
+from llmpy.backends.trace import Trace, Traceable
 from llmpy.checkpoint.open import open_model, open_vocabulary
 from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
 from llmpy.engine import Engine, Work
-from llmpy.errors import ContextFull
+from llmpy.errors import BackendError, ContextFull
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import Graph, is_encoder, n_embedded, states
 from llmpy.process import ProcessBound
@@ -125,7 +127,14 @@ def load(
         plan = compiled(graph)
         parts = file, hyperparameters, graph, tokenizer, plan
         model = Model(*parts, context, n_batch, max_pages, compiled)
+        if log.traces():
+            model._trace_until_closed()
         report("done", str(file.path), total)
+        log.log.info(
+            "loaded %s: %s, n_ctx %d, %.2f GB of tensors, %.2f s",
+            file.path, file.metadata.get("general.architecture"), context, total / 1e9,
+            time.perf_counter() - begin,
+        )  # fmt: skip
         opened.pop_all()  # the map of the file lives as long as something reads it
     return model
 
@@ -199,6 +208,8 @@ class Model(ProcessBound):
         self.recommended_sampling = recommended(file.path, file.metadata, GGUF_KEYS)
         self._compiled: Callable[[Graph], Plan] | None = compiled
         self._embedder: Embedder | None = None
+        self._tracing = False
+        self._write_trace: weakref.finalize[..., Model] | None = None  # see LLMPY_TRACE
         self._engine = Engine(
             plan, n_ctx=n_ctx, n_batch=n_batch, n_outputs=self.n_vocab, max_pages=max_pages
         )
@@ -407,15 +418,53 @@ class Model(ProcessBound):
         finally:
             self._engine.release(sequence)
 
+    @contextlib.contextmanager
+    def trace(self) -> Iterator[Trace]:
+        """Time each operation of the steps that run inside the `with` block, of all sessions.
+
+        `with model.trace() as trace: ...; print(trace)` prints a table: kind of operation and
+        weights, calls, milliseconds, share, GB/s of weights read, GMAC/s. Linear operations that
+        run as one parallel region are one row. Raises BackendError where the backend cannot time
+        its operations, RuntimeError inside another trace of this model.
+        """
+        trace = self._start_trace()
+        try:
+            yield trace
+        finally:
+            trace.stop()
+            with self._engine.lock:
+                self._tracing = False
+                if isinstance(self._engine.plan, Traceable):
+                    self._engine.plan.stop_trace()
+
+    def _start_trace(self) -> Trace:
+        with self._engine.lock:
+            self._engine.check_open()
+            plan = self._engine.plan
+            if not isinstance(plan, Traceable):
+                raise BackendError("this backend cannot time its operations; use backend='cpu'")
+            if self._tracing:
+                raise RuntimeError("this model is traced already; leave that trace first")
+            self._tracing = True
+            return Trace(plan.start_trace(), plan.description)
+
     def warm_up(self) -> None:
         """Do now what is otherwise done behind the first tokens, which are slower for it."""
         self._engine.check_open()
         self._engine.plan.warm_up()
 
+    def _trace_until_closed(self) -> None:
+        with contextlib.suppress(BackendError):  # it cannot time its operations
+            trace = self._start_trace()
+            self._write_trace = weakref.finalize(self, log.write_trace, self.path, trace)
+
     def close(self) -> None:
         """Free the model's memory at once; its sessions cannot go on."""
         with self._engine.lock:
             if not self._engine.closed:
+                if self._write_trace is not None:
+                    self._write_trace()
+                log.log.info("closed %s", self.path)
                 self._engine.close()
                 self._compiled = None
                 if self._embedder is not None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tests.house import rooms
 
-GROUND = {"checks", "dtypes", "errors", "ffi", "machine", "process", "strings"}
+GROUND = {"checks", "dtypes", "errors", "ffi", "log", "machine", "process", "strings"}
 FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
 MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends"}
 MAY_USE = {
     "errors": set(),
     "dtypes": {"errors"},
     "checks": set(),
+    "log": set(),
     "process": set(),
     "ffi": {"dtypes", "errors"},
     "machine": {"checks", "errors", "ffi"},

@@ -10,7 +10,7 @@ import pytest
 from tests.house import rooms
 
 LINES_OF_A_FILE = 600  # of meaning that belongs together; 350 is what to aim at
-LINES_OF_A_FUNCTION = 50  # without its docstring
+LINES_OF_A_FUNCTION = 60  # without its docstring
 LINES_OF_AN_EXAMPLE = 30
 LINES_OF_A_DECISION = 40
 LINES_OF_A_DOCSTRING = 6  # of a module of the package

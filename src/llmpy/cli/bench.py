@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "-r", "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Take the median."
 )
+@click.option("--ops", is_flag=True, help="Print the time of each operation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     path: Path,
@@ -45,6 +46,7 @@ def command(
     n_prompt: int,
     n_generate: int,
     rounds: int,
+    ops: bool,
     as_json: bool,
 ) -> None:
     """Measure prefill (reading a prompt) and decode (generating), in tokens a second.
@@ -83,7 +85,15 @@ def command(
         "machine_gigabytes_per_second": statistics.median(results["machine"] or [0.0]) or None,
         "rounds": results,
     }
-    click.echo(json.dumps(summary) if as_json else in_words(summary))
+    tables = operations(model, n_prompt, n_generate) if ops else {}
+    if as_json:
+        for part, trace in tables.items():
+            summary[f"{part}_operations"] = [row._asdict() for row in trace.operations]
+        click.echo(json.dumps(summary))
+        return
+    click.echo(in_words(summary))
+    for part, trace in tables.items():
+        click.echo(f"\n{part} of {n_prompt if part == 'prefill' else n_generate} tokens, {trace}")
 
 
 def one_round(model: llmpy.Model, n_prompt: int, n_generate: int) -> tuple[float, float]:
@@ -98,6 +108,20 @@ def one_round(model: llmpy.Model, n_prompt: int, n_generate: int) -> tuple[float
             session.next_token()
         end = time.perf_counter()
     return n_prompt / (middle - begin), n_generate / (end - middle)
+
+
+def operations(model: llmpy.Model, n_prompt: int, n_generate: int) -> dict[str, llmpy.Trace]:
+    """The times of the operations of one prefill and one decode."""
+    import llmpy
+
+    traces = {}
+    with model.session(sampler=llmpy.greedy()) as session:
+        with model.trace() as traces["prefill"]:
+            session.feed([i % model.n_vocab for i in range(n_prompt + 1)])
+        with model.trace() as traces["decode"]:
+            for _ in range(n_generate):
+                session.next_token()
+    return traces
 
 
 def bytes_per_token(model: llmpy.Model) -> float:

@@ -22,6 +22,7 @@ from llmpy.engine.scheduling import Slice, Waiting, plan_step
 from llmpy.engine.sequence import Sequence
 from llmpy.engine.waiting import WaitingThreads
 from llmpy.errors import Cancelled, OutOfMemory, SamplerError, SessionClosed
+from llmpy.log import log
 
 if TYPE_CHECKING:
     from llmpy.engine.work import Work
@@ -246,7 +247,9 @@ class Engine:
         if not victims:
             first.fail(OutOfMemory(f"{self._max_pages} pages do not hold a session"))
             return False
-        min(victims, key=lambda s: (s.limits.priority, -s.number)).evict()
+        victim = min(victims, key=lambda s: (s.limits.priority, -s.number))
+        log.info("sequence %d gives up the KV cache of %d tokens", victim.number, victim.n_cached)
+        victim.evict()
         return True
 
     def _run(self, works: List[Work], slices: list[Slice]) -> None:

@@ -190,6 +190,16 @@ class PlanSpec(ctypes.Structure):
     )
 
 
+class OpTime(ctypes.Structure):
+    """What tracing knows of an operation."""
+
+    _fields_ = (*((name, I64) for name in ("calls", "rows", "ops")), ("nanoseconds", U64))
+
+
+OP_TIME = np.dtype(OpTime)
+"""The same for arrays of them."""
+
+
 class SampleStep(ctypes.Structure):
     """One step of a sampler."""
 
@@ -230,6 +240,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_plan_bind": (None, (Address, ctypes.POINTER(Batch))),
     "llmpy_plan_reserve": (I32, (Address, I64, I64, I64, I32)),
     "llmpy_plan_run": (None, (Address, I32, I32, I32)),
+    "llmpy_plan_trace": (None, (Address, Address)),
     "llmpy_sample_workspace": (I64, (I32,)),
     "llmpy_sample": (
         I32,

@@ -5,7 +5,7 @@ Everything around the one foreign call of a step is kept to a few microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from llmpy.backends.base import PAGE_TOKENS, Batch, Page, State
 from llmpy.backends.cpu.lower.program import Program
 from llmpy.backends.cpu.packing import Packing
+from llmpy.backends.cpu.trace import Times
+from llmpy.backends.trace import OpTime
 from llmpy.errors import BackendError, OutOfMemory
-from llmpy.ffi import Memory, abi, address, copy_memory, library, view
+from llmpy.ffi import Memory, abi, address, copy_memory, level_names, library, view
 
 __all__ = ["CpuPlan"]
 
@@ -50,7 +52,9 @@ class CpuPlan:
         self._native = library()
         self._run = self._native.llmpy_plan_run
         self._generate = self._native.llmpy_plan_generate
+        self._level = level
         self._handle = _create(program, level)
+        self._times: Times | None = None  # native code writes there while it traces
         self._room = (0, 0, 0)  # tokens, wanted rows, positions that native memory is there for
         rows = np.zeros((4, max_tokens), np.int32)
         self._tokens, self._positions, self._sessions, self._wanted = rows
@@ -138,6 +142,24 @@ class CpuPlan:
         if said < 0:
             chain.explain(said, address(self._logits), *history.last(chain.n_history))
         return said
+
+    @property
+    def description(self) -> str:
+        """What runs it, for tables of times."""
+        return f"cpu backend, {level_names()[self._level]}, {self._n_threads} threads"
+
+    def start_trace(self) -> Callable[[], list[OpTime]]:
+        """Add up the time of each operation from now on; the result reads the sums."""
+        if self._handle is None or self._program is None:
+            raise BackendError("this plan is closed")
+        self._times = Times(self._program.costs)
+        self._native.llmpy_plan_trace(self._handle, address(self._times.array))
+        return self._times.table
+
+    def stop_trace(self) -> None:
+        """Time nothing any more."""
+        if self._handle is not None:
+            self._native.llmpy_plan_trace(self._handle, None)
 
     def warm_up(self) -> None:
         """Pack all weights now."""

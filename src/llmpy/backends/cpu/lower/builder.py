@@ -58,6 +58,7 @@ def lower(
         growth = (rope.growth, rope.growth_every if rope.growth else 0)
         ropes.append(RopeTable(np.ascontiguousarray(frequencies), rope.magnitude(), growth, place))
     recurrent, recurrent_bytes = memory_layout(graph)
+    by_address = {t.weights.address: t for t in tensors.values() if t.weights is not None}
     return Program(
         ops=ops,
         ropes=ropes,
@@ -72,6 +73,7 @@ def lower(
         n_positions=_rows(graph, "embed_position"),
         whole_sessions=any(not node.attrs.get("causal", True) for node in graph.nodes),
         kept=[*tensors.values(), *work.constants],
+        costs=[op.cost(by_address) for op in work.ops],
     )
 
 

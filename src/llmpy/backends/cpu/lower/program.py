@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +15,17 @@ from llmpy.dtypes import DType
 from llmpy.ffi.abi import NO_PLACE, OpKind
 from llmpy.graph import Recurrence
 
-__all__ = ["Op", "Program", "RopeTable", "Tensor"]
+__all__ = ["Cost", "Op", "Program", "RopeTable", "Tensor"]
+
+
+class Cost(NamedTuple):
+    """What is known of an operation for tracing: for each call, and for each row of it."""
+
+    op: str
+    weight: str = ""
+    dtype: str = ""
+    bytes: int = 0  # of weights, read by each call
+    macs: int = 0  # multiply-accumulates of each row
 
 
 @dataclass(frozen=True)
@@ -57,6 +70,7 @@ class Program:
     n_positions: int  # positions that can
     whole_sessions: bool
     kept: list[Tensor | NDArray[np.float32]]
+    costs: list[Cost]  # of each operation
 
 
 @dataclass
@@ -73,3 +87,14 @@ class Op:
     w: tuple[int, ...] = ()
     also: tuple[int, ...] = ()  # further operands
     in_place: tuple[int, ...] = ()  # values whose place y may take over, if this is their end
+
+    def cost(self, weights: Mapping[int, Tensor]) -> Cost:
+        """Return what tracing says of this; `weights`: tensors by the address of their weights."""
+        name, tensor = self.kind.name.lower(), weights.get(self.w[0]) if self.w else None
+        if tensor is None:
+            return Cost(name)
+        whole = tensor.dtype.row_bytes(tensor.shape[-1]) * prod(tensor.shape[:-1])
+        if self.kind is OpKind.MIXTURE:  # how many experts a step reads depends on its tokens
+            n_embd, n_ff, _, n_used = self.n[:4]
+            return Cost(name, tensor.name, tensor.dtype.name, macs=3 * n_embd * n_ff * n_used)
+        return Cost(name, tensor.name, tensor.dtype.name, whole, prod(tensor.shape))
