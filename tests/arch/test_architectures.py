@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmpy.backends import reference_experts, reference_tools
 from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.reference import moe, tools
 from llmpy.graph import show
 from tests.arch import tiny
 from tests.arch.steps import Logits, Runner
@@ -21,7 +21,7 @@ from tests.arch.steps import Logits, Runner
 Load = Callable[..., Runner]
 
 BACKENDS = ["reference", "cpu"]
-SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots" / "tiny"
 TOKENS = tiny.prompt()
 NEAR = 5e-5  # relative to the largest logit; float32 gives about 2e-6
 LONG = tiny.prompt(PAGE_TOKENS * 2 + 19, seed=1)  # crosses two borders between pages
@@ -130,14 +130,14 @@ def median_distance(ours: Runner, alike: Runner) -> float:
 def test_cpu_differs_from_reference_by_the_rounding_of_activations_alone(
     name: str, dtype: str, loaded: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product = reference_tools.product
+    product = tools.product
 
     def round_first(w: Logits, x: Logits) -> Logits:
         router = len(w) < 32  # which stays in F32
         return product(w, x if router else rounded(x))
 
-    monkeypatch.setattr(reference_tools, "product", round_first)
-    monkeypatch.setattr(reference_experts, "product", round_first)
+    monkeypatch.setattr(tools, "product", round_first)
+    monkeypatch.setattr(moe, "product", round_first)
     variant = tiny.VARIANTS[name]
     assert median_distance(*(loaded(variant, b, dtype) for b in ("cpu", "reference"))) < NEAR
 
@@ -260,8 +260,8 @@ def test_the_number_of_threads_changes_no_bit(variant: tiny.Variant, loaded: Loa
 def test_cpu_differs_by_the_rounding_of_activations_alone_on_k_blocks(
     dtype: str, loaded: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    product = reference_tools.product
-    monkeypatch.setattr(reference_tools, "product", lambda w, x: product(w, rounded(x)))
+    product = tools.product
+    monkeypatch.setattr(tools, "product", lambda w, x: product(w, rounded(x)))
     assert median_distance(*(loaded(tiny.WIDE, b, dtype) for b in ("cpu", "reference"))) < NEAR
 
 
@@ -278,7 +278,7 @@ def test_any_chunks_give_the_same_bits_on_k_blocks(dtype: str, backend: str, loa
 def test_the_printed_graph_is_the_committed_one(variant: tiny.Variant, loaded: Load) -> None:
     snapshot = SNAPSHOTS / f"{variant.name}.txt"
     assert show(loaded(variant, "reference").graph) + "\n" == snapshot.read_text("utf-8"), (
-        f"if the change is meant, run: python {SNAPSHOTS.name}/rewrite.py"
+        "if the change is meant, run: python tests/snapshots/rewrite.py"
     )
 
 

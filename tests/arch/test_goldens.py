@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmpy.graph import show
 from tests.arch import checkpoints
 from tests.arch.steps import Logits, Runner, load, make_backend
 from tools.measure_models import features
 
 NEAR = 2e-4  # of the largest logit: what is promised; float32 gives about 1e-6
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots" / "checkpoints"
 PEER = 5e-4  # llama.cpp looks GELU up in a table of float16
 
 names = pytest.mark.parametrize("name", checkpoints.goldens())
@@ -128,3 +130,15 @@ def test_the_golden_names_the_features_of_the_graph(name: str, loaded: Load) -> 
 
 def test_each_model_has_its_golden() -> None:
     assert checkpoints.goldens() == checkpoints.names()
+
+
+@names
+def test_the_graph_is_the_one_in_the_snapshot(name: str, loaded: Load) -> None:
+    snapshot = SNAPSHOTS / f"{name}.txt"
+    assert show(loaded(name, "reference").graph) + "\n" == snapshot.read_text("utf-8"), (
+        "if the change is meant, run: python tests/snapshots/rewrite.py"
+    )
+
+
+def test_no_snapshot_lies_there_without_its_golden() -> None:
+    assert {p.stem for p in SNAPSHOTS.glob("*.txt")} == set(checkpoints.goldens())

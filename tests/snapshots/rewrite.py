@@ -1,30 +1,47 @@
 """Rewrites the printed graphs beside it; the difference then shows what changed.
 
 python tests/snapshots/rewrite.py
+
+`tiny/` has the variants of tests/arch/tiny.py, `checkpoints/` one graph for each golden in
+tests/arch/golden, so at least one for each architecture.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 
-def main() -> None:
+def graphs(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name of each snapshot and the graph that is printed there."""
     from llmpy.graph import show
-    from tests.arch import tiny
+    from tests.arch import checkpoints, tiny
     from tests.arch.steps import load, make_backend
 
-    for old in HERE.glob("*.txt"):
+    for variant in tiny.VARIANTS.values():
+        path = tiny.write(folder / "model.gguf", variant)
+        yield f"tiny/{variant.name}", show(load(path, make_backend("reference")).graph) + "\n"
+    for name in checkpoints.goldens():
+        golden, spec = checkpoints.load_golden(name), checkpoints.spec(name)
+        path = folder / name
+        checkpoints.write(path, golden.about["config"], golden.weights(spec), spec.relative)
+        graph = load(path, make_backend("reference")).graph
+        yield f"checkpoints/{name}", show(graph) + "\n"
+
+
+def main() -> None:
+    for old in HERE.glob("*/*.txt"):
         old.unlink()
     with tempfile.TemporaryDirectory() as folder:
-        for variant in tiny.VARIANTS.values():
-            path = tiny.write(Path(folder) / "model.gguf", variant)
-            graph = load(path, make_backend("reference")).graph
-            (HERE / f"{variant.name}.txt").write_text(show(graph) + "\n", "utf-8")
+        for name, text in graphs(Path(folder)):
+            path = HERE / f"{name}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
