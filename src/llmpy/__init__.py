@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         top_k,
         top_p,
     )
+    from llmpy.server.serving import serve
     from llmpy.session import (
         STOP,
         Completion,
@@ -139,6 +140,7 @@ __all__ = [
     "read_bandwidth",
     "read_importance",
     "repetition",
+    "serve",
     "temperature",
     "top_k",
     "top_p",
@@ -166,6 +168,7 @@ _HOMES = {
         "Chain Rng Sampler chain default_chain frequency greedy logit_bias min_p presence "
         "repetition temperature top_k top_p"
     ),
+    "llmpy.server.serving": "serve",
     "llmpy.session": (
         "STOP Completion ContextWarning FinishReason Logprobs Overflow Piece Session Stats "
         "next_tokens"

@@ -89,6 +89,22 @@ def test_work_without_tokens_to_compute_is_served_at_once(model: llmpy.Model) ->
     assert (work.served, work.error) == (True, None)
 
 
+def test_with_once_a_call_returns_after_one_step_and_goes_on_when_it_is_given_again(
+    model: llmpy.Model,
+) -> None:
+    expected = whole(model)
+    first, second = (Work(tokens_of(model, IDS[:n]), n, n - 1, n) for n in (5, 240))
+    model._engine.run([first, second], once=True)
+    assert (first.served, second.served) == (True, False)
+    assert 0 < second.sequence.n_cached < 240
+    n_steps = 0
+    while not second.served:
+        model._engine.run([second], once=True)
+        n_steps += 1
+    assert n_steps > 1
+    np.testing.assert_array_equal(second.rows, expected[239:240])
+
+
 def test_a_sequence_is_truncated_and_forked(model: llmpy.Model) -> None:
     sequence = tokens_of(model, IDS[:100])
     model._engine.run([Work(sequence, 100, 100, 100)])

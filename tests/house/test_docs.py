@@ -37,6 +37,7 @@ NAMES = {
     "SmolLM",
     "SmolLM2",
     "NVIDIA",
+    "OpenAI",
     "JavaScript",
 }
 PAGES = [p for p in rooms.project_files() if p.suffix == ".md"]

@@ -31,7 +31,8 @@ MAY_USE = {
     "chat": {"sampling", "session", "tokenizer"} | GROUND,
     "model": MIDDLE | {"chat", "checkpoint", "engine", "runnable", "session"},
     "quantization": MIDDLE | {"checkpoint", "model"},
-    "__init__": MIDDLE | {"chat", "checkpoint", "model", "quantization", "session"},
+    "server": MIDDLE | {"chat", "checkpoint", "engine", "model", "session"},
+    "__init__": MIDDLE | {"chat", "checkpoint", "model", "quantization", "server", "session"},
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }
@@ -50,11 +51,13 @@ INSTALLED_WITH_IT = {
     "click",
     "jinja2",
     "markdown_it",
+    "msgspec",
     "numpy",
     "prompt_toolkit",
     "pygments",
     "rich",
     "tokenizers",
+    "uvicorn",
 }
 
 

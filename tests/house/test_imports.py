@@ -21,7 +21,18 @@ def test_importing_llmpy_loads_no_command_line_and_no_framework() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["bench", "chat", "imatrix", "infer", "info", "perplexity", "quantize", "repl", "tokens"],
+    [
+        "bench",
+        "chat",
+        "imatrix",
+        "infer",
+        "info",
+        "perplexity",
+        "quantize",
+        "repl",
+        "serve",
+        "tokens",
+    ],
 )
 def test_a_command_loads_nothing_heavy_before_it_runs(command: str) -> None:
     loaded = loaded_by(f"import llmpy.cli.{command}")

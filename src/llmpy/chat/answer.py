@@ -12,8 +12,9 @@ from typing import Any
 
 from llmpy import checks
 from llmpy.chat.messages import Message, checked_messages
+from llmpy.chat.prompt import prompt_parts, tail_of
 from llmpy.chat.reuse import reusable
-from llmpy.chat.template import ChatTemplate, checked_inputs
+from llmpy.chat.template import ChatTemplate
 from llmpy.chat.thinking import Format, Reader
 from llmpy.errors import ContextFull
 from llmpy.session import FinishReason, Piece, Session, Stats
@@ -22,7 +23,6 @@ from llmpy.session.stop import StopStrings
 
 __all__ = ["Answer"]
 
-SWITCHES = ("enable_thinking", "thinking")  # variables of templates that turn thinking on and off
 SYSTEM = ("system", "developer")  # roles that are never left out
 ROOM = 256  # tokens for an answer, at least, where older turns are left out to make room
 ADVICE = (
@@ -199,35 +199,21 @@ class Answer:
         if n := n_messages - len(self.messages):
             text = f"the context of {n_ctx} tokens is full: {n} of the oldest messages are left out"
             warnings.warn(text, ContextWarning, stacklevel=2)
-        return kept, new + self._ids, self._tail(parts)
-
-    def _tail(self, parts: list[int | str]) -> str:
-        """How a prompt ends, with the names of its control tokens."""
-        token = self.session.tokenizer.token
-        return "".join(p if isinstance(p, str) else token(p) for p in parts[-8:])
+        return kept, new + self._ids, tail_of(parts, tokenizer)
 
     def _n_turns(self) -> int:
         return sum(message["role"] == "user" for message in self.messages)
 
     def _prompt(self) -> list[int | str]:
         """The conversation up to the head of the answer, with thinking turned on or off."""
-        template, kwargs = self.template, dict(self.template_kwargs)
-        switches = [name for name in SWITCHES if name in template.variables]
-        if self.think is not None:
-            kwargs = dict.fromkeys(switches, self.think) | kwargs
-        parts = template.parts(checked_inputs(self.messages), True, False, kwargs)
-        if self.think is False and not switches and self.format.tags:
-            parts = self._without_thinking(parts)
-        return parts
-
-    def _without_thinking(self, parts: list[int | str]) -> list[int | str]:
-        """The prompt with an empty thought after it, for a template that has no switch."""
-        opening, close = self.format.tags[0]
-        tail = self._tail(parts).rstrip()
-        if tail.endswith(close):
-            return parts
-        thought = f"\n{close}\n\n" if tail.endswith(opening) else f"{opening}\n\n{close}\n\n"
-        return [*parts, *self.session.tokenizer.split(thought)]
+        return prompt_parts(
+            self.template,
+            self.format,
+            self.session.tokenizer,
+            self.messages,
+            think=self.think,
+            template_kwargs=self.template_kwargs,
+        )
 
     def _leave_out(self, needed: int) -> None:
         n_ctx = self.session.n_ctx

@@ -17,7 +17,7 @@ __all__ = ["main"]
 
 COMMANDS = (
     "bench", "chat", "convert", "imatrix", "infer", "info", "perplexity", "quantize", "repl",
-    "tokens",
+    "serve", "tokens",
 )  # fmt: skip
 ALIASES = {"run": "chat"}
 

@@ -25,6 +25,7 @@ __all__ = [
     "chosen_template",
     "compute_options",
     "generation_options",
+    "kv_dtype_option",
     "load",
     "load_options",
     "model_argument",
@@ -92,19 +93,21 @@ template_option = click.option(
 )
 
 
+kv_dtype_option = click.option(
+    "--kv-dtype",
+    type=click.Choice(get_args(KvDtype)),
+    default="f16",
+    show_default=True,
+    help="How keys and values are stored.",
+)
+
+
 def load_options(function: F, model: Callable[[F], F] = model_option) -> F:
     """Add -m, -c, -t, --backend and --kv-dtype."""
     n_ctx = click.option(
         "-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]"
     )
-    kv_dtype = click.option(
-        "--kv-dtype",
-        type=click.Choice(get_args(KvDtype)),
-        default="f16",
-        show_default=True,
-        help="How keys and values are stored.",
-    )
-    return model(n_ctx(compute_options(kv_dtype(function))))
+    return model(n_ctx(compute_options(kv_dtype_option(function))))
 
 
 def compute_options(function: F) -> F:

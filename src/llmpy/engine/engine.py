@@ -83,9 +83,12 @@ class Engine:
         self.check_open()
         return self._known(Sequence.new(self.pool, self.n_ctx, chain, native, rng))
 
-    def run(self, works: List[Work]) -> None:
-        """Return once all of them, each of another sequence, are served."""
-        self.waiting.run(works)
+    def run(self, works: List[Work], once: bool = False) -> None:
+        """Return once all of them, each of another sequence, are served; with `once`, after a step.
+
+        What is not served then may be given again, with other work.
+        """
+        self.waiting.run(works, once)
 
     def truncate(self, sequence: Sequence, n: int) -> None:
         """Keep the first `n` tokens of a sequence."""

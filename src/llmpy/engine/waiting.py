@@ -39,15 +39,19 @@ class Stepping(Protocol):
 class _Call:
     """The work of one thread, which sleeps until it is given its turn."""
 
-    __slots__ = ("leads", "turn", "works")
+    __slots__ = ("leads", "once", "stepped", "turn", "works")
 
-    def __init__(self, works: Sequence[Work]) -> None:
+    def __init__(self, works: Sequence[Work], once: bool = False) -> None:
         self.works = works
+        self.once = once  # whether its thread goes on after one step
+        self.stepped = False
         self.leads = False
         self.turn: threading.Lock | None = None  # held while it sleeps
 
     def is_served(self) -> bool:
-        """Whether all its requests are."""
+        """Whether all its requests are, or it has had the one step that it waits for."""
+        if self.once and self.stepped:
+            return True
         for work in self.works:  # noqa: SIM110 - a third of the time of all()
             if not work.served:
                 return False
@@ -88,12 +92,13 @@ class WaitingThreads:
         """How many pieces of work wait, those of the step that runs included."""
         return sum(len(call.works) for call in self._calls)
 
-    def run(self, works: Sequence[Work]) -> None:
-        """Return once all of it, each of another sequence, is served.
+    def run(self, works: Sequence[Work], once: bool = False) -> None:
+        """Return once all of it, each of another sequence, is served; with `once`, after a step.
 
-        An exception out of the blue (KeyboardInterrupt) gives it up.
+        What is not served after that step may be given again. An exception out of the blue
+        (KeyboardInterrupt) gives it up.
         """
-        call = _Call(works)
+        call = _Call(works, once)
         try:
             with self._mutex:
                 self._calls.append(call)
@@ -128,7 +133,7 @@ class WaitingThreads:
     def _step(self, leading: _Call) -> None:
         """Do one step, and wake those whose work is served."""
         engine = self._engine
-        if self._expected > 1:
+        if self._expected > 1 and not leading.once:
             with self._mutex:
                 self._all_arrived.wait_for(
                     lambda: self.n_works >= self._expected,
@@ -144,6 +149,8 @@ class WaitingThreads:
             if len(waiting) > 1:
                 waiting = [work for work in waiting if not work.served]
             self._expected = engine.step(waiting, bool(calls), self._n_blocked >= GLANCES)
+            for call in calls or (leading,):
+                call.stepped = True
         if calls:
             with self._mutex:
                 for call in calls:
@@ -152,7 +159,7 @@ class WaitingThreads:
                         call.wake()
         if self._expected:
             self._n_blocked = 0
-        elif not leading.is_served():
+        elif not all(work.served for work in leading.works):
             self._n_blocked += 1
             with self._mutex:
                 self._all_arrived.wait(GLANCE)

@@ -1,0 +1,1 @@
+"""The APIs that a server speaks, a module each."""

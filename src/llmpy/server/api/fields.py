@@ -1,0 +1,115 @@
+"""What requests of all APIs have in common: reading them, and the fields that choose tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from llmpy.sampling import Chain, default_chain
+from llmpy.server.call import Call
+from llmpy.server.errors import ApiError, bad_value
+from llmpy.server.models import Loaded
+
+__all__ = ["Sampling", "checked_stop", "read", "within"]
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MOST_STOPS = 16
+MOST_OF_A_STOP = 1000  # characters
+
+
+class Sampling(msgspec.Struct, kw_only=True):
+    """Parameters of `llmpy.default_chain`, and those that servers have under other names."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    seed: int | None = None
+
+    def chain(self, loaded: Loaded) -> Chain:
+        """The chain of the fields that were given, over what the model's file recommends."""
+        given: dict[str, Any] = dict(loaded.model.recommended_sampling)
+        for name in (
+            "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "frequency_penalty",
+            "presence_penalty",
+        ):  # fmt: skip
+            if (value := getattr(self, name)) is not None:
+                given[name] = value
+        if self.repetition_penalty is not None and self.repeat_penalty is None:
+            given["repeat_penalty"] = self.repetition_penalty
+        if self.logit_bias:
+            given["logit_bias"] = _biases(self.logit_bias, loaded.model.n_vocab)
+        return default_chain(**given)
+
+    @property
+    def own_seed(self) -> int | None:
+        """The seed as random numbers take it; other APIs have negative ones."""
+        return None if self.seed is None else self.seed % 2**64
+
+
+def _biases(given: Mapping[str, float], n_vocab: int) -> dict[int, float]:
+    found = {}
+    for key, bias in given.items():
+        where = f"logit_bias.{key[:40]}"
+        if not key.isdecimal() or len(key) > 9 or int(key) >= n_vocab:
+            raise ApiError(
+                400, f"{where}: expected a token id, 0 to {n_vocab - 1}", param="logit_bias"
+            )
+        if not -100 <= bias <= 100:
+            raise ApiError(400, f"{where}: expected -100 to 100, found {bias}", param="logit_bias")
+        found[int(key)] = bias
+    return found
+
+
+async def read(
+    call: Call, kind: type[T], refused: Mapping[str, str], ignored: Mapping[str, str]
+) -> T:
+    """The request as `kind`.
+
+    `refused`: fields that are known and not honoured, each with what is wrong; null is no request
+    for one. Others that `kind` has not are noted in the log, but those of `ignored`, which are
+    known to change nothing here.
+    """
+    body = await call.json()
+    for name, problem in refused.items():
+        if body.get(name) not in (None, False, [], {}):
+            raise ApiError(400, f"{name}: {problem}", param=name, code="unsupported_parameter")
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    if unknown := sorted(body.keys() - known - refused.keys() - ignored.keys()):
+        call.notes["unknown_fields"] = [name[:50] for name in unknown[:20]]
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
+        raise bad_value(error) from None
+
+
+def within(name: str, value: int | None, least: int, most: int) -> None:
+    """Refuse a number that is out of range; None is no number."""
+    if value is not None and not least <= value <= most:
+        raise ApiError(400, f"{name}: expected {least} to {most}, found {value}", param=name)
+
+
+def checked_stop(name: str, stop: str | list[str] | None) -> tuple[str, ...]:
+    """Stop strings as a tuple, none of them empty; a limited number of limited length."""
+    listed = [stop] if isinstance(stop, str) else stop or []
+    if len(listed) > MOST_STOPS:
+        raise ApiError(
+            400, f"{name}: expected up to {MOST_STOPS} texts, found {len(listed)}", param=name
+        )
+    for i, text in enumerate(listed):
+        if not 0 < len(text) <= MOST_OF_A_STOP:
+            where = name if isinstance(stop, str) else f"{name}[{i}]"
+            raise ApiError(
+                400,
+                f"{where}: expected a text of 1 to {MOST_OF_A_STOP} characters, found {len(text)}",
+                param=where,
+            )
+    return tuple(listed)

@@ -1,0 +1,250 @@
+"""OpenAI's /v1/chat/completions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from llmpy.chat.prompt import prompt_parts, tail_of
+from llmpy.server.api.fields import Sampling, checked_stop, read, within
+from llmpy.server.api.messages import Message, for_template
+from llmpy.server.api.openai_shapes import (
+    FINISH,
+    chat_logprobs,
+    event,
+    usage,
+)
+from llmpy.server.call import Call
+from llmpy.server.errors import ApiError, as_api_error, openai_shape
+from llmpy.server.generation import Generation, Prompt
+from llmpy.server.models import Loaded
+from llmpy.server.running import Run, running
+from llmpy.server.state import State
+from llmpy.session import Piece
+
+__all__ = ["IGNORED", "REFUSED", "ChatRequest", "chat_completions"]
+
+MOST_LOGPROBS = 20
+
+
+class StreamOptions(msgspec.Struct):
+    """What a stream says beside the answer."""
+
+    include_usage: bool | None = None
+
+
+class ChatRequest(Sampling, kw_only=True):
+    """The fields that are honoured; `REFUSED` and `IGNORED` have the others of that API.
+
+    top_k, min_p, repeat_penalty, think, chat_template_kwargs and continue_final_message are not
+    OpenAI's: other servers have them under these names.
+    """
+
+    messages: list[Message]
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    modalities: list[str] | None = None
+    reasoning_effort: str | None = None
+    think: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+
+
+REFUSED = {
+    "tools": "calls of tools are not supported yet",
+    "functions": "calls of functions are not supported yet",
+    "function_call": "calls of functions are not supported yet",
+    "audio": "models answer with text only here",
+    "web_search_options": "nothing is searched on the web",
+}
+IGNORED = {
+    "metadata": "is kept by nobody",
+    "moderation": "nothing is moderated",
+    "parallel_tool_calls": "says how many tools may be called",
+    "prediction": "would only be faster",
+    "prompt_cache_key": "all prompts share one cache",
+    "prompt_cache_options": "all prompts share one cache",
+    "prompt_cache_retention": "the cache has a size and no times",
+    "safety_identifier": "there is no list of users",
+    "service_tier": "there is one",
+    "store": "nothing is stored",
+    "user": "there is no list of users",
+    "verbosity": "is a trait of OpenAI's models",
+}
+
+
+async def chat_completions(call: Call, state: State) -> None:
+    """POST /v1/chat/completions."""
+    request = await read(call, ChatRequest, REFUSED, IGNORED)
+    _check(request)
+    async with state.models.use(request.model) as loaded:
+        parts = await asyncio.to_thread(_parts, request, loaded)
+        tokenizer = loaded.model.tokenizer
+        tail = tail_of(parts, tokenizer)
+        prompt = Prompt(
+            await asyncio.to_thread(tokenizer.encode_split, parts),
+            request.chain(loaded),
+            request.own_seed,
+            max_tokens=request.max_completion_tokens or request.max_tokens,
+            stop=(*checked_stop("stop", request.stop), *loaded.template.stop),
+            logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+        )
+        async with running(
+            call,
+            state,
+            loaded,
+            [prompt],
+            n=request.n or 1,
+            reader=lambda: loaded.format.reader(tail),
+            streams=bool(request.stream),
+        ) as run:
+            answer = Answer(call, request, run)
+            await (answer.stream() if request.stream else answer.whole())
+
+
+def _check(request: ChatRequest) -> None:
+    within("n", request.n, 1, 128)
+    within("max_tokens", request.max_tokens, 1, 2**31)
+    within("max_completion_tokens", request.max_completion_tokens, 1, 2**31)
+    within("top_logprobs", request.top_logprobs, 0, MOST_LOGPROBS)
+    if request.top_logprobs is not None and not request.logprobs:
+        raise ApiError(400, "top_logprobs: it needs logprobs: true", param="top_logprobs")
+    if request.modalities not in (None, [], ["text"]):
+        raise ApiError(400, "modalities: models answer with text only here", param="modalities")
+    kind = (request.response_format or {}).get("type", "text")
+    if kind != "text":
+        raise ApiError(
+            400,
+            f"response_format.type: expected 'text', found {kind!r:.60}",
+            param="response_format.type",
+        )
+
+
+def _parts(request: ChatRequest, loaded: Loaded) -> list[int | str]:
+    """The conversation as the model's template writes it."""
+    think, kwargs = request.think, dict(request.chat_template_kwargs or {})
+    if request.reasoning_effort is not None:
+        kwargs.setdefault("reasoning_effort", request.reasoning_effort)
+        if think is None and request.reasoning_effort == "none":
+            think = False
+    try:
+        return prompt_parts(
+            loaded.template,
+            loaded.format,
+            loaded.model.tokenizer,
+            for_template(request.messages),
+            think=think,
+            template_kwargs=kwargs,
+            go_on=bool(request.continue_final_message),
+        )
+    except (TypeError, ValueError) as error:  # TemplateError is one of these
+        raise ApiError(400, str(error), param="messages") from None
+
+
+class Answer:
+    """The answer to a request, whole or event by event."""
+
+    def __init__(self, call: Call, request: ChatRequest, run: Run) -> None:
+        self._call = call
+        self._run = run
+        self._request = request
+        self._id = f"chatcmpl-{uuid.uuid4().hex}"
+        self._created = int(time.time())
+        self._wants_logprobs = bool(request.logprobs)
+
+    async def whole(self) -> None:
+        """Send it once it is there."""
+        texts = await self._run.finished()
+        choices = [
+            self._choice(generation, pieces)
+            for generation, pieces in zip(self._run.generations, texts, strict=True)
+        ]
+        await self._call.answer({**self._head("chat.completion"), "choices": choices,
+                                 "usage": usage(self._run)})  # fmt: skip
+
+    async def stream(self) -> None:
+        """Send an event for each piece."""
+        call, run = self._call, self._run
+        await call.begin()
+        role = {"role": "assistant", "content": ""}
+        await call.write(b"".join(self._event(g, role) for g in run.generations))
+        try:
+            async for found in run.pieces():
+                if not found:
+                    await call.write(f": {run.stage}\n\n".encode())
+                    continue
+                await call.write(b"".join(self._events(g, pieces) for g, pieces in found))
+        except Exception as error:
+            known = as_api_error(error)
+            if known is None or call.gone:
+                raise
+            await call.write(event(openai_shape(known)))
+            await call.end()
+            raise
+        if self._request.stream_options and self._request.stream_options.include_usage:
+            last = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(run)}
+            await call.write(event(last))
+        await call.write(b"data: [DONE]\n\n")
+        await call.end()
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        name = self._run.loaded.name
+        return {"id": self._id, "object": kind, "created": self._created, "model": name}
+
+    def _choice(self, generation: Generation, pieces: Sequence[Piece]) -> dict[str, Any]:
+        thinking = "".join(piece.text for piece in pieces if piece.kind == "thinking")
+        content = "".join(piece.text for piece in pieces if piece.kind == "generated")
+        message = {"role": "assistant", "content": content, "refusal": None}
+        if thinking:
+            message["reasoning_content"] = thinking
+        return {
+            "index": generation.index,
+            "message": message,
+            "logprobs": self._logprobs(pieces),
+            "finish_reason": FINISH[pieces[-1].finish_reason],
+        }
+
+    def _events(self, generation: Generation, pieces: Sequence[Piece]) -> bytes:
+        found = []
+        for piece in pieces:
+            if piece.kind == "end":
+                found.append(self._event(generation, {}, FINISH[piece.finish_reason]))
+            elif piece.text or (self._wants_logprobs and piece.logprobs):
+                name = "reasoning_content" if piece.kind == "thinking" else "content"
+                delta = {name: piece.text}
+                found.append(self._event(generation, delta, None, self._logprobs([piece])))
+        return b"".join(found)
+
+    def _event(
+        self,
+        generation: Generation,
+        delta: dict[str, Any],
+        reason: str | None = None,
+        logprobs: dict[str, Any] | None = None,
+    ) -> bytes:
+        choice = {
+            "index": generation.index,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": reason,
+        }
+        return event({**self._head("chat.completion.chunk"), "choices": [choice]})
+
+    def _logprobs(self, pieces: Sequence[Piece]) -> dict[str, Any] | None:
+        if not self._wants_logprobs:
+            return None
+        return chat_logprobs(pieces, self._run.loaded.model.tokenizer)

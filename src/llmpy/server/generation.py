@@ -1,0 +1,203 @@
+"""One text that is generated for a request, and the inbox in which the request reads it.
+
+A `Generation` belongs to the thread of a `Decoder`, its `Inbox` to the event loop; what goes from
+one to the other are lists of pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from llmpy.session import FinishReason, Piece
+from llmpy.session.stop import StopStrings
+
+if TYPE_CHECKING:
+    from llmpy.chat.thinking import Reader
+    from llmpy.engine import Work
+    from llmpy.model import Model
+    from llmpy.sampling import Chain
+    from llmpy.session import Session
+
+__all__ = ["Generation", "Inbox", "Prompt"]
+
+N_CONTEXT = 16  # tokens before a text that its decoder must know: more than a character has bytes
+
+
+class Prompt(NamedTuple):
+    """What is generated from, and how: the part of a request that no API has names of its own for.
+
+    `max_tokens` None: until the text ends or the context is full. `logprobs`: how many of the
+    likeliest tokens to report with each, None for no log-probabilities.
+    """
+
+    ids: list[int]
+    sampler: Chain
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+
+
+class Inbox:
+    """Where the event loop gets the pieces of all generations of a request."""
+
+    def __init__(self) -> None:
+        self._items = deque[tuple[Generation, list[Piece] | Exception]]()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, generation: Generation, pieces: list[Piece] | Exception) -> None:
+        """Add what a generation said, and wake who waits for it."""
+        self._items.append((generation, pieces))
+        self.wake()
+
+    def wake(self) -> None:
+        """Let `get` return."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def get(self) -> list[tuple[Generation, list[Piece]]]:
+        """Wait for the next pieces: of several steps, where nobody has read them.
+
+        Empty where `wake` was called without any. Raises what a generation has failed with.
+        """
+        if not self._items:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        found: list[tuple[Generation, list[Piece]]] = []
+        while self._items:
+            generation, pieces = self._items.popleft()
+            if isinstance(pieces, Exception):
+                raise pieces
+            found.append((generation, pieces))
+        return found
+
+
+class Generation:
+    """A text from a prompt on: number `index` of its request.
+
+    `n_prompt`, `n_reused` and `n_generated` count tokens; that which ends the text is not counted.
+    `forks` are generations from the same prompt, which begin once it is read, with its KV cache.
+    """
+
+    def __init__(
+        self, prompt: Prompt, inbox: Inbox, *, index: int = 0, reader: Reader | None = None
+    ) -> None:
+        self.prompt = prompt
+        self.inbox = inbox
+        self.index = index
+        self.forks: list[Generation] = []
+        self.is_fork = False
+        self.cancelled = False
+        self.reason: FinishReason | None = None
+        self.n_prompt = len(prompt.ids)
+        self.n_reused = 0
+        self.n_generated = 0
+        self.n_thinking = 0  # of those
+        self.submitted = time.perf_counter()
+        self.started = self.first = self.ended = 0.0
+        self.session: Session | None = None
+        self.work: Work | None = None
+        self._reader = reader
+        self._stops = StopStrings(prompt.stop)
+
+    # In the thread that decodes
+
+    def begin(self, model: Model) -> None:
+        """Make the session; ContextFull where the prompt does not fit."""
+        prompt = self.prompt
+        session = model.session(sampler=prompt.sampler, seed=prompt.seed)
+        session.transcript.make_room(len(prompt.ids) + 1)
+        session.transcript.say(prompt.ids, read=False)
+        self._begin(session)
+
+    def begin_fork(self, session: Session) -> None:
+        """Begin with the past of another session, which has read the prompt."""
+        self._begin(session.fork(sampler=self.prompt.sampler, seed=self.prompt.seed))
+
+    def _begin(self, session: Session) -> None:
+        self.session = session
+        self.started = time.perf_counter()
+        transcript = session.transcript
+        transcript.decoder = session.tokenizer.decoder(start=self.n_prompt <= N_CONTEXT)
+        for token in self.prompt.ids[-N_CONTEXT:]:
+            transcript.decoder(token)
+
+    @property
+    def n_read(self) -> int:
+        """How many tokens of the prompt are in the KV cache."""
+        return 0 if self.session is None else min(self.session.seen, self.n_prompt)
+
+    def check_room(self) -> FinishReason | None:
+        """Why no token more can be generated, or None."""
+        assert self.session is not None
+        most = self.prompt.max_tokens
+        if most is not None and self.n_generated >= most:
+            return "length"
+        return "context" if len(self.session) >= self.session.n_ctx else None
+
+    def take(self, work: Work) -> list[Piece]:
+        """The pieces that the token of a step completes; the last one ends with a reason."""
+        session = self.session
+        assert session is not None
+        token, found, text = session.transcript.result(work, session, self.prompt.logprobs)
+        if not self.first:
+            self.first = time.perf_counter()
+        if token in session.tokenizer.end_ids:
+            return self.end("end")
+        self.n_generated += 1
+        pieces = self._shown(token, text)
+        last = pieces[-1]
+        self.n_thinking += last.kind == "thinking"
+        pieces[-1] = Piece(last.text, token, last.kind, found)
+        if self._stops.found:
+            return [*pieces, *self.end("stop")]
+        if (reason := self.check_room()) is not None:
+            return [*pieces, *self.end(reason)]
+        return pieces
+
+    def end(self, reason: FinishReason) -> list[Piece]:
+        """The pieces that were held back, and the one that ends the text."""
+        self.reason, self.ended = reason, time.perf_counter()
+        pieces: list[Piece] = []
+        if reason != "stop" and self.session is not None:
+            held = self.session.transcript.decoder.flush()
+            if self._reader is None:
+                pieces += self._plain(held)
+            else:
+                pieces += self._parts([*self._reader.add(held), *self._reader.end()])
+            if not self._stops.found:
+                pieces += [Piece(self._stops.rest(), None, "generated")]
+        return [*(p for p in pieces if p.text), Piece("", None, "end", finish_reason=reason)]
+
+    def close(self) -> None:
+        """Give the session's memory back."""
+        if self.session is not None:
+            self.session.close()
+
+    def _shown(self, token: int, text: str) -> list[Piece]:
+        """The text of a token as parts of thinking and answer; one of them, at least."""
+        reader = self._reader
+        if reader is None:
+            return self._plain(text)
+        assert self.session is not None
+        tokenizer = self.session.tokenizer
+        name = tokenizer.token(token) if tokenizer.is_control(token) else ""
+        parts = reader.add(text, name if name and reader.knows(name) else "")
+        return self._parts(parts or [(reader.kind, "")])
+
+    def _plain(self, text: str) -> list[Piece]:
+        return [Piece(self._stops.add(text), None, "generated")]
+
+    def _parts(self, parts: Iterable[tuple[Any, str]]) -> list[Piece]:
+        return [
+            Piece(self._stops.add(text) if kind == "generated" else text, None, kind)
+            for kind, text in parts
+        ]

@@ -1,0 +1,243 @@
+"""The models that a server offers: loaded when they are asked for, unloaded when room is needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cached_property
+from pathlib import Path
+
+from llmpy.chat import ChatTemplate, chosen_template
+from llmpy.chat.thinking import Format, format_of
+from llmpy.errors import OutOfMemory
+from llmpy.machine.memory import readable_bytes
+from llmpy.model import Model, aload
+from llmpy.server.decoder import Decoder
+from llmpy.server.errors import ApiError
+from llmpy.server.settings import Settings
+
+__all__ = ["Loaded", "Models", "Offer", "offers_of"]
+
+
+class Loaded:
+    """A model in memory, with what generates its texts."""
+
+    def __init__(self, name: str, model: Model, settings: Settings) -> None:
+        self.name = name
+        self.model = model
+        self._template = settings.template
+        self.decoder = Decoder(model, n_parallel=settings.n_parallel, n_queue=settings.n_queue)
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """Its chat template; TemplateError where it has none."""
+        return chosen_template(self.model.metadata, self.model.tokenizer, self._template)
+
+    @cached_property
+    def format(self) -> Format:
+        """How it marks its thinking."""
+        return format_of(self.model.tokenizer, self.template.literals)
+
+    def close(self) -> None:
+        """End what it generates, and free its memory."""
+        self.decoder.close()
+        self.model.close()
+
+
+class Offer:
+    """A model that clients may name: a path, and what is loaded of it.
+
+    `expires`: the time of `time.monotonic()` at which it is unloaded if nobody uses it by then.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name = name
+        self.path = path
+        self.created = int(path.stat().st_mtime)
+        self.n_bytes = _size(path)
+        self.loaded: Loaded | None = None
+        self.loading = False
+        self.n_users = 0
+        self.used = 0.0
+        self.expires: float | None = None
+        self.leaving = False  # wanted out: who asks for it now comes after who wants its room
+
+
+class Models:
+    """All offers of a server, the first of which answers requests that name none."""
+
+    def __init__(self, offers: Mapping[str, Offer], settings: Settings) -> None:
+        self.offers = dict(offers)
+        self._settings = settings
+        self._loading = asyncio.Lock()  # one at a time is loaded, first come, first served
+        self._changed = asyncio.Condition()
+
+    def find(self, name: str | None) -> Offer:
+        """The offer of a name; ApiError 404 where there is none."""
+        if name is None:
+            return next(iter(self.offers.values()))
+        if (found := self.offers.get(name)) is not None:
+            return found
+        known = ", ".join(map(repr, list(self.offers)[:20]))
+        raise ApiError(
+            404,
+            f"there is no model {name[:100]!r} here, but {known}: ask for one of these, or start "
+            f"the server with -m {name[:100]}=PATH",
+            param="model",
+            code="model_not_found",
+        )
+
+    async def load_first(self) -> None:
+        """Load the first offer."""
+        async with self.use(None):
+            pass
+
+    @asynccontextmanager
+    async def use(self, name: str | None, keep_alive: float | None = -1) -> AsyncIterator[Loaded]:
+        """The model of a name, which stays loaded as long as this is open.
+
+        `keep_alive`: seconds that it stays after that, None for ever, -1 for what the server says.
+        """
+        offer = self.find(name)
+        loaded = await self._acquired(offer)
+        try:
+            yield loaded
+        finally:
+            async with self._changed:
+                seconds = self._settings.keep_alive if keep_alive == -1 else keep_alive
+                offer.n_users -= 1
+                offer.used = time.monotonic()
+                offer.expires = None if seconds is None else offer.used + seconds
+                self._changed.notify_all()
+
+    async def _acquired(self, offer: Offer) -> Loaded:
+        if offer.loaded is not None and not offer.leaving:
+            offer.n_users += 1
+            return offer.loaded
+        async with self._loading:
+            if offer.loaded is None:
+                offer.loading = True
+                try:
+                    await self._load(offer)
+                finally:
+                    offer.loading = False
+            assert offer.loaded is not None
+            offer.n_users += 1
+            return offer.loaded
+
+    async def unload(self, name: str) -> bool:
+        """Unload a model when the answers that it gives have ended; whether it was loaded."""
+        offer = self.find(name)
+        async with self._loading:
+            was_loaded = offer.loaded is not None
+            await self._evict(offer)
+        return was_loaded
+
+    async def expire(self) -> None:
+        """Unload what nobody used for as long as it should stay."""
+        now = time.monotonic()
+        for offer in self.offers.values():
+            idle = offer.loaded is not None and not offer.n_users
+            if idle and offer.expires is not None and now > offer.expires:
+                async with self._loading:
+                    if not offer.n_users:
+                        await self._evict(offer)
+
+    async def close(self) -> None:
+        """Unload all, whoever uses them."""
+        for offer in self.offers.values():
+            loaded, offer.loaded = offer.loaded, None
+            if loaded is not None:
+                await asyncio.to_thread(loaded.close)
+
+    # Under `_loading`
+
+    async def _load(self, offer: Offer) -> None:
+        """Load a model; others that nobody uses make room for it, the least recently used first."""
+        budget, needed = self._settings.memory, offer.n_bytes
+        if budget is not None:
+            if needed > budget:
+                raise _no_room(offer, needed, budget)
+            while self._n_bytes() + needed > budget:
+                await self._evict(self._victim())
+        while True:
+            try:
+                model = await self._model(offer)
+            except OutOfMemory:
+                if not any(other.loaded for other in self.offers.values()):
+                    raise
+                await self._evict(self._victim())
+            else:
+                offer.loaded = Loaded(offer.name, model, self._settings)
+                return
+
+    async def _model(self, offer: Offer) -> Model:
+        settings = self._settings
+        return await aload(
+            offer.path,
+            n_ctx=settings.n_ctx,
+            n_threads=settings.n_threads,
+            backend=settings.backend,
+            kv_dtype=settings.kv_dtype,
+            max_total_tokens=settings.max_total_tokens,
+        )
+
+    def _n_bytes(self) -> int:
+        return sum(offer.n_bytes for offer in self.offers.values() if offer.loaded is not None)
+
+    def _victim(self) -> Offer:
+        loaded = [offer for offer in self.offers.values() if offer.loaded is not None]
+        return min(loaded, key=lambda offer: (offer.n_users > 0, offer.used))
+
+    async def _evict(self, offer: Offer) -> None:
+        """Unload a model once its answers have ended."""
+        offer.leaving = True
+        try:
+            async with self._changed:
+                await self._changed.wait_for(lambda: not offer.n_users)
+            loaded, offer.loaded = offer.loaded, None
+            if loaded is not None:
+                await asyncio.to_thread(loaded.close)
+        finally:
+            offer.leaving = False
+
+
+def offers_of(
+    models: Sequence[str | os.PathLike[str]], resolve: Callable[[str], Path] = Path
+) -> dict[str, Offer]:
+    """The offers of what `-m` takes: a path, or NAME=PATH.
+
+    ValueError for two of one name, FileNotFoundError for a path where nothing is.
+    """
+    found: dict[str, Offer] = {}
+    for model in models:
+        given = os.fspath(model)
+        name, is_named, target = given.partition("=")
+        if not is_named or Path(given).exists():
+            name, target = "", given
+        path = resolve(target)
+        if not path.exists():
+            raise FileNotFoundError(f"model: nothing is at {target!r}")
+        name = name or (path.resolve().name if path.is_dir() else path.stem)
+        if name in found:
+            raise ValueError(f"model: two are named {name!r}; say NAME=PATH for one of them")
+        found[name] = Offer(name, path)
+    return found
+
+
+def _size(path: Path) -> int:
+    files = path.iterdir() if path.is_dir() else [path]
+    return sum(f.stat().st_size for f in files if f.is_file())
+
+
+def _no_room(offer: Offer, needed: int, budget: int) -> ApiError:
+    return ApiError(
+        503,
+        f"the model {offer.name!r} takes {readable_bytes(needed)}, and models may take "
+        f"{readable_bytes(budget)} here: start the server with a larger --memory",
+        code="out_of_memory",
+        more={"bytes_needed": needed, "bytes_free": budget},
+    )

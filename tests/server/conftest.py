@@ -1,0 +1,124 @@
+"""A server in a thread of this process, and requests to it without a client library."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from llmpy.server import Server, Settings
+
+STORIES = "weights/stories260K/stories260K.gguf"
+SECONDS = 60  # that a test waits for an answer at most
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def events(self) -> list[Any]:
+        """The data of a stream's events, without the end's mark."""
+        lines = [line[6:] for line in self.body.split(b"\n") if line.startswith(b"data: ")]
+        return [json.loads(line) for line in lines if line != b"[DONE]"]
+
+
+class Running:
+    """A server that runs."""
+
+    def __init__(self, server: Server, log: io.StringIO) -> None:
+        self.server = server
+        self.url = server.url
+        self.address = server.url.removeprefix("http://")
+        self._log = log
+
+    def logged(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The last line of the access log that is wanted; it comes after the answer."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            lines = map(json.loads, reversed(self._log.getvalue().splitlines()))
+            if (found := next(filter(wanted, lines), None)) is not None:
+                return found
+            time.sleep(0.01)
+        raise AssertionError("no such line in the access log")
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self.address, timeout=SECONDS)
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """One request on a connection of its own; `body` is JSON unless it is bytes."""
+        connection = self.connection()
+        try:
+            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, data, named)
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: Any, **headers: str) -> Answer:
+        return self.ask("POST", path, body, **headers)
+
+
+@contextmanager
+def serving(*models: str, **settings: Any) -> Iterator[Running]:
+    """A server of these models until this is left."""
+    log, ready, failed = io.StringIO(), threading.Event(), list[BaseException]()
+    with Server(
+        models, Settings(port=0, **settings), log=log, ready=lambda _: ready.set()
+    ) as server:
+
+        def run() -> None:
+            try:
+                server.run()
+            except BaseException as error:
+                failed.append(error)
+                ready.set()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            assert ready.wait(SECONDS)
+            if failed:
+                raise failed[0]
+            yield Running(server, log)
+        finally:
+            server.stop()
+            thread.join(SECONDS)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def stories(shared_data: Callable[[str], Path]) -> Path:
+    return shared_data(STORIES)
+
+
+@pytest.fixture(scope="session")
+def server(stories: Path) -> Iterator[Running]:
+    """A server of a tiny model, which continues texts in the form of a chat."""
+    with serving(f"stories={stories}", template="chatml", n_ctx=512) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def chat_server(smollm2: Path) -> Iterator[Running]:
+    """A server of a real model that was trained to chat."""
+    with serving(f"smollm2={smollm2}") as running:
+        yield running
