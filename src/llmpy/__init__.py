@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         ContextWarning,
         FinishReason,
         Logprobs,
+        Mark,
         Overflow,
         Piece,
         Session,
@@ -97,6 +98,7 @@ __all__ = [
     "LlmpyError",
     "LoadEvent",
     "Logprobs",
+    "Mark",
     "MeasureEvent",
     "Model",
     "ModelFileError",
@@ -170,8 +172,8 @@ _HOMES = {
     ),
     "llmpy.server.serving": "serve",
     "llmpy.session": (
-        "STOP Completion ContextWarning FinishReason Logprobs Overflow Piece Session Stats "
-        "next_tokens"
+        "STOP Completion ContextWarning FinishReason Logprobs Mark Overflow Piece Session "
+        "Stats next_tokens"
     ),
 }
 

@@ -185,3 +185,21 @@ def test_sessions_in_one_batch_say_what_each_says_alone(model: llmpy.Model) -> N
     tokens = [llmpy.next_tokens(sessions) for _ in range(5)]
     alone = [said_after(model, IDS[:n]) for n in (40, 5, 23)]
     assert [list(row) for row in zip(*tokens, strict=True)] == alone
+
+
+def test_a_mark_holds_the_memory_of_its_text(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(IDS[:40])
+    mark = session.mark()
+    session.feed(IDS[50:80])
+    session.rewind(20)
+    session.rewind_to(mark)
+    assert session.seen == 39
+    assert going_on(session, []) == said_after(model, IDS[:40])
+
+
+def test_an_edit_goes_on_as_a_fresh_session(model: llmpy.Model) -> None:
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(IDS[:40])
+    session.edit(20, IDS[60:70], end=25)
+    assert going_on(session, []) == said_after(model, IDS[:20] + IDS[60:70] + IDS[25:40])

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmpy.tokenizer import Kind, Tokenizer
+from llmpy.tokenizer import SILENT, Tokenizer
 
 __all__ = ["reusable"]
-
-SILENT = (Kind.CONTROL, Kind.UNKNOWN)  # which are no part of a text
 
 
 def reusable(

@@ -104,6 +104,12 @@ class Engine:
             self.check_open()
             return self._known(sequence.fork(chain, native, rng))
 
+    def adopt(self, sequence: Sequence, other: Sequence) -> None:
+        """Let a sequence share what another one has computed of the tokens both begin with."""
+        with self.lock:
+            self.check_open()
+            sequence.adopt(other)
+
     def release(self, sequence: Sequence) -> None:
         """Give the memory of a sequence back, when no step is reading it."""
         with self.lock:

@@ -68,6 +68,12 @@ class History:
         n = self.length if n < 0 else min(n, self.length)
         return self.address + 4 * (self.length - n), n
 
+    def n_common(self, other: History) -> int:
+        """Return how many ids both begin with."""
+        n = min(self.length, other.length)
+        differ = self._ids[:n] != other.part(0, n)
+        return int(differ.argmax()) if differ.any() else n
+
     def tolist(self) -> list[int]:
         """A copy for people."""
         ids: list[int] = self._ids[: self.length].tolist()
@@ -76,7 +82,7 @@ class History:
     def copy(self) -> History:
         """The same past, to go on separately."""
         other = History()
-        other.append(self.tolist())
+        other.append(self._ids[: self.length])
         return other
 
     def _reserve(self, n: int) -> None:

@@ -43,8 +43,8 @@ class Sequence:
     """Token ids, of which the first `n_cached` are in `cache`, and what samples the next one.
 
     `native` is the chain for native code, None where Python samples. `number` grows with age: the
-    youngest sequence has the largest. `truncate`, `commit`, `evict`, `fork` and `close` change the
-    cache and belong under the engine's lock.
+    youngest sequence has the largest. `truncate`, `commit`, `adopt`, `evict`, `fork` and `close`
+    change the cache and belong under the engine's lock.
     """
 
     __slots__ = (
@@ -123,6 +123,17 @@ class Sequence:
         other.limits.priority = self.limits.priority
         other.limits.interruptible = self.limits.interruptible
         return other
+
+    def adopt(self, other: Sequence) -> None:
+        """Share what `other` has in its cache of the tokens that both begin with, if it is more."""
+        n = min(self.tokens.n_common(other.tokens), other.n_cached)
+        if other.cache is None or n <= self.n_cached:
+            return
+        old, cache = self.open_cache, other.cache.fork()
+        n = cache.keep(n)
+        if n > self.n_cached:
+            self.cache, self.n_cached, cache = cache, n, old
+        cache.keep(0)
 
     def close(self) -> None:
         """Give all memory back."""

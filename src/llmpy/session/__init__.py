@@ -3,6 +3,7 @@
 from llmpy.session.batched import next_tokens
 from llmpy.session.completion import Completion
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
+from llmpy.session.mark import Mark
 from llmpy.session.overflow import ContextWarning, Overflow
 from llmpy.session.session import Session
 
@@ -12,6 +13,7 @@ __all__ = [
     "ContextWarning",
     "FinishReason",
     "Logprobs",
+    "Mark",
     "Overflow",
     "Piece",
     "Session",

@@ -17,8 +17,9 @@ from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, chain
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
 from llmpy.session.events import STOP, FinishReason, Piece, Stats
+from llmpy.session.mark import Mark
 from llmpy.session.overflow import Overflow
-from llmpy.session.stream import feeding, pieces
+from llmpy.session.stream import editing, feeding, pieces
 from llmpy.session.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -261,13 +262,7 @@ class Session(ProcessBound):
         transcript = self.transcript
         transcript.begin()
         try:
-            steps = feeding(transcript, prompt, special, bos)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as end:
-                    n: int = end.value
-                    return n
+            return _returned(feeding(transcript, prompt, special, bos))
         finally:
             transcript.end()
 
@@ -311,6 +306,67 @@ class Session(ProcessBound):
         finally:
             transcript.end()
 
+    def mark(self) -> Mark:
+        """Return the present state, to which `rewind_to` goes back at any time, from any other.
+
+        Its memory is shared with the session until that goes on. Random numbers are no part of it.
+        """
+        transcript = self.transcript
+        with transcript.engine.lock:
+            transcript.begin(transcript.stream)  # which may go on
+            try:
+                return Mark(transcript.engine, transcript.past())
+            finally:
+                transcript.end()
+
+    def rewind_to(self, mark: Mark) -> None:
+        """Go back to a mark of this session, or of any other of the same model.
+
+        Whatever was said, rewound or edited since, nothing of the mark's text is read again, also
+        by recurrent models. A mark can be used any number of times. Raises ValueError for a mark
+        of another model, SessionClosed for one that is closed.
+        """
+        if not isinstance(mark, Mark):
+            raise checks.wrong_type("mark", "what Session.mark returned", mark)
+        transcript = self.transcript
+        transcript.begin()
+        try:
+            transcript.go_back(mark.past_of(transcript.engine))
+        finally:
+            transcript.end()
+
+    def edit(
+        self,
+        at: int,
+        text: str | Sequence[int],
+        *,
+        end: int | None = None,
+        special: bool = False,
+    ) -> int:
+        """Replace the tokens from number `at` up to `end` (None: to the last) by those of `text`.
+
+        The tokens before the first that differs stay in the cache; the others, also those after
+        `end`, are computed, and their number is returned. An edit that fails, is cancelled or
+        interrupted changes nothing. Raises ContextFull and ValueError before anything changes.
+        """
+        transcript = self.transcript
+        transcript.begin()
+        try:
+            return _returned(editing(transcript, at, text, end, special))
+        finally:
+            transcript.end()
+
+    async def aedit(
+        self,
+        at: int,
+        text: str | Sequence[int],
+        *,
+        end: int | None = None,
+        special: bool = False,
+    ) -> int:
+        """`edit` for asyncio; cancelled, it changes nothing."""
+        return await exhausted(editing(self.transcript, at, text, end, special), self.cancel)
+
     def fork(self, *, sampler: Chain | Sampler | None = None, seed: int | None = None) -> Session:
         """A second session with the same past, whose memory is shared until one of them goes on.
 
@@ -348,6 +404,16 @@ class Session(ProcessBound):
             "fork() makes a second session here; another process loads the model itself "
             f"(llmpy.load({str(self._path)!r})) and feeds a session of it these `tokens`"
         )
+
+
+def _returned(steps: Generator[None, None, int]) -> int:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            n: int = end.value
+            return n
 
 
 class Tally:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 from llmpy import checks
-from llmpy.errors import Cancelled
+from llmpy.errors import Cancelled, ContextFull
 from llmpy.session.asynchronous import user
 from llmpy.session.events import FinishReason, Piece
 from llmpy.session.overflow import Overflow
 from llmpy.session.stop import StopStrings
 from llmpy.session.transcript import OpenStream, Transcript
 
-__all__ = ["feeding", "pieces"]
+__all__ = ["editing", "feeding", "pieces"]
 
 
 def pieces(
@@ -140,6 +142,7 @@ def _stream_prompt(
             yield Piece(transcript.decoder(token), token, "prompt")
             transcript.check_stream(stream)
     stream.n_shown = None  # nothing is held back from here on
+    transcript.forget_ahead()
 
 
 def feeding(
@@ -157,6 +160,55 @@ def feeding(
         stream = transcript.open_stream(len(transcript.sequence))
     finally:
         transcript.end()
+    yield from _read(transcript, stream, ids)
+    return len(ids)
+
+
+def editing(
+    transcript: Transcript,
+    at: int,
+    prompt: str | Sequence[int],
+    end: int | None,
+    special: bool,
+) -> Generator[None, None, int]:
+    """See `Session.edit`. Closed in between, cancelled or failed, nothing has changed."""
+    transcript.begin()
+    try:
+        transcript.sequence.limits.cancelled = False
+        kept, ids = _edited(transcript, at, prompt, end, special)
+        stream = transcript.open_stream(None, transcript.past())
+        try:
+            transcript.rewind(kept)
+            transcript.make_room(len(ids))
+        except BaseException:
+            transcript.close_stream(stream)
+            raise
+    finally:
+        transcript.end()
+    yield from _read(transcript, stream, ids)
+    return len(ids)
+
+
+def _edited(
+    transcript: Transcript, at: int, prompt: str | Sequence[int], end: int | None, special: bool
+) -> tuple[int, list[int]]:
+    """How many tokens an edit leaves as they are, and those that come after them."""
+    tokens, n_ctx = transcript.sequence.tokens.tolist(), transcript.engine.n_ctx
+    n = len(tokens)
+    end = n if end is None else checks.whole("end", end, 0)
+    if not checks.whole("at", at, 0) <= end <= n:
+        raise ValueError(f"edit: expected 0 <= at <= end <= {n} tokens, found {at} and {end}")
+    nothing = len(prompt) == 0 and (at > 0 or end < n)
+    ids = [] if nothing else transcript.encode(prompt, special, at=at)
+    ids += tokens[end:]
+    if at + len(ids) > n_ctx and transcript.overflow is Overflow.ERROR:
+        raise ContextFull(n_ctx, at + len(ids))
+    same = sum(1 for _ in takewhile(bool, map(operator.eq, tokens[at:], ids)))
+    return at + same, ids[same:]
+
+
+def _read(transcript: Transcript, stream: OpenStream, ids: list[int]) -> Generator[None]:
+    """Say `ids`, a batch at a time; the end of `stream` takes back what was cut short."""
     try:
         for chunk in transcript.chunks(ids):
             transcript.begin(stream)
@@ -168,10 +220,12 @@ def feeding(
                 transcript.decoder(token)
             stream.thread = user()
             yield
+        stream.n_shown = stream.before = None
     except (GeneratorExit, Cancelled):
-        transcript.close_stream(stream)
+        raise
+    except BaseException:
+        stream.n_shown = None
         raise
     finally:
-        stream.n_shown = None
         transcript.close_stream(stream)
-    return len(ids)
+        transcript.forget_ahead()

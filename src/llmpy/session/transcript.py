@@ -11,7 +11,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmpy import checks, ffi
 from llmpy.engine import Work
@@ -19,6 +20,7 @@ from llmpy.errors import ContextFull, SessionInUse
 from llmpy.session.asynchronous import user
 from llmpy.session.events import Logprobs
 from llmpy.session.overflow import ContextWarning, Overflow, shortened
+from llmpy.tokenizer import SILENT
 
 if TYPE_CHECKING:
     from llmpy.engine import Engine
@@ -26,27 +28,37 @@ if TYPE_CHECKING:
     from llmpy.sampling import Chain, NativeChain, Rng
     from llmpy.tokenizer import Decoder, Tokenizer
 
-__all__ = ["OpenStream", "Transcript", "compiled_chain"]
+__all__ = ["OpenStream", "Past", "Transcript", "compiled_chain"]
 
 
 class OpenStream:
-    """A stream that has begun and not ended; `n_shown`: what stays of the session if it ends now.
+    """A stream that has begun and not ended, and what stays of the session if it ends now.
 
-    None: everything.
+    That is the state `before`, or the first `n_shown` tokens, or else everything.
     """
 
-    __slots__ = ("n_shown", "thread")
+    __slots__ = ("before", "n_shown", "thread")
 
-    def __init__(self, n_shown: int | None) -> None:
+    def __init__(self, n_shown: int | None, before: Past | None = None) -> None:
         self.n_shown = n_shown
+        self.before = before
         self.thread = user()
+
+
+class Past(NamedTuple):
+    """A state of a transcript: a sequence of its own, whose memory is shared until one goes on."""
+
+    sequence: TokenSequence
+    n_fed: int
+    n_left_out: int
 
 
 class Transcript:
     """A sequence with a tokenizer: text goes in, tokens and text come out.
 
     `n_fed`: the tokens before it were fed, not generated, unless they come before others that were.
-    `clock`: seconds spent on prompts and on generating.
+    `clock`: seconds spent on prompts and on generating. `ahead`: a sequence that may have read some
+    of what is said next, until that was said.
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class Transcript:
         self.n_fed = 0
         self.clock = {"prompt": 0.0, "generate": 0.0}
         self.stream: OpenStream | None = None
+        self.ahead: TokenSequence | None = None
         self._use = threading.RLock()  # a callback may use the session that calls it
         self.end = self._use.release
         self._asked = 0.0  # when the engine was asked last, and for what
@@ -133,9 +146,9 @@ class Transcript:
                 "this stream has ended, for its session was used for something else since"
             )
 
-    def open_stream(self, n_shown: int | None) -> OpenStream:
+    def open_stream(self, n_shown: int | None, before: Past | None = None) -> OpenStream:
         """Note that a stream has begun; the caller is between `begin` and `end`."""
-        self.stream = OpenStream(n_shown)
+        self.stream = OpenStream(n_shown, before)
         return self.stream
 
     def close_stream(self, stream: OpenStream) -> None:
@@ -143,8 +156,12 @@ class Transcript:
         if self.stream is not stream:
             return
         self.stream = None
-        n, sequence = stream.n_shown, self.sequence
-        if n is not None and n < len(sequence) and sequence.cache and not self.engine.closed:
+        n, sequence, before = stream.n_shown, self.sequence, stream.before
+        if not sequence.cache or self.engine.closed:
+            return
+        if before is not None:
+            self.go_back(before)
+        elif n is not None and n < len(sequence):
             self.rewind(n)
 
     # What was said
@@ -167,15 +184,20 @@ class Transcript:
             self.engine.check_open()
 
     def encode(
-        self, prompt: str | Sequence[int], special: bool, bos: bool | None = None
+        self,
+        prompt: str | Sequence[int],
+        special: bool,
+        bos: bool | None = None,
+        at: int | None = None,
     ) -> list[int]:
-        """Return the ids of a prompt, as it continues what was said."""
+        """Return the ids of a prompt, as it continues the first `at` tokens (None: all)."""
         self.check_open()
         checks.flags(special=special, bos=bos or False)
         tokenizer, tokens = self.tokenizer, self.sequence.tokens
-        first = len(tokens) == 0
+        at = len(tokens) if at is None else at
+        first = at == 0
         if isinstance(prompt, str):
-            start = first or tokenizer.is_control(tokens.item(-1))
+            start = first or tokenizer.is_control(tokens.item(at - 1))
             bos = bos if bos is not None or first else False
             ids = tokenizer.encode(prompt, special=special, bos=bos, start=start)
         else:
@@ -186,7 +208,7 @@ class Transcript:
             if tokenizer.bos is None or bos is False:
                 raise ValueError("an empty prompt, and no token for the beginning of a text")
             ids = [tokenizer.bos]
-        if len(tokens) < 2 and ids and (tokens.tolist() + ids)[:2] == [tokenizer.bos] * 2:
+        if at < 2 and ids and (tokens.part(0, at).tolist() + ids)[:2] == [tokenizer.bos] * 2:
             warnings.warn(
                 "the text begins with two begin-of-text tokens, which no model was trained with: "
                 "take it out of the prompt, or pass bos=False",
@@ -225,15 +247,49 @@ class Transcript:
         self.n_fed = min(self.n_fed, n_tokens)
         self.decoder = self._new_decoder()
 
+    def past(self) -> Past:
+        """Return the present state, to go back to."""
+        sequence = self.engine.fork(self.sequence, None, None, None)
+        return Past(sequence, self.n_fed, self.n_left_out)
+
+    def go_back(self, past: Past) -> None:
+        """Say what was said in that state, and nothing else."""
+        sequence, tokens = self.sequence, past.sequence.tokens
+        n = sequence.tokens.n_common(tokens)
+        self.rewind(n)
+        sequence.append(tokens.part(n, len(tokens)))
+        self.engine.adopt(sequence, past.sequence)
+        self.n_fed, self.n_left_out = past.n_fed, past.n_left_out
+        self.decoder = self._new_decoder()
+
     def chunks(self, ids: list[int]) -> Iterator[list[int]]:
-        """`ids` in the parts that are said at once."""
-        size = self.engine.n_batch
-        return (ids[i : i + size] for i in range(0, len(ids), size))
+        """`ids` in the parts that are said at once: first, in one part, what was read ahead."""
+        at, size = self._n_ahead(ids), self.engine.n_batch
+        if at:
+            yield ids[:at]
+        yield from (ids[i : i + size] for i in range(at, len(ids), size))
+
+    def _n_ahead(self, ids: list[int]) -> int:
+        """How many of `ids`, which come next, were read ahead."""
+        ahead, n = self.ahead, len(self.sequence)
+        if ahead is None or ahead.tokens.n_common(self.sequence.tokens) < n:
+            return 0
+        read = ahead.tokens.part(n, ahead.n_cached).tolist()
+        same = (a == b for a, b in zip(read, ids, strict=False))
+        return sum(1 for _ in takewhile(bool, same))
+
+    def forget_ahead(self) -> None:
+        """Let go of what was read ahead."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            self.engine.release(ahead)
 
     def say(self, ids: Sequence[int], *, read: bool = True) -> None:
         """Append to what was said, and compute all of it but the last token."""
         sequence = self.sequence
         sequence.append(ids)
+        if self.ahead is not None:
+            self.engine.adopt(sequence, self.ahead)
         end = self.n_fed = len(sequence)
         if read and end - sequence.n_cached > 1:
             self._asked = time.perf_counter()
@@ -302,9 +358,18 @@ class Transcript:
         return token, found, self.decoder(token)
 
     def _new_decoder(self) -> Decoder:
-        """A decoder that has heard everything said so far: its next text continues it."""
-        decoder = self.tokenizer.decoder()
-        for token in self.sequence.tokens.tolist():
+        """A decoder that has heard everything said so far: its next text continues it.
+
+        It hears the end only, for all that it holds is a space to come or a part of a character.
+        """
+        tokenizer, tokens = self.tokenizer, self.sequence.tokens
+        at, n_bytes = len(tokens), 0
+        while at and n_bytes < 8:
+            at -= 1
+            token = tokens.item(at)
+            n_bytes += 0 if tokenizer.kind(token) in SILENT else len(tokenizer.piece(token))
+        decoder = tokenizer.decoder(start=at == 0)
+        for token in tokens.part(at, len(tokens)).tolist():
             decoder(token)
         return decoder
 

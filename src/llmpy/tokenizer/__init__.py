@@ -6,7 +6,7 @@ engine.py          merging, in Rust            specials.py        cutting at spe
 tokenizer.py       the whole, and decoding     alphabet.py        characters that stand for bytes
 """
 
-from llmpy.tokenizer.kinds import Kind
+from llmpy.tokenizer.kinds import SILENT, Kind
 from llmpy.tokenizer.tokenizer import Decoder, Tokenizer, build_tokenizer
 
-__all__ = ["Decoder", "Kind", "Tokenizer", "build_tokenizer"]
+__all__ = ["SILENT", "Decoder", "Kind", "Tokenizer", "build_tokenizer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["BYTE_TOKENS", "Kind", "Matching"]
+__all__ = ["BYTE_TOKENS", "SILENT", "Kind", "Matching"]
 
 BYTE_TOKENS = {f"<0x{byte:02X}>": byte for byte in range(256)}
 
@@ -20,6 +20,9 @@ class Kind(IntEnum):
     USER_DEFINED = 4
     UNUSED = 5
     BYTE = 6
+
+
+SILENT = (Kind.CONTROL, Kind.UNKNOWN)  # which are no part of a text
 
 
 @dataclass(frozen=True, slots=True)
