@@ -29,7 +29,7 @@ from llmpy.tokenizer.scored import scored_engine
 from llmpy.tokenizer.vocabulary import Vocabulary
 from llmpy.tokenizer.world import World
 
-__all__ = ["build_engine"]
+__all__ = ["build_engine", "words_of"]
 
 MANY_MERGES = 50_000  # that are not handed to Rust before a text needs them
 
@@ -57,7 +57,7 @@ def _first_texts(vocabulary: Vocabulary) -> FirstTexts | None:
     if tokens is None or merges is None or not ffi.available():
         return None
     family = FAMILIES[vocabulary.pre]
-    cut = _words(family).pre_tokenize_str
+    cut = words_of(family).pre_tokenize_str
     word = BytePairs(vocabulary.kinds, tokens, merges, family.whole_words)
     return FirstTexts(lambda text: [word for word, _ in cut(text)], word, merging.MOST_CHARACTERS)
 
@@ -83,12 +83,12 @@ def _byte_level(vocabulary: Vocabulary) -> Engine:
     except Exception:  # tokenizers has no narrower type, and does not say which merge it was
         bpe = models.BPE(ids, _usable(vocabulary, ids), ignore_merges=family.whole_words)
     model = Tokenizer(bpe)
-    model.pre_tokenizer = _words(family)
+    model.pre_tokenizer = words_of(family)
     fuse = vocabulary.fuse_unk
     return Engine(model, n, expand, spaces=False, literal=(), fuse=fuse, unknown=unknown)
 
 
-def _words(family: Family) -> Any:
+def words_of(family: Family) -> Any:
     """What cuts a text into words, and writes their bytes as characters."""
     cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in family.patterns]
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)

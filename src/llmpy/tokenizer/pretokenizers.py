@@ -16,12 +16,14 @@ __all__ = ["FAMILIES", "Family"]
 @dataclass(frozen=True, slots=True)
 class Family:
     """One way of cutting: its `patterns`; whether a word that is a token skips the merges
-    (`whole_words`); whether texts begin with the begin-of-text token unless the file says (`bos`).
+    (`whole_words`); whether texts begin with the begin-of-text token unless the file says (`bos`);
+    whether a word may go on behind a single space (`crosses_spaces`).
     """
 
     patterns: tuple[str, ...]
     whole_words: bool = False
     bos: bool = False
+    crosses_spaces: bool = False
 
 
 # Building blocks. SHORT: English contractions in any case. SPACES: the ends of most expressions.
@@ -139,7 +141,8 @@ FAMILIES: dict[str, Family] = {
         (
             rf"{_SHORT}|[^\r\n\p{{L}}\p{{N}}]?(?:\p{{L}}\p{{M}}*(?: \p{{L}}\p{{M}}*)*)+|\p{{N}}"
             rf"| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+",
-        )
+        ),
+        crosses_spaces=True,
     ),
     "jais-2": Family(
         (

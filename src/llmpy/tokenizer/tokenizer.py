@@ -20,6 +20,7 @@ from llmpy.tokenizer.engine import build_engine
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind
 from llmpy.tokenizer.merger import SPACE
 from llmpy.tokenizer.specials import Splitter
+from llmpy.tokenizer.stable import StableText
 from llmpy.tokenizer.vocabulary import Vocabulary, read_vocabulary
 from llmpy.tokenizer.world import unescaped
 
@@ -65,6 +66,7 @@ class Tokenizer:
         self._always = self._splitter(Kind.USER_DEFINED)
         self._special: Splitter | None = None
         self._ids: dict[str, int] | None = None
+        self._stable: dict[bool, StableText] = {}
         self._pieces: dict[int, bytes] = {}
         # What decoders add per id, special=False and True; bytes where they are no whole characters
         self._known: tuple[dict[int, str | bytes], dict[int, str | bytes]] = ({}, {})
@@ -199,6 +201,18 @@ class Tokenizer:
                 ids += self.encode(part, start=start)
                 start = False
         return ids
+
+    def stable(self, text: str, *, special: bool = False) -> int:
+        """Return how many characters `text` begins with that keep their ids whatever follows it.
+
+        The ids of that beginning are the first ids of every longer text, so that they can be
+        computed while the rest is being typed. It ends before a word, and may be empty.
+        """
+        checks.text("text", text)
+        special = checks.flag("special", special)
+        if special not in self._stable:
+            self._stable[special] = StableText(self._vocabulary, special)
+        return self._stable[special](text)
 
     def texts(self, *kinds: Kind) -> list[str]:
         """How the vocabulary writes its tokens of these kinds."""
