@@ -24,9 +24,9 @@ from table import machine, short, write
 
 import llmpy
 from llmpy import quant
-from llmpy.backends.base import Batch
+from llmpy.backends.base import PAGE_TOKENS, Batch
 from llmpy.backends.cpu.backend import CpuBackend
-from llmpy.backends.cpu.lower.builder import _CACHE_TYPES
+from llmpy.backends.cpu.kv import FORMATS
 from llmpy.dtypes import BY_NAME
 from llmpy.engine.cache import PagedState, PagePool
 from llmpy.graph import Graph, Value, Weights
@@ -53,7 +53,7 @@ class Small:
 
     def __init__(
         self, engine: CpuBackend, width: int, trace: Callable[[Value, Weights], Value],
-        dtype: str = "F32", matrices: dict[str, tuple[int, int]] | None = None, kv: str = "f16",
+        dtype: str = "F32", matrices: dict[str, tuple[int, int]] | None = None, kv: str = "int14",
     ) -> None:  # fmt: skip
         shapes: dict[str, tuple[int, ...]] = {"x.weight": (64, width), "norm.weight": (width,)}
         shapes |= {f"{name}.weight": shape for name, shape in (matrices or {}).items()}
@@ -68,9 +68,11 @@ class Small:
                 made[kind, shape] = stored(kind, shape)
             uses, data = frozenset(graph.used[name]), made[kind, shape]
             buffers[name] = engine.upload(name, BY_NAME[kind], shape, data, uses)
-        self.plan = engine.compile(finished, buffers, n_ctx=N_CTX, kv_dtype=kv)
+        pool = engine.kv_pool(finished, kv)
+        self.token_bytes = pool.pages.n_bytes / PAGE_TOKENS
+        self.plan = engine.compile(finished, buffers, pool, n_ctx=N_CTX)
         self.plan.warm_up()
-        self.state = PagedState(PagePool(self.plan), N_CTX)
+        self.state = PagedState(PagePool(pool), N_CTX)
 
     def run(self, n: int, start: int = 0, all_wanted: bool = True) -> float:
         """Seconds of a batch of `n` tokens from position `start` on."""
@@ -168,7 +170,7 @@ def attend(engine: CpuBackend, limits: Limits, kv: str) -> Iterator[str]:
         return q.flat()
 
     small = Small(engine, N_EMBD, trace, kv=kv)
-    token = small.plan.page_bytes / 64
+    token = small.token_bytes
     kind = "bf16" if peak("bf16", 1) else "float"
     one = 2.0 * LAYERS * N_HEAD * D_HEAD  # products of a token with one that it sees
     yield limits.row(
@@ -266,7 +268,7 @@ def main() -> None:
         "--types", nargs="*", choices=TYPES, help="types of weights, only these (or none)"
     )
     parser.add_argument("--others", action="store_true", help="with --types: the rest as well")
-    kinds = [kind for kind in ("f16", "q8_0") if kind in _CACHE_TYPES]
+    kinds = [kind for kind in ("int14", "f16", "q8_0", "q4_0") if kind in FORMATS]
     parser.add_argument("--kv", nargs="*", default=kinds, help="types of keys and values")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("-t", "--n-threads", type=int, default=2)

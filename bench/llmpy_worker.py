@@ -30,7 +30,7 @@ class Engine:
         n_threads: int = 2,
         n_ctx: int = 1024,
         backend: str = "cpu",
-        kv_dtype: str = "f16",
+        kv_dtype: str = "auto",
     ) -> dict:
         started = time.perf_counter()
         self.model = llmpy.load(

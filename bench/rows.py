@@ -24,7 +24,8 @@ class Row:
 
     `target` is llmpy's tokens per second over the peer's. `of_read`: bytes of weights per second
     over what so many bytes can be read at. `of_peak`: products per second over the peak of the
-    8-bit dot product. `kv`: the type of keys and values, in both engines.
+    8-bit dot product. `kv`: the type of keys and values;
+    f16 is each engine's own choice of 16 bits.
     """
 
     model: str

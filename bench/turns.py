@@ -82,7 +82,7 @@ class Turns:
         """Open the model in both engines."""
         options = {"path": str(self.path), "n_threads": self.n_threads, "n_ctx": n_ctx}
         self.opened = self.peer("open", **options)
-        self.llmpy("open", **options, kv_dtype=kv)
+        self.llmpy("open", **options, kv_dtype="auto" if kv == "f16" else kv)
 
     def read(self) -> float:
         """GB/s of reading again and again as many bytes as a token does, in RAM or in a cache."""

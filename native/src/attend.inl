@@ -122,7 +122,7 @@ LLMPY_INLINE void weigh_page(const float* p, const T* page, int64_t d, Ahead ahe
     });
 }
 
-// The same for values of f16: whatever one must not see has a weight of zero.
+// The same for values of int14: whatever one must not see has a weight of zero.
 template <int queries>
 LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead ahead, const Seen* seen, float* values,
                              int64_t padded) {
@@ -315,7 +315,7 @@ void attend_pages(const AttendCall& call) {
 
 void attend(const AttendCall& call) {
     switch (call.shape->type) {
-        case CacheType::f16:
+        case CacheType::int14:
             return attend_pages<int16_t>(call);
         case CacheType::f32:
             return attend_pages<float>(call);

@@ -1,6 +1,6 @@
 // attend_cache: how keys and values lie in pages, see attend.h.
 //
-// f16: of a token's head, scale = (largest size) / 8191 and the nearest integers to x / scale, ties to even; with an
+// int14: of a token's head, scale = (largest size) / 8191 and the nearest integers to x / scale, ties to even; with an
 // infinity or NaN, all of it becomes NaN.
 // q8_0: per block of 32, scale = (largest size) / 127 and the nearest integers to x / scale, ties to even; a block
 // with an infinity or NaN becomes NaN.
@@ -29,7 +29,7 @@ LLMPY_INLINE float step_of(float most, float total, float most_of_one, float mos
 }
 LLMPY_INLINE float inverse_step(float step) { return step > 0.0f ? 1.0f / step : 0.0f; }
 
-// Keys and values of f16 have 13 bits and a sign, so that queries and weights can have as many as an integer sum holds.
+// Keys and values of int14 have 13 bits and a sign, so that queries and weights can have as many as an integer sum holds.
 constexpr float kCacheMost = 8191.0f;
 constexpr float kPairsMost = 262000.0f;  // 2^31 / 8191, less what rounding 64 numbers may add
 
@@ -97,7 +97,7 @@ LLMPY_INLINE void store_rounded_value(const float* x, int64_t d, uint8_t* head, 
 
 void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
-        case CacheType::f16:
+        case CacheType::int14:
             return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i, I32x16 numbers) LLMPY_LAMBDA {
                 int16_t pairs[16];
                 store_i16(pairs, numbers);
@@ -113,7 +113,7 @@ void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t sl
 
 void store_value(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
-        case CacheType::f16:
+        case CacheType::int14:
             return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i, I32x16 numbers) LLMPY_LAMBDA {
                 auto* const two = static_cast<int32_t*>(head) + slot / 2 * whole_vectors(d) + i;  // of both tokens
                 const I32x16 low = set1(0xffff), before = load(two);

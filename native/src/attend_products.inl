@@ -135,7 +135,7 @@ LLMPY_INLINE void multiply_pairs_of(const int16_t* rows, int64_t stride, const i
     });
 }
 
-// The same for keys of f16: 64 dimensions are summed as integers.
+// The same for keys of int14: 64 dimensions are summed as integers.
 template <int queries>
 void score_page(const float* q, const int16_t* keys, int64_t d, int64_t ahead, float* scores) {
     constexpr int vectors = vectors_at_once<queries>();

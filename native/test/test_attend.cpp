@@ -168,7 +168,7 @@ void test(const Level& level, const AttendShape& shape, int32_t n) {
     const int64_t width = int64_t{shape.n_head} * shape.d_value;
     const size_t bytes = sizeof(float) * static_cast<size_t>(n * width);
     c.run(attend_rows(shape), attend_heads(shape, attend_rows(shape)));
-    const double tolerance = shape.type == CacheType::f16 ? 2e-3 : 3e-6;
+    const double tolerance = shape.type == CacheType::int14 ? 2e-3 : 3e-6;
     for (int i = 0; i < 40; ++i) {
         const auto t = i == 0 ? n - 1 : static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(n));
         const auto head = static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(shape.n_head));
@@ -237,7 +237,7 @@ void test_kinds(const Level& level, CacheType type) {
 int main() {
     for (int32_t i = 0; level_of(i) != nullptr; ++i) {
         if (!level_runs_here(i)) continue;
-        for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::q8_0}) {
+        for (const CacheType type : {CacheType::f32, CacheType::int14, CacheType::q8_0}) {
             for (const int32_t d : {1, 8, 15, 16, 17, 33, 64, 80}) {
                 test(*level_of(i), shape_of(4, 2, d, 81 - d, 0, type), 70);
             }

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from llmpy import checks, log
 from llmpy.arch.base import build
-from llmpy.backends import make_backend
-from llmpy.backends.base import KV_DTYPES, PAGE_TOKENS, Backend, Plan
+from llmpy.backends import checked_kv_dtype, make_backend
+from llmpy.backends.base import PAGE_TOKENS, Backend, KvPool, Plan
 from llmpy.backends.trace import Trace, Traceable
 from llmpy.checkpoint.open import open_model, open_vocabulary
 from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
@@ -71,7 +71,7 @@ def load(
     n_threads: int | None = None,
     n_batch: int = 512,
     backend: str | Backend = "auto",
-    kv_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+    kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
@@ -81,9 +81,10 @@ def load(
     tokens a session can hold (default: the model's own context, or what memory can hold of
     it). `n_threads`: default all CPUs available to this process. `n_batch`: tokens read in one
     step, at most. `backend`: "cpu", "reference", or an object of that protocol; "auto" takes the
-    compiled one where it is installed. `kv_dtype`: storage of keys and values; f16:
-    16 bits, in the compiled backend closer than half precision; q8_0, blocks of 32, half of that at
-    some error. `max_total_tokens`: tokens in the KV caches of all sessions together (default: any
+    compiled one where it is installed. `kv_dtype`: storage of keys and values; "auto" is the
+    backend's own choice; of "cpu" that is "int14", 14-bit integers with a scale, which are closer
+    than half precision; "q8_0", blocks of 32, takes half of that at some error; "f32" rounds
+    nothing. `max_total_tokens`: tokens in the KV caches of all sessions together (default: any
     number); more sessions wait for room, and where all of them wait, the youngest gives its own up
     and is read again later, which changes no text. `progress` gets a `LoadEvent` as things are
     ready; an exception cancels the load.
@@ -94,9 +95,10 @@ def load(
     """
     begin = time.perf_counter()
     checks.path("path", path)
-    sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "n_batch": n_batch}
-    _check_arguments(kv_dtype, progress, **sizes, max_total_tokens=max_total_tokens)
+    sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "max_total_tokens": max_total_tokens}
+    _check_arguments(progress, **sizes, n_batch=n_batch)
     engine = make_backend(backend, n_threads, n_batch)
+    stored = checked_kv_dtype(engine, kv_dtype)
 
     def report(kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
         if progress is not None:
@@ -106,13 +108,15 @@ def load(
         file = opened.enter_context(open_model(path, architecture=architecture))
         shapes = shapes_of(file)
         hyperparameters, graph = build(file, shapes, n_ctx or 0)
-        if is_encoder(graph):
-            kv_dtype = "f32"  # kept for one text only
+        if is_encoder(graph) and "f32" in engine.kv_dtypes:
+            stored = "f32"  # kept for one text only
         check_types(file, graph)
-        context = context_length(file, graph, n_ctx, hyperparameters.n_ctx, kv_dtype)
+        needs = engine.requirements(graph, file.tensors, stored)
+        context = context_length(file, graph, n_ctx, hyperparameters.n_ctx, needs)
         max_pages = _pages(max_total_tokens, context)
         if context != graph.n_ctx:  # less than was hoped for; some architectures look at it
             hyperparameters, graph = build(file, shapes, context)
+        pool = engine.kv_pool(graph, stored)
         total = sum(file.tensors[name].size for name in graph.used)
         report("metadata", str(file.path), 0)
         file.release_all()  # of the metadata, and before any tensor is read ahead
@@ -123,9 +127,8 @@ def load(
         for name in ready:
             done += file.tensors[name].size
             report("tensor", name, done)
-        compiled = partial(engine.compile, buffers=buffers, n_ctx=context, kv_dtype=kv_dtype)
-        plan = compiled(graph)
-        parts = file, hyperparameters, graph, tokenizer, plan
+        compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=context)
+        parts = file, hyperparameters, graph, tokenizer, compiled(graph), pool
         model = Model(*parts, context, n_batch, max_pages, compiled)
         if log.traces():
             model._trace_until_closed()
@@ -147,7 +150,7 @@ async def aload(
     n_threads: int | None = None,
     n_batch: int = 512,
     backend: str | Backend = "auto",
-    kv_dtype: Literal["f16", "f32", "q8_0"] = "f16",
+    kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
@@ -191,6 +194,7 @@ class Model(ProcessBound):
         graph: Graph,
         tokenizer: Tokenizer,
         plan: Plan,
+        pool: KvPool,
         n_ctx: int,
         n_batch: int,
         max_pages: int | None,
@@ -211,7 +215,7 @@ class Model(ProcessBound):
         self._tracing = False
         self._write_trace: weakref.finalize[..., Model] | None = None  # see LLMPY_TRACE
         self._engine = Engine(
-            plan, n_ctx=n_ctx, n_batch=n_batch, n_outputs=self.n_vocab, max_pages=max_pages
+            plan, pool, n_ctx=n_ctx, n_batch=n_batch, n_outputs=self.n_vocab, max_pages=max_pages
         )
 
     def session(
@@ -373,7 +377,8 @@ class Model(ProcessBound):
             if self._embedder is None:
                 assert self._compiled is not None
                 plan, lock = self._compiled(states(self.graph)), self._engine.lock
-                engine = Engine(plan, n_ctx=self.n_ctx, n_batch=self.n_batch, lock=lock)
+                kv = self._engine.pool.kv
+                engine = Engine(plan, kv, n_ctx=self.n_ctx, n_batch=self.n_batch, lock=lock)
                 self._embedder = Embedder(engine, whole=is_encoder(self.graph))
         return self._embedder.embed(ids, chosen, normalize)
 
@@ -505,11 +510,10 @@ def load_template(
     return chosen_template(metadata, build_tokenizer(metadata, Path(path)), name)
 
 
-def _check_arguments(kv_dtype: object, progress: object, **numbers: object) -> None:
+def _check_arguments(progress: object, **numbers: object) -> None:
     for name, number in numbers.items():
         if number is not None:
             checks.whole(name, number)
-    checks.one_of("kv_dtype", kv_dtype, KV_DTYPES)
     checks.function("progress", progress)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from llmpy import ffi
 from llmpy.arch.base import build
+from llmpy.backends import checked_kv_dtype
 from llmpy.backends.base import Batch
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.checkpoint.open import open_model
@@ -67,7 +68,7 @@ class Runner:
     def run(self, states: list[PagedState], *arrays: Any) -> Logits:
         """One batch of `Batch`'s four arrays; the logits are copied out of the plan's memory."""
         batch = Batch(*(np.ascontiguousarray(a, dtype=np.int32) for a in arrays))
-        return np.array(self.plan.run(batch, states))
+        return np.array(self.plan.run(batch, states).logits())
 
     def read(self, tokens: Sequence[int], chunks: Iterable[int]) -> Logits:
         """The logits of all tokens, read by a new session in pieces of these lengths."""
@@ -93,5 +94,6 @@ def load(
             for name, uses in graph.used.items()
             for t in [file.tensors[name]]
         }
-        plan = backend.compile(graph, buffers, n_ctx=N_CTX, kv_dtype=kv_dtype)
-    return Runner(graph, plan, PagePool(plan))
+        kv = backend.kv_pool(graph, checked_kv_dtype(backend, kv_dtype))
+        plan = backend.compile(graph, buffers, kv, n_ctx=N_CTX)
+    return Runner(graph, plan, PagePool(kv))

@@ -69,7 +69,7 @@ def test_token_by_token_gives_the_original_logits(
 def test_half_precision_keys_and_values_stay_near_the_original(
     variant: tiny.Variant, backend: str, loaded: Load
 ) -> None:
-    logits = loaded(variant, backend, kv_dtype="f16").whole(TOKENS)
+    logits = loaded(variant, backend, kv_dtype="auto").whole(TOKENS)
     assert distance(logits, golden(variant)) < 5e-3
 
 
@@ -168,7 +168,7 @@ def test_any_chunks_give_the_same_bits_on_stored_types(
     dtype: str, backend: str, loaded: Load
 ) -> None:
     for name in ("llama", "mixtral"):
-        runner = loaded(tiny.VARIANTS[name], backend, dtype, "f16")
+        runner = loaded(tiny.VARIANTS[name], backend, dtype, "auto")
         whole = runner.whole(LONG)
         for chunks in ([1] * len(LONG), [63, 2, 62, 20]):
             np.testing.assert_array_equal(runner.read(LONG, chunks), whole, name)
@@ -268,7 +268,7 @@ def test_cpu_differs_by_the_rounding_of_activations_alone_on_k_blocks(
 @backends
 @pytest.mark.parametrize("dtype", K_BLOCKS)
 def test_any_chunks_give_the_same_bits_on_k_blocks(dtype: str, backend: str, loaded: Load) -> None:
-    runner = loaded(tiny.WIDE, backend, dtype, "f16")
+    runner = loaded(tiny.WIDE, backend, dtype, "auto")
     whole = runner.whole(LONG)
     for chunks in ([1] * len(LONG), [63, 2, 62, 20]):
         np.testing.assert_array_equal(runner.read(LONG, chunks), whole)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import llmpy
-from llmpy.backends.base import PAGE_TOKENS, Batch, State
+from llmpy.backends.base import PAGE_TOKENS, Batch, KvCache
 from llmpy.engine import Sequence as Tokens
 from llmpy.engine import Work
 from tests.engine.conftest import Load
@@ -33,7 +33,7 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plan, name)
 
-    def run(self, batch: Batch, states: Sequence[State]) -> Any:
+    def run(self, batch: Batch, states: Sequence[KvCache]) -> Any:
         self.batches.append(Batch(*(array.copy() for array in batch)))
         self.before()
         return self.plan.run(batch, states)

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from llmpy import ffi, quant
+from llmpy.backends import checked_kv_dtype
 from llmpy.backends.base import Batch
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.dtypes import BY_NAME
@@ -114,8 +115,9 @@ class Model:
             for name, (dtype, values) in tensors.items()
             if name in graph.used
         }
-        self.plan = engine.compile(finished, buffers, n_ctx=N_CTX, kv_dtype=kv_dtype)
-        self.pool = PagePool(self.plan)
+        self.kv = engine.kv_pool(finished, checked_kv_dtype(engine, kv_dtype))
+        self.plan = engine.compile(finished, buffers, self.kv, n_ctx=N_CTX)
+        self.pool = PagePool(self.kv)
         self.n_rows = len(x)
 
     def state(self) -> PagedState:
@@ -135,7 +137,7 @@ class Model:
             np.arange(n) if wanted is None else np.asarray(wanted),
         )
         batch = Batch(*(np.ascontiguousarray(a, dtype=np.int32) for a in arrays))
-        logits = np.array(self.plan.run(batch, [state for state, _, _ in parts]))
+        logits = np.array(self.plan.run(batch, [state for state, _, _ in parts]).logits())
         for state, start, tokens in parts:
             state.done(start + len(tokens))
         return logits

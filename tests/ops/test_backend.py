@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmpy.backends.base import weight_bytes
+from llmpy.backends.cpu.backend import kept_bytes
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import BackendError
+from llmpy.format import TensorInfo
 from llmpy.graph import Value, Weights
 from llmpy.machine import cpus
 from tests.ops.harness import LEVELS, Model, cpu_backend, random, stored
@@ -87,7 +88,8 @@ def test_weights_are_counted_as_they_will_be_kept(dtype: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         tensor = cpu_backend().upload("a", BY_NAME[dtype], (32, 256), data, frozenset({"linear"}))
-    assert weight_bytes(BY_NAME[dtype], data.nbytes) == 32 * tensor.dtype.row_bytes(256)
+    stored_as = TensorInfo("a", BY_NAME[dtype], (32, 256), 0, data.nbytes)
+    assert kept_bytes(stored_as, frozenset({"linear"})) == 32 * tensor.dtype.row_bytes(256)
 
 
 def test_a_type_without_a_kernel_gives_the_numbers_it_means() -> None:

@@ -27,7 +27,7 @@ def run(model: Model, n_pages: int, *arrays: Any) -> Array:
     if n_pages:
         state.prepare(0, n_pages * 64)
     tokens, positions, sessions, wanted = (np.array(a, np.int32) for a in arrays)
-    result: Array = model.plan.run(Batch(tokens, positions, sessions, wanted), [state])
+    result: Array = model.plan.run(Batch(tokens, positions, sessions, wanted), [state]).logits()
     return result
 
 
@@ -91,7 +91,7 @@ def test_other_integers_are_taken_by_value(model: Model) -> None:
     state = model.state()
     state.prepare(0, 2)
     arrays = [np.array(a, np.int64) for a in ([1, 2], [0, 1], [0, 0], [0, 1])]
-    found = model.plan.run(Batch(*arrays), [state])  # type: ignore[arg-type]
+    found = model.plan.run(Batch(*arrays), [state]).logits()  # type: ignore[arg-type]
     np.testing.assert_array_equal(found, model.read([1, 2]))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 import pytest
 
@@ -15,7 +13,7 @@ from tests.ops.harness import Array, Model, Trace, cpu_backend, random
 from tests.ops.test_attention import attention
 
 
-def model(kv_dtype: str = "f16", window: int = 0) -> Model:
+def model(kv_dtype: str = "int14", window: int = 0) -> Model:
     weights = {f"{p}.weight": ("F32", random(i, 32, 32)) for i, p in enumerate("qkv")}
     trace = attention(2, 2, window, 0.2)
     return Model(cpu_backend(), random(1, 200, 32), trace, weights, kv_dtype)
@@ -29,17 +27,17 @@ def attention_of_parts(d: int) -> Trace:
     return trace
 
 
-def contents(state: PagedState, page_bytes: int) -> list[bytes]:
-    return [ctypes.string_at(page.address, page_bytes) for page in state.pages]
+def contents(model: Model, state: PagedState) -> list[bytes]:
+    return [model.kv.pages.read(page.id) for page in state.pages]
 
 
 def fill(model: Model, state: PagedState, n: int, value: int) -> None:
     state.prepare(0, n)
     for page in state.pages:
-        ctypes.memset(page.address, value, model.plan.page_bytes)
+        model.kv.pages.write(page.id, bytes([value]) * model.kv.pages.n_bytes)
 
 
-@pytest.mark.parametrize("kv_dtype", ["f16", "f32", "q8_0"])
+@pytest.mark.parametrize("kv_dtype", ["int14", "f32", "q8_0"])
 @pytest.mark.parametrize("window", [0, 70])
 @pytest.mark.parametrize("chunk", [1, 9, 200])
 def test_what_a_page_held_before_never_shows(kv_dtype: str, window: int, chunk: int) -> None:
@@ -55,29 +53,29 @@ def test_what_a_page_held_before_never_shows(kv_dtype: str, window: int, chunk: 
 
 def test_a_new_page_is_zeros() -> None:
     ours = model()
-    page = ours.plan.new_page()
-    assert ctypes.string_at(page.address, ours.plan.page_bytes) == bytes(ours.plan.page_bytes)
-    assert page.address % 64 == 0
+    page = ours.kv.pages.allocate()
+    assert ours.kv.pages.read(page) == bytes(ours.kv.pages.n_bytes)
+    assert page % 64 == 0
 
 
 def test_a_page_has_room_for_all_keys_and_values() -> None:
-    assert model("f16").plan.page_bytes == PAGE_TOKENS * (2 + 2) * (16 * 2 + 4)
-    assert model("f32").plan.page_bytes == PAGE_TOKENS * (32 + 32) * 4
-    assert model("q8_0").plan.page_bytes == PAGE_TOKENS * (2 + 2) * (32 + 2)  # 16 wide, padded
+    assert model("int14").kv.pages.n_bytes == PAGE_TOKENS * (2 + 2) * (16 * 2 + 4)
+    assert model("f32").kv.pages.n_bytes == PAGE_TOKENS * (32 + 32) * 4
+    assert model("q8_0").kv.pages.n_bytes == PAGE_TOKENS * (2 + 2) * (32 + 2)  # 16 wide, padded
 
 
 def test_a_copied_page_is_independent() -> None:
     ours = model()
     state = ours.state()
     ours.step([(state, 0, range(10))])
-    before = contents(state, ours.plan.page_bytes)
+    before = contents(ours, state)
     other = state.fork()
     ours.step([(other, 10, [3])])
-    assert contents(state, ours.plan.page_bytes) == before
-    assert contents(other, ours.plan.page_bytes) != before
+    assert contents(ours, state) == before
+    assert contents(ours, other) != before
 
 
-@pytest.mark.parametrize(("kv_dtype", "steps"), [("f16", 8191), ("q8_0", 127)])
+@pytest.mark.parametrize(("kv_dtype", "steps"), [("int14", 8191), ("q8_0", 127)])
 def test_memory_has_the_error_of_its_steps(kv_dtype: str, steps: int) -> None:
     """A token that sees only itself gives back its value, to half a step."""
     exact, rounded = (model(kind, window=1).read(range(100)) for kind in ("f32", kv_dtype))
@@ -87,17 +85,17 @@ def test_memory_has_the_error_of_its_steps(kv_dtype: str, steps: int) -> None:
     assert not np.array_equal(exact, rounded)
 
 
-def test_f16_loses_less_than_half_precision() -> None:
+def test_int14_loses_less_than_half_precision() -> None:
     engines = cpu_backend(), ReferenceBackend()
     weights = {f"{p}.weight": ("F32", random(i, 128, 32)) for i, p in enumerate("qkv")}
     exact, ours, half = (
         Model(engine, random(1, 200, 32), attention(2, 2, 0, 0.01), weights, kv_dtype).rows()
-        for engine, kv_dtype in ((engines[1], "f32"), (engines[0], "f16"), (engines[1], "f16"))
+        for engine, kv_dtype in ((engines[1], "f32"), (engines[0], "int14"), (engines[1], "f16"))
     )
     assert np.square(ours - exact).mean() < np.square(half - exact).mean()
 
 
-@pytest.mark.parametrize("kv_dtype", ["f16", "q8_0"])
+@pytest.mark.parametrize("kv_dtype", ["int14", "q8_0"])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_rounding_does_not_hide_what_is_no_number(kv_dtype: str, wrong: float, part: int) -> None:

@@ -49,7 +49,7 @@ SHAPES = {
 
 
 @cache
-def model(dtype: str, level: str, n_threads: int, kv_dtype: str = "f16") -> Model:
+def model(dtype: str, level: str, n_threads: int, kv_dtype: str = "auto") -> Model:
     weights: dict[str, tuple[str, Array]] = {
         f"{name}.{part}.weight": (dtype, random(i, *shape) / 16)
         for name in "ab"
@@ -113,7 +113,7 @@ def unpacked(lazy: Model) -> int:
 
 
 @levels
-@pytest.mark.parametrize("kv_dtype", ["f16", "q8_0"])
+@pytest.mark.parametrize("kv_dtype", ["auto", "q8_0"])
 def test_long_contexts_and_threads(kv_dtype: str, level: str) -> None:
     """Past 512 tokens one token's attention is shared between threads by segments."""
     alone, shared = (model("F32", level, n, kv_dtype) for n in (1, 2))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import llmpy
-from llmpy.dtypes import BY_NAME
+from llmpy.backends.base import Requirements
 from llmpy.errors import ModelFileError
 from llmpy.graph import Graph, Weights
 from llmpy.session.context import context_length
@@ -21,9 +21,8 @@ def limit(asked: int | None, rows: int, offset: int = 0, trained: int = 1000) ->
     tokens = graph.tokens()
     result = tokens.embed(w.x) + tokens.embed_position(w.positions, offset)
     graph.output = result.index
-    tensors = {name: SimpleNamespace(size=160, dtype=BY_NAME["F32"]) for name in shapes}
-    file: Any = SimpleNamespace(path=Path("model.gguf"), tensors=tensors)
-    return context_length(file, graph, asked, trained, "f16")
+    file: Any = SimpleNamespace(path=Path("model.gguf"))
+    return context_length(file, graph, asked, trained, Requirements(320, 0, 0, None))
 
 
 def test_the_context_ends_with_the_table() -> None:

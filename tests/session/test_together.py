@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llmpy
-from llmpy.backends.base import Batch, State
+from llmpy.backends.base import Batch, KvCache
 from tests.session.conftest import STORIES
 
 PROMPTS = ["Once upon a time", "The dog", "Lily and Tom went to the", "One day", "A", "He saw"]
@@ -51,12 +51,12 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plan, name)
 
-    def run(self, batch: Batch, states: Sequence[State]) -> Any:
+    def run(self, batch: Batch, states: Sequence[KvCache]) -> Any:
         counts = np.bincount(batch.sessions, minlength=len(states)).tolist()
         self.note(counts, batch.tokens.tolist())
         return self.plan.run(batch, states)
 
-    def generate(self, state: State, history: Any, *rest: Any) -> Any:
+    def generate(self, state: KvCache, history: Any, *rest: Any) -> Any:
         self.note([1], [history.item(-1)])
         return self.plan.generate(state, history, *rest)
 

@@ -13,10 +13,10 @@
 //     f32    f32 [64, d_value]
 //     f16    int16 [32, d_value, 2], then scales f32 [64]
 //     q8_0   int8 [64, blocks * 32], then scales f16 [blocks, 64]
-// Heads of f16 are filled up to a multiple of 16, those of q8_0 to blocks of 32.
+// Heads of int14 are filled up to a multiple of 16, those of q8_0 to blocks of 32.
 //
 // How it is summed, whatever the batch and the threads: scores by fma over d ascending, as exponents of 2; pages
-// ascending; in a page the 64 exponentials pairwise, values by fma over tokens ascending. f16: a key or value of a token
+// ascending; in a page the 64 exponentials pairwise, values by fma over tokens ascending. int14: a key or value of a token
 // is integers of 14 bits with one scale; blocks of 64 of a query are rounded to 16 bits, and so are the weights of a
 // page, times the values' scales; 64 dimensions or tokens are summed in integers, which cannot overflow, and joined by fma. q8_0: queries are rounded as
 // the keys are, blocks of 32 summed in integers and joined by fma; a value's scale joins its weight. Pages are cut into
@@ -42,7 +42,7 @@ constexpr int32_t kSegmentPages = 8;
 constexpr int32_t kSegmentTokens = kSegmentPages * kPageTokens;
 constexpr int32_t kQueryRows = 64;  // queries of one key head that are taken together, unless more share that head
 
-enum class CacheType : int32_t { f16 = LLMPY_CACHE_F16, f32 = LLMPY_CACHE_F32, q8_0 = LLMPY_CACHE_Q8_0 };
+enum class CacheType : int32_t { int14 = LLMPY_CACHE_INT14, f32 = LLMPY_CACHE_F32, q8_0 = LLMPY_CACHE_Q8_0 };
 constexpr int64_t kCacheBlock = 32;  // values of q8_0 that share a scale
 
 inline int64_t cache_blocks(int64_t d) { return (d + kCacheBlock - 1) / kCacheBlock; }
@@ -50,7 +50,7 @@ inline int64_t whole_vectors(int64_t d) { return (d + 15) / 16 * 16; }
 // What one token's keys, or values, of a head of size `d` take in a page.
 inline int64_t cache_bytes(CacheType type, int64_t d) {
     if (type == CacheType::q8_0) return cache_blocks(d) * (kCacheBlock + 2);
-    return type == CacheType::f16 ? whole_vectors(d) * 2 + 4 : d * 4;
+    return type == CacheType::int14 ? whole_vectors(d) * 2 + 4 : d * 4;
 }
 
 struct AttendShape {
@@ -119,7 +119,7 @@ struct QueryBlock {
 // What a query takes in scratch memory.
 inline int64_t query_floats(const AttendShape& s) {
     if (s.type == CacheType::f32) return s.d_key;
-    if (s.type == CacheType::f16) {
+    if (s.type == CacheType::int14) {
         return query_pair_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryPairs) / sizeof(float));
     }
     return cache_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryBlock) / sizeof(float));

@@ -7,7 +7,9 @@ import warnings
 from llmpy import checks, ffi
 from llmpy.backends.base import Backend
 
-__all__ = ["Backend", "make_backend"]
+__all__ = ["Backend", "checked_kv_dtype", "make_backend"]
+
+_METHODS = ("requirements", "upload", "prepare", "kv_pool", "compile")
 
 
 def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Backend:
@@ -17,9 +19,10 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
     ValueError for another name, TypeError for an object that is no backend.
     """
     if not isinstance(backend, str):
-        methods = (getattr(backend, name, None) for name in ("upload", "prepare", "compile"))
+        methods = (getattr(backend, name, None) for name in _METHODS)
         if isinstance(backend, type) or not all(map(callable, methods)):
-            raise checks.wrong_type("backend", "a name, or an object with its methods", backend)
+            expected = f"a name, or an object with the methods {', '.join(_METHODS)}"
+            raise checks.wrong_type("backend", expected, backend)
         return backend
     if backend == "auto":
         backend = "cpu" if ffi.available() else "reference"
@@ -39,3 +42,13 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
 
         return ReferenceBackend()
     raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")
+
+
+def checked_kv_dtype(backend: Backend, kv_dtype: str) -> str:
+    """Return the storage type of that name, or the backend's own choice for "auto".
+
+    Raises ValueError for a name that the backend does not have.
+    """
+    if kv_dtype == "auto":
+        return backend.kv_dtypes[0]
+    return checks.one_of("kv_dtype", kv_dtype, ("auto", *backend.kv_dtypes))

@@ -1,65 +1,53 @@
 """The contract of a backend: what it is given, what it gives back.
 
-A backend turns tensors into buffers of its own (`upload`) and a graph over them into a plan
-(`compile`). A plan runs one batch at a time; sessions own their memory, pages that it makes.
+A backend turns tensors into buffers of its own (`upload`), makes memory for keys and values
+(`kv_pool`) and turns a graph over the tensors into a plan (`compile`). A plan runs one batch at a
+time over the KV caches of sequences, which hold ids of pages and know nothing of where they lie.
+`llmpy.testing.check_backend` tries all of it; docs/backends.md writes a backend step by step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import prod
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.dtypes import BY_NAME, DType
-from llmpy.ffi import weight_types
+from llmpy.dtypes import DType
 from llmpy.graph import Graph
 
 __all__ = [
-    "KV_DTYPES",
     "PAGE_TOKENS",
     "Backend",
     "Batch",
-    "Page",
+    "Counter",
+    "Determinism",
+    "GeneratingPlan",
+    "KvCache",
+    "KvPool",
+    "MemoryPool",
     "Plan",
     "Preparation",
-    "State",
-    "kv_bytes",
-    "weight_bytes",
+    "Requirements",
+    "Sampler",
+    "StepResult",
+    "StoredTensor",
+    "TokenIds",
 ]
 
 PAGE_TOKENS = 64  # tokens a page holds, for every cache of the graph
-KV_DTYPES = {"f16": "F16", "f32": "F32", "q8_0": "Q8_0"}  # how keys and values can be stored
 
-
-def kv_bytes(kv_dtype: str, shape: tuple[int, ...]) -> int:
-    """What a token's keys, or values, of `shape` [heads, d] take.
-
-    q8_0 pads each head to blocks of 32, f16 to 16 values, which share a scale of 4 bytes.
-    """
-    *heads, width = shape
-    if kv_dtype == "f16":
-        return prod(heads) * (-(-width // 16) * 32 + 4)
-    dtype = BY_NAME[KV_DTYPES[kv_dtype]]
-    return prod(heads) * dtype.row_bytes(-(-width // dtype.block) * dtype.block)
-
-
-def weight_bytes(dtype: DType, size: int) -> int:
-    """What a tensor of `size` bytes in a file takes in memory: F16 where no product reads it."""
-    if dtype.id in weight_types():
-        return size
-    return size // dtype.size * dtype.block * BY_NAME["F16"].size
+Determinism = Literal["bitwise", "per_run"]
 
 
 class Batch(NamedTuple):
-    """One step for any number of sessions; rows of the four arrays belong together.
+    """One step for any number of sequences; rows of the four arrays belong together.
 
-    `tokens`, `positions` (in its session) and `sessions` (index into the states given to `run`)
+    `tokens`, `positions` (in its sequence) and `sessions` (index into the caches given to `run`)
     are int32 [T]; `wanted` int32 [W] are the rows, ascending, whose logits are asked for. Within a
-    session positions ascend one by one, and all before the first are in its pages already; its
-    recurrent memory has read exactly those.
+    sequence positions ascend one by one, and all before the first are in its pages already; its
+    recurrent state has read exactly those.
     """
 
     tokens: NDArray[np.int32]
@@ -68,63 +56,154 @@ class Batch(NamedTuple):
     wanted: NDArray[np.int32]
 
 
-class Page:
-    """Memory for `PAGE_TOKENS` tokens of one session, in the layout of the plan that made it.
+class Requirements(NamedTuple):
+    """Bytes that a model takes where the backend keeps it, known before anything is allocated.
 
-    `refs` counts the sessions that hold it; a page held more than once is copied before it is
-    written. `address` is where its bytes lie, 0 where a backend has no use for that.
+    `weights`: all tensors that the graph reads; `page`: keys and values of PAGE_TOKENS tokens of
+    one sequence; `recurrent`: the recurrent state of one sequence; `available`: what is free there
+    now, None where nobody tells.
     """
 
-    __slots__ = ("address", "memory", "refs")
-
-    def __init__(self, memory: Any, address: int = 0) -> None:
-        self.memory = memory
-        self.address = address
-        self.refs = 1
+    weights: int
+    page: int
+    recurrent: int
+    available: int | None
 
 
-class State(Protocol):
-    """What a plan needs of a session: its pages in order, and their addresses in one array;
+class MemoryPool(Protocol):
+    """Pieces of memory of one size, each with an id from 1 to 2**64 - 1 that the pool chooses.
 
-    and, for a graph with recurrences, their memory.
+    An id may be an index, or an address: callers only hand it back. One call at a time, but for
+    `free`, which the garbage collector may cause at any moment and in any thread.
     """
 
-    pages: list[Page]
-    addresses: NDArray[np.uint64]
-    addresses_at: int  # where that array lies
-    recurrent: Page | None
+    n_bytes: int  # of one piece; 0 where the model has no use for it
+
+    def allocate(self) -> int:
+        """Return the id of a new piece; raises OutOfMemory and then changes nothing.
+
+        A recurrent state is as before the first token; what a page holds is never read.
+        """
+
+    def free(self, piece: int) -> None:
+        """Take a piece back."""
+
+    def copy(self, source: int, target: int) -> None:
+        """Make `target` hold what `source` holds."""
+
+    def read(self, piece: int) -> bytes:
+        """Return what it holds, `n_bytes` bytes in this pool's layout; ValueError for other ids."""
+
+    def write(self, piece: int, data: bytes) -> None:
+        """Make it hold what `read` gave, here or in another pool of the same layout.
+
+        Raises ValueError for other ids, or for data of another size.
+        """
+
+
+class KvPool(Protocol):
+    """Memory of sequences in one layout, for all plans of that layout."""
+
+    @property
+    def layout(self) -> str:
+        """Its name: bytes of a page mean the same wherever the names are equal.
+
+        That is the storage type, the shapes of the caches, and whatever else the bytes depend on.
+        """
+
+    @property
+    def pages(self) -> MemoryPool:
+        """Keys and values of PAGE_TOKENS tokens each."""
+
+    @property
+    def states(self) -> MemoryPool:
+        """The recurrent state of a sequence each."""
+
+
+class KvCache(Protocol):
+    """The KV cache of one sequence as a plan sees it; the ids are those of the plan's pool.
+
+    `page_table` has the ids of the pages in order of position, the first `n_pages` of which are
+    there; those that a batch writes belong to this sequence alone. `state` is the id of the
+    recurrent state, 0 for a graph without recurrences.
+    """
+
+    page_table: NDArray[np.uint64]
+    n_pages: int
+    state: int
+
+
+class StepResult(Protocol):
+    """What a step gave; the device may still be at work. It lasts until the plan's next step."""
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return the logits of the wanted rows, float32 [W, n_vocab]: the plan's own memory."""
 
 
 class Plan(Protocol):
     """A graph made ready to run. Not thread-safe: one `run` at a time."""
 
     n_vocab: int
-    page_bytes: int
-    recurrent_bytes: int  # 0 for a graph without recurrences
 
-    def new_page(self) -> Page:
-        """A page of zeros; raises OutOfMemory."""
+    def run(self, batch: Batch, caches: Sequence[KvCache]) -> StepResult:
+        """Compute the batch; keys, values and recurrent states go to the caches.
 
-    def copy_page(self, page: Page) -> Page:
-        """A page of its own with the same contents."""
-
-    def new_recurrent(self) -> Page:
-        """Memory for all recurrences of one session, as before its first token."""
-
-    def copy_recurrent(self, page: Page) -> Page:
-        """Memory of its own with the same contents."""
-
-    def run(self, batch: Batch, states: Sequence[State]) -> NDArray[np.float32]:
-        """Read the batch: keys and values go to the pages, logits [W, n_vocab] come back.
-
-        The array is the plan's own and lasts until the next call.
+        Raises ValueError for a batch that fits neither the model nor the caches.
         """
 
     def warm_up(self) -> None:
         """Do now what would be done behind the first steps."""
 
     def close(self) -> None:
-        """Free all native memory at once."""
+        """Free all memory at once, but for the pool's."""
+
+
+class TokenIds(Protocol):
+    """The tokens of a sequence, in host memory with room for more."""
+
+    address: int  # of the first one, int32
+
+    def __len__(self) -> int: ...
+
+    def item(self, i: int) -> int:
+        """Return token number `i`, from the end where it is negative."""
+
+    def last(self, n: int) -> tuple[int, int]:
+        """Return address and number of the last `n`, or of all if there are fewer; -1: all."""
+
+
+class Sampler(Protocol):
+    """A chain of built-in steps (`llmpy.sampling.NativeChain`)."""
+
+    steps: tuple[Any, ...]
+    n_vocab: int
+    n_history: int
+    address: int  # of an `llmpy_chain`, see native/include/llmpy.h
+
+    def explain(self, status: int, logits: int, history: int, n_history: int) -> None:
+        """Raise SamplerError for what native code refused."""
+
+
+class Counter(Protocol):
+    """Random numbers: number `counter` is a function of it and of `seed`."""
+
+    seed: int
+    counter: int
+
+
+@runtime_checkable
+class GeneratingPlan(Protocol):
+    """A plan that also computes several tokens of one sequence without coming back for each."""
+
+    def generate(
+        self, cache: KvCache, tokens: TokenIds, most: int, sampler: Sampler, rng: Counter
+    ) -> int:
+        """As `run` for the last token of one sequence; append what the sampler draws, and so on.
+
+        There is room for `most` more in `tokens` and in the cache. Returns how many were appended,
+        at least one: so many numbers of `rng` are used. Raises SamplerError for logits that cannot
+        be sampled.
+        """
 
 
 class Preparation(Protocol):
@@ -137,10 +216,40 @@ class Preparation(Protocol):
         """End what still goes on."""
 
 
+class StoredTensor(Protocol):
+    """What is known of a tensor before its bytes are read."""
+
+    @property
+    def dtype(self) -> DType:
+        """How it is stored."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its dimensions; the last one is a row."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+
+
 class Backend(Protocol):
-    """Where a model runs."""
+    """Where a model runs. Any object of this shape can be given to `load(backend=...)`.
+
+    `determinism`: "bitwise" if a token's logits have the same bits however its sequence is cut into
+    steps and whatever is computed beside it, else "per_run": the same calls give the same bits.
+    """
 
     name: str
+    determinism: Determinism
+
+    @property
+    def kv_dtypes(self) -> tuple[str, ...]:
+        """Names of the storage types of keys and values; "auto" means the first."""
+
+    def requirements(
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str
+    ) -> Requirements:
+        """Return what the graph over these tensors takes in memory."""
 
     def upload(
         self,
@@ -163,7 +272,13 @@ class Backend(Protocol):
         read again.
         """
 
+    def kv_pool(self, graph: Graph, kv_dtype: str) -> KvPool:
+        """Make an empty pool for plans of this graph; `kv_dtype`: one of `kv_dtypes`."""
+
     def compile(
-        self, graph: Graph, buffers: Mapping[str, Any], *, n_ctx: int, kv_dtype: str
+        self, graph: Graph, buffers: Mapping[str, Any], pool: KvPool, *, n_ctx: int
     ) -> Plan:
-        """Make a plan; `buffers` has what `upload` gave, by name; `kv_dtype`: one of KV_DTYPES."""
+        """Make a plan over memory of `pool`; `buffers` has what `upload` gave, by name.
+
+        Raises BackendError for a pool of another layout than the graph's.
+        """

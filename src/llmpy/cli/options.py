@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-KvDtype = Literal["f16", "f32", "q8_0"]
+KvDtype = Literal["auto", "int14", "f16", "f32", "q8_0", "q4_0"]
 
 
 class _Path(click.Path):
@@ -96,9 +96,9 @@ template_option = click.option(
 kv_dtype_option = click.option(
     "--kv-dtype",
     type=click.Choice(get_args(KvDtype)),
-    default="f16",
+    default="auto",
     show_default=True,
-    help="How keys and values are stored.",
+    help="How keys and values are stored; the backend says which it has.",
 )
 
 

@@ -1,7 +1,8 @@
 """The memory of a sequence: pages of the KV cache, and the state of recurrent layers.
 
 Sequences with a common past share both: a page is copied only when it is written while another
-sequence holds it too. Pages given back are kept by the pool of their plan for the next sequence.
+sequence holds it too. Pages given back are kept for the next sequence. What a page is and where it
+lies, only the backend knows (`KvPool`); here pages are ids with a count of holders.
 """
 
 from __future__ import annotations
@@ -11,42 +12,46 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import PAGE_TOKENS, Page, Plan
-from llmpy.ffi import address
+from llmpy.backends.base import PAGE_TOKENS, KvPool, MemoryPool
 
-__all__ = ["PagePool", "PagedState"]
+__all__ = ["Page", "PagePool", "PagedState"]
 
-KEPT_BYTES = 64 << 20  # of free pages; more goes back to the system at once
+KEPT_BYTES = 64 << 20  # of free pages; more goes back to the backend at once
+
+
+class Page:
+    """A page, or a recurrent state: the `id` that the backend gave it, and how many hold it."""
+
+    __slots__ = ("id", "refs")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.refs = 1
 
 
 class PagePool:
-    """The pages of one model. Its lock guards the reference counts."""
+    """Pages and recurrent states of `kv`, counted. Its lock guards the counts."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    def __init__(self, kv: KvPool) -> None:
+        self.kv = kv
         self._free: list[Page] = []
-        self._kept = max(1, KEPT_BYTES // max(1, plan.page_bytes))
-        self.has_pages = plan.page_bytes > 0
-        self.is_recurrent = plan.recurrent_bytes > 0
+        self._kept = max(1, KEPT_BYTES // max(1, kv.pages.n_bytes))
+        self.has_pages = kv.pages.n_bytes > 0
+        self.is_recurrent = kv.states.n_bytes > 0
         self.lock = threading.RLock()  # a session may be collected inside
-        # Those that sessions hold. Without this a page would be garbage with its session where that
-        # is part of a cycle: its memory would be freed although the session gives it back.
         self._held: set[Page] = set()
-        self._recurrent: set[Page] = set()  # the same for what recurrent layers remember
+        self._states: set[Page] = set()
 
     @property
     def in_use(self) -> int:
-        """How many pages sessions hold."""
+        """How many pages sequences hold."""
         return len(self._held)
 
     def take(self) -> Page:
         """A page that nobody else holds; its old contents are never read."""
         with self.lock:
-            page = self._free.pop() if self._free else None
-        if page is None:
-            page = self._plan.new_page()
-        page.refs = 1
-        with self.lock:
+            page = self._free.pop() if self._free else Page(self.kv.pages.allocate())
+            page.refs = 1
             self._held.add(page)
         return page
 
@@ -54,9 +59,8 @@ class PagePool:
         """`page` if only the caller holds it, else a copy, for writing."""
         if page.refs == 1:
             return page
-        copy = self._plan.copy_page(page)
-        with self.lock:
-            self._held.add(copy)
+        copy = self.take()
+        self.kv.pages.copy(page.id, copy.id)
         self.give(page)
         return copy
 
@@ -71,50 +75,64 @@ class PagePool:
         with self.lock:
             page.refs -= 1
             if page.refs == 0:
-                self._held.remove(page)
+                self._held.discard(page)
                 if len(self._free) < self._kept:
                     self._free.append(page)
+                else:
+                    _release(self.kv.pages, page)
 
-    def own_recurrent(self, memory: Page | None) -> Page:
-        """`memory` if only the caller holds it, a copy if others do, a new one in place of None."""
-        if memory is not None and memory.refs == 1:
-            return memory
-        own = self._plan.new_recurrent() if memory is None else self._plan.copy_recurrent(memory)
+    def own_recurrent(self, state: Page | None) -> Page:
+        """`state` if only the caller holds it, a copy if others do, a new one in place of None."""
+        if state is not None and state.refs == 1:
+            return state
         with self.lock:
-            self._recurrent.add(own)
-        if memory is not None:
-            self.give_recurrent(memory)
+            own = Page(self.kv.states.allocate())
+            self._states.add(own)
+        if state is not None:
+            self.kv.states.copy(state.id, own.id)
+            self.give_recurrent(state)
         return own
 
-    def give_recurrent(self, memory: Page) -> None:
+    def give_recurrent(self, state: Page) -> None:
         """One holder less."""
         with self.lock:
-            memory.refs -= 1
-            if memory.refs == 0:
-                self._recurrent.discard(memory)
+            state.refs -= 1
+            if state.refs == 0:
+                self._states.discard(state)
+                _release(self.kv.states, state)
 
     def clear(self) -> None:
-        """Free all memory at once, also that of sessions, which must not be read again."""
+        """Free all memory at once, also that of sequences, which must not be read again."""
         with self.lock:
-            self._free.clear()
             self._kept = 0
-            for page in (*self._held, *self._recurrent):
-                page.memory, page.address = None, 0
+            for page in (*self._free, *self._held):
+                _release(self.kv.pages, page)
+            for state in self._states:
+                _release(self.kv.states, state)
+            self._free.clear()
+
+
+def _release(pool: MemoryPool, page: Page) -> None:
+    """Free what a page stands for, once."""
+    piece, page.id = page.id, 0
+    if piece:
+        pool.free(piece)
 
 
 class PagedState:
-    """A session's pages in order, and their addresses in one array for native code.
+    """The `KvCache` of one sequence: its pages in order, and their ids in one array for plans.
 
-    Recurrent memory belongs to one number of tokens read: it goes on from there, or starts again.
+    A recurrent state belongs to one number of tokens read: it goes on from there, or starts again.
     """
 
     def __init__(self, pool: PagePool, n_ctx: int) -> None:
         self._pool = pool
         self.pages: list[Page] = []
-        self.addresses: NDArray[np.uint64] = np.zeros(-(-n_ctx // PAGE_TOKENS), np.uint64)
-        self.addresses_at: int = address(self.addresses)
+        self.n_pages = 0
+        self.page_table: NDArray[np.uint64] = np.zeros(-(-n_ctx // PAGE_TOKENS), np.uint64)
         self.recurrent: Page | None = None
-        self._n_read = 0  # by the recurrent memory; -1 while a step changes it
+        self.state = 0
+        self._n_read = 0  # by the recurrent state; -1 while a step changes it
 
     def prepare(self, start: int, end: int) -> None:
         """Make positions `start` to `end` (exclusive) writable: own memory, and enough of it.
@@ -126,6 +144,7 @@ class PagedState:
         if self._pool.is_recurrent:
             assert self._n_read == start, "recurrent memory cannot go on from here"
             self.recurrent = self._pool.own_recurrent(self.recurrent)
+            self.state = self.recurrent.id
             self._n_read = -1
 
     def done(self, end: int) -> None:
@@ -140,26 +159,29 @@ class PagedState:
     def keep(self, n_tokens: int) -> int:
         """Let go of all memory behind the first `n_tokens`.
 
-        Returns how many of them need not be read again: all, or none where recurrent memory has
+        Returns how many of them need not be read again: all, or none where the recurrent state has
         read more, or a step failed.
         """
         if self._pool.is_recurrent and self._n_read != n_tokens:
             self._n_read, n_tokens = 0, 0
-            memory, self.recurrent = self.recurrent, None
-            if memory is not None:
-                self._pool.give_recurrent(memory)
+            recurrent, self.recurrent, self.state = self.recurrent, None, 0
+            if recurrent is not None:
+                self._pool.give_recurrent(recurrent)
         n = -(-n_tokens // PAGE_TOKENS)
         while len(self.pages) > n:
             self._pool.give(self.pages.pop())
-            self.addresses[len(self.pages)] = 0
+            self.n_pages = len(self.pages)
+            self.page_table[self.n_pages] = 0
         return n_tokens
 
     def fork(self) -> PagedState:
-        """The same past for another session: memory is shared until one of them writes."""
-        other = PagedState(self._pool, len(self.addresses) * PAGE_TOKENS)
+        """The same past for another sequence: memory is shared until one of them writes."""
+        other = PagedState(self._pool, len(self.page_table) * PAGE_TOKENS)
         other.pages = [self._pool.share(page) for page in self.pages]
-        other.addresses[:] = self.addresses
-        other.recurrent = self.recurrent and self._pool.share(self.recurrent)
+        other.n_pages = self.n_pages
+        other.page_table[:] = self.page_table
+        if self.recurrent is not None:
+            other.recurrent, other.state = self._pool.share(self.recurrent), self.state
         other.done(self._n_read)
         return other
 
@@ -170,10 +192,13 @@ class PagedState:
         return int(self.pages[start // PAGE_TOKENS].refs > 1)
 
     def _prepare_pages(self, start: int, end: int) -> None:
+        pages, table = self.pages, self.page_table
         for i in range(start // PAGE_TOKENS, -(-end // PAGE_TOKENS)):
-            if i < len(self.pages):
-                page = self.pages[i] = self._pool.own(self.pages[i])
+            if i == len(pages):
+                pages.append(self._pool.take())
+                self.n_pages = i + 1
+            elif pages[i].refs == 1:
+                continue
             else:
-                page = self._pool.take()
-                self.pages.append(page)
-            self.addresses[i] = page.address
+                pages[i] = self._pool.own(pages[i])
+            table[i] = pages[i].id

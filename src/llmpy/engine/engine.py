@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from llmpy import ffi
-from llmpy.backends.base import PAGE_TOKENS, Batch, Plan
+from llmpy.backends.base import PAGE_TOKENS, Batch, KvPool, Plan
 from llmpy.engine import forks
 from llmpy.engine.cache import PagePool
 from llmpy.engine.scheduling import Slice, Waiting, plan_step
@@ -33,13 +33,15 @@ __all__ = ["Engine"]
 STEP_SECONDS = 0.1  # how long a step may take that others wait for, or that may be cancelled
 LEAST_PREFILL = 8  # tokens of such a step; what a first one has is twice as many
 NO_LIMIT = 1 << 60  # pages
+NO_LOGITS = np.empty((0, 0), np.float32)
 _new: Any = tuple.__new__
 
 
 class Engine:
     """Runs `plan` for any number of sequences, one step at a time, under `lock`.
 
-    `n_batch`: tokens of a step at most. `n_outputs`: how many values of a row of logits count.
+    `kv`: the pool that the plan was compiled for; engines may share it. `n_batch`: tokens of a step
+    at most. `n_outputs`: how many values of a row of logits count.
     `max_pages`: pages of the KV cache that all sequences together may hold, None for any number;
     one full sequence must fit. Engines that share weights may share a `lock`.
     """
@@ -47,6 +49,7 @@ class Engine:
     def __init__(
         self,
         plan: Plan,
+        kv: KvPool,
         *,
         n_ctx: int,
         n_batch: int,
@@ -58,7 +61,7 @@ class Engine:
         self.n_ctx = n_ctx
         self.n_batch = n_batch
         self.n_outputs = plan.n_vocab if n_outputs is None else n_outputs
-        self.pool = PagePool(plan)
+        self.pool = PagePool(kv)
         self.lock: Any = lock or threading.RLock()
         self.closed = False
         self.seconds = 0.0  # that the last step took
@@ -265,7 +268,9 @@ class Engine:
         """Run the plan for these slices, and hand out the logits."""
         parts = [(works[index], n, rows) for index, _, n, rows in slices]
         caches = [work.sequence.open_cache for work, _, _ in parts]
-        logits = self.plan.run(self._batch(parts), caches)
+        batch = self._batch(parts)
+        result = self.plan.run(batch, caches)
+        logits = result.logits() if len(batch.wanted) else NO_LOGITS
         address, row, stride = 0, 0, logits.strides[0]
         for work, n, rows in parts:
             sequence, n_rows = work.sequence, len(rows)
@@ -325,7 +330,7 @@ class Engine:
         False where that cannot be: more than a token is to be computed, or a page is missing.
         """
         sequence, native, n = work.sequence, work.native, work.end
-        generate = getattr(self.plan, "generate", None)  # not every backend's
+        generate = getattr(self.plan, "generate", None)  # of a GeneratingPlan
         if sequence.n_cached != n - 1 or generate is None:
             return False
         if self._max_pages is not None and self._free_pages() < 1:

@@ -102,7 +102,7 @@ class RowChoice(IntEnum):
 class CacheType(IntEnum):
     """How keys and values lie in pages."""
 
-    F16 = 0
+    INT14 = 0
     F32 = 1
     Q8_0 = 2
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks, ffi
-from llmpy.backends.base import Backend
+from llmpy.backends.base import Backend, KvPool
 from llmpy.backends.cpu.backend import CpuBackend
 from llmpy.backends.cpu.lower.sums import Sums
-from llmpy.backends.reference.backend import ReferenceBackend, ReferencePlan
+from llmpy.backends.reference.backend import ReferenceBackend, ReferenceKvPool, ReferencePlan
 from llmpy.backends.reference.moe import ACTIVATIONS
 from llmpy.backends.reference.tools import Array, Step
 from llmpy.graph import Graph, Node
@@ -96,12 +96,13 @@ class _Backend(ReferenceBackend):
         self,
         graph: Graph,
         buffers: Mapping[str, Any],
+        pool: KvPool,
         *,
         n_ctx: int,  # noqa: ARG002
-        kv_dtype: str,
     ) -> ReferencePlan:
         """A plan whose sums are this backend's."""
-        plan = _Plan(graph, buffers, kv_dtype)
+        assert isinstance(pool, ReferenceKvPool)
+        plan = _Plan(graph, buffers, pool)
         plan.sums = self.sums
         return plan
 

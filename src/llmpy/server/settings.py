@@ -44,7 +44,7 @@ class Settings:
     n_ctx: int | None = None
     n_threads: int | None = None
     backend: str = "auto"
-    kv_dtype: Literal["f16", "f32", "q8_0"] = "f16"
+    kv_dtype: Literal["auto", "int14", "f16", "f32", "q8_0", "q4_0"] = "auto"
     max_total_tokens: int | None = None
 
     def __post_init__(self) -> None:

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import warnings
-from math import prod
 
-from llmpy.backends.base import PAGE_TOKENS, kv_bytes, weight_bytes
+from llmpy.backends.base import PAGE_TOKENS, Requirements
 from llmpy.errors import ModelFileError, OutOfMemory
 from llmpy.format import ModelFile
 from llmpy.graph import Graph
-from llmpy.machine.memory import available_memory, readable_bytes
+from llmpy.machine.memory import readable_bytes
 
 __all__ = ["context_length"]
 
 
 def context_length(
-    file: ModelFile, graph: Graph, asked: int | None, trained: int, kv_dtype: str
+    file: ModelFile, graph: Graph, asked: int | None, trained: int, needs: Requirements
 ) -> int:
     """How many tokens a session may hold, so that weights and one full session fit in memory.
 
-    `asked` by the user, or None; `trained` is the model's own. Raises OutOfMemory with the numbers,
-    ValueError for more than the model has positions, ModelFileError if it has none. Warns of more
-    than attention was trained with.
+    `asked` by the user, or None; `trained` is the model's own; `needs` what the backend needs.
+    Raises OutOfMemory with the numbers, ValueError for more than the model has positions,
+    ModelFileError if it has none. Warns of more than attention was trained with.
     """
-    per_token = sum(kv_bytes(kv_dtype, c.shape) for c in graph.caches)
-    used = [file.tensors[name] for name in graph.used]
-    weights = sum(weight_bytes(info.dtype, info.size) for info in used)
-    weights += 4 * sum(prod(r.shape) for r in graph.recurrences)
-    free = available_memory()
+    weights = needs.weights + needs.recurrent
+    free = 1 << 62 if needs.available is None else needs.available
     most = _position_limit(file, graph, asked)
     wanted = asked or min(trained, most)
-    if free is None:
-        free = 1 << 62  # nobody says
-    fitting = max(0, (free - weights) // max(1, per_token) // PAGE_TOKENS * PAGE_TOKENS)
+    fitting = max(0, (free - weights) // max(1, needs.page) * PAGE_TOKENS)
     if (asked and asked > fitting) or fitting < PAGE_TOKENS:
         n = asked or PAGE_TOKENS
+        n_bytes = -(-n // PAGE_TOKENS) * needs.page
         raise OutOfMemory(
             f"{file.path}: the weights{' and recurrent memory' if graph.recurrences else ''} need "
             f"{readable_bytes(weights)} and a context of {n} tokens "
-            f"{readable_bytes(per_token * n)}, but {readable_bytes(free)} of memory are free. "
+            f"{readable_bytes(n_bytes)}, but {readable_bytes(free)} of memory are free. "
             + (f"A context of {fitting} would fit." if fitting >= PAGE_TOKENS else "")
         )
     if wanted > trained and graph.caches:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
+from llmpy.backends.base import Determinism, KvPool, Requirements, StoredTensor
+from llmpy.backends.cpu.kv import FORMATS, CpuKvPool, layout_name, page_layout, state_layout
 from llmpy.backends.cpu.lower.builder import lower
 from llmpy.backends.cpu.lower.program import Tensor
 from llmpy.backends.cpu.lower.sums import Sums
@@ -26,8 +28,9 @@ from llmpy.ffi import level_names, level_number, weight_types
 from llmpy.ffi.abi import MAX_THREADS
 from llmpy.graph import Graph
 from llmpy.machine.cpus import available_cpus
+from llmpy.machine.memory import available_memory
 
-__all__ = ["CpuBackend"]
+__all__ = ["CpuBackend", "kept_bytes"]
 
 _EMBEDDED = {"embed", "embed_position", "embed_row"}  # what reads single rows
 _PRODUCTS = {2: {"linear"}, 3: {"linear_heads", "mixture"}}  # what reads matrices, by dimensions
@@ -51,6 +54,8 @@ class CpuBackend:
     """
 
     name = "cpu"
+    kv_dtypes = tuple(FORMATS)
+    determinism: Determinism = "bitwise"
 
     def __init__(
         self,
@@ -67,6 +72,20 @@ class CpuBackend:
         self._warned: set[str] = set()
         self._sums = sums
         self._packing = Packing(self._level, self.n_threads)
+
+    def requirements(
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str
+    ) -> Requirements:
+        """Return what the graph over these tensors takes in memory."""
+        weights = sum(
+            kept_bytes(tensors[name], frozenset(uses)) for name, uses in graph.used.items()
+        )
+        page, state = page_layout(graph, kv_dtype)[2], state_layout(graph)[1]
+        return Requirements(weights, page, state, available_memory())
+
+    def kv_pool(self, graph: Graph, kv_dtype: str) -> CpuKvPool:
+        """Make an empty pool for plans of this graph."""
+        return CpuKvPool(graph, kv_dtype, self.level)
 
     def upload(
         self,
@@ -88,7 +107,7 @@ class CpuBackend:
         if raw.data.size != expected:
             raise BackendError(f"tensor {name!r}: expected {expected} bytes, found {data.size}")
         weights = rows = values = None
-        matrix = bool(uses & _PRODUCTS.get(len(shape), set()))  # else a bias, or no product's
+        matrix = _is_matrix(shape, uses)
         embedded = bool(uses & _EMBEDDED)
         if (matrix or embedded) and dtype.id not in weight_types():
             raw = self._converted(raw)
@@ -110,16 +129,22 @@ class CpuBackend:
         return packing
 
     def compile(
-        self, graph: Graph, buffers: Mapping[str, Tensor], *, n_ctx: int, kv_dtype: str
+        self, graph: Graph, buffers: Mapping[str, Tensor], pool: KvPool, *, n_ctx: int
     ) -> CpuPlan:
         """Lower the graph; the plan keeps the tensors it reads."""
+        if not isinstance(pool, CpuKvPool):
+            raise BackendError(f"kv_pool: expected one of the cpu backend, found {pool.layout}")
+        layout = layout_name(graph, pool.kv_dtype, self.level)
+        if layout != pool.layout:
+            raise BackendError(f"kv_pool: expected the layout {layout}, found {pool.layout}")
         for _ in self.prepare():
             pass
         weights = [tensor.weights for tensor in buffers.values() if tensor.weights is not None]
         packing = weights[0].packing if weights else None
-        program = lower(graph, buffers, kv_dtype, self._sums)
+        program = lower(graph, buffers, pool.kv_dtype, self._sums)
         plan = CpuPlan(
             program,
+            pool,
             level=self._level,
             n_threads=self.n_threads,
             max_tokens=self.max_tokens,
@@ -145,3 +170,17 @@ class CpuBackend:
             )
         data = values.astype(np.float16 if fits else np.float32)
         return _Raw(dtype, raw.shape, data.reshape(-1).view(np.uint8))
+
+
+def kept_bytes(tensor: StoredTensor, uses: frozenset[str]) -> int:
+    """What a tensor takes in memory: its blocks, F16 where no kernel reads them, else float32."""
+    if not (_is_matrix(tensor.shape, uses) or uses & _EMBEDDED):
+        return 4 * math.prod(tensor.shape)
+    if tensor.dtype.id in weight_types():
+        return tensor.size
+    return BY_NAME["F16"].size * math.prod(tensor.shape)
+
+
+def _is_matrix(shape: tuple[int, ...], uses: frozenset[str]) -> bool:
+    """Whether a matmul reads it; else it is a bias, or no matmul's."""
+    return bool(uses & _PRODUCTS.get(len(shape), set()))

@@ -6,18 +6,18 @@ Everything around the one foreign call of a step is kept to a few microseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import PAGE_TOKENS, Batch, Page, State
+from llmpy.backends.base import PAGE_TOKENS, Batch, Counter, KvCache, Sampler, TokenIds
+from llmpy.backends.cpu.kv import CpuKvPool
 from llmpy.backends.cpu.lower.program import Program
 from llmpy.backends.cpu.packing import Packing
 from llmpy.backends.cpu.trace import Times
 from llmpy.backends.trace import OpTime
 from llmpy.errors import BackendError, OutOfMemory
-from llmpy.ffi import Memory, abi, address, copy_memory, level_names, library, view
+from llmpy.ffi import abi, address, level_names, library
 
 __all__ = ["CpuPlan"]
 
@@ -31,6 +31,7 @@ class CpuPlan:
     def __init__(
         self,
         program: Program,
+        pool: CpuKvPool,
         *,
         level: int,
         n_threads: int,
@@ -39,8 +40,8 @@ class CpuPlan:
         packing: Packing | None = None,
     ) -> None:
         self.n_vocab = program.n_vocab
-        self.page_bytes = program.page_bytes
-        self.recurrent_bytes = program.recurrent_bytes
+        self._has_pages = pool.pages.n_bytes > 0
+        self._has_states = pool.states.n_bytes > 0
         self.max_tokens = max_tokens
         self.n_ctx = min(n_ctx, program.n_positions)
         self._whole_sessions = program.whole_sessions
@@ -62,36 +63,13 @@ class CpuPlan:
         self._ends = np.zeros(1, np.int32)
         self._pages = np.zeros(1, np.uint64)
         self._recurrent = np.zeros(1, np.uint64)
-        self._recurrent_layout = program.recurrent
+        self._table = np.zeros(1, np.uint64)  # the last page table, and where it lies
+        self._table_at = address(self._table)
         self._logits = np.zeros((0, self.n_vocab), np.float32)
+        self._result = _Logits()
 
-    def new_page(self) -> Page:
-        """A page of zeros; raises OutOfMemory."""
-        memory = Memory(self.page_bytes, "a page of keys and values")
-        return Page(memory, memory.address)
-
-    def copy_page(self, page: Page) -> Page:
-        """A page of its own with the same contents."""
-        copy = self.new_page()
-        copy_memory(copy.address, page.address, self.page_bytes)
-        return copy
-
-    def new_recurrent(self) -> Page:
-        """Memory of one session, as before its first token."""
-        memory = Memory(self.recurrent_bytes, "recurrent memory")
-        for place, recurrence in self._recurrent_layout:
-            values = view(memory.address + place, recurrence.shape, np.float32)
-            values[...] = recurrence.fill
-        return Page(memory, memory.address)
-
-    def copy_recurrent(self, page: Page) -> Page:
-        """Memory of its own with the same contents."""
-        memory = Memory(self.recurrent_bytes, "recurrent memory")
-        copy_memory(memory.address, page.address, self.recurrent_bytes)
-        return Page(memory, memory.address)
-
-    def run(self, batch: Batch, states: Sequence[State]) -> NDArray[np.float32]:
-        """Keys and values of the batch to the pages; logits [W, n_vocab], valid until the next run.
+    def run(self, batch: Batch, caches: Sequence[KvCache]) -> _Logits:
+        """Compute the batch; the logits are the plan's own memory.
 
         Raises ValueError for a batch that does not fit the model, the pages or itself.
         """
@@ -99,49 +77,54 @@ class CpuPlan:
             raise BackendError("this plan is closed")
         n, n_wanted = len(batch.tokens), len(batch.wanted)
         if n == 1 and n_wanted <= 1:
-            end = self._stage_one(batch, states)
+            end = self._stage_one(batch, caches)
         elif n == 0:
-            return self._logits[:0]
+            self._result.rows = self._logits[:0]
+            return self._result
         else:
-            end = self._stage(batch, states)
+            end = self._stage(batch, caches)
         room = self._room
         if n > room[0] or n_wanted > room[1] or end > room[2]:
             self._reserve(n, n_wanted, end)
         self._run(self._handle, n, n_wanted, self._n_threads)
         if self._first:
             self._begin()
-        return self._logits[:n_wanted]
+        self._result.rows = self._logits[:n_wanted]
+        return self._result
 
-    def generate(self, state: State, history: Any, most: int, chain: Any, rng: Any) -> int:
-        """As `run` for the last token of one session's history, and then the next by the chain.
+    def generate(
+        self, cache: KvCache, tokens: TokenIds, most: int, sampler: Sampler, rng: Counter
+    ) -> int:
+        """As `run` for the last token of one sequence; append what the sampler draws, and so on.
 
-        There and in the pages is room for `most` more. Returns how many were said, see llmpy.h:
-        so many numbers of `rng` are used.
+        There is room for `most` more. Returns how many were appended, see llmpy.h.
         """
         if self._handle is None:
             raise BackendError("this plan is closed")
-        n, last = len(history), history.item(-1)
+        n, last = len(tokens), tokens.item(-1)
         end = n + most - 1  # positions that are read, at most
-        n_pages = (end - 1) // PAGE_TOKENS + 1 if self.page_bytes else 0
+        n_pages = (end - 1) // PAGE_TOKENS + 1 if self._has_pages else 0
         fits = 0 <= last < self._n_rows and 0 < n <= end <= self.n_ctx
-        if not fits or n_pages > len(state.pages) or chain.n_vocab > self.n_vocab:
+        if not fits or n_pages > cache.n_pages or sampler.n_vocab > self.n_vocab:
             _check("token", last, self._n_rows)
             _check("position", end - 1, self.n_ctx)
-            _check("page of the position", n_pages - 1, len(state.pages), least=-1)
-            raise ValueError(f"generate: {n} tokens, {most} more, {chain.n_vocab} logits")
+            _check("page of the position", n_pages - 1, cache.n_pages, least=-1)
+            raise ValueError(f"generate: {n} tokens, {most} more, {sampler.n_vocab} logits")
         room = self._room
         if not room[0] or not room[1] or end > room[2]:
             self._reserve(1, 1, end)
-        recurrent = _recurrent_address(state) if self.recurrent_bytes else 0
-        said: int = self._generate(
-            self._handle, chain.address, history.address, n, most,
-            state.addresses_at, recurrent, rng.seed, rng.counter, self._n_threads,
+        if cache.page_table is not self._table:
+            self._table, self._table_at = cache.page_table, address(cache.page_table)
+        state = _state(cache) if self._has_states else 0
+        appended: int = self._generate(
+            self._handle, sampler.address, tokens.address, n, most,
+            self._table_at, state, rng.seed, rng.counter, self._n_threads,
         )  # fmt: skip
         if self._first:
             self._begin()
-        if said < 0:
-            chain.explain(said, address(self._logits), *history.last(chain.n_history))
-        return said
+        if appended < 0:
+            sampler.explain(appended, address(self._logits), *tokens.last(sampler.n_history))
+        return appended
 
     @property
     def description(self) -> str:
@@ -186,27 +169,27 @@ class CpuPlan:
         if self._packing is not None:
             self._packing.first_step()
 
-    def _stage_one(self, batch: Batch, states: Sequence[State]) -> int:
+    def _stage_one(self, batch: Batch, caches: Sequence[KvCache]) -> int:
         """Check and copy one token, as generation has them; returns the end of its context."""
         token, position = batch.tokens.item(0), batch.positions.item(0)
         session = batch.sessions.item(0)
-        n_pages = position // PAGE_TOKENS + 1 if self.page_bytes else 0
-        fits = 0 <= token < self._n_rows and 0 <= session < len(states)
-        if not fits or not 0 <= position < self.n_ctx or n_pages > len(states[session].pages):
+        n_pages = position // PAGE_TOKENS + 1 if self._has_pages else 0
+        fits = 0 <= token < self._n_rows and 0 <= session < len(caches)
+        if not fits or not 0 <= position < self.n_ctx or n_pages > caches[session].n_pages:
             # One condition for every token; which of them it was is a question for a message.
             _check("token", token, self._n_rows)
-            _check("session", session, len(states))
+            _check("session", session, len(caches))
             _check("position", position, self.n_ctx)
-            _check("page of the position", n_pages - 1, len(states[session].pages))
+            _check("page of the position", n_pages - 1, caches[session].n_pages)
         if len(batch.wanted):
             _check("wanted row", batch.wanted.item(0), 1)
-        state = states[session]
+        cache = caches[session]
         if n_pages > len(self._pages):
             self._pages = np.zeros(2 * n_pages, np.uint64)
             self._room = (0, 0, 0)
-        self._pages[:n_pages] = state.addresses[:n_pages]
-        if self.recurrent_bytes:
-            self._recurrent[0] = _recurrent_address(state)
+        self._pages[:n_pages] = cache.page_table[:n_pages]
+        if self._has_states:
+            self._recurrent[0] = _state(cache)
         if self._whole_sessions:
             _check("first position", position, 1)
         self._ends[0] = position + 1
@@ -215,15 +198,15 @@ class CpuPlan:
         self._sessions[0] = self._first_page[0] = self._wanted[0] = 0
         return position + 1
 
-    def _stage(self, batch: Batch, states: Sequence[State]) -> int:
+    def _stage(self, batch: Batch, caches: Sequence[KvCache]) -> int:
         """Check and copy a batch of any size; returns the end of its longest context."""
-        n, n_wanted, n_states = len(batch.tokens), len(batch.wanted), len(states)
+        n, n_wanted, n_caches = len(batch.tokens), len(batch.wanted), len(caches)
         if n > self.max_tokens:
             raise ValueError(f"batch: expected at most {self.max_tokens} tokens, found {n}")
         if len(batch.positions) != n or len(batch.sessions) != n:
             raise ValueError("batch: tokens, positions and sessions differ in length")
         _check_range("token", batch.tokens, self._n_rows)
-        _check_range("session", batch.sessions, n_states)
+        _check_range("session", batch.sessions, n_caches)
         _check_range("position", batch.positions, self.n_ctx)
         _check_range("wanted row", batch.wanted, n)
         if n_wanted > 1 and not (np.diff(batch.wanted) > 0).all():
@@ -235,26 +218,26 @@ class CpuPlan:
         if self._whole_sessions:
             begins = np.flatnonzero(np.diff(sessions, prepend=-1))
             _check_range("first position", positions[begins], 1)
-        ends = np.zeros(n_states, np.int64)
+        ends = np.zeros(n_caches, np.int64)
         np.maximum.at(ends, sessions, positions + 1)
-        counts = -(-ends // PAGE_TOKENS) if self.page_bytes else 0 * ends
-        for state, count in zip(states, counts.tolist(), strict=True):
-            _check("page of the position", count - 1, len(state.pages), least=-1)
+        counts = -(-ends // PAGE_TOKENS) if self._has_pages else 0 * ends
+        for cache, count in zip(caches, counts.tolist(), strict=True):
+            _check("page of the position", count - 1, cache.n_pages, least=-1)
         total = int(counts.sum())
-        if total > len(self._pages) or n_states > len(self._first_page):
+        if total > len(self._pages) or n_caches > len(self._first_page):
             self._pages = np.zeros(max(2 * total, len(self._pages)), np.uint64)
-            self._first_page = np.zeros(max(2 * n_states, len(self._first_page)), np.int32)
+            self._first_page = np.zeros(max(2 * n_caches, len(self._first_page)), np.int32)
             self._recurrent = np.zeros(len(self._first_page), np.uint64)
             self._ends = np.zeros(len(self._first_page), np.int32)
             self._room = (0, 0, 0)
         at = 0
-        for i, (state, count) in enumerate(zip(states, counts.tolist(), strict=True)):
+        for i, (cache, count) in enumerate(zip(caches, counts.tolist(), strict=True)):
             self._first_page[i] = at
-            self._pages[at : at + count] = state.addresses[:count]
-            if self.recurrent_bytes and ends[i]:
-                self._recurrent[i] = _recurrent_address(state)
+            self._pages[at : at + count] = cache.page_table[:count]
+            if self._has_states and ends[i]:
+                self._recurrent[i] = _state(cache)
             at += count
-        self._ends[:n_states] = ends
+        self._ends[:n_caches] = ends
         self._tokens[:n] = batch.tokens
         self._positions[:n] = batch.positions
         self._sessions[:n] = batch.sessions
@@ -306,10 +289,22 @@ def _create(program: Program, level: int) -> int | None:
     return handle
 
 
-def _recurrent_address(state: State) -> int:
-    if state.recurrent is None:
-        raise ValueError("batch: a session has no memory for what recurrent operations remember")
-    return state.recurrent.address
+class _Logits:
+    """The result of a step, which is done."""
+
+    __slots__ = ("rows",)
+
+    rows: NDArray[np.float32]
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return the logits of the wanted rows."""
+        return self.rows
+
+
+def _state(cache: KvCache) -> int:
+    if not cache.state:
+        raise ValueError("batch: a sequence has no memory for its recurrent state")
+    return cache.state
 
 
 def _power_of_two(n: int) -> int:

@@ -1,34 +1,18 @@
-"""Lowering of rotary embeddings and attention: which tables there are, and what a page holds."""
+"""Lowering of rotary embeddings and attention: which tables there are, and where caches lie."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from llmpy.backends.base import PAGE_TOKENS, kv_bytes
+from llmpy.backends.cpu.kv import caches_of, page_layout
 from llmpy.backends.cpu.lower.emitted import Emitted
 from llmpy.backends.cpu.lower.program import Op
 from llmpy.errors import BackendError
-from llmpy.ffi.abi import ALIGNMENT, NO_PLACE, OpKind
-from llmpy.graph import Graph, Node
+from llmpy.ffi.abi import NO_PLACE, OpKind
+from llmpy.graph import Node
 from llmpy.graph.rope import alibi_slopes
 
-__all__ = ["ATTENTION", "page_layout"]
-
-
-def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, int], int]:
-    """Where each cache begins in a page as keys and as values, in bytes, and the size of a page."""
-    keys: dict[int, int] = {}
-    values: dict[int, int] = {}
-    end = 0
-    for node in graph.nodes:
-        if node.op != "attend":
-            continue
-        for cache, places in zip(_caches(graph, node), (keys, values), strict=True):
-            if cache not in places:
-                places[cache] = end
-                size = kv_bytes(kv_dtype, graph.caches[cache].shape) * PAGE_TOKENS
-                end += -(-size // ALIGNMENT) * ALIGNMENT
-    return keys, values, end
+__all__ = ["ATTENTION"]
 
 
 def rope(work: Emitted, i: int, node: Node) -> None:
@@ -59,7 +43,7 @@ def attend(work: Emitted, i: int, node: Node) -> None:
     q, k, v = (work.graph.nodes[j] for j in node.inputs)
     (n_head, d_key), n_kv, a = q.shape, k.shape[0], node.attrs
     keys, values, _size = page_layout(work.graph, work.kv_dtype)
-    key, value = _caches(work.graph, node)
+    key, value = caches_of(work.graph, node)
     n = (
         *(n_head, n_kv, d_key, v.shape[1], keys[key], values[value], a["window"]),
         int(a.get("causal", True)),
@@ -70,11 +54,6 @@ def attend(work: Emitted, i: int, node: Node) -> None:
     f = (a["scale"], a.get("softcap", 0.0))
     x = work.of(node.inputs[0])
     work.emit(i, Op(OpKind.ATTEND, node.rows, x, n=n, f=f, w=(slopes, sinks)))
-
-
-def _caches(graph: Graph, node: Node) -> tuple[int, int]:
-    k, v = (graph.nodes[i].attrs["index"] for i in node.inputs[1:])
-    return k, v
 
 
 ATTENTION: dict[str, Callable[[Emitted, int, Node], None]] = {

@@ -11,16 +11,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu.lower.attention import ATTENTION, page_layout
+from llmpy.backends.cpu.kv import FORMATS
+from llmpy.backends.cpu.lower.attention import ATTENTION
 from llmpy.backends.cpu.lower.buffers import Places
 from llmpy.backends.cpu.lower.elementwise import SIMPLE
 from llmpy.backends.cpu.lower.emitted import Emitted
 from llmpy.backends.cpu.lower.matmul import PRODUCTS
 from llmpy.backends.cpu.lower.program import Op, Program, RopeTable, Tensor
-from llmpy.backends.cpu.lower.recurrent import RECURRENT, memory_layout
+from llmpy.backends.cpu.lower.recurrent import RECURRENT
 from llmpy.backends.cpu.lower.sums import Sums
 from llmpy.errors import BackendError
-from llmpy.ffi.abi import LOGITS_PLACE, NO_PLACE, OP, CacheType, OpKind
+from llmpy.ffi.abi import LOGITS_PLACE, NO_PLACE, OP, OpKind
 from llmpy.graph import Graph
 
 __all__ = ["lower"]
@@ -31,7 +32,7 @@ _LOWERED = {**SIMPLE, **PRODUCTS, **ATTENTION, **RECURRENT}  # how each operatio
 def lower(
     graph: Graph, tensors: Mapping[str, Tensor], kv_dtype: str, sums: Sums | None = None
 ) -> Program:
-    """Make the operations of a graph over tensors; `kv_dtype` is one of KV_DTYPES.
+    """Make the operations of a graph over tensors; `kv_dtype` is one of kv.FORMATS.
 
     `sums`: where to sum what products are fed.
     """
@@ -57,17 +58,13 @@ def lower(
             frequencies = frequencies / factors.values
         growth = (rope.growth, rope.growth_every if rope.growth else 0)
         ropes.append(RopeTable(np.ascontiguousarray(frequencies), rope.magnitude(), growth, place))
-    recurrent, recurrent_bytes = memory_layout(graph)
     by_address = {t.weights.address: t for t in tensors.values() if t.weights is not None}
     return Program(
         ops=ops,
         ropes=ropes,
         all_bytes=places.size("all"),
         wanted_bytes=places.size("wanted"),
-        cache_type=CacheType[kv_dtype.upper()],
-        page_bytes=page_layout(graph, kv_dtype)[2],
-        recurrent=recurrent,
-        recurrent_bytes=recurrent_bytes,
+        cache_type=FORMATS[kv_dtype].type,
         n_vocab=graph.n_vocab,
         n_rows=_rows(graph, "embed"),
         n_positions=_rows(graph, "embed_position"),

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from llmpy.backends.cpu.packing import Weights
 from llmpy.dtypes import DType
 from llmpy.ffi.abi import NO_PLACE, OpKind
-from llmpy.graph import Recurrence
 
 __all__ = ["Cost", "Op", "Program", "RopeTable", "Tensor"]
 
@@ -62,9 +61,6 @@ class Program:
     all_bytes: int
     wanted_bytes: int
     cache_type: int
-    page_bytes: int
-    recurrent: list[tuple[int, Recurrence]]  # where each lies in the memory of a session
-    recurrent_bytes: int
     n_vocab: int
     n_rows: int  # tokens that can be embedded
     n_positions: int  # positions that can

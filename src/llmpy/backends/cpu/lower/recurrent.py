@@ -1,25 +1,17 @@
-"""Lowering of the operations that have a memory, and where that lies for each session."""
+"""Lowering of the operations that have a memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
 
+from llmpy.backends.cpu.kv import state_layout
 from llmpy.backends.cpu.lower.emitted import Emitted
 from llmpy.backends.cpu.lower.program import Op
-from llmpy.ffi.abi import ALIGNMENT, OpKind
-from llmpy.graph import Graph, Node, Recurrence
+from llmpy.ffi.abi import OpKind
+from llmpy.graph import Graph, Node
 
-__all__ = ["RECURRENT", "memory_layout"]
-
-
-def memory_layout(graph: Graph) -> tuple[list[tuple[int, Recurrence]], int]:
-    """The place of each recurrence in the memory of a session, in bytes; and the size of it all."""
-    places, end = [], 0
-    for recurrence in graph.recurrences:
-        places.append((end, recurrence))
-        end += -(-4 * prod(recurrence.shape) // ALIGNMENT) * ALIGNMENT
-    return places, end
+__all__ = ["RECURRENT"]
 
 
 def recurrent(work: Emitted, i: int, node: Node) -> None:
@@ -30,7 +22,7 @@ def recurrent(work: Emitted, i: int, node: Node) -> None:
 
 def _operation(graph: Graph, node: Node, x: list[int], w: list[int]) -> Op:
     """The native operation of a node; `x` are the values it reads, `w` addresses of its weights."""
-    layout, first = memory_layout(graph)[0], node.attrs["state"]
+    layout, first = state_layout(graph)[0], node.attrs["state"]
     shapes = [graph.nodes[i].shape for i in node.inputs]
     memory, width = layout[first][0], prod(node.shape)
     if node.op == "previous":

@@ -1,0 +1,149 @@
+"""The memory of sequences in native code: storage types, what lies where in a page, and the pools.
+
+The id of a piece of memory is its address, so that native code follows a page table as it is.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from llmpy.backends.base import PAGE_TOKENS
+from llmpy.ffi import Memory, copy_memory, view
+from llmpy.ffi.abi import ALIGNMENT, CacheType
+from llmpy.graph import Graph, Node, Recurrence
+
+__all__ = [
+    "FORMATS",
+    "CpuKvPool",
+    "NativePool",
+    "caches_of",
+    "layout_name",
+    "page_layout",
+    "state_layout",
+]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a token's key, or value, of a head is stored: the native type, and bytes of `d` values.
+
+    `by_level`: the instruction sets whose pages lie differently from all others'.
+    """
+
+    type: CacheType
+    n_bytes: Callable[[int], int]
+    by_level: tuple[str, ...] = ()
+
+
+FORMATS = {
+    # 14-bit integers with one float32 scale, filled up to 16 values: docs/decisions/010
+    "int14": Format(CacheType.INT14, lambda d: -(-d // 16) * 32 + 4),
+    "f32": Format(CacheType.F32, lambda d: 4 * d),
+    # blocks of 32 with a scale in half precision; AVX-512 keeps keys as unsigned bytes
+    "q8_0": Format(CacheType.Q8_0, lambda d: -(-d // 32) * 34, ("avx512",)),
+}
+"""Storage types of keys and values; the first is what "auto" means."""
+
+
+def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, int], int]:
+    """Where each cache begins in a page as keys and as values, in bytes, and the size of a page."""
+    keys: dict[int, int] = {}
+    values: dict[int, int] = {}
+    end = 0
+    for node in graph.nodes:
+        if node.op != "attend":
+            continue
+        for cache, places in zip(caches_of(graph, node), (keys, values), strict=True):
+            if cache not in places:
+                places[cache] = end
+                *heads, width = graph.caches[cache].shape
+                size = prod(heads) * FORMATS[kv_dtype].n_bytes(width) * PAGE_TOKENS
+                end += -(-size // ALIGNMENT) * ALIGNMENT
+    return keys, values, end
+
+
+def caches_of(graph: Graph, node: Node) -> tuple[int, int]:
+    """Which cache an attention reads as keys, and which as values."""
+    k, v = (graph.nodes[i].attrs["index"] for i in node.inputs[1:])
+    return k, v
+
+
+def state_layout(graph: Graph) -> tuple[list[tuple[int, Recurrence]], int]:
+    """The place of each recurrence in the state of a sequence, in bytes; and the size of it all."""
+    places, end = [], 0
+    for recurrence in graph.recurrences:
+        places.append((end, recurrence))
+        end += -(-4 * prod(recurrence.shape) // ALIGNMENT) * ALIGNMENT
+    return places, end
+
+
+class NativePool:
+    """Native memory by its address; `fills` are what a new piece holds where it is not zero."""
+
+    def __init__(
+        self, n_bytes: int, purpose: str, fills: Sequence[tuple[int, Recurrence]] = ()
+    ) -> None:
+        self.n_bytes = n_bytes
+        self._purpose = purpose
+        self._fills = [(place, part) for place, part in fills if part.fill]
+        self._pieces: dict[int, Memory] = {}
+
+    def allocate(self) -> int:
+        """Return the address of new memory; raises OutOfMemory."""
+        memory = Memory(self.n_bytes, self._purpose)
+        for place, part in self._fills:
+            view(memory.address + place, part.shape, np.float32)[...] = part.fill
+        self._pieces[memory.address] = memory
+        return memory.address
+
+    def free(self, piece: int) -> None:
+        """Give memory back."""
+        self._pieces.pop(piece, None)
+
+    def copy(self, source: int, target: int) -> None:
+        """Copy all bytes."""
+        copy_memory(self._at(target), self._at(source), self.n_bytes)
+
+    def read(self, piece: int) -> bytes:
+        """Return all bytes."""
+        return view(self._at(piece), self.n_bytes, np.uint8).tobytes()
+
+    def write(self, piece: int, data: bytes) -> None:
+        """Set all bytes."""
+        if len(data) != self.n_bytes:
+            raise ValueError(f"{self._purpose}: expected {self.n_bytes} bytes, found {len(data)}")
+        view(self._at(piece), self.n_bytes, np.uint8)[:] = np.frombuffer(data, np.uint8)
+
+    def _at(self, piece: int) -> int:
+        if piece not in self._pieces:
+            raise ValueError(f"{self._purpose}: {piece} is not the id of one")
+        return piece
+
+
+class CpuKvPool:
+    """Pages and recurrent states for plans of this graph at one instruction set."""
+
+    def __init__(self, graph: Graph, kv_dtype: str, level: str) -> None:
+        places, n_state = state_layout(graph)
+        self.kv_dtype = kv_dtype
+        self.layout = layout_name(graph, kv_dtype, level)
+        self.pages = NativePool(page_layout(graph, kv_dtype)[2], "a page of keys and values")
+        self.states = NativePool(n_state, "a recurrent state", places)
+
+
+def layout_name(graph: Graph, kv_dtype: str, level: str) -> str:
+    """Return the name of the layout: the same name, the same bytes for the same numbers."""
+    keys, values, _ = page_layout(graph, kv_dtype)
+    places, _ = state_layout(graph)
+    shapes = (
+        [(place, graph.caches[cache].shape) for cache, place in keys.items()],
+        [(place, graph.caches[cache].shape) for cache, place in values.items()],
+        [(place, part.shape) for place, part in places],
+    )
+    kind = f"{kv_dtype}-{level}" if level in FORMATS[kv_dtype].by_level else kv_dtype
+    return f"cpu/{kind}/{zlib.crc32(repr(shapes).encode()):08x}"
