@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that follow from the code: ops.md, cli.md and models.md.
+"""Write the pages of docs/ that follow from the code: ops.md, cli.md, models.md and api/.
 
 python tools/generate_docs.py           write them
 python tools/generate_docs.py --check   only say which are out of date (exit code 1)
@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.arch import checkpoints  # noqa: E402
+from tools import api_docs  # noqa: E402
 
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
@@ -193,20 +194,34 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+def pages() -> dict[str, str]:
+    """The text of each page by its path under docs/."""
+    return {**{name: page() for name, page in PAGES.items()}, **api_docs.pages(NOTE)}
+
+
 def stale() -> list[str]:
-    """Names of the pages that are not what they would be written as."""
-    return [
-        name
-        for name, page in PAGES.items()
-        if not (DOCS / name).is_file() or (DOCS / name).read_text(encoding="utf-8") != page()
-    ]
+    """Names of the pages that are not what they would be written as, or should not be there."""
+    made = pages()
+    there = {path.relative_to(DOCS).as_posix() for path in (DOCS / "api").glob("*.md")}
+    return [name for name in {**made, **dict.fromkeys(there)} if _text(name) != made.get(name)]
 
 
 def write() -> None:
     """Write the pages that are not up to date."""
+    made = pages()
     for name in stale():
-        (DOCS / name).write_text(PAGES[name](), encoding="utf-8", newline="\n")
+        path = DOCS / name
+        if name not in made:
+            path.unlink()
+            continue
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(made[name], encoding="utf-8", newline="\n")
         print(f"wrote docs/{name}")
+
+
+def _text(name: str) -> str | None:
+    path = DOCS / name
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def main() -> int:
