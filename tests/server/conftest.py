@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,28 @@ class Answer(NamedTuple):
         return [json.loads(line) for line in lines if line != b"[DONE]"]
 
 
+class Stream:
+    """An answer that may be read line by line, and left at any time."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection = connection
+        self._answer: http.client.HTTPResponse | None = None
+
+    @property
+    def answer(self) -> http.client.HTTPResponse:
+        self._answer = self._answer or self._connection.getresponse()
+        return self._answer
+
+    def line(self) -> bytes:
+        return self.answer.readline()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._answer is not None:
+            self._answer.close()
+        self._connection.close()
+
+
 class Running:
     """A server that runs."""
 
@@ -57,6 +80,28 @@ class Running:
             time.sleep(0.01)
         raise AssertionError("no such line in the access log")
 
+    @property
+    def decoder(self) -> Any:
+        """What generates the texts of the first model."""
+        state = self.server.app.state
+        assert state is not None
+        offer = state.models.find(None)
+        assert offer.loaded is not None
+        return offer.loaded.decoder
+
+    def wait_until(self, true: Callable[[], bool], seconds: float = SECONDS) -> None:
+        """Return once something is so; AssertionError where it takes longer."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, "it did not happen in time"
+            time.sleep(0.005)
+
+    def open_stream(self, path: str, body: Any) -> Stream:
+        """A request that is sent, whose answer streams."""
+        connection = self.connection()
+        connection.request("POST", path, json.dumps({"stream": True, **body}))
+        return Stream(connection)
+
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.address, timeout=SECONDS)
 
@@ -75,6 +120,17 @@ class Running:
 
     def post(self, path: str, body: Any, **headers: str) -> Answer:
         return self.ask("POST", path, body, **headers)
+
+    def send(self, data: bytes, seconds: float = SECONDS) -> bytes:
+        """What comes back for these bytes until the server closes the connection."""
+        host, port = self.address.rsplit(":", 1)
+        found = b""
+        with socket.create_connection((host, int(port)), timeout=seconds) as connection:
+            connection.sendall(data)
+            with suppress(ConnectionResetError):
+                while data := connection.recv(65536):
+                    found += data
+        return found
 
 
 @contextmanager
