@@ -13,7 +13,7 @@ import msgspec
 from llmpy.server.errors import ApiError
 from llmpy.server.settings import Settings
 
-__all__ = ["Call", "Gone", "Receive", "Scope", "Send"]
+__all__ = ["EVENTS", "LINES", "Call", "Gone", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

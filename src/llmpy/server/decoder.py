@@ -72,7 +72,9 @@ class Decoder:
         return len(self._active)
 
     def submit(self, generations: Sequence[Generation]) -> None:
-        """Generate these; ApiError 429 where too many wait already."""
+        """Generate these; ApiError 429 where too many wait already, 400 where they never could."""
+        if len(generations) > (most := self._n_queue + self._n_parallel):
+            raise ApiError(400, f"expected up to {most} prompts, found {len(generations)}")
         with self._changed:
             if self._closing:
                 raise SessionClosed("the model is being unloaded")

@@ -14,6 +14,7 @@ from llmpy.errors import (
     SessionClosed,
     TemplateError,
     TokenizerError,
+    UnsupportedModelError,
 )
 
 __all__ = [
@@ -119,6 +120,8 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError(400, str(error), param=field if field.isidentifier() else None)
         case TemplateError() | TokenizerError():
             return ApiError(400, str(error))
+        case UnsupportedModelError():
+            return ApiError(400, str(error), code="unsupported_model")
         case ModelFileError() | BackendError():
             return ApiError(500, str(error), code="model_failed")
         case SessionClosed():

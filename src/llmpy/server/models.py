@@ -21,6 +21,8 @@ from llmpy.server.settings import Settings
 
 __all__ = ["Loaded", "Models", "Offer", "offers_of"]
 
+N_EMBEDDING = 4  # requests whose texts become vectors at the same time
+
 
 class Loaded:
     """A model in memory, with what generates its texts."""
@@ -28,6 +30,7 @@ class Loaded:
     def __init__(self, name: str, model: Model, settings: Settings) -> None:
         self.name = name
         self.model = model
+        self.embedding = asyncio.Semaphore(N_EMBEDDING)
         self._template = settings.template
         self.decoder = Decoder(model, n_parallel=settings.n_parallel, n_queue=settings.n_queue)
 

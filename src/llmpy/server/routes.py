@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from llmpy.server.api import openai_chat, openai_models
+from llmpy.server.api import (
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_models,
+    texts,
+)
 
 __all__ = ["ROUTES", "Handler"]
 
@@ -16,4 +22,9 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/models": {"GET": openai_models.models},
     "/v1/models/": {"GET": openai_models.model},
     "/v1/chat/completions": {"POST": openai_chat.chat_completions},
+    "/v1/completions": {"POST": openai_completions.completions},
+    "/v1/embeddings": {"POST": openai_embeddings.embeddings},
+    "/tokenize": {"POST": texts.tokenize},
+    "/detokenize": {"POST": texts.detokenize},
+    "/apply-template": {"POST": texts.apply_template},
 }

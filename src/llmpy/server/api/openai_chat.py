@@ -8,34 +8,29 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from llmpy.chat.prompt import prompt_parts, tail_of
 from llmpy.server.api.fields import Sampling, checked_stop, read, within
 from llmpy.server.api.messages import Message, for_template
 from llmpy.server.api.openai_shapes import (
+    DONE,
     FINISH,
+    StreamOptions,
     chat_logprobs,
     event,
     usage,
 )
 from llmpy.server.call import Call
-from llmpy.server.errors import ApiError, as_api_error, openai_shape
+from llmpy.server.errors import ApiError, openai_shape
 from llmpy.server.generation import Generation, Prompt
 from llmpy.server.models import Loaded
 from llmpy.server.running import Run, running
 from llmpy.server.state import State
+from llmpy.server.streaming import streamed
 from llmpy.session import Piece
 
 __all__ = ["IGNORED", "REFUSED", "ChatRequest", "chat_completions"]
 
 MOST_LOGPROBS = 20
-
-
-class StreamOptions(msgspec.Struct):
-    """What a stream says beside the answer."""
-
-    include_usage: bool | None = None
 
 
 class ChatRequest(Sampling, kw_only=True):
@@ -178,28 +173,22 @@ class Answer:
 
     async def stream(self) -> None:
         """Send an event for each piece."""
-        call, run = self._call, self._run
-        await call.begin()
         role = {"role": "assistant", "content": ""}
-        await call.write(b"".join(self._event(g, role) for g in run.generations))
-        try:
-            async for found in run.pieces():
-                if not found:
-                    await call.write(f": {run.stage}\n\n".encode())
-                    continue
-                await call.write(b"".join(self._events(g, pieces) for g, pieces in found))
-        except Exception as error:
-            known = as_api_error(error)
-            if known is None or call.gone:
-                raise
-            await call.write(event(openai_shape(known)))
-            await call.end()
-            raise
-        if self._request.stream_options and self._request.stream_options.include_usage:
-            last = {**self._head("chat.completion.chunk"), "choices": [], "usage": usage(run)}
-            await call.write(event(last))
-        await call.write(b"data: [DONE]\n\n")
-        await call.end()
+        await streamed(
+            self._call,
+            self._run,
+            first=b"".join(self._event(g, role) for g in self._run.generations),
+            part=self._events,
+            last=self._last,
+            failed=lambda error: event(openai_shape(error)),
+        )
+
+    def _last(self) -> bytes:
+        options, found = self._request.stream_options, b""
+        if options is not None and options.include_usage:
+            head = self._head("chat.completion.chunk")
+            found = event({**head, "choices": [], "usage": usage(self._run)})
+        return found + DONE
 
     def _head(self, kind: str) -> dict[str, Any]:
         name = self._run.loaded.name

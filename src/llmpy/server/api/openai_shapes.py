@@ -11,7 +11,9 @@ from llmpy.server.running import Run
 from llmpy.session import FinishReason, Piece
 from llmpy.tokenizer import Tokenizer
 
-__all__ = ["FINISH", "chat_logprobs", "event", "usage"]
+__all__ = ["DONE", "FINISH", "StreamOptions", "chat_logprobs", "event", "usage"]
+
+DONE = b"data: [DONE]\n\n"
 
 FINISH: dict[FinishReason | None, str] = {
     "end": "stop",
@@ -20,6 +22,12 @@ FINISH: dict[FinishReason | None, str] = {
     "context": "length",
     "cancelled": "stop",
 }
+
+
+class StreamOptions(msgspec.Struct):
+    """What a stream says beside the answer."""
+
+    include_usage: bool | None = None
 
 
 def event(data: Any) -> bytes:
