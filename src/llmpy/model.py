@@ -94,11 +94,10 @@ def load(
     table of positions can have.
     """
     begin = time.perf_counter()
-    checks.path("path", path)
     sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "max_total_tokens": max_total_tokens}
-    _check_arguments(progress, **sizes, n_batch=n_batch)
+    _check_arguments(path, progress, **sizes, n_batch=n_batch)
     engine = make_backend(backend, n_threads, n_batch)
-    stored = checked_kv_dtype(engine, kv_dtype)
+    kv_dtype = checked_kv_dtype(engine, kv_dtype)
 
     def report(kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
         if progress is not None:
@@ -108,19 +107,18 @@ def load(
         file = opened.enter_context(open_model(path, architecture=architecture))
         shapes = shapes_of(file)
         hyperparameters, graph = build(file, shapes, n_ctx or 0)
-        if is_encoder(graph) and "f32" in engine.kv_dtypes:
-            stored = "f32"  # kept for one text only
+        kv_dtype = "f32" if is_encoder(graph) else kv_dtype  # kept for one text only
         check_types(file, graph)
-        needs = engine.requirements(graph, file.tensors, stored)
+        needs = engine.requirements(graph, file.tensors, kv_dtype)
         context = context_length(file, graph, n_ctx, hyperparameters.n_ctx, needs)
         max_pages = _pages(max_total_tokens, context)
         if context != graph.n_ctx:  # less than was hoped for; some architectures look at it
             hyperparameters, graph = build(file, shapes, context)
-        pool = engine.kv_pool(graph, stored)
-        total = sum(file.tensors[name].size for name in graph.used)
-        report("metadata", str(file.path), 0)
+        pool = engine.kv_pool(graph, kv_dtype)
+        total, done = sum(file.tensors[name].size for name in graph.used), 0
+        report("metadata", str(file.path), done)
         file.release_all()  # of the metadata, and before any tensor is read ahead
-        buffers, done = _uploaded(engine, file, graph), 0
+        buffers = _uploaded(engine, file, graph)
         # goes on while the tokenizer is made
         ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
         tokenizer = build_tokenizer(file.metadata, file.path, n_embedded(graph))
@@ -128,16 +126,12 @@ def load(
             done += file.tensors[name].size
             report("tensor", name, done)
         compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=context)
-        parts = file, hyperparameters, graph, tokenizer, compiled(graph), pool
-        model = Model(*parts, context, n_batch, max_pages, compiled)
-        if log.traces():
-            model._trace_until_closed()
+        parts = file, hyperparameters, graph, tokenizer, compiled, pool
+        model = Model(*parts, context, n_batch, max_pages)
         report("done", str(file.path), total)
         log.log.info(
-            "loaded %s: %s, n_ctx %d, %.2f GB of tensors, %.2f s",
-            file.path, file.metadata.get("general.architecture"), context, total / 1e9,
-            time.perf_counter() - begin,
-        )  # fmt: skip
+            "loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, time.perf_counter() - begin
+        )
         opened.pop_all()  # the map of the file lives as long as something reads it
     return model
 
@@ -193,12 +187,11 @@ class Model(ProcessBound):
         architecture: Any,
         graph: Graph,
         tokenizer: Tokenizer,
-        plan: Plan,
+        compiled: Callable[[Graph], Plan],
         pool: KvPool,
         n_ctx: int,
         n_batch: int,
         max_pages: int | None,
-        compiled: Callable[[Graph], Plan],
     ) -> None:
         self.path = file.path
         self.metadata = file.metadata
@@ -215,8 +208,15 @@ class Model(ProcessBound):
         self._tracing = False
         self._write_trace: weakref.finalize[..., Model] | None = None  # see LLMPY_TRACE
         self._engine = Engine(
-            plan, pool, n_ctx=n_ctx, n_batch=n_batch, n_outputs=self.n_vocab, max_pages=max_pages
+            compiled(graph),
+            pool,
+            n_ctx=n_ctx,
+            n_batch=n_batch,
+            n_outputs=self.n_vocab,
+            max_pages=max_pages,
         )
+        if log.traces():
+            self._trace_until_closed()
 
     def session(
         self,
@@ -510,7 +510,8 @@ def load_template(
     return chosen_template(metadata, build_tokenizer(metadata, Path(path)), name)
 
 
-def _check_arguments(progress: object, **numbers: object) -> None:
+def _check_arguments(path: object, progress: object, **numbers: object) -> None:
+    checks.path("path", path)
     for name, number in numbers.items():
         if number is not None:
             checks.whole(name, number)

@@ -244,7 +244,7 @@ class Backend(Protocol):
 
     @property
     def kv_dtypes(self) -> tuple[str, ...]:
-        """Names of the storage types of keys and values; "auto" means the first."""
+        """Names of the storage types of keys and values; "auto" means the first, "f32" is there."""
 
     def requirements(
         self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str
