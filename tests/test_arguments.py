@@ -51,7 +51,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "load": {
         "path": PATH, "architecture": (5, b"llama"), "n_ctx": NUMBER, "n_threads": NUMBER,
         "n_batch": NUMBER, "backend": (5, str, None), "max_total_tokens": NUMBER,
-        "progress": FUNCTION,
+        "progress": FUNCTION, "rope": (5, "linear"), "tokenizer": (5, object()), "mmap": FLAG,
     },
     "load_tokenizer": {"path": PATH, "architecture": (5,)},
     "load_template": {"path": PATH, "name": (5,), "architecture": (5,)},

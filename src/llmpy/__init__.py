@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         Stats,
         next_tokens,
     )
+    from llmpy.tokenizer import Tokenizer, TokenizerProtocol
 
 __version__: str
 
@@ -116,7 +117,9 @@ __all__ = [
     "SessionInUse",
     "Stats",
     "TemplateError",
+    "Tokenizer",
     "TokenizerError",
+    "TokenizerProtocol",
     "Trace",
     "UnsupportedModelError",
     "aload",
@@ -175,6 +178,7 @@ _HOMES = {
         "STOP Completion ContextWarning FinishReason Logprobs Mark Overflow Piece Session "
         "Stats next_tokens"
     ),
+    "llmpy.tokenizer": "Tokenizer TokenizerProtocol",
 }
 
 

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks, log
-from llmpy.arch.base import build
 from llmpy.backends import checked_kv_dtype, make_backend
 from llmpy.backends.base import PAGE_TOKENS, Backend, KvPool, Plan
 from llmpy.backends.trace import Trace, Traceable
@@ -30,17 +29,17 @@ from llmpy.engine import Engine, Work
 from llmpy.errors import BackendError, ContextFull
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import Graph, is_encoder, n_embedded, states
+from llmpy.overrides import GivenTokenizer, tokenizer_of
 from llmpy.process import ProcessBound
-from llmpy.runnable import check_types, shapes_of
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.asynchronous import in_thread
-from llmpy.session.context import context_length
 from llmpy.session.embedding import Embedder, Pooling, check_generates, checked_pooling, token_ids
 from llmpy.session.lengths import check_lengths
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.session import Session
 from llmpy.session.transcript import Transcript, compiled_chain
 from llmpy.tokenizer import Tokenizer, build_tokenizer
+from llmpy.wiring import wire
 
 if TYPE_CHECKING:
     from llmpy.chat import Chat, ChatTemplate
@@ -73,6 +72,9 @@ def load(
     backend: str | Backend = "auto",
     kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
+    rope: Mapping[str, Any] | None = None,
+    tokenizer: GivenTokenizer | None = None,
+    mmap: bool = True,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
     """Load a model: a GGUF file, the folder of a Hugging Face checkpoint, or a file before GGUF.
@@ -89,13 +91,19 @@ def load(
     and is read again later, which changes no text. `progress` gets a `LoadEvent` as things are
     ready; an exception cancels the load.
 
+    `rope`: another rotation than the file says, a mapping of "freq_base", "freq_scale" (the
+    reciprocal of the factor by which the context is stretched), "scaling" ("none", "linear" or
+    "yarn"), "original_context". `tokenizer`: another one than the file's: the path of a
+    tokenizer.json or of a model, or an object of `llmpy.TokenizerProtocol`. `mmap`: False copies
+    the weights into memory, so that nothing reads the files once the model is loaded.
+
     Raises ModelFileError or UnsupportedModelError for the file, OutOfMemory with the numbers,
     BackendError when the backend cannot run here, ValueError for more context than a model with a
     table of positions can have.
     """
     begin = time.perf_counter()
     sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "max_total_tokens": max_total_tokens}
-    _check_arguments(path, progress, **sizes, n_batch=n_batch)
+    _check_arguments(path, progress, mmap, **sizes, n_batch=n_batch)
     engine = make_backend(backend, n_threads, n_batch)
     kv_dtype = checked_kv_dtype(engine, kv_dtype)
 
@@ -105,34 +113,29 @@ def load(
 
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(open_model(path, architecture=architecture))
-        shapes = shapes_of(file)
-        hyperparameters, graph = build(file, shapes, n_ctx or 0)
-        kv_dtype = "f32" if is_encoder(graph) else kv_dtype  # kept for one text only
-        check_types(file, graph)
-        needs = engine.requirements(graph, file.tensors, kv_dtype)
-        context = context_length(file, graph, n_ctx, hyperparameters.n_ctx, needs)
+        wired = wire(engine, file, n_ctx=n_ctx, kv_dtype=kv_dtype, rope=rope)
+        graph, context = wired.graph, wired.n_ctx
         max_pages = _pages(max_total_tokens, context)
-        if context != graph.n_ctx:  # less than was hoped for; some architectures look at it
-            hyperparameters, graph = build(file, shapes, context)
-        pool = engine.kv_pool(graph, kv_dtype)
+        pool = engine.kv_pool(graph, wired.kv_dtype)
         total, done = sum(file.tensors[name].size for name in graph.used), 0
         report("metadata", str(file.path), done)
         file.release_all()  # of the metadata, and before any tensor is read ahead
-        buffers = _uploaded(engine, file, graph)
+        buffers = _uploaded(engine, file, graph, mmap)
         # goes on while the tokenizer is made
         ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
-        tokenizer = build_tokenizer(file.metadata, file.path, n_embedded(graph))
+        words = tokenizer_of(file, tokenizer, n_embedded(graph))
         for name in ready:
             done += file.tensors[name].size
             report("tensor", name, done)
         compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=context)
-        parts = file, hyperparameters, graph, tokenizer, compiled, pool
+        parts = file, wired.hyperparameters, graph, words, compiled, pool
         model = Model(*parts, context, n_batch, max_pages)
         report("done", str(file.path), total)
         log.log.info(
             "loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, time.perf_counter() - begin
         )
-        opened.pop_all()  # the map of the file lives as long as something reads it
+        if mmap:
+            opened.pop_all()  # the map of the file lives as long as something reads it
     return model
 
 
@@ -146,6 +149,9 @@ async def aload(
     backend: str | Backend = "auto",
     kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
+    rope: Mapping[str, Any] | None = None,
+    tokenizer: GivenTokenizer | None = None,
+    mmap: bool = True,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
     """`load` for asyncio, in a thread of its own, which calls `progress`; it can be cancelled."""
@@ -167,6 +173,9 @@ async def aload(
         backend=backend,
         kv_dtype=kv_dtype,
         max_total_tokens=max_total_tokens,
+        rope=rope,
+        tokenizer=tokenizer,
+        mmap=mmap,
         progress=report,
     )
     return await in_thread(call, cancel=cancelled.set)
@@ -510,8 +519,9 @@ def load_template(
     return chosen_template(metadata, build_tokenizer(metadata, Path(path)), name)
 
 
-def _check_arguments(path: object, progress: object, **numbers: object) -> None:
+def _check_arguments(path: object, progress: object, mmap: object, **numbers: object) -> None:
     checks.path("path", path)
+    checks.flag("mmap", mmap)
     for name, number in numbers.items():
         if number is not None:
             checks.whole(name, number)
@@ -531,10 +541,18 @@ def _pages(max_total_tokens: int | None, n_ctx: int) -> int | None:
     return n_pages
 
 
-def _uploaded(engine: Backend, file: ModelFile, graph: Graph) -> dict[str, Any]:
+def _uploaded(engine: Backend, file: ModelFile, graph: Graph, mmap: bool) -> dict[str, Any]:
     """What the backend makes of each tensor that the graph reads."""
+
+    def data(name: str) -> NDArray[np.uint8]:
+        if mmap:
+            return file.data(name)
+        copied = np.array(file.data(name))
+        file.release(name)
+        return copied
+
     return {
-        name: engine.upload(name, info.dtype, info.shape, file.data(name), frozenset(uses))
+        name: engine.upload(name, info.dtype, info.shape, data(name), frozenset(uses))
         for name, uses in graph.used.items()
         for info in (file.tensors[name],)
     }

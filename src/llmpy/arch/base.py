@@ -25,7 +25,10 @@ from llmpy.arch.defaults import DEFAULTS
 from llmpy.errors import GraphError, ModelFileError, UnsupportedModelError
 from llmpy.graph import Graph, Shape, Value, Weights, finish
 
-__all__ = ["Architecture", "architecture", "architectures", "build", "checkpoints", "key"]
+__all__ = [
+    "Architecture", "Key", "Source", "architecture", "architectures", "build", "checkpoints",
+    "find", "key",
+]  # fmt: skip
 
 MAX_INT = 2**31 - 1  # of any count in a model file; native code holds them in 32 bits
 WHOLE = ("xielu.",)  # keys that have no architecture's name before them
@@ -112,8 +115,8 @@ def architectures() -> Mapping[str, type[Any]]:
     return dict(sorted(_registry.items()))
 
 
-def _named(name: str) -> type[Any] | None:
-    """One architecture: its file alone is imported where that has the architecture's name."""
+def find(name: str) -> type[Any] | None:
+    """Return an architecture, or None; its file alone is imported where that has its name."""
     module = name.replace("-", "_")
     if module in _modules():
         importlib.import_module(f"llmpy.arch.{module}")
@@ -165,7 +168,7 @@ def build(source: Source, shapes: Mapping[str, Shape], n_ctx: int = 0) -> tuple[
         raise ModelFileError(
             source.path, "general.architecture", "the name of an architecture", repr(name)[:80]
         )
-    cls = _named(name)
+    cls = find(name)
     if cls is None:
         raise UnsupportedModelError(
             source.path,

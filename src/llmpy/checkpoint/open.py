@@ -16,10 +16,12 @@ from llmpy.checkpoint.vocabulary import checkpoint_vocabulary
 from llmpy.errors import ModelFileError
 from llmpy.format import ModelFile, open_gguf
 from llmpy.format.ggml import is_old, open_ggml
+from llmpy.format.json_text import parse_object
 from llmpy.tokenizer.ggml import ggml_vocabulary
 
 __all__ = ["open_model", "open_vocabulary"]
 
+TOKENIZER = "tokenizer.json"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:/")
 _HUB_NAME = re.compile(r"(?!.*\.(gguf|ggml|bin|safetensors)$)[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
@@ -52,13 +54,40 @@ def open_model(path: str | os.PathLike[str], *, architecture: str | None = None)
 def open_vocabulary(
     path: str | os.PathLike[str], *, architecture: str | None = None
 ) -> Mapping[str, Any]:
-    """The metadata of the model at `path` that its tokenizer is made of; weights may be missing."""
+    """The metadata of the model at `path` that its tokenizer is made of; weights may be missing.
+
+    `path` may also be a tokenizer.json; what lies beside one of that name is read too.
+    """
     path = _existing(path)
+    if path.suffix == ".json" and path.is_file():
+        folder = Folder(path.parent) if path.name == TOKENIZER else _OneFile(path)
+        return checkpoint_vocabulary(folder, {})
     if path.is_dir():
         folder = Folder(path)
         return checkpoint_vocabulary(folder, folder.json("config.json") or {})
     with open_model(path, architecture=architecture) as file:
         return file.metadata
+
+
+class _OneFile(Folder):
+    """A folder of which only one file is looked at, whatever its name, as its tokenizer.json."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.parent)
+        self._name = path.name
+
+    def bytes(self, name: str) -> bytes | None:
+        """What is in the file."""
+        return super().bytes(self._name) if name == TOKENIZER else None
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """The JSON object in the file."""
+        data = self.bytes(name)
+        return None if data is None else parse_object(data, self.path / self._name, "file")
+
+    def error(self, name: str, field: str, expected: str, found: str) -> ModelFileError:
+        """The error about the file."""
+        return super().error(self._name if name == TOKENIZER else name, field, expected, found)
 
 
 def _existing(path: str | os.PathLike[str]) -> Path:

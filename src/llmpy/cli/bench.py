@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmpy.cli.options import KvDtype, architecture_option, load, load_options
+from llmpy.cli.options import load, load_options
 
 if TYPE_CHECKING:
     import llmpy
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 @click.command(name="bench")
 @load_options
-@architecture_option
 @click.option(
     "-p",
     "--n-prompt",
@@ -38,11 +37,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     path: Path,
-    architecture: str | None,
-    n_ctx: int | None,
-    n_threads: int | None,
-    backend: str,
-    kv_dtype: KvDtype,
+    loading: dict[str, Any],
     n_prompt: int,
     n_generate: int,
     rounds: int,
@@ -57,17 +52,17 @@ def command(
     import llmpy
 
     needed = n_prompt + n_generate + 1
-    model = load(path, n_ctx, n_threads, backend, kv_dtype, architecture)
+    model = load(path, **loading)
     model.session().close()  # refuses what cannot generate
     if needed > model.n_ctx:
         raise click.UsageError(
             f"--n-prompt and --n-generate need {needed} tokens, and the context holds {model.n_ctx}"
         )
     model.warm_up()
-    threads = n_threads or llmpy.available_cpus()
+    threads = loading["n_threads"] or llmpy.available_cpus()
     results: dict[str, list[float]] = {"prefill": [], "decode": [], "machine": []}
     for _ in range(rounds):
-        if backend != "reference":
+        if loading["backend"] != "reference":
             with suppress(llmpy.BackendError):  # nothing compiled: "auto" has warned of it
                 results["machine"].append(llmpy.read_bandwidth(threads) / 1e9)
         prefill, decode = one_round(model, n_prompt, n_generate)

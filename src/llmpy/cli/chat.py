@@ -13,7 +13,6 @@ import click
 
 from llmpy.cli.options import (
     PATH,
-    architecture_option,
     checked_sampling,
     chosen_template,
     generation_options,
@@ -35,16 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["chat_options", "command", "run_chat"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-LOADING = ("n_ctx", "n_threads", "backend", "kv_dtype", "architecture")
 
 
 def chat_options(function: F) -> F:
     """Add what `llmpy chat` and `llmpy repl` take."""
-    loading: Callable[..., Any] = partial(load_options, model=model_argument)
+    with_model: Callable[..., Any] = partial(load_options, model=model_argument)
     for option in reversed(
         [
-            loading,
-            architecture_option,
+            with_model,
             click.option("-p", "--prompt", help="Answer this text and exit; '-': that on stdin."),
             click.option("--system", help="The text of a system message."),
             template_option,
@@ -116,6 +113,7 @@ def _talk(
     *,
     fresh: bool,
     path: Path,
+    loading: dict[str, Any],
     system: str | None,
     template: str | None,
     prelude: Path | None,
@@ -128,14 +126,13 @@ def _talk(
     stop: tuple[str, ...],
     **others: Any,
 ) -> Talk:
-    """Load the model; `others` are the options of loading and of the sampler."""
+    """Load the model; `others` are the options of the sampler."""
     import llmpy
     from llmpy.cli.chatting.settings import Settings
     from llmpy.cli.chatting.talk import Talk
 
     if template is not None and prelude is not None:
         raise click.UsageError("--prelude stands in place of a template: leave out --template")
-    loading = {name: others.pop(name) for name in LOADING}
     settings = Settings(
         sampling=checked_sampling(stop, others),
         seed=seed,

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmpy.cli.options import (
-    KvDtype,
-    architecture_option,
     checked_sampling,
     generation_options,
     load,
@@ -32,7 +30,6 @@ MARK = "{{PROMPT}}"
 
 @click.command(name="infer")
 @load_options
-@architecture_option
 @click.option("-p", "--prompt", help="The prompt; '-' reads it from stdin.")
 @click.option(
     "-f",
@@ -51,11 +48,7 @@ MARK = "{{PROMPT}}"
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def command(
     path: Path,
-    architecture: str | None,
-    n_ctx: int | None,
-    n_threads: int | None,
-    backend: str,
-    kv_dtype: KvDtype,
+    loading: dict[str, Any],
     prompt: str | None,
     file: Path | None,
     max_tokens: int | None,
@@ -72,7 +65,7 @@ def command(
 
     given = checked_sampling(stop, sampling)
     parts = _parts(prompt, file, special)
-    model = load(path, n_ctx, n_threads, backend, kv_dtype, architecture)
+    model = load(path, **loading)
     sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
     session = model.session(sampler=sampler, seed=seed)
     printer = Printer(session, hide_prompt, quiet=as_json)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 import click
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     import llmpy
 
 __all__ = [
+    "LOADING",
     "PATH",
     "SAMPLING",
-    "KvDtype",
     "architecture_option",
     "checked_sampling",
     "chosen_template",
@@ -101,13 +102,52 @@ kv_dtype_option = click.option(
     help="How keys and values are stored; the backend says which it has.",
 )
 
+LOADING = (
+    "n_ctx", "n_threads", "backend", "kv_dtype", "architecture", "rope_freq_base",
+    "rope_freq_scale", "tokenizer", "mmap",
+)  # fmt: skip
+
 
 def load_options(function: F, model: Callable[[F], F] = model_option) -> F:
-    """Add -m, -c, -t, --backend and --kv-dtype."""
+    """Add -m and what `load` takes: the command gets the path, and the rest as `loading`."""
+
+    @wraps(function)
+    def command(**options: Any) -> Any:
+        loading = {name: options.pop(name) for name in LOADING}
+        return function(loading=loading, **options)
+
     n_ctx = click.option(
         "-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]"
     )
-    return model(n_ctx(compute_options(kv_dtype_option(function))))
+    found = kv_dtype_option(architecture_option(_override_options(cast("F", command))))
+    return model(n_ctx(compute_options(found)))
+
+
+def _override_options(function: F) -> F:
+    """Add what takes the place of what a model file says."""
+    positive = click.FloatRange(0, min_open=True)
+    for option in reversed(
+        [
+            click.option(
+                "--rope-freq-base", type=positive, help="Base of the rotation.  [model's own]"
+            ),
+            click.option(
+                "--rope-freq-scale",
+                type=positive,
+                help="Factor on its frequencies: 0.25 stretches the context to four times.",
+            ),
+            click.option(
+                "--tokenizer", type=PATH, help="A tokenizer.json, or a model to take it from."
+            ),
+            click.option(
+                "--mmap/--no-mmap",
+                default=True,
+                help="Map the weights from the file, or copy them into memory.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
 
 
 def compute_options(function: F) -> F:
@@ -259,16 +299,17 @@ def without_last_break(text: str) -> str:
 
 def load(
     path: Path,
-    n_ctx: int | None,
-    n_threads: int | None,
-    backend: str,
-    kv_dtype: KvDtype,
-    architecture: str | None = None,
+    *,
+    rope_freq_base: float | None = None,
+    rope_freq_scale: float | None = None,
+    **options: Any,
 ) -> llmpy.Model:
-    """Load the model; on a terminal, stderr shows how far it is."""
+    """Load the model; on a terminal, stderr shows how far it is. `options`: of `llmpy.load`."""
     import llmpy
 
     show, last = sys.stderr.isatty(), ""
+    given = {"freq_base": rope_freq_base, "freq_scale": rope_freq_scale}
+    rope = {name: value for name, value in given.items() if value is not None}
 
     def progress(event: llmpy.LoadEvent) -> None:
         nonlocal last
@@ -277,15 +318,7 @@ def load(
             note(f"\rloading {cleaned(path.name)}: {part}", end="")
             last = part
 
-    model = llmpy.load(
-        path,
-        architecture=architecture,
-        n_ctx=n_ctx,
-        n_threads=n_threads,
-        backend=backend,
-        kv_dtype=kv_dtype,
-        progress=progress,
-    )
+    model = llmpy.load(path, rope=rope or None, progress=progress, **options)
     if show:
         note("\r\x1b[K", end="")
     return model

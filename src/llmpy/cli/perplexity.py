@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from llmpy.cli.options import (
     PATH,
-    KvDtype,
-    architecture_option,
     load,
     load_options,
     show_windows,
@@ -22,7 +21,6 @@ from llmpy.cli.options import (
 
 @click.command(name="perplexity")
 @load_options
-@architecture_option
 @text_options
 @click.option(
     "--kl",
@@ -33,12 +31,8 @@ from llmpy.cli.options import (
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     path: Path,
+    loading: dict[str, Any],
     source: Path,
-    n_ctx: int | None,
-    n_threads: int | None,
-    backend: str,
-    kv_dtype: KvDtype,
-    architecture: str | None,
     windows: int | None,
     base: Path | None,
     as_json: bool,
@@ -49,15 +43,16 @@ def command(
     """
     import llmpy
 
-    text, n_ctx = text_of(source), n_ctx or 512
-    model = load(path, n_ctx, n_threads, backend, kv_dtype, architecture)
+    text = text_of(source)
+    n_ctx = loading["n_ctx"] = loading["n_ctx"] or 512
+    model = load(path, **loading)
     if base is None:
         found = llmpy.perplexity(
             model, text, n_ctx=n_ctx, n_windows=windows, progress=show_windows("perplexity")
         )
         click.echo(json.dumps(asdict(found)) if as_json else str(found))
         return
-    original = load(base, n_ctx, n_threads, backend, kv_dtype, architecture)
+    original = load(base, **loading)
     apart = llmpy.divergence(
         model, original, text, n_ctx=n_ctx, n_windows=windows, progress=show_windows("divergence")
     )

@@ -52,7 +52,9 @@ class Tokenizer:
     `n_embedded`: those that the model can read and say are below it.
     """
 
-    def __init__(self, vocabulary: Vocabulary, n_embedded: int | None = None) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, n_embedded: int | None = None, engine: Any = None
+    ) -> None:
         self.n_vocab = len(vocabulary.tokens)
         self.n_embedded = self.n_vocab if n_embedded is None else min(n_embedded, self.n_vocab)
         self.bos = vocabulary.bos
@@ -62,7 +64,7 @@ class Tokenizer:
         self.add_eos = vocabulary.add_eos
         self.end_ids = frozenset(i for i in vocabulary.end_ids if i < self.n_embedded)
         self._vocabulary = vocabulary
-        self._engine = build_engine(vocabulary)
+        self._engine = build_engine(vocabulary) if engine is None else engine
         self._always = self._splitter(Kind.USER_DEFINED)
         self._special: Splitter | None = None
         self._ids: dict[str, int] | None = None
@@ -74,6 +76,12 @@ class Tokenizer:
     def __repr__(self) -> str:
         family = self._vocabulary.pre or self._vocabulary.model
         return f"<Tokenizer {family}, {self.n_vocab} tokens>"
+
+    def limited(self, n_embedded: int) -> Tokenizer:
+        """Return this tokenizer for a model that has embeddings of `n_embedded` tokens."""
+        if min(n_embedded, self.n_vocab) == self.n_embedded:
+            return self
+        return Tokenizer(self._vocabulary, n_embedded, self._engine)
 
     def encode(
         self,
@@ -290,7 +298,8 @@ class Tokenizer:
         kind = self._vocabulary.kinds[place]
         if kind == Kind.BYTE and token in BYTE_TOKENS:
             return bytes([BYTE_TOKENS[token]])
-        if kind in (Kind.CONTROL, Kind.UNKNOWN, Kind.USER_DEFINED):
+        as_it_is = kind in (Kind.CONTROL, Kind.UNKNOWN, Kind.USER_DEFINED)
+        if as_it_is or self._vocabulary.model == "custom":
             return token.encode("utf-8", "surrogateescape")
         if self._vocabulary.model == "gpt2":
             return from_characters(token)
