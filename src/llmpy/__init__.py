@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         Mark,
         Overflow,
         Piece,
+        Ranked,
         Session,
         Stats,
         next_tokens,
@@ -109,6 +110,7 @@ __all__ = [
     "Perplexity",
     "Piece",
     "QuantizeEvent",
+    "Ranked",
     "Rng",
     "Sampler",
     "SamplerError",
@@ -177,6 +179,8 @@ _HOMES = {
     "llmpy.session": (
         "STOP Completion ContextWarning FinishReason Logprobs Mark Overflow Piece Session "
         "Stats next_tokens"
+        "STOP Completion ContextWarning FinishReason Logprobs Overflow Piece Ranked Session Stats "
+        "next_tokens"
     ),
     "llmpy.tokenizer": "Tokenizer TokenizerProtocol",
 }

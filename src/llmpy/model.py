@@ -25,17 +25,18 @@ from llmpy.backends.base import PAGE_TOKENS, Backend, KvPool, Plan
 from llmpy.backends.trace import Trace, Traceable
 from llmpy.checkpoint.open import open_model, open_vocabulary
 from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
-from llmpy.engine import Engine, Work
-from llmpy.errors import BackendError, ContextFull
+from llmpy.dtypes import BY_NAME
+from llmpy.engine import Engine
+from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
-from llmpy.graph import Graph, is_encoder, n_embedded, states
+from llmpy.graph import PAIRS, Graph, n_embedded
 from llmpy.overrides import GivenTokenizer, tokenizer_of
-from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
 from llmpy.session.asynchronous import in_thread
-from llmpy.session.embedding import Embedder, Pooling, check_generates, checked_pooling, token_ids
-from llmpy.session.lengths import check_lengths
+from llmpy.session.embedding import check_generates
 from llmpy.session.overflow import Overflow, checked_overflow
+from llmpy.session.ranking import Classifier, pair_table
+from llmpy.session.reading import Reader
 from llmpy.session.session import Session
 from llmpy.session.transcript import Transcript, compiled_chain
 from llmpy.tokenizer import Tokenizer, build_tokenizer
@@ -127,9 +128,10 @@ def load(
         for name in ready:
             done += file.tensors[name].size
             report("tensor", name, done)
+        classifier = _classifier(engine, file, graph, buffers)
         compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=context)
         parts = file, wired.hyperparameters, graph, words, compiled, pool
-        model = Model(*parts, context, n_batch, max_pages)
+        model = Model(*parts, context, n_batch, max_pages, classifier)
         report("done", str(file.path), total)
         log.log.info(
             "loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, time.perf_counter() - begin
@@ -181,7 +183,7 @@ async def aload(
     return await in_thread(call, cancel=cancelled.set)
 
 
-class Model(ProcessBound):
+class Model(Reader):
     """A model ready to run: immutable, and shared by all its sessions and threads.
 
     `metadata` is the file's, `tokenizer` and `graph` what was made of it, `n_ctx` the tokens a
@@ -201,6 +203,7 @@ class Model(ProcessBound):
         n_ctx: int,
         n_batch: int,
         max_pages: int | None,
+        classifier: Classifier | None,
     ) -> None:
         self.path = file.path
         self.metadata = file.metadata
@@ -212,8 +215,9 @@ class Model(ProcessBound):
         self.n_vocab = tokenizer.n_embedded
         self.n_batch = n_batch
         self.recommended_sampling = recommended(file.path, file.metadata, GGUF_KEYS)
-        self._compiled: Callable[[Graph], Plan] | None = compiled
-        self._embedder: Embedder | None = None
+        self._compiled = compiled
+        self._classifier = classifier
+        self._readers = {}
         self._tracing = False
         self._write_trace: weakref.finalize[..., Model] | None = None  # see LLMPY_TRACE
         self._engine = Engine(
@@ -252,7 +256,8 @@ class Model(ProcessBound):
         choice = checked_overflow(overflow, Overflow.ERROR, Overflow.SHIFT, where="a session")
         compiled = compiled_chain(sampler, self.n_vocab, self.tokenizer)
         sequence = self._engine.sequence(sampler, compiled, Rng(seed))
-        return Session(Transcript(self._engine, self.tokenizer, sequence, choice), self.path)
+        transcript = Transcript(self._engine, self.tokenizer, sequence, choice)
+        return Session(transcript, self.path, self.hidden_states)
 
     @overload
     def generate(self, prompt: str, **o: Unpack[Options]) -> Completion: ...  # type: ignore[overload-overlap]
@@ -353,85 +358,6 @@ class Model(ProcessBound):
             overflow=overflow,
         )
 
-    def embed(
-        self,
-        texts: str | Sequence[str | Sequence[int]],
-        *,
-        pooling: Pooling | None = None,
-        normalize: bool = True,
-        truncate: bool | int | None = None,
-    ) -> NDArray[np.float32]:
-        """Return a vector for each text: float32 [n, n_embd].
-
-        `texts`: strings, or token ids that are taken as they are; of one string, one row. `pooling`
-        of the last states: "mean" of all tokens, "cls" for the first, "last"; by default what the
-        file says, else "mean" of encoders and "last" of decoders. `normalize`: to a length of 1.
-        The same text gives the same bits, whatever is beside it.
-
-        `truncate`: cut longer texts to this many tokens, the closing token among them. True: to
-        what the model takes; False: never; None: to the `max_seq_length` that a folder of
-        sentence-transformers says, as that library does, with a RuntimeWarning; without one, never.
-
-        Raises before any text is read, naming all that are at fault: ContextFull for texts longer
-        than `n_ctx`, ValueError for texts without tokens or, for an encoder, which reads a text in
-        one batch, longer than `n_batch`.
-        """
-        self._engine.check_open()
-        checks.flag("normalize", normalize)
-        chosen = checked_pooling(self, pooling)
-        ids = token_ids(self, texts, truncate)
-        check_lengths(self, [len(text) for text in ids])
-        with self._engine.lock:
-            self._engine.check_open()
-            if self._embedder is None:
-                assert self._compiled is not None
-                plan, lock = self._compiled(states(self.graph)), self._engine.lock
-                kv = self._engine.pool.kv
-                engine = Engine(plan, kv, n_ctx=self.n_ctx, n_batch=self.n_batch, lock=lock)
-                self._embedder = Embedder(engine, whole=is_encoder(self.graph))
-        return self._embedder.embed(ids, chosen, normalize)
-
-    async def aembed(
-        self,
-        texts: str | Sequence[str | Sequence[int]],
-        *,
-        pooling: Pooling | None = None,
-        normalize: bool = True,
-        truncate: bool | int | None = None,
-    ) -> NDArray[np.float32]:
-        """`embed` for asyncio; cancelled, it waits until the vectors are there."""
-        embed = partial(self.embed, pooling=pooling, normalize=normalize, truncate=truncate)
-        return await in_thread(lambda: embed(texts))
-
-    def logits(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the logits after each of `tokens`, from number `first` on.
-
-        Float32 [n, n_vocab] for each step of up to `n_batch` tokens, which lasts until the next.
-        Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range,
-        UnsupportedModelError for an encoder.
-        """
-        self._engine.check_open()
-        check_generates(self)
-        ids = np.array(checks.token_ids("tokens", tokens, self.n_vocab), np.int32)
-        checks.whole("first", first, 0)
-        if len(ids) > self.n_ctx:
-            raise ContextFull(self.n_ctx, len(ids))
-        return self._logits(ids, first)
-
-    def _logits(self, ids: NDArray[np.int32], first: int) -> Iterator[NDArray[np.float32]]:
-        sequence = self._engine.sequence()
-        sequence.append(ids)
-        try:
-            for start in range(0, len(ids), self.n_batch):
-                stop = min(len(ids), start + self.n_batch)
-                work = Work(sequence, stop, min(max(first, start), stop), stop)
-                self._engine.run((work,))
-                if work.error is not None:
-                    raise work.error
-                yield from work.found
-        finally:
-            self._engine.release(sequence)
-
     @contextlib.contextmanager
     def trace(self) -> Iterator[Trace]:
         """Time each operation of the steps that run inside the `with` block, of all sessions.
@@ -480,9 +406,7 @@ class Model(ProcessBound):
                     self._write_trace()
                 log.log.info("closed %s", self.path)
                 self._engine.close()
-                self._compiled = None
-                if self._embedder is not None:
-                    self._embedder.close()
+                self._close_readers()
 
     def _how_to_copy(self) -> str:
         loaded = f"llmpy.load({str(self.path)!r}, n_ctx={self.n_ctx})"
@@ -556,3 +480,14 @@ def _uploaded(engine: Backend, file: ModelFile, graph: Graph, mmap: bool) -> dic
         for name, uses in graph.used.items()
         for info in (file.tensors[name],)
     }
+
+
+def _classifier(
+    engine: Backend, file: ModelFile, graph: Graph, buffers: dict[str, Any]
+) -> Classifier | None:
+    """The head of a reranker, and among the buffers the table by which it tells two texts apart."""
+    found = Classifier.of(file, graph)
+    if found is not None and (table := pair_table(file, graph)) is not None:
+        dtype, data = BY_NAME["F32"], table.view(np.uint8).reshape(-1)
+        buffers[PAIRS] = engine.upload(PAIRS, dtype, table.shape, data, frozenset({"embed"}))
+    return found

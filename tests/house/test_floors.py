@@ -42,6 +42,7 @@ SHARED = (  # by architectures
     "base",
     "blocks",
     "checkpoint",
+    "classification",
     "config",
     "defaults",
     "experts",

@@ -21,6 +21,7 @@ from typing import Any, Protocol, TypeVar, dataclass_transform
 import numpy as np
 
 from llmpy.arch.checkpoint import Checkpoint, Config
+from llmpy.arch.classification import CLASSIFIER_TENSORS
 from llmpy.arch.defaults import DEFAULTS
 from llmpy.errors import GraphError, ModelFileError, UnsupportedModelError
 from llmpy.graph import Graph, Shape, Value, Weights, finish
@@ -32,7 +33,7 @@ __all__ = [
 
 MAX_INT = 2**31 - 1  # of any count in a model file; native code holds them in 32 bits
 WHOLE = ("xielu.",)  # keys that have no architecture's name before them
-HARMLESS = ("*.attn_rot_embd.weight", "*.rotary_emb.inv_freq")
+HARMLESS = ("*.attn_rot_embd.weight", "*.rotary_emb.inv_freq", *CLASSIFIER_TENSORS)
 T = TypeVar("T")
 
 

@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import starmap
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.arch.classification import classifier_metadata, classifier_names, is_classifier
 from llmpy.arch.config import (
     Config,
     TrackedConfig,
@@ -115,6 +117,10 @@ class Checkpoint:
         metadata = self.metadata(config)
         tensors = self.tensors(config)
         extra = self.extra(config) if self.extra else {}
+        if is_classifier(config):
+            encoder = metadata.get("attention.causal") is False
+            metadata = {**metadata, **classifier_metadata(config, encoder=encoder)}
+            tensors = [*starmap(Tensor, classifier_names(config).items()), *tensors]
         tied, told = config.get("tie_word_embeddings"), told_tensors(config, self.harmless)
         return Followed(metadata, tensors, extra, unread(config, self.harmless), told, tied)
 

@@ -33,7 +33,7 @@ Config = dict[str, Any]
 HARMLESS = (
     # names and versions
     "model_type", "architectures", "_name_or_path", "name_or_path", "transformers_version",
-    "auto_map", "custom_pipelines", "task_specific_params", "finetuning_task", "id2label",
+    "auto_map", "custom_pipelines", "task_specific_params", "finetuning_task", "id2label*",
     "label2id", "num_labels", "problem_type", "base_model*", "unsloth*", "license", "language",
     "transformers.js_config", "_commit_hash", "pretraining_tp", "torch_dtype", "dtype",
     "torchscript", "version",

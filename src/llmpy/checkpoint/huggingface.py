@@ -232,7 +232,8 @@ def _with_embedding(
     if tied is not False and head in found and rows not in found and "token_embd" in targets:
         return [replace(p, name=rows) if p.name == head else p for p in planned]
     whole = any(stored.startswith("model.") or "language_model." in stored for stored in names)
-    if tied is False and whole and "output" in targets and rows in found and head not in found:
+    headless = rows in found and not found & {head, "cls.output.weight"}
+    if tied is False and whole and "output" in targets and headless:
         warnings.warn(
             f"{folder.path}: lm_head.weight is missing, though config.json says that "
             f"tie_word_embeddings is false: the embedding takes its place",

@@ -7,12 +7,21 @@ from llmpy.graph.recurrent import Recurrence
 from llmpy.graph.rope import Rope
 from llmpy.graph.shapes import Shape
 from llmpy.graph.show import show
-from llmpy.graph.states import has_head, is_encoder, n_embedded, states
+from llmpy.graph.states import (
+    PAIRS,
+    for_pairs,
+    has_head,
+    is_encoder,
+    n_embedded,
+    states,
+    table_of,
+)
 from llmpy.graph.weights import Weights
 
 __all__ = [
     "ELEMENTWISE",
     "OPS",
+    "PAIRS",
     "Cache",
     "Graph",
     "Node",
@@ -23,9 +32,11 @@ __all__ = [
     "Value",
     "Weights",
     "finish",
+    "for_pairs",
     "has_head",
     "is_encoder",
     "n_embedded",
     "show",
     "states",
+    "table_of",
 ]

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from llmpy.graph.ir import Graph
 
-__all__ = ["has_head", "is_encoder", "n_embedded", "states"]
+__all__ = ["PAIRS", "for_pairs", "has_head", "is_encoder", "n_embedded", "states", "table_of"]
+
+PAIRS = "token_embd.pairs.weight"  # a table that no file has: rows for the tokens of two texts
 
 _AFTER_HEAD = {"scale", "tanh", "clamp", "add_weight", "mul_weight"}  # of logits, if anything is
 
@@ -37,3 +39,19 @@ def n_embedded(graph: Graph) -> int:
     rows = [graph.n_vocab] if has_head(graph) else []
     rows += [graph.shapes[n.weights[0]][0] for n in graph.nodes if n.op == "embed"]
     return min(rows)
+
+
+def table_of(graph: Graph) -> str | None:
+    """The table that tokens are embedded by; None where several are."""
+    tables = {n.weights[0] for n in graph.nodes if n.op == "embed"}
+    return tables.pop() if len(tables) == 1 else None
+
+
+def for_pairs(graph: Graph) -> Graph:
+    """The same graph, with twice the tokens: those of a second text have rows of their own."""
+    table = table_of(graph)
+    assert table is not None
+    n, width = graph.shapes[table]
+    nodes = [replace(x, weights=(PAIRS,)) if x.op == "embed" else x for x in graph.nodes]
+    used = {**graph.used, PAIRS: {"embed"}}
+    return replace(graph, nodes=nodes, shapes={**graph.shapes, PAIRS: (2 * n, width)}, used=used)

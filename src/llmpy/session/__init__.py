@@ -5,6 +5,7 @@ from llmpy.session.completion import Completion
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import ContextWarning, Overflow
+from llmpy.session.ranking import Ranked
 from llmpy.session.session import Session
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Mark",
     "Overflow",
     "Piece",
+    "Ranked",
     "Session",
     "Stats",
     "next_tokens",

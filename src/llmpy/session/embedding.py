@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks
+from llmpy.arch.classification import RANK
 from llmpy.engine import Work
 from llmpy.errors import UnsupportedModelError
 from llmpy.graph import has_head, is_encoder
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from llmpy.engine import Sequence as TokenSequence
     from llmpy.session.described import Described
 
-__all__ = ["Embedder", "Pooling", "check_generates", "checked_pooling", "token_ids"]
+__all__ = ["Embedder", "Pooling", "check_generates", "checked_pooling", "rows_of", "token_ids"]
 
 Pooling = Literal["mean", "cls", "last"]
 Array = NDArray[np.float32]
 Piece = tuple[int, int, int]  # of which text, from where, to where
 
+ROWS_BYTES = 64 << 20  # of logits or states that are given out at once
 _POOLINGS: tuple[Pooling, ...] = ("mean", "cls", "last")
 _NUMBERS: dict[int, Pooling] = {1: "mean", 2: "cls", 3: "last"}  # in GGUF; 4 is a ranker's
 
@@ -66,6 +68,12 @@ class Embedder:
                 self._engine.release(sequence)
         return result
 
+    def states(self, ids: Sequence[int], first: int) -> Iterator[Array]:
+        """The states of one text from token number `first` on, in parts: float32 [n, n_embd]."""
+        if first >= len(ids):
+            return iter([np.zeros((0, self._engine.n_outputs), np.float32)])
+        return rows_of(self._engine, ids, first, whole=self._whole)
+
     def close(self) -> None:
         """Free the plan."""
         self._engine.close()
@@ -96,6 +104,33 @@ class Embedder:
         return work
 
 
+def rows_of(
+    engine: Engine, ids: Sequence[int], first: int, *, whole: bool = False
+) -> Iterator[Array]:
+    """Yield what the engine's plan gives for each token from number `first` on: float32 [n, width].
+
+    A step has so few tokens that its rows take ROWS_BYTES at most; `whole`: one step has them all.
+    """
+    n, start = len(ids), 0
+    if first >= n:
+        return
+    size = max(1, min(engine.n_batch, ROWS_BYTES // (4 * engine.n_outputs)))
+    sequence = engine.sequence()
+    sequence.append(np.array(ids, np.int32))
+    try:
+        while start < n:
+            stop = n if whole else first if start < first else min(n, start + size)
+            work = Work(sequence, stop, max(first, start), stop)
+            work.whole = whole
+            engine.run((work,))
+            if work.error is not None:
+                raise work.error
+            yield from work.found
+            start = stop
+    finally:
+        engine.release(sequence)
+
+
 def _pooled(rows: Array, normalize: bool) -> Array:
     """The mean of one row or all, of length 1 if so wished; in float64, row after row."""
     mean = np.zeros(rows.shape[1])
@@ -120,15 +155,14 @@ def _usual_pooling(model: Described) -> Pooling:
 
 def check_generates(model: Described) -> None:
     """Refuse a model whose graph gives states of tokens and no logits."""
-    encodes = is_encoder(model.graph)
-    if not encodes and has_head(model.graph):
+    key, encodes = "general.architecture", is_encoder(model.graph)
+    ranks = model.metadata.get(f"{model.metadata[key]}.pooling_type") == RANK
+    if not encodes and not ranks and has_head(model.graph):
         return
-    key = "general.architecture"
-    found = f"{model.metadata[key]!r}, {'an encoder' if encodes else 'without an output matrix'}"
-    raise UnsupportedModelError(
-        model.path, key, "a model that generates text", found,
-        hint="Use Model.embed() for vectors of texts",
-    )  # fmt: skip
+    kind = "a reranker" if ranks else "an encoder" if encodes else "without an output matrix"
+    hint = "Use Model.rank() to score texts" if ranks else "Use Model.embed() for vectors of texts"
+    found = f"{model.metadata[key]!r}, {kind}"
+    raise UnsupportedModelError(model.path, key, "a model that generates text", found, hint=hint)
 
 
 def checked_pooling(model: Described, pooling: str | None) -> Pooling:

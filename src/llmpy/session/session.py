@@ -11,6 +11,9 @@ from contextlib import aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llmpy import checks
 from llmpy.engine import Limits
 from llmpy.process import ProcessBound
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "Tally"]
 
 Callback = Callable[[Piece], Any]
+States = Callable[[Sequence[int], int], Iterable[NDArray[np.float32]]]
 
 
 class Session(ProcessBound):
@@ -42,9 +46,10 @@ class Session(ProcessBound):
     `transcript` is what is behind it, for the library itself.
     """
 
-    def __init__(self, transcript: Transcript, path: Path) -> None:
+    def __init__(self, transcript: Transcript, path: Path, states: States) -> None:
         self.transcript = transcript
         self._path = path
+        self._states = states
 
     # What was said
 
@@ -289,6 +294,24 @@ class Session(ProcessBound):
         """
         self.transcript.sequence.limits.cancelled = True
 
+    def embeddings(self, first: int = 0) -> NDArray[np.float32]:
+        """Return the last hidden state of each token from number `first` on: float32 [n, n_embd].
+
+        The tokens are read once more for it, from the first one, and the session stays as it is.
+        `Model.hidden_states` gives them in parts; `Model.embed` gives one vector for a text.
+        """
+        checks.whole("first", first, 0)
+        transcript = self.transcript
+        transcript.begin()
+        try:
+            transcript.check_open()
+            tokens = self.tokens
+            if first > len(tokens):
+                raise ValueError(f"first: expected 0 to {len(tokens)} tokens, found {first}")
+            return np.concatenate(list(self._states(tokens, first)))
+        finally:
+            transcript.end()
+
     # Going back, branching, ending
 
     def rewind(self, n_tokens: int) -> None:
@@ -382,7 +405,7 @@ class Session(ProcessBound):
         with transcript.engine.lock:  # forks in several threads wait for each other
             transcript.begin(transcript.stream)  # which may go on
             try:
-                return Session(transcript.fork(sampler, rng), self._path)
+                return Session(transcript.fork(sampler, rng), self._path, self._states)
             finally:
                 transcript.end()
 

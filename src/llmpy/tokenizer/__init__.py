@@ -12,5 +12,5 @@ from llmpy.tokenizer.tokenizer import Decoder, Tokenizer, build_tokenizer
 
 __all__ = [
     "SILENT", "Decoder", "Kind", "Tokenizer", "TokenizerProtocol", "adopt_tokenizer",
-    "build_tokenizer",    "with_specials_of",
+    "build_tokenizer", "with_specials_of",
 ]  # fmt: skip
