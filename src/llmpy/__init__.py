@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from llmpy.backends.trace import OpTime, Trace
-    from llmpy.chat import Chat, ChatTemplate
+    from llmpy.chat import Chat, ChatDraft, ChatTemplate
     from llmpy.checkpoint.convert import ConvertEvent, convert
     from llmpy.checkpoint.open import open_model
     from llmpy.errors import (
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         STOP,
         Completion,
         ContextWarning,
+        Draft,
         FinishReason,
         Logprobs,
         Mark,
@@ -88,12 +89,14 @@ __all__ = [
     "Cancelled",
     "Chain",
     "Chat",
+    "ChatDraft",
     "ChatTemplate",
     "Completion",
     "ContextFull",
     "ContextWarning",
     "ConvertEvent",
     "Divergence",
+    "Draft",
     "FinishReason",
     "GraphError",
     "Importance",
@@ -158,7 +161,7 @@ _HOMES = {
     "llmpy.backends.trace": "OpTime Trace",
     "llmpy.machine.cpus": "available_cpus",
     "llmpy.machine.bandwidth": "read_bandwidth",
-    "llmpy.chat": "Chat ChatTemplate",
+    "llmpy.chat": "Chat ChatDraft ChatTemplate",
     "llmpy.checkpoint.convert": "ConvertEvent convert",
     "llmpy.errors": (
         "BackendError Cancelled ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
@@ -181,6 +184,8 @@ _HOMES = {
         "Stats next_tokens"
         "STOP Completion ContextWarning FinishReason Logprobs Overflow Piece Ranked Session Stats "
         "next_tokens"
+        "STOP Completion ContextWarning Draft FinishReason Logprobs Mark Overflow Piece "
+        "Session Stats next_tokens"
     ),
     "llmpy.tokenizer": "Tokenizer TokenizerProtocol",
 }

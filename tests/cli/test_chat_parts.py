@@ -248,6 +248,16 @@ class TestKeyboard:
     def test_keys(self, keys: str, text: str | None) -> None:
         assert self.read(keys) == text
 
+    def test_what_is_typed_is_told(self) -> None:
+        texts: list[str] = []
+        with create_pipe_input() as pipe:
+            keyboard = Keyboard(
+                InMemoryHistory(), list, texts.append, input=pipe, output=DummyOutput()
+            )
+            pipe.send_text("ab\x7fc\r")
+            keyboard.read()
+        assert texts[:4] == ["a", "ab", "a", "ac"]
+
     def test_a_text_to_change_stands_in_the_line(self) -> None:
         assert self.read("!\r", default="a") == "a!"
 

@@ -29,7 +29,13 @@ class Script:
     def read(self, default: str = "", *, may_be_empty: bool = False) -> str | None:
         del may_be_empty
         self.seen.append(default)
-        return self._lines.pop(0) if self._lines else None
+        line = self._lines.pop(0) if self._lines else None
+        for n in range(len(line or "") + 1):
+            self.typed((line or "")[:n])
+        return line
+
+    def typed(self, text: str) -> None:
+        """What the keyboard calls after each key."""
 
 
 class Play:
@@ -45,6 +51,7 @@ class Play:
         """Write lines; what is shown after that."""
         start = len(self._out.getvalue())
         self.person = Script(*lines)
+        self.person.typed = self._program.typed  # type: ignore[method-assign]
         self._program.run(self.person)
         return self._out.getvalue()[start:]
 
@@ -81,6 +88,27 @@ def test_a_message_is_answered(play: Play) -> None:
     assert len(play.messages) == 2
     assert play.talk.chat.messages[1]["content"] in shown
     assert "max_tokens = 5" in shown
+
+
+def test_a_message_is_read_while_it_is_typed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed: list[tuple[int, bool]] = []
+    commit = llmpy.ChatDraft.commit
+
+    def noted(draft: llmpy.ChatDraft, text: str, **options: Any) -> Any:
+        draft.wait(60)
+        n = draft.n_read
+        events = commit(draft, text, **options)
+        committed.append((n, text == "Once there was a boy"))
+        return events
+
+    monkeypatch.setattr(llmpy.ChatDraft, "commit", noted)
+    play("/help", "Once there was a boy", "/undo")
+    ((n_read, whole),) = committed
+    assert whole
+    assert n_read > 10
+    in_use = play.talk.model._engine.pool.in_use
+    play.talk.chat.close()
+    assert play.talk.model._engine.pool.in_use == 0 < in_use
 
 
 def test_undo_takes_back_a_turn(play: Play) -> None:

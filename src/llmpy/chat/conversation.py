@@ -14,7 +14,9 @@ from typing import Any
 
 from llmpy import checks
 from llmpy.chat.answer import Answer
+from llmpy.chat.draft import ChatDraft
 from llmpy.chat.messages import Message, checked_message, checked_messages
+from llmpy.chat.prompt import prompt_parts
 from llmpy.chat.template import ChatTemplate
 from llmpy.chat.thinking import format_of
 from llmpy.chat.turns import Turns
@@ -270,7 +272,26 @@ class Chat:
         answered = self._answered(self._unanswered, max_tokens, stop, logprobs, progress)
         return stepped(answered, self.session.cancel, _shown)
 
+    def draft(self) -> ChatDraft:
+        """Begin a message that is read while it is being typed.
+
+        `draft.update(text)` with each change, then `draft.commit()`, which is `say(text)` with most
+        of the text read already. What comes before the message is read at once.
+        """
+        return ChatDraft(self, self._prompt)
+
     # Inside
+
+    def _prompt(self, messages: list[Message]) -> list[int | str]:
+        """What is read before these messages are answered."""
+        return prompt_parts(
+            self.template,
+            self._format,
+            self._tokenizer,
+            messages,
+            think=self.think,
+            template_kwargs=self.template_kwargs,
+        )
 
     def _with(self, text: str) -> list[Message]:
         """The conversation with one more message of the user."""

@@ -256,4 +256,4 @@ def _converse(talk: Talk, *, plain: bool, stats: bool) -> None:
     from llmpy.cli.chatting.screen import ConsoleScreen, made_console
 
     program = Program(talk, ConsoleScreen(made_console()), stats=stats, plain=plain)
-    program.run(Keyboard(opened_history(data_folder()), program.status))
+    program.run(Keyboard(opened_history(data_folder()), program.status, program.typed))

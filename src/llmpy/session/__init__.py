@@ -2,6 +2,7 @@
 
 from llmpy.session.batched import next_tokens
 from llmpy.session.completion import Completion
+from llmpy.session.draft import Draft
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import ContextWarning, Overflow
@@ -12,6 +13,7 @@ __all__ = [
     "STOP",
     "Completion",
     "ContextWarning",
+    "Draft",
     "FinishReason",
     "Logprobs",
     "Mark",

@@ -19,6 +19,7 @@ from llmpy.engine import Limits
 from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, chain
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
+from llmpy.session.draft import Draft
 from llmpy.session.events import STOP, FinishReason, Piece, Stats
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import Overflow
@@ -389,6 +390,14 @@ class Session(ProcessBound):
     ) -> int:
         """`edit` for asyncio; cancelled, it changes nothing."""
         return await exhausted(editing(self.transcript, at, text, end, special), self.cancel)
+
+    def draft(self, *, special: bool = False, bos: bool | None = None) -> Draft:
+        """Begin a prompt that is read while it is being typed.
+
+        `draft.update(text)` with each change, then `draft.commit()`, which is `stream(text)` with
+        most of the text read already. `special` and `bos` are as in `stream`.
+        """
+        return Draft(self, special, bos)
 
     def fork(self, *, sampler: Chain | Sampler | None = None, seed: int | None = None) -> Session:
         """A second session with the same past, whose memory is shared until one of them goes on.

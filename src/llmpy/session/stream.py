@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from itertools import takewhile
 from typing import Any
 
 from llmpy import checks
@@ -14,7 +12,7 @@ from llmpy.session.asynchronous import user
 from llmpy.session.events import FinishReason, Piece
 from llmpy.session.overflow import Overflow
 from llmpy.session.stop import StopStrings
-from llmpy.session.transcript import OpenStream, Transcript
+from llmpy.session.transcript import OpenStream, Transcript, n_same
 
 __all__ = ["editing", "feeding", "pieces"]
 
@@ -142,7 +140,7 @@ def _stream_prompt(
             yield Piece(transcript.decoder(token), token, "prompt")
             transcript.check_stream(stream)
     stream.n_shown = None  # nothing is held back from here on
-    transcript.forget_ahead()
+    transcript.expect(None)
 
 
 def feeding(
@@ -203,7 +201,7 @@ def _edited(
     ids += tokens[end:]
     if at + len(ids) > n_ctx and transcript.overflow is Overflow.ERROR:
         raise ContextFull(n_ctx, at + len(ids))
-    same = sum(1 for _ in takewhile(bool, map(operator.eq, tokens[at:], ids)))
+    same = n_same(tokens[at:], ids)
     return at + same, ids[same:]
 
 
@@ -228,4 +226,4 @@ def _read(transcript: Transcript, stream: OpenStream, ids: list[int]) -> Generat
         raise
     finally:
         transcript.close_stream(stream)
-        transcript.forget_ahead()
+        transcript.expect(None)

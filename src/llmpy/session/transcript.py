@@ -11,7 +11,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmpy import checks, ffi
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from llmpy.sampling import Chain, NativeChain, Rng
     from llmpy.tokenizer import Decoder, Tokenizer
 
-__all__ = ["OpenStream", "Past", "Transcript", "compiled_chain"]
+__all__ = ["OpenStream", "Past", "Transcript", "compiled_chain", "n_same"]
 
 
 class OpenStream:
@@ -227,9 +226,7 @@ class Transcript:
         kept = shortened(tokens, needed, n_ctx, self.overflow, bos)
         if kept is None:
             raise ContextFull(n_ctx, needed)
-        same = 0
-        while same < len(kept) and kept[same] == tokens[same]:
-            same += 1
+        same = n_same(kept, tokens)
         self.rewind(same)
         self.say(kept[same:])
         self.decoder = self._new_decoder()
@@ -274,15 +271,13 @@ class Transcript:
         ahead, n = self.ahead, len(self.sequence)
         if ahead is None or ahead.tokens.n_common(self.sequence.tokens) < n:
             return 0
-        read = ahead.tokens.part(n, ahead.n_cached).tolist()
-        same = (a == b for a, b in zip(read, ids, strict=False))
-        return sum(1 for _ in takewhile(bool, same))
+        return n_same(ahead.tokens.part(n, ahead.n_cached).tolist(), ids)
 
-    def forget_ahead(self) -> None:
-        """Let go of what was read ahead."""
-        ahead, self.ahead = self.ahead, None
-        if ahead is not None:
-            self.engine.release(ahead)
+    def expect(self, ahead: TokenSequence | None) -> None:
+        """Use what `ahead` has read, until the next prompt was said; None: nothing."""
+        before, self.ahead = self.ahead, ahead
+        if before is not None:
+            self.engine.release(before)
 
     def say(self, ids: Sequence[int], *, read: bool = True) -> None:
         """Append to what was said, and compute all of it but the last token."""
@@ -372,6 +367,12 @@ class Transcript:
         for token in tokens.part(at, len(tokens)).tolist():
             decoder(token)
         return decoder
+
+
+def n_same(first: Sequence[Any], second: Sequence[Any]) -> int:
+    """Return how many items both begin with."""
+    n = min(len(first), len(second))
+    return next((i for i in range(n) if first[i] != second[i]), n)
 
 
 def compiled_chain(chain: Chain, n_vocab: int, tokenizer: Tokenizer) -> NativeChain | None:

@@ -102,17 +102,22 @@ def _matching(words: Iterable[str], start: str) -> Iterable[Completion]:
 
 
 class Keyboard:
-    """Reads messages. `status` gives the parts of the line below, most important first."""
+    """Reads messages. `status` gives the parts of the line below, most important first.
+
+    `typed` is called with the text so far after each change of it.
+    """
 
     def __init__(
         self,
         history: History,
         status: Callable[[], list[str]],
+        typed: Callable[[str], object] = str,
         *,
         input: Input | None = None,
         output: Output | None = None,
     ) -> None:
         self._status = status
+        self._typed = typed
         self._warned = False
         self._may_be_empty = False
         self._session: PromptSession[str] = PromptSession(
@@ -132,7 +137,7 @@ class Keyboard:
             input=input,
             output=output,
         )
-        self._session.default_buffer.on_text_changed += self._forget_warning
+        self._session.default_buffer.on_text_changed += self._changed
 
     def read(self, default: str = "", *, may_be_empty: bool = False) -> str | None:
         """Return what was written, without halves of characters; None to leave.
@@ -146,8 +151,9 @@ class Keyboard:
             return None
         return text.encode("utf-8", "replace").decode()
 
-    def _forget_warning(self, _: Buffer) -> None:
+    def _changed(self, buffer: Buffer) -> None:
         self._warned = False
+        self._typed(buffer.text)
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()

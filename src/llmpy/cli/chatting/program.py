@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import warnings
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -56,9 +57,13 @@ class Program:
         with silent_keyboard(), on_interrupt(lambda *_: None):  # while no line is read
             while True:
                 default, self._default = self._default, ""
+                if self._editing is None:
+                    talk.begin_draft()
                 line = reader.read(default, may_be_empty=self._editing is not None)
                 self._screen.console.print()
-                if line is None or self._do(line):
+                ends = line is None or self._do(line)
+                talk.drop_draft()
+                if ends:
                     return
 
     def status(self) -> list[str]:
@@ -71,6 +76,12 @@ class Program:
             parts.append(f"{chat.stats.generate_rate:.0f} tokens/s")
         return parts
 
+    def typed(self, text: str) -> None:
+        """Take note of what is being typed, so that a message is read meanwhile."""
+        with suppress(WrongCommandError):
+            if command_in(text) is None:
+                self._talk.typed(text)
+
     def _do(self, line: str) -> bool:
         """Do one line; True to leave."""
         if self._editing is not None:
@@ -81,6 +92,7 @@ class Program:
             if command is None:
                 self._answer(partial(self._talk.say, line), line)
                 return False
+            self._talk.drop_draft()
             with on_interrupt(signal.default_int_handler):
                 action = self._commands.run(*command)
         except (WrongCommandError, OSError, RuntimeError, TypeError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ class Talk:
     def __post_init__(self) -> None:
         self.model = self.load(self.path)
         self.chat = self._chat(self.model, [])
+        self._draft: llmpy.ChatDraft | None = None
         if self.system is not None:
             self.chat.system = self.system
 
@@ -48,8 +50,30 @@ class Talk:
         name = self.path.resolve().name
         return name.removesuffix(".gguf").removesuffix(".bin")
 
+    def begin_draft(self) -> None:
+        """Read the conversation, and what `typed` says is being typed, until something is said."""
+        import llmpy
+
+        self.drop_draft()
+        with suppress(llmpy.LlmpyError, MemoryError):  # which come again when it is said
+            self._draft = None if self.fresh else self.chat.draft()
+
+    def typed(self, text: str) -> None:
+        """Take note of what is being typed."""
+        if self._draft is not None:
+            self._draft.update(text)
+
+    def drop_draft(self) -> None:
+        """Nothing is being typed any more, or nothing that will be said."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            draft.close()
+
     def say(self, text: str, progress: Progress) -> Generator[llmpy.Piece]:
         """Say something, and give the pieces of the answer."""
+        draft, self._draft = self._draft, None
+        if draft is not None:
+            return draft.commit(text, **self._options(progress))
         if self.fresh:
             self.chat.messages = [m for m in self.chat.messages if m["role"] == "system"]
         return self.chat.say(text, **self._options(progress))

@@ -1,0 +1,176 @@
+"""Reading ahead: tokens that will probably be said next are computed while somebody still types.
+
+They are read by a second sequence, which shares the session's memory. The session itself stays as
+it is and may be used; once it says these tokens, it takes over what was computed of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from llmpy import checks
+from llmpy.backends.base import PAGE_TOKENS
+from llmpy.engine import Work
+from llmpy.errors import SessionClosed
+from llmpy.process import ProcessBound
+
+if TYPE_CHECKING:
+    from llmpy.engine import Engine
+    from llmpy.engine import Sequence as TokenSequence
+    from llmpy.session.transcript import Transcript
+
+__all__ = ["ReadAhead", "Wanted"]
+
+# Of the tokens that were read ahead: how many stay, and which come after them.
+Wanted = Callable[[list[int]], tuple[int, list[int]]]
+
+
+class _Reader:
+    """Computes in a thread what a sequence shall hold; the thread lasts while there is work.
+
+    What fails here is not told: it fails again where the session itself does it.
+    """
+
+    def __init__(self, engine: Engine, sequence: TokenSequence) -> None:
+        self._engine = engine
+        self.sequence = sequence
+        self._lock = threading.Lock()
+        self._wanted: Wanted | None = None
+        self._stopped = False
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def want(self, wanted: Wanted) -> None:
+        """Read this from now on."""
+        with self._lock:
+            self._wanted = wanted
+            if self._idle.is_set():
+                self._idle.clear()
+                threading.Thread(target=self._run, name="llmpy-draft").start()
+
+    def stop(self) -> None:
+        """End after the step that runs; see `wait`."""
+        self._stopped = True
+        self.sequence.limits.cancelled = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all is read, or it has stopped; False if that took longer."""
+        return self._idle.wait(timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                wanted, self._wanted = self._wanted, None
+                if wanted is None or not self._goes_on():
+                    self._idle.set()
+                    return
+            with suppress(Exception):
+                self._read(wanted)
+
+    def _goes_on(self) -> bool:
+        """Neither stopped, nor is the program about to end, which waits for its threads."""
+        return not self._stopped and threading.main_thread().is_alive()
+
+    def _read(self, wanted: Wanted) -> None:
+        """Compute all but the last token, as `Session.feed` does."""
+        engine, sequence = self._engine, self.sequence
+        kept, ids = wanted(sequence.tokens.tolist())
+        if kept < len(sequence):
+            engine.truncate(sequence, kept)
+        sequence.append(ids[: max(0, engine.n_ctx - kept)])
+        last = len(sequence) - 1
+        while sequence.n_cached < last and self._wanted is None and self._goes_on():
+            end = min(last, sequence.n_cached + PAGE_TOKENS)  # then it looks for news
+            work = Work(sequence, end, end, end)
+            engine.run((work,))
+            if work.error is not None:
+                raise work.error
+
+
+class ReadAhead(ProcessBound):
+    """A text that is being typed, and the reader of what is certain of it.
+
+    Subclasses say which tokens that are, and what is done with the text in the end.
+    """
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._text = ""
+        self._closed = False
+        engine = transcript.engine
+        with engine.lock:
+            transcript.begin(transcript.stream)  # which may go on
+            try:
+                sequence = engine.fork(transcript.sequence, None, None, None)
+            finally:
+                transcript.end()
+        sequence.limits.priority -= 1  # behind what somebody waits for
+        self._reader = _Reader(engine, sequence)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._text
+
+    @property
+    def n_read(self) -> int:
+        """How many tokens are computed, those that were said before among them."""
+        return self._reader.sequence.n_cached
+
+    def update(self, text: str) -> None:
+        """Say what the text is now, and return at once.
+
+        Tokens that cannot change any more, whatever is typed next, are computed in the background,
+        behind the calls that others wait for. Where the text has changed, what comes
+        before the change stays.
+        """
+        checks.text("text", text)
+        if self._closed:
+            raise SessionClosed("this draft was committed or closed; make another one")
+        self._text = text
+        self._reader.want(self._wanted(text))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until all that is certain of the text is read; False if that took longer."""
+        return self._reader.wait(timeout)
+
+    def close(self) -> None:
+        """Give the draft up. The session is as it was."""
+        self._finished()
+        self._reader.wait()
+        self._transcript.engine.release(self._reader.sequence)
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if not self._closed:
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<llmpy.{type(self).__name__}: {len(self._text)} characters>"
+
+    def _wanted(self, text: str) -> Wanted:
+        """Which tokens are certain while the text is this; called in the reader's thread."""
+        raise NotImplementedError
+
+    def _finished(self, text: str | None = None) -> str:
+        """The whole text, of which no more will be read ahead."""
+        if self._closed:
+            raise SessionClosed("this draft was committed or closed; make another one")
+        if text is not None:
+            self._text = checks.text("text", text)
+        self._closed = True
+        self._reader.stop()
+        return self._text
+
+    def _hand_over(self) -> None:
+        """Let the session use what was read, once the reader has stopped."""
+        self._reader.wait()
+        self._transcript.expect(self._reader.sequence)
+
+    def _how_to_copy(self) -> str:
+        return "another process makes a draft of its own"
