@@ -9,6 +9,7 @@ from llmpy.server.api import (
     openai_completions,
     openai_embeddings,
     openai_models,
+    openai_responses,
     texts,
 )
 
@@ -24,6 +25,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/chat/completions": {"POST": openai_chat.chat_completions},
     "/v1/completions": {"POST": openai_completions.completions},
     "/v1/embeddings": {"POST": openai_embeddings.embeddings},
+    "/v1/responses": {"POST": openai_responses.responses},
     "/tokenize": {"POST": texts.tokenize},
     "/detokenize": {"POST": texts.detokenize},
     "/apply-template": {"POST": texts.apply_template},

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from llmpy.chat.prompt import prompt_parts, tail_of
+from llmpy.server.api.conversation import chat_prompt
 from llmpy.server.api.fields import Sampling, checked_stop, read, within
 from llmpy.server.api.messages import Message, for_template
 from llmpy.server.api.openai_shapes import (
@@ -21,8 +20,7 @@ from llmpy.server.api.openai_shapes import (
 )
 from llmpy.server.call import Call
 from llmpy.server.errors import ApiError, openai_shape
-from llmpy.server.generation import Generation, Prompt
-from llmpy.server.models import Loaded
+from llmpy.server.generation import Generation
 from llmpy.server.running import Run, running
 from llmpy.server.state import State
 from llmpy.server.streaming import streamed
@@ -87,28 +85,25 @@ async def chat_completions(call: Call, state: State) -> None:
     request = await read(call, ChatRequest, REFUSED, IGNORED)
     _check(request)
     async with state.models.use(request.model) as loaded:
-        parts = await asyncio.to_thread(_parts, request, loaded)
-        tokenizer = loaded.model.tokenizer
-        tail = tail_of(parts, tokenizer)
-        prompt = Prompt(
-            await asyncio.to_thread(tokenizer.encode_split, parts),
-            request.chain(loaded),
-            request.own_seed,
-            max_tokens=request.max_completion_tokens or request.max_tokens,
-            stop=(*checked_stop("stop", request.stop), *loaded.template.stop),
-            logprobs=(request.top_logprobs or 0) if request.logprobs else None,
-        )
-        async with running(
-            call,
-            state,
+        prompt, reader = await chat_prompt(
             loaded,
-            [prompt],
-            n=request.n or 1,
-            reader=lambda: loaded.format.reader(tail),
-            streams=bool(request.stream),
+            for_template(request.messages),
+            request.chain(loaded),
+            seed=request.own_seed,
+            max_tokens=request.max_completion_tokens or request.max_tokens,
+            stop=checked_stop("stop", request.stop),
+            logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+            think=request.think,
+            effort=request.reasoning_effort,
+            template_kwargs=request.chat_template_kwargs,
+            go_on=bool(request.continue_final_message),
+        )
+        n, streams = request.n or 1, bool(request.stream)
+        async with running(
+            call, state, loaded, [prompt], n=n, reader=reader, streams=streams
         ) as run:
             answer = Answer(call, request, run)
-            await (answer.stream() if request.stream else answer.whole())
+            await (answer.stream() if streams else answer.whole())
 
 
 def _check(request: ChatRequest) -> None:
@@ -127,27 +122,6 @@ def _check(request: ChatRequest) -> None:
             f"response_format.type: expected 'text', found {kind!r:.60}",
             param="response_format.type",
         )
-
-
-def _parts(request: ChatRequest, loaded: Loaded) -> list[int | str]:
-    """The conversation as the model's template writes it."""
-    think, kwargs = request.think, dict(request.chat_template_kwargs or {})
-    if request.reasoning_effort is not None:
-        kwargs.setdefault("reasoning_effort", request.reasoning_effort)
-        if think is None and request.reasoning_effort == "none":
-            think = False
-    try:
-        return prompt_parts(
-            loaded.template,
-            loaded.format,
-            loaded.model.tokenizer,
-            for_template(request.messages),
-            think=think,
-            template_kwargs=kwargs,
-            go_on=bool(request.continue_final_message),
-        )
-    except (TypeError, ValueError) as error:  # TemplateError is one of these
-        raise ApiError(400, str(error), param="messages") from None
 
 
 class Answer:
