@@ -21,7 +21,7 @@ extern "C" {
 
 // ---- the library
 
-#define LLMPY_ABI_VERSION 9  // raised with every incompatible change of this file
+#define LLMPY_ABI_VERSION 10  // raised with every incompatible change of this file
 
 LLMPY_API int32_t llmpy_abi_version(void);
 
@@ -273,17 +273,30 @@ LLMPY_API void llmpy_plan_trace(struct llmpy_plan* plan, llmpy_op_time* times);
 
 #define LLMPY_SAMPLE_MAX_VOCAB (1 << 22)  // keeps the sum of all probabilities below 2^62
 
-// Kinds of steps.                       count                       value
+// Kinds of steps.                              count                              value
 enum llmpy_sample_kind {
-    LLMPY_SAMPLE_GREEDY = 0,   //
-    LLMPY_SAMPLE_TEMPERATURE,  //                                    temperature > 0
-    LLMPY_SAMPLE_TOP_K,        //        tokens, 0 off
-    LLMPY_SAMPLE_TOP_P,        //                                    probability, 0 < value <= 1
-    LLMPY_SAMPLE_MIN_P,        //                                    natural logarithm of the ratio, <= 0
-    LLMPY_SAMPLE_REPETITION,   //        window, -1 all              penalty > 0
-    LLMPY_SAMPLE_FREQUENCY,    //        window, -1 all              penalty
-    LLMPY_SAMPLE_PRESENCE,     //        window, -1 all              penalty
-    LLMPY_SAMPLE_LOGIT_BIAS    //        entries of ids, biases
+    LLMPY_SAMPLE_GREEDY = 0,           //
+    LLMPY_SAMPLE_TEMPERATURE,          //                                        temperature > 0
+    LLMPY_SAMPLE_TOP_K,                //        tokens, 0 off
+    LLMPY_SAMPLE_TOP_P,                //                                        probability, 0 < value <= 1
+    LLMPY_SAMPLE_MIN_P,                //                                        natural logarithm of the ratio, <= 0
+    LLMPY_SAMPLE_REPETITION,           //        window, -1 all                  penalty > 0
+    LLMPY_SAMPLE_FREQUENCY,            //        window, -1 all                  penalty
+    LLMPY_SAMPLE_PRESENCE,             //        window, -1 all                  penalty
+    LLMPY_SAMPLE_LOGIT_BIAS,           //        entries of ids, biases
+    LLMPY_SAMPLE_DYNAMIC_TEMPERATURE,  //                                        low > 0, high >= low, exponent >= 0
+    LLMPY_SAMPLE_TOP_A,                //                                        natural logarithm of a1, a2 > 0
+    LLMPY_SAMPLE_TOP_N_SIGMA,          //                                        standard deviations > 0
+    LLMPY_SAMPLE_TAIL_FREE,            //                                        share, 0 <= value < 1
+    LLMPY_SAMPLE_LOCALLY_TYPICAL,      //                                        probability, 0 < value < 1
+    LLMPY_SAMPLE_XTC,                  //                                        chance, threshold > 0
+    LLMPY_SAMPLE_SEQUENCE_REPETITION,  //        window to 512, least length,
+                                       //        tolerance, most merged          flat, stacking penalty
+    LLMPY_SAMPLE_DRY,                  //        allowed length, window,
+                                       //        breakers in ids, ascending      multiplier >= 0, base >= 1
+    LLMPY_SAMPLE_MIROSTAT1,            //        tokens that are estimated from  tau, eta          state: mu
+    LLMPY_SAMPLE_MIROSTAT2,            //                                        tau, eta          state: mu
+    LLMPY_SAMPLE_ADAPTIVE_P            //                                        target, decay     state: two sums
 };
 
 // Why no token could be drawn.
@@ -295,25 +308,13 @@ enum llmpy_sample_error {
 };
 
 typedef struct llmpy_sample_step {
-    int32_t kind;  // llmpy_sample_kind
-    int32_t count;
-    double value;
+    int32_t kind;      // llmpy_sample_kind
+    int32_t min_keep;  // how many tokens a step that truncates leaves at least
+    int32_t count[4];
+    double value[3];
     const int32_t* ids;
     const float* biases;
 } llmpy_sample_step;
-
-// Bytes of workspace; 0 when n_vocab is out of range.
-LLMPY_API int64_t llmpy_sample_workspace(int32_t n_vocab);
-
-// The chosen id, or an llmpy_sample_error. `seed` and `counter` are those of llmpy.Rng before the draw.
-LLMPY_API int32_t llmpy_sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
-                               const int32_t* history, int64_t n_history, uint64_t seed, uint64_t counter,
-                               void* workspace, int64_t workspace_size);
-
-// For log-probabilities: writes log(sum of exp(logits)) and the ids of the `n_top` largest logits,
-// in id order and without those of -inf, to `top` [n_top]. Returns how many ids, or an llmpy_sample_error.
-LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top, double* log_sum,
-                                   void* workspace, int64_t workspace_size);
 
 // A chain of steps with all that `llmpy_sample` wants of it.
 typedef struct llmpy_chain {
@@ -322,8 +323,26 @@ typedef struct llmpy_chain {
     int64_t workspace_size;
     int64_t n_history;    // how many of the latest ids the steps look at; -1: all
     const int32_t* ends;  // ids after which there is no more to say
+    double* state;        // of the last step, read and, once a token is drawn, written; null where it has none
     int32_t n_steps, n_vocab, n_ends;
 } llmpy_chain;
+
+// Bytes of workspace; 0 when n_vocab is out of range.
+LLMPY_API int64_t llmpy_sample_workspace(int32_t n_vocab);
+
+// The chosen id, or an llmpy_sample_error. `seed` and `counter` are those of llmpy.Rng before the draw.
+LLMPY_API int32_t llmpy_sample(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history,
+                               uint64_t seed, uint64_t counter);
+
+// The logits after all steps, without a draw, into `out` [n_vocab], which may be `logits`: -inf is what was removed.
+// Returns 0, or an llmpy_sample_error.
+LLMPY_API int32_t llmpy_sample_apply(const llmpy_chain* chain, const float* logits, const int32_t* history,
+                                     int64_t n_history, uint64_t seed, uint64_t counter, float* out);
+
+// For log-probabilities: writes log(sum of exp(logits)) and the ids of the `n_top` largest logits,
+// in id order and without those of -inf, to `top` [n_top]. Returns how many ids, or an llmpy_sample_error.
+LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top, double* log_sum,
+                                   void* workspace, int64_t workspace_size);
 
 // One or more tokens of one session: a step of the plan for the last token said, and the next one by the chain, again and
 // again, so that what two calls from outside cost is paid once for all tokens that nobody looks at in between. The same bits

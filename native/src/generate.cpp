@@ -44,8 +44,7 @@ int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t*
         plan->batch = {ids + n - 1, &position, &nothing, &nothing, &end, &nothing, pages, &recurrent, before.logits};
         llmpy_plan_run(plan, 1, 1, threads);
         const int64_t seen = chain->n_history < 0 || chain->n_history > n ? n : chain->n_history;
-        id = sample(chain->steps, chain->n_steps, before.logits, chain->n_vocab, ids + n - seen, seen, seed,
-                    counter + static_cast<uint64_t>(done), chain->workspace, chain->workspace_size, peaks);
+        id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done), peaks);
         if (id < 0) break;
         ids[n++] = id;
         ++done;

@@ -17,6 +17,7 @@ namespace {
 constexpr int32_t kBlock = llmpy::kPeakBlock;  // logits per block of the scan
 constexpr int32_t kFew = 64;                   // items that are cheaper to sort than to histogram
 constexpr int kFractionBits = 40;              // of a weight
+constexpr double kOne = 0x1p40;                // the weight of the most likely token
 constexpr double kVanishing = -29.0;           // exp of it rounds to a weight of 0
 
 // One token under selection: `key` rises as the logit falls, then with the id; no two are equal.

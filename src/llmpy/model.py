@@ -12,6 +12,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
@@ -31,14 +32,14 @@ from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import PAIRS, Graph, n_embedded
 from llmpy.overrides import GivenTokenizer, tokenizer_of
-from llmpy.sampling import Chain, Rng, Sampler, chain, default_chain
+from llmpy.sampling import Chain, Rng, Sampler, Sampling, checked_chain, default_chain
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.embedding import check_generates
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.ranking import Classifier, pair_table
 from llmpy.session.reading import Reader
 from llmpy.session.session import Session
-from llmpy.session.transcript import Transcript, compiled_chain
+from llmpy.session.transcript import Transcript
 from llmpy.tokenizer import Tokenizer, build_tokenizer
 from llmpy.wiring import wire
 
@@ -234,14 +235,17 @@ class Model(Reader):
     def session(
         self,
         *,
-        sampler: Chain | Sampler | None = None,
+        sampler: Chain | Sampler | str | None = None,
         seed: int | None = None,
         overflow: Overflow | str | Callable[..., Any] = "error",
+        **sampling: Unpack[Sampling],
     ) -> Session:
         """A new text with its own KV cache, sampler and random numbers.
 
-        `sampler`: a chain, or any callable `(logits, session) -> logits`; default: what the model
-        file recommends, else temperature 0.8, top_k 40, top_p 0.95, min_p 0.05. The same `seed`
+        `sampler`: a chain, a sampler string (`"top-k:k=40/temperature:0.7"`), or any callable
+        `(logits, session) -> logits`. Without one, it is `default_chain` with what the model file
+        recommends, and `sampling` are its parameters: `model.session(temperature=0.5)`; they are
+        temperature 0.8, top_k 40, top_p 0.95, min_p 0.05 where nobody says more. The same `seed`
         gives the same text; None draws one. `overflow`: what happens when the context is full:
         "error", "shift" (the older half is left out and the rest is computed again, with a
         ContextWarning), or a callable `(tokens, needed, n_ctx) -> tokens`. Raises
@@ -249,14 +253,11 @@ class Model(Reader):
         """
         self._engine.check_open()
         check_generates(self)
-        if sampler is None:
-            sampler = default_chain(**self.recommended_sampling)
-        elif not isinstance(sampler, Chain):
-            sampler = chain(sampler)
+        chain = _chain_of(sampler, self.recommended_sampling, sampling)
         choice = checked_overflow(overflow, Overflow.ERROR, Overflow.SHIFT, where="a session")
-        compiled = compiled_chain(sampler, self.n_vocab, self.tokenizer)
-        sequence = self._engine.sequence(sampler, compiled, Rng(seed))
+        sequence = self._engine.sequence(rng=Rng(seed))
         transcript = Transcript(self._engine, self.tokenizer, sequence, choice)
+        transcript.chain = chain
         return Session(transcript, self.path, self.hidden_states)
 
     @overload
@@ -276,23 +277,27 @@ class Model(Reader):
         *,
         max_tokens: int | None = 256,
         stop: str | Iterable[str] = (),
-        sampler: Chain | Sampler | None = None,
+        sampler: Chain | Sampler | str | None = None,
         seed: int | None = None,
         logprobs: int | None = None,
         special: bool = False,
         n_parallel: int = 16,
+        **sampling: Unpack[Sampling],
     ) -> Completion | list[Completion]:
         """Continue a prompt, or several in one batch: `model.generate("Once", max_tokens=50)`.
 
         Returns a `Completion` for a text (or its token ids), a list of them for a list of prompts,
         of which `n_parallel` are computed together. No chat template is applied: `model.chat()`
-        does. The options are those of `session` and `Session.stream`; prompt number i of a list
+        does. The options are those of `session`, with `temperature` and the like, and of
+        `Session.stream`; prompt number i of a list
         gets the seed `seed + i`, and is answered as it would be alone with that seed.
         """
         from llmpy.session.completion import complete
 
         options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
-        return complete(self.session, prompt, sampler, seed, n_parallel, options)
+        chain = _chain_of(sampler, self.recommended_sampling, sampling)
+        new_session = partial(self.session, sampler=chain)
+        return complete(new_session, prompt, seed, n_parallel, options)
 
     @overload
     async def agenerate(self, prompt: str, **o: Unpack[Options]) -> Completion: ...  # type: ignore[overload-overlap]
@@ -311,17 +316,20 @@ class Model(Reader):
         *,
         max_tokens: int | None = 256,
         stop: str | Iterable[str] = (),
-        sampler: Chain | Sampler | None = None,
+        sampler: Chain | Sampler | str | None = None,
         seed: int | None = None,
         logprobs: int | None = None,
         special: bool = False,
         n_parallel: int = 16,
+        **sampling: Unpack[Sampling],
     ) -> Completion | list[Completion]:
         """`generate` for asyncio; cancelling the task stops after the step that runs."""
         from llmpy.session.completion import acomplete
 
         options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
-        return await acomplete(self.session, prompt, sampler, seed, n_parallel, options)
+        chain = _chain_of(sampler, self.recommended_sampling, sampling)
+        new_session = partial(self.session, sampler=chain)
+        return await acomplete(new_session, prompt, seed, n_parallel, options)
 
     def chat(
         self,
@@ -332,8 +340,9 @@ class Model(Reader):
         template_kwargs: Mapping[str, Any] | None = None,
         think: bool | None = None,
         overflow: Overflow | str | Callable[..., Any] = "error",
-        sampler: Chain | Sampler | None = None,
+        sampler: Chain | Sampler | str | None = None,
         seed: int | None = None,
+        **sampling: Unpack[Sampling],
     ) -> Chat:
         """A new conversation in the model's chat format: `model.chat().ask("Hello")`.
 
@@ -342,14 +351,14 @@ class Model(Reader):
         the model file's. `template_kwargs`: variables of the template. `think`: whether the model
         shall think before it answers, where it can (None: as the template has it). `overflow`: what
         happens when the context is full: "error", "drop_oldest" (the oldest turns are left out,
-        with a ContextWarning), or a callable `(messages, needed, n_ctx) -> messages`. `sampler` and
-        `seed` are those of `session`: `sampler=llmpy.default_chain(temperature=0.5)`. Raises
+        with a ContextWarning), or a callable `(messages, needed, n_ctx) -> messages`. `sampler`,
+        `seed` and `sampling` are those of `session`: `model.chat(temperature=0.5)`. Raises
         TemplateError where no template is found or the one given cannot be used.
         """
         from llmpy.chat import Chat, chosen_template
 
         return Chat(
-            self.session(sampler=sampler, seed=seed),
+            self.session(sampler=sampler, seed=seed, **sampling),
             chosen_template(self.metadata, self.tokenizer, template),
             system=system,
             messages=messages,
@@ -441,6 +450,22 @@ def load_template(
         checks.text("name", name)
     metadata = open_vocabulary(path, architecture=architecture)
     return chosen_template(metadata, build_tokenizer(metadata, Path(path)), name)
+
+
+def _chain_of(sampler: Any, recommended: Mapping[str, Any], sampling: Mapping[str, Any]) -> Chain:
+    """The chain of a `sampler=` argument, or the usual one with some parameters."""
+    known = Sampling.__annotations__
+    for name in sampling:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise TypeError(f"no argument is called {name!r}; {hint}Those of samplers: {[*known]}")
+    if sampler is None:
+        return default_chain(**{**recommended, **sampling})
+    if sampling:
+        names = ", ".join(sampling)
+        raise TypeError(f"expected a sampler or parameters of the usual one, found both: {names}")
+    return checked_chain(sampler)
 
 
 def _check_arguments(path: object, progress: object, mmap: object, **numbers: object) -> None:

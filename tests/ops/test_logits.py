@@ -12,8 +12,10 @@ import pytest
 
 from llmpy.engine.history import History
 from llmpy.sampling.compiled import NativeChain
+from llmpy.sampling.penalties import Repetition
 from llmpy.sampling.rng import Rng
-from llmpy.sampling.steps import Greedy, MinP, Repetition, Temperature, TopK, TopP
+from llmpy.sampling.temperatures import Greedy, Temperature
+from llmpy.sampling.truncation import MinP, TopK, TopP
 from tests.ops.harness import LEVELS, Model, cpu_backend, flat, random
 
 N_VOCAB, WIDTH = 9001, 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,25 +15,39 @@ from llmpy.errors import SamplerError
 from llmpy.sampling import (
     NativeChain,
     Rng,
+    adaptive_p,
     chain,
+    checked_chain,
     default_chain,
+    dry,
+    dynamic_temperature,
     frequency,
     greedy,
+    locally_typical,
     logit_bias,
     min_p,
+    mirostat1,
+    mirostat2,
     presence,
     repetition,
+    sequence_repetition,
+    tail_free,
     temperature,
+    top_a,
     top_k,
+    top_n_sigma,
     top_p,
+    xtc,
 )
-from llmpy.sampling.weights import draw
+from llmpy.sampling.definition import sampled
+from llmpy.sampling.step import View
+from llmpy.sampling.weights import peak
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
 
-def by_definition(steps, logits, session, rng):
-    token = draw(steps(logits, session), rng.peek())
+def by_definition(steps, logits, session, rng, state):
+    token, state.values = sampled(steps.steps, logits, session, rng, state.values)
     rng.advance()
     return token
 
@@ -57,17 +72,59 @@ def random_logits(random, n):
 
 def random_step(random, n):
     window = int(random.integers(-1, 40))
-    return [
+    least = int(random.choice([1, 1, 3, 70]))
+    choices = [
         lambda: greedy(),
         lambda: temperature(random.choice([0.0, 0.3, 0.8, 1.0, 1.7, 50.0])),
         lambda: top_k(int(random.choice([0, 1, 2, 5, 40, 64, 65, 200, n]))),
-        lambda: top_p(random.choice([0.001, 0.1, 0.5, 0.9, 0.95, 0.999, 1.0])),
-        lambda: min_p(random.choice([0.0, 0.001, 0.05, 0.5, 1.0])),
+        lambda: top_p(random.choice([0.001, 0.1, 0.5, 0.9, 0.95, 0.999, 1.0]), least),
+        lambda: min_p(random.choice([0.0, 0.001, 0.05, 0.5, 1.0]), least),
         lambda: repetition(random.choice([0.8, 1.0, 1.1, 2.0]), window),
         lambda: frequency(random.choice([-0.5, 0.0, 0.3]), window),
         lambda: presence(random.choice([-0.5, 0.0, 0.3]), window),
         lambda: logit_bias({int(i): float(i % 7 - 3) for i in random.integers(0, n, 5)}),
-    ][random.choice(9, p=[0.04, 0.16, 0.16, 0.16, 0.12, 0.09, 0.09, 0.09, 0.09])]()
+        lambda: top_a(random.choice([0.0, 0.01, 0.2, 3.0]), random.choice([0.0, 0.5, 2.0]), least),
+        lambda: top_n_sigma(random.choice([0.0, 0.01, 0.5, 1.0, 3.0]), least),
+        lambda: tail_free(random.choice([0.0, 0.1, 0.5, 0.95, 0.999999, 1.0]), least),
+        lambda: locally_typical(random.choice([0.001, 0.2, 0.9, 0.999999, 1.0]), least),
+        lambda: xtc(random.choice([0.0, 0.5, 1.0]), random.choice([1e-9, 0.01, 0.1, 0.4, 0.7])),
+        lambda: dynamic_temperature(0.3, random.choice([0.3, 2.0]), random.choice([0.0, 1.0, 2.5])),
+        lambda: dry(
+            random.choice([0.0, 0.8, 1e38]),
+            random.choice([1.0, 1.75, 1e30]),
+            int(random.integers(1, 4)),
+            window,
+            tuple(random.integers(0, n, random.integers(3)).tolist()),
+        ),
+        lambda: sequence_repetition(
+            random.choice([0.0, 0.7]),
+            random.choice([0.0, 0.3]),
+            int(random.integers(2, 5)),
+            int(random.integers(0, 3)),
+            int(random.integers(0, 3)),
+            int(random.integers(0, 60)),
+        ),
+    ]
+    return choices[random.integers(len(choices))]()
+
+
+def last_step(random):
+    """Most chains end with any step; these remember something."""
+    return [
+        lambda: (),
+        lambda: (mirostat1(random.choice([0.1, 3.0, 8.0]), random.choice([0.0, 0.1, 1.0])),),
+        lambda: (mirostat1(2.0, 0.3, random.choice([-2.0, 30.0]), int(random.choice([2, 40]))),),
+        lambda: (mirostat2(random.choice([0.1, 3.0, 8.0]), random.choice([0.0, 0.1, 1.0])),),
+        lambda: (adaptive_p(random.choice([0.0, 0.2, 1.0]), random.choice([0.0, 0.9])),),
+    ][random.choice(5, p=[0.6, 0.1, 0.1, 0.1, 0.1])]()
+
+
+def random_chain(random, n):
+    steps = [random_step(random, n) for _ in range(random.integers(0, 6))]
+    last = last_step(random)
+    if last and last[0].name.startswith("mirostat"):
+        steps = [step for step in steps if not step.truncates]
+    return chain(*steps, *last)
 
 
 @pytest.mark.parametrize("block", range(10))
@@ -75,19 +132,60 @@ def test_thousands_of_random_chains_agree(block):
     random = np.random.default_rng(block)
     for case in range(400):
         n = int(random.choice([1, 2, 3, 63, 64, 65, 127, 500, 3000]))
-        steps = chain(*(random_step(random, n) for _ in range(random.integers(0, 6))))
+        steps = random_chain(random, n)
         logits = random_logits(random, n)
-        session = SimpleNamespace(tokens=random.integers(0, n, random.integers(0, 60)).tolist())
+        few = min(n, int(random.choice([2, 5, 3000])))  # so that sequences repeat
+        session = SimpleNamespace(tokens=random.integers(0, few, random.integers(0, 60)).tolist())
         one, two = Rng(case), Rng(case)
+        first, second = steps.initial_state(), steps.initial_state()
         for _ in range(3):
-            expected = by_definition(steps, logits, session, one)
-            assert steps.sample(logits, session, two) == expected, (steps, n)
+            try:
+                expected = by_definition(steps, logits, session, one, first)
+            except SamplerError as error:
+                with pytest.raises(SamplerError, match=re.escape(str(error))):
+                    steps.sample(logits, session, two, second)
+                break
+            assert steps.sample(logits, session, two, second) == expected, (str(steps), n)
+            assert first.values == second.values, (str(steps), n)
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_steps_alone_agree_in_all_logits(block):
+    random = np.random.default_rng(100 + block)
+    for case in range(300):
+        n = int(random.choice([1, 2, 3, 63, 64, 65, 127, 500, 3000]))
+        steps = random_chain(random, n).steps
+        logits = random_logits(random, n)
+        session = SimpleNamespace(tokens=random.integers(0, min(n, 4), 50).tolist())
+        rng, out = Rng(case), np.empty(n, np.float32)
+        native = NativeChain(steps, n)
+        history = np.array(session.tokens, np.int32)
+        state = steps[-1].initial_state() if steps else ()
+        expected = logits
+        try:
+            for step in steps:
+                expected = step(expected, View(session, rng, state))
+            peak(expected)
+        except SamplerError:
+            continue
+        at = history.ctypes.data, history.size
+        native.apply(logits.ctypes.data, n, *at, rng, None, out)
+        expected = expected + np.float32(0)  # -0 is 0
+        assert np.array_equal(out + np.float32(0), expected), (chain(*steps), n)
 
 
 @pytest.mark.parametrize(
     "steps",
     [
         default_chain(),
+        checked_chain("tail-free:0.95"),
+        checked_chain("locally-typical:0.9"),
+        checked_chain("top-n-sigma:1/xtc"),
+        checked_chain("top-a"),
+        checked_chain("dynamic-temperature:low=0.5:high=1.5"),
+        checked_chain("mirostat1"),
+        checked_chain("mirostat2"),
+        checked_chain("adaptive-p:0.3"),
         chain(temperature(0.9)),
         chain(top_p(0.97)),
         chain(top_k(5000), top_p(0.99), temperature(1.3)),
@@ -98,10 +196,12 @@ def test_a_large_vocabulary_agrees(steps):
     random = np.random.default_rng(4)
     one, two = Rng(11), Rng(11)
     session = SimpleNamespace(tokens=[])
-    for _ in range(8):
+    first, second = steps.initial_state(), steps.initial_state()
+    for _ in range(4):
         logits = (random.standard_normal(128256) * 3).astype(np.float32)
-        expected = by_definition(steps, logits, session, one)
-        assert steps.sample(logits, session, two) == expected
+        expected = by_definition(steps, logits, session, one, first)
+        assert steps.sample(logits, session, two, second) == expected
+        assert first.values == second.values
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=200), st.integers(0, 2**64 - 1))

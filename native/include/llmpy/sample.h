@@ -23,9 +23,8 @@ constexpr int32_t kPeakBlock = 64;
 float* sample_peaks(void* workspace, int32_t n_vocab);
 
 // llmpy_sample; `peaks_known`: of these logits they are there.
-int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
-               const int32_t* history, int64_t n_history, uint64_t seed, uint64_t counter, void* workspace,
-               int64_t workspace_size, bool peaks_known);
+int32_t sample(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history, uint64_t seed,
+               uint64_t counter, bool peaks_known);
 
 }  // namespace llmpy
 

@@ -285,7 +285,8 @@ class Engine:
                         at, rng = address + (end - 1) * stride, sequence.rng
                         last = sequence.tokens.last(work.native.n_history)
                         assert rng is not None
-                        work.token = work.native.sample(at, self.n_outputs, *last, rng)
+                        state = sequence.state
+                        work.token = work.native.sample(at, self.n_outputs, *last, rng, state)
                         work.next_output = work.stop_output
                 except Exception as error:
                     work.fail(error)
@@ -331,7 +332,7 @@ class Engine:
         """
         sequence, native, n = work.sequence, work.native, work.end
         generate = getattr(self.plan, "generate", None)  # of a GeneratingPlan
-        if sequence.n_cached != n - 1 or generate is None:
+        if sequence.n_cached != n - 1 or generate is None or native is None:
             return False
         if self._max_pages is not None and self._free_pages() < 1:
             return False
@@ -348,6 +349,10 @@ class Engine:
             elif most > 1:  # what the page has room for
                 most = min(most, PAGE_TOKENS - (n - 1) % PAGE_TOKENS, self.n_ctx - n)
                 most = min(most, self._n_generate)
+            if native.has_state:
+                most = 1  # the state after each token is kept
+                assert sequence.state is not None
+                native.load(sequence.state)
             cache.prepare(n - 1, n)
             tokens.make_room(most)
             made = generate(cache, tokens, most, native, rng)
@@ -359,6 +364,9 @@ class Engine:
         sequence.commit(made or 1)
         tokens.length += made
         rng.advance(made)
+        if made and native.has_state and sequence.state is not None:
+            native.store(sequence.state)
+            sequence.state.commit(tokens.length)
         work.n_generated, work.token, work.served = made, tokens.item(-1), True
         return True
 

@@ -42,13 +42,15 @@ class Limits:
 class Sequence:
     """Token ids, of which the first `n_cached` are in `cache`, and what samples the next one.
 
-    `native` is the chain for native code, None where Python samples. `number` grows with age: the
-    youngest sequence has the largest. `truncate`, `commit`, `adopt`, `evict`, `fork` and `close`
-    change the cache and belong under the engine's lock.
+    `native` is the chain for native code, None where Python samples; `state` is what the chain
+    remembers of the tokens it drew, and is cut with them. `number` grows with age: the youngest
+    sequence has the largest. `truncate`, `commit`, `adopt`, `evict`, `fork` and `close` change the
+    cache and belong under the engine's lock.
     """
 
     __slots__ = (
-        "__weakref__", "cache", "chain", "limits", "n_cached", "native", "number", "rng", "tokens",
+        "__weakref__", "cache", "chain", "limits", "n_cached", "native", "number", "rng", "state",
+        "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -61,9 +63,8 @@ class Sequence:
         self.tokens = History()
         self.n_cached = 0
         self.cache: PagedState | None = cache
-        self.chain = chain
-        self.native = native
         self.rng = rng
+        self.sample_with(chain, native)
         self.limits = Limits()
         self.number = next(_NUMBERS)
 
@@ -89,6 +90,12 @@ class Sequence:
             raise SessionClosed("this session is closed; make another with model.session()")
         return self.cache
 
+    def sample_with(self, chain: Chain | None, native: NativeChain | None) -> None:
+        """Sample the next tokens with another chain, which remembers nothing yet."""
+        self.chain = chain
+        self.native = native
+        self.state = chain.initial_state() if chain is not None else None
+
     def append(self, ids: Ids[int] | NDArray[np.int32]) -> None:
         """Add tokens at the end, to be computed when they are needed."""
         self.tokens.append(ids)
@@ -103,6 +110,8 @@ class Sequence:
         """Keep the first `n` tokens, and as much of the cache as belongs to them."""
         cache = self.open_cache
         self.tokens.cut(n)
+        if self.state is not None:
+            self.state.cut(n)
         self.n_cached = cache.keep(min(self.n_cached, n))
 
     def uncache(self, n: int) -> int:
@@ -120,6 +129,8 @@ class Sequence:
         other = Sequence(self.open_cache.fork(), chain, native, rng)
         other.tokens = self.tokens.copy()
         other.n_cached = self.n_cached
+        if chain is self.chain and self.state is not None:
+            other.state = self.state.copy()
         other.limits.priority = self.limits.priority
         other.limits.interruptible = self.limits.interruptible
         return other

@@ -15,7 +15,7 @@ import numpy as np
 I32, I64, U64 = ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64
 F64, Address = ctypes.c_double, ctypes.c_void_p
 
-ABI_VERSION = 9
+ABI_VERSION = 10
 MAX_THREADS = 256
 ALIGNMENT = 64
 QUANTIZE_CHUNK = 65536
@@ -119,6 +119,17 @@ class SampleKind(IntEnum):
     FREQUENCY = 6
     PRESENCE = 7
     LOGIT_BIAS = 8
+    DYNAMIC_TEMPERATURE = 9
+    TOP_A = 10
+    TOP_N_SIGMA = 11
+    TAIL_FREE = 12
+    LOCALLY_TYPICAL = 13
+    XTC = 14
+    SEQUENCE_REPETITION = 15
+    DRY = 16
+    MIROSTAT1 = 17
+    MIROSTAT2 = 18
+    ADAPTIVE_P = 19
 
 
 class SampleError(IntEnum):
@@ -204,7 +215,7 @@ class SampleStep(ctypes.Structure):
     """One step of a sampler."""
 
     _fields_ = (
-        *(("kind", I32), ("count", I32), ("value", F64)),
+        *(("kind", I32), ("min_keep", I32), ("count", I32 * 4), ("value", F64 * 3)),
         *(("ids", Address), ("biases", Address)),
     )
 
@@ -214,7 +225,7 @@ class Chain(ctypes.Structure):
 
     _fields_ = (
         *(("steps", Address), ("workspace", Address), ("workspace_size", I64)),
-        *(("n_history", I64), ("ends", Address)),
+        *(("n_history", I64), ("ends", Address), ("state", Address)),
         *(("n_steps", I32), ("n_vocab", I32), ("n_ends", I32)),
     )
 
@@ -242,10 +253,8 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_plan_run": (None, (Address, I32, I32, I32)),
     "llmpy_plan_trace": (None, (Address, Address)),
     "llmpy_sample_workspace": (I64, (I32,)),
-    "llmpy_sample": (
-        I32,
-        (Address, I32, Address, I32, Address, I64, U64, U64, Address, I64),
-    ),
+    "llmpy_sample": (I32, (Address, Address, Address, I64, U64, U64)),
+    "llmpy_sample_apply": (I32, (Address, Address, Address, I64, U64, U64, Address)),
     "llmpy_sample_top": (I32, (Address, I32, I32, Address, Address, Address, I64)),
     "llmpy_plan_generate": (
         I32,

@@ -1,7 +1,7 @@
 """A chain of steps from logits to a token, and its usual form.
 
 Steps are applied in the order in which they are written; then the token is drawn from the softmax
-of what is left. Built-in steps run natively, except those before a step of the user's own.
+of what is left. Built-in steps run natively, wherever functions of the user's stand between them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from functools import cached_property
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol, TypedDict
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,23 +20,18 @@ import numpy.typing as npt
 from llmpy.errors import SamplerError
 from llmpy.ffi import address, available
 from llmpy.sampling.compiled import NativeChain
+from llmpy.sampling.definition import Stage, candidates, described, own, sampled, stepped
+from llmpy.sampling.penalties import Frequency, LogitBias, Presence, Repetition
 from llmpy.sampling.rng import Rng
-from llmpy.sampling.steps import (
-    BuiltIn,
-    Frequency,
-    Greedy,
-    LogitBias,
-    MinP,
-    Presence,
-    Repetition,
-    Temperature,
-    TopK,
-    TopP,
-    recent,
-)
-from llmpy.sampling.weights import MAX_VOCAB, Logits, draw, log_sum, peak
+from llmpy.sampling.state import ChainState
+from llmpy.sampling.step import BuiltIn, View, Vocabulary, largest, recent
+from llmpy.sampling.strings import parsed, printed
+from llmpy.sampling.temperatures import Greedy, Temperature
+from llmpy.sampling.texts import BannedStrings
+from llmpy.sampling.truncation import MinP, TopK, TopP
+from llmpy.sampling.weights import MAX_VOCAB, Logits, log_sum, peak
 
-__all__ = ["Chain", "Sampled", "Sampler", "chain", "default_chain"]
+__all__ = ["Chain", "Sampled", "Sampler", "Sampling", "chain", "checked_chain", "default_chain"]
 
 _PER_THREAD = threading.local()
 
@@ -43,7 +40,10 @@ class Sampler(Protocol):
     """Anything that may stand in a chain: it takes logits [n_vocab] float32, and returns such."""
 
     def __call__(self, logits: Logits, session: Any, /) -> Logits:
-        """The changed logits; -inf removes a token. `session.tokens` are the ids said so far."""
+        """The changed logits; -inf removes a token. `session.tokens` are the ids said so far.
+
+        `logits` may be changed in place.
+        """
 
 
 class Sampled(NamedTuple):
@@ -59,93 +59,205 @@ class Sampled(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Steps in order. A chain is itself a sampler, and may stand in another chain."""
+    """Steps in order. A chain is itself a sampler, and may stand in another chain.
+
+    `str(chain)` is the sampler string of its built-in steps. SamplerError for steps that exclude
+    each other.
+    """
 
     steps: tuple[Sampler, ...]
 
+    def __post_init__(self) -> None:
+        for index, step in enumerate(self.steps):
+            if isinstance(step, BuiltIn) and step.draws:
+                _check_last(self.steps, index, step)
+
     def __call__(self, logits: Logits, session: Any) -> Logits:
         """The logits after all steps, [n_vocab] float32; SamplerError when they become unusable."""
-        return self._apply(self.steps, _checked(logits), session)
+        peak(_checked(logits))
+        for step in self.steps:
+            state = step.initial_state() if isinstance(step, BuiltIn) else ()
+            logits = stepped(step, logits, View(session, None, state))
+        return logits
 
-    def sample(self, logits: Logits, session: Any, rng: Rng) -> int:
+    def __str__(self) -> str:
+        return printed(self.steps)
+
+    def sample(
+        self,
+        logits: Logits,
+        session: Any,
+        rng: Rng,
+        state: ChainState | None = None,
+        *,
+        in_place: bool = False,
+    ) -> int:
         """The id of the next token: the steps, then a draw that takes one number of `rng`.
 
         `logits` is [n_vocab] float32, finite or -inf; `session` has `tokens`, the ids said so far
-        (only penalties and the user's own steps look at it). SamplerError says what is unusable.
+        (only penalties and the user's own steps look at it). `state`: what the last step remembers,
+        brought up to date for this token; None where no text is gone on with. `in_place`: `logits`
+        may be changed, so that steps of the user's get them without a copy. SamplerError says what
+        is unusable; then `rng` and `state` are as they were.
+
+        To mask tokens, for a grammar say, set their logits to -inf before the call.
         """
         logits = _checked(logits)
-        head, tail = self._split()
-        logits = self._apply(head, logits, session)
-        native = self._native(tail, logits.size)
-        if native is None:
-            token = draw(self._apply(tail, logits, session), rng.peek())
+        natives = self._natives(logits.size)
+        if natives is None:
+            values = state.values if state else None
+            token, values = sampled(self.steps, logits, session, rng, values)
             rng.advance()
+            if state:
+                state.values = values
             return token
-        logits = np.ascontiguousarray(logits)
-        history, n_history = 0, 0
-        if native.n_history:
-            ids = np.ascontiguousarray(recent(session, native.n_history, logits.size))
-            history, n_history = address(ids), ids.size
-        return native.sample(address(logits), logits.size, history, n_history, rng)
+        for native, step in zip(natives, self._own, strict=False):
+            if native.steps:
+                given, in_place = np.ascontiguousarray(logits), True
+                logits = np.empty(given.shape, np.float32)
+                history = _history(native, session)
+                native.apply(address(given), given.size, *history[:2], rng, None, logits)
+            else:
+                peak(logits)
+            logits = own(step, logits if in_place else logits.copy(), session)
+            in_place = True
+        logits, native = np.ascontiguousarray(logits), natives[-1]
+        history = _history(native, session)
+        return native.sample(address(logits), logits.size, *history[:2], rng, state)
 
-    def sample_with_logprobs(self, logits: Logits, session: Any, rng: Rng, n: int) -> Sampled:
+    def sample_with_logprobs(
+        self,
+        logits: Logits,
+        session: Any,
+        rng: Rng,
+        n: int,
+        state: ChainState | None = None,
+        *,
+        in_place: bool = False,
+    ) -> Sampled:
         """As `sample`, with the log-probability of the token and of the `n` most likely ones."""
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
             raise SamplerError(f"logprobs: expected a count >= 0, found {n!r}")
-        token = self.sample(logits, session, rng)
-        n = min(n, logits.size)
-        native = self._native(self._split()[1], logits.size)
-        if native is not None:
+        top, total = self.top(_checked(logits), n)
+        changed = logits.copy() if in_place and self._own else logits
+        token = self.sample(changed, session, rng, state, in_place=in_place)
+        return Sampled(token, float(logits[token]) - total, top)
+
+    def top(self, logits: Logits, n: int) -> tuple[list[tuple[int, float]], float]:
+        """Return the `n` likeliest tokens with their log-probabilities, best first; and `log_sum`.
+
+        No step of the chain is applied.
+        """
+        n, natives = min(n, logits.size), self._natives(logits.size)
+        if natives is not None:
             logits = np.ascontiguousarray(logits)
             ids: npt.NDArray[Any]
-            ids, total = native.top(address(logits), logits.size, n)
+            ids, total = natives[-1].top(address(logits), logits.size, n)
         else:
             total = log_sum(logits)
-            ids = np.flatnonzero(TopK(n)(logits, session) > -np.inf)[:n]
+            ids = np.flatnonzero(largest(logits, n) & (logits > -np.inf))[:n]
         ids = ids[np.argsort(-logits[ids], kind="stable")]
-        top = [(int(i), float(logits[i]) - total) for i in ids]
-        return Sampled(token, float(logits[token]) - total, top)
+        return [(int(i), float(logits[i]) - total) for i in ids], total
+
+    def explain(
+        self, logits: Logits, session: Any, rng: Rng, n: int = 5, state: ChainState | None = None
+    ) -> tuple[int, tuple[Stage, ...]]:
+        """Return the token that `sample` returns, and what each step changed.
+
+        Each `Stage` has the `n` likeliest candidates before and after its step. `rng` and `state`
+        go on as with `sample`; it takes longer, for it computes in NumPy.
+        """
+        stages: list[Stage] = []
+
+        def seen(step: Any, before: Logits, after: Logits) -> None:
+            (n_before, first), (n_after, then) = candidates(before, n), candidates(after, n)
+            stages.append(Stage(printed((step,)), n_before, n_after, first, then))
+
+        values = state.values if state else None
+        token, values = sampled(self.steps, _checked(logits), session, rng, values, seen)
+        rng.advance()
+        if state:
+            state.values = values
+        return token, tuple(stages)
 
     def compile(self, n_vocab: int, ends: Collection[int] = ()) -> NativeChain | None:
         """This chain for the native sampler; None when a step is the user's own.
 
-        For loops that hand over addresses of arrays. What draws several tokens in one go stops
-        after one of `ends`. BackendError without the compiled library.
+        For loops that hand over addresses of arrays: `NativeChain.sample` runs it on one row of
+        logits, which may be masked before. What draws several tokens in one go stops after one of
+        `ends`. BackendError without the compiled library.
         """
-        head, tail = self._split()
-        return None if head else NativeChain(tail, n_vocab, ends)
+        return None if self._own else NativeChain(self._parts[0], n_vocab, ends)
 
-    def _split(self) -> tuple[tuple[Sampler, ...], tuple[BuiltIn, ...]]:
-        """The steps up to the last one of the user's own, and the built-in ones after it."""
-        tail: list[BuiltIn] = []
-        for step in reversed(self.steps):
-            if not isinstance(step, BuiltIn):
-                break
-            tail.insert(0, step)
-        return self.steps[: len(self.steps) - len(tail)], tuple(tail)
+    def bound(self, vocabulary: Vocabulary) -> Chain:
+        """Return the chain with the tokens of a vocabulary in place of texts."""
+        steps = [
+            step.bound(vocabulary) if isinstance(step, BuiltIn) else step for step in self.steps
+        ]
+        return Chain(tuple(step for step in steps if step is not None))
 
-    def _native(self, tail: tuple[BuiltIn, ...], n_vocab: int) -> NativeChain | None:
-        """The compiled end of the chain, one for each thread; None without a compiled library."""
+    def initial_state(self) -> ChainState:
+        """Return what the chain remembers before the first token."""
+        last = self.steps[-1] if self.steps else None
+        return ChainState(last.initial_state() if isinstance(last, BuiltIn) else ())
+
+    @property
+    def banned(self) -> tuple[str, ...]:
+        """The texts that must not come (see `banned_strings`)."""
+        steps = [step for step in self.steps if isinstance(step, BannedStrings)]
+        return tuple(text for step in steps for text in step.strings)
+
+    @cached_property
+    def _own(self) -> tuple[Sampler, ...]:
+        """The steps of the user's."""
+        return tuple(step for step in self.steps if not isinstance(step, BuiltIn))
+
+    @cached_property
+    def _parts(self) -> tuple[tuple[BuiltIn, ...], ...]:
+        """The built-in steps before each of the user's, and after the last."""
+        parts: list[tuple[BuiltIn, ...]] = [()]
+        for built_in, steps in groupby(self.steps, lambda step: isinstance(step, BuiltIn)):
+            if built_in:
+                parts[-1] = tuple(step for step in steps if isinstance(step, BuiltIn))
+            else:
+                parts += [()] * len(tuple(steps))
+        return tuple(parts)
+
+    def _natives(self, n_vocab: int) -> list[NativeChain] | None:
+        """The compiled parts, one for each thread; None without a compiled library."""
         if not hasattr(_PER_THREAD, "chains"):
             _PER_THREAD.chains = WeakKeyDictionary()
-        chains: WeakKeyDictionary[Chain, NativeChain] = _PER_THREAD.chains
-        native = chains.get(self)
-        if native is None or native.n_vocab != n_vocab:
+        chains: WeakKeyDictionary[Chain, list[NativeChain]] = _PER_THREAD.chains
+        natives = chains.get(self)
+        if natives is None or natives[0].n_vocab != n_vocab:
             if not available():
                 return None
-            native = chains[self] = NativeChain(tail, n_vocab)
-        return native
+            natives = chains[self] = [NativeChain(part, n_vocab) for part in self._parts]
+        return natives
 
-    def _apply(self, steps: tuple[Sampler, ...], logits: Logits, session: Any) -> Logits:
-        if steps:
-            peak(logits)
-        for step in steps:
-            logits = (
-                step(logits, session)
-                if isinstance(step, BuiltIn)
-                else _own_step(step, logits, session)
-            )
-        return logits
+
+def _check_last(steps: tuple[Sampler, ...], index: int, step: BuiltIn) -> None:
+    """Refuse steps that make no sense with one that decides what is drawn."""
+    behind = [s for s in steps[index + 1 :] if not isinstance(s, BannedStrings)]
+    if behind:
+        raise SamplerError(
+            f"step {index}: {step.name} follows what is drawn, so expected it to be the last step, "
+            f"found {printed(behind[:1])} after it"
+        )
+    truncating = [s for s in steps[:index] if isinstance(s, BuiltIn) and s.truncates]
+    if step.name.startswith("mirostat") and truncating:
+        raise SamplerError(
+            f"step {index}: {step.name} decides itself how many tokens stay: leave out "
+            f"{printed(truncating)}, or use temperature in place of {step.name}"
+        )
+
+
+def _history(native: NativeChain, session: Any) -> tuple[int, int, object]:
+    """Address and number of the ids that a compiled part looks at, and what keeps them alive."""
+    if not native.n_history:
+        return 0, 0, None
+    ids = np.ascontiguousarray(recent(session, native.n_history, native.n_vocab))
+    return address(ids), ids.size, ids
 
 
 def _checked(logits: Logits) -> Logits:
@@ -156,34 +268,16 @@ def _checked(logits: Logits) -> Logits:
         or not 1 <= logits.size <= MAX_VOCAB
     ):
         raise SamplerError(
-            f"logits: expected 1 to {MAX_VOCAB} float32 numbers, found {_described(logits)}"
+            f"logits: expected 1 to {MAX_VOCAB} float32 numbers, found {described(logits)}"
         )
     return logits
 
 
-def _described(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} of shape {value.shape}"
-    return f"an object of type {type(value).__name__}"
-
-
-def _own_step(step: Sampler, logits: Logits, session: Any) -> Logits:
-    """What a step of the user's returns for a copy (which it may change in place), checked."""
-    result = step(logits.copy(), session)
-    name = getattr(step, "__qualname__", type(step).__qualname__)
-    if (
-        not isinstance(result, np.ndarray)
-        or result.dtype != np.float32
-        or result.shape != logits.shape
-    ):
-        raise SamplerError(
-            f"sampler {name}: expected float32 of shape {logits.shape}, found {_described(result)}"
-        )
-    try:
-        peak(result)
-    except SamplerError as error:
-        raise SamplerError(f"sampler {name} returned {error}") from None
-    return result
+def checked_chain(sampler: Any) -> Chain:
+    """Return the chain that a `sampler=` argument means: a chain, a step, or a sampler string."""
+    if isinstance(sampler, Chain):
+        return sampler
+    return Chain(parsed(sampler)) if isinstance(sampler, str) else chain(sampler)
 
 
 def chain(*steps: Sampler | Callable[[Logits, Any], Logits]) -> Chain:
@@ -202,6 +296,20 @@ def chain(*steps: Sampler | Callable[[Logits, Any], Logits]) -> Chain:
     return Chain(tuple(flat))
 
 
+class Sampling(TypedDict, total=False):
+    """The parameters of `default_chain`."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
+    logit_bias: Mapping[int | str, float] | Mapping[int, float] | None
+    last_n: int
+
+
 def default_chain(
     *,
     temperature: float = 0.8,
@@ -211,7 +319,7 @@ def default_chain(
     repeat_penalty: float = 1.0,
     frequency_penalty: float = 0.0,
     presence_penalty: float = 0.0,
-    logit_bias: Mapping[int, float] | None = None,
+    logit_bias: Mapping[int | str, float] | Mapping[int, float] | None = None,
     last_n: int = 64,
 ) -> Chain:
     """The usual chain: penalties, logit bias, top-k, top-p, min-p, temperature, and the draw.
@@ -234,6 +342,6 @@ def default_chain(
         (not cold and kept.k > 0, kept),
         (not cold and nucleus.p < 1.0, nucleus),
         (not cold and relative.p > 0.0, relative),
-        (not cold and heat.value != 1.0, heat),
+        (not cold and heat.temperature != 1.0, heat),
     ]
     return Chain(tuple(step for wanted, step in choices if wanted))

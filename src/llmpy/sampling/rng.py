@@ -39,9 +39,11 @@ class Rng:
         self.seed = _uint64("seed", chosen)
         self.counter = _uint64("counter", counter)
 
-    def peek(self) -> float:
-        """The number that `uniform` will return next."""
-        mixed = _mix((_mix((self.seed + _GOLDEN) & _MASK) + (self.counter + 1) * _GOLDEN) & _MASK)
+    def peek(self, stream: int = 0) -> float:
+        """The number that `uniform` will return next; another one for each other stream."""
+        base = _mix((self.seed + _GOLDEN) & _MASK)
+        base = _mix((base + stream) & _MASK) if stream else base
+        mixed = _mix((base + (self.counter + 1) * _GOLDEN) & _MASK)
         return (mixed >> 11) * 2.0**-53
 
     def uniform(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmpy import checks
+from llmpy.session.banned import next_allowed
 from llmpy.session.session import Session
 from llmpy.session.transcript import Transcript
 
@@ -66,7 +67,8 @@ def _next_tokens(
             tokens.append(transcript.sequence.tokens.item(-1))
             continue
         try:
-            tokens.append(transcript.result(work, session)[0])
+            generated = next_allowed(transcript, session, transcript.result(work, session))
+            tokens.append(generated.token)
         except Exception as error:
             errors.append(error)
     if errors:

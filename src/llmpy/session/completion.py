@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from llmpy import checks
-from llmpy.sampling import Rng
+from llmpy.sampling import Rng, Sampling
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.events import FinishReason, Logprobs, Stats
 from llmpy.session.session import Session, Tally
@@ -25,12 +25,12 @@ __all__ = ["Completion", "Options", "acomplete", "complete"]
 Prompt = str | Sequence[int]
 
 
-class Options(TypedDict, total=False):
+class Options(Sampling, total=False):
     """What `Model.generate` takes beside the prompt."""
 
     max_tokens: int | None
     stop: str | Iterable[str]
-    sampler: Chain | Sampler | None
+    sampler: Chain | Sampler | str | None
     seed: int | None
     logprobs: int | None
     special: bool
@@ -84,7 +84,6 @@ class Running:
 def complete(
     new_session: Callable[..., Session],
     prompt: Prompt | Sequence[Prompt],
-    sampler: Any,
     seed: int | None,
     n_parallel: int,
     options: dict[str, Any],
@@ -100,7 +99,7 @@ def complete(
 
     def one(i: int) -> Completion:
         own_seed = None if seed is None else (seed + i) % 2**64
-        with new_session(sampler=sampler, seed=own_seed) as session:
+        with new_session(seed=own_seed) as session:
             running.add(session)
             try:
                 return _complete(session, prompts[i], options, running)
@@ -124,14 +123,13 @@ def complete(
 async def acomplete(
     new_session: Callable[..., Session],
     prompt: Prompt | Sequence[Prompt],
-    sampler: Any,
     seed: int | None,
     n_parallel: int,
     options: dict[str, Any],
 ) -> Completion | list[Completion]:
     """See `Model.agenerate`."""
     running = Running()
-    call = partial(complete, new_session, prompt, sampler, seed, n_parallel, options, running)
+    call = partial(complete, new_session, prompt, seed, n_parallel, options, running)
     return await in_thread(call, cancel=running.stop)
 
 

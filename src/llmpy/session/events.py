@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from llmpy.sampling import Stage
 
 __all__ = ["STOP", "FinishReason", "Logprobs", "Piece", "Stats", "Stop"]
 
@@ -45,7 +48,8 @@ class Piece(NamedTuple):  # made for every token, in a third of a frozen datacla
     about. `kind` is "prompt", "thinking" (of chats only), "generated", or "end": the last event,
     with the text still held back, the end-of-text token if there was one, and `finish_reason`:
     "end" (the model ended its text), "stop" (a stop string came), "length" (`max_tokens` reached),
-    "context" (the context is full), "cancelled" (by `Session.cancel` or a deadline).
+    "context" (the context is full), "cancelled" (by `Session.cancel` or a deadline). `stages`: with
+    `explain`, what each step of the sampler changed.
     """
 
     text: str
@@ -53,6 +57,7 @@ class Piece(NamedTuple):  # made for every token, in a third of a frozen datacla
     kind: Literal["prompt", "thinking", "generated", "end"]
     logprobs: Logprobs | None = None
     finish_reason: FinishReason | None = None
+    stages: tuple[Stage, ...] = ()
 
     def __str__(self) -> str:
         return self.text

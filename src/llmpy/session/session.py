@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from llmpy import checks
 from llmpy.engine import Limits
 from llmpy.process import ProcessBound
-from llmpy.sampling import Chain, Rng, chain
+from llmpy.sampling import Chain, Rng, checked_chain
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
+from llmpy.session.banned import next_allowed
 from llmpy.session.draft import Draft
 from llmpy.session.events import STOP, FinishReason, Piece, Stats
 from llmpy.session.mark import Mark
@@ -27,6 +28,9 @@ from llmpy.session.stream import editing, feeding, pieces
 from llmpy.session.transcript import Transcript
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from llmpy.sampling import Sampler
     from llmpy.tokenizer import Tokenizer
 
@@ -105,12 +109,20 @@ class Session(ProcessBound):
         return self.transcript.chain
 
     @sampler.setter
-    def sampler(self, sampler: Chain | Sampler) -> None:
-        self.transcript.chain = sampler if isinstance(sampler, Chain) else chain(sampler)
+    def sampler(self, sampler: Chain | Sampler | str) -> None:
+        self.transcript.chain = checked_chain(sampler)
 
     def reseed(self, seed: int | None) -> None:
         """Begin the random numbers of `seed`, or of one from the operating system for None."""
         self.transcript.sequence.rng = Rng(seed)
+
+    def last_tokens(self, n: int) -> NDArray[np.int32]:
+        """Return the last `n` token ids, int32 (-1: all), as a view that lasts until the next one.
+
+        For samplers: `tokens` is a copy of all of them.
+        """
+        tokens = self.transcript.sequence.tokens
+        return tokens.part(0 if n < 0 else max(0, tokens.length - n), tokens.length)
 
     @property
     def text(self) -> str:
@@ -130,6 +142,7 @@ class Session(ProcessBound):
         max_tokens: int | None = None,
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
+        explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
     ) -> Stats:
@@ -151,6 +164,7 @@ class Session(ProcessBound):
                 max_tokens=max_tokens,
                 stop=stop,
                 logprobs=logprobs,
+                explain=explain,
                 special=special,
                 bos=bos,
             )
@@ -170,6 +184,7 @@ class Session(ProcessBound):
         max_tokens: int | None = None,
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
+        explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
     ) -> Generator[Piece]:
@@ -177,11 +192,14 @@ class Session(ProcessBound):
 
         `max_tokens`: how many to generate at most (None: until the text ends or the context is
         full). `stop`: strings that end the text; they are not shown. `logprobs`: how many of the
-        likeliest tokens to report with each (0: the chosen one only). `special`: whether control
-        tokens written in the prompt are taken as such. `bos`: whether the begin-of-text token comes
-        first (None: once where a session begins with text, if the file wants it). Leaving the loop
-        early is safe: `tokens` then ends with the last piece seen. Using the session for something
-        else in between is leaving it, and then the next piece raises SessionInUse. Raises
+        likeliest tokens to report with each (0: the chosen one only). `explain`: report with each
+        what the steps of the sampler changed, with the 5 likeliest candidates around each step, or
+        as many as the number says. `special`: whether control tokens written in the prompt are
+        taken as such. `bos`: whether the begin-of-text token comes first (None: once where a
+        session begins with text, if the file wants it). Leaving the loop early is safe: `tokens`
+        then ends with the last piece seen; after an error, of a sampler say, the session is as it
+        was before the call. Using the session for something else in between is leaving it, and then
+        the next piece raises SessionInUse. Raises
         ContextFull if the prompt does not fit.
         """
         return pieces(
@@ -192,6 +210,7 @@ class Session(ProcessBound):
             max_tokens=max_tokens,
             stop=stop,
             logprobs=logprobs,
+            explain=explain,
             special=special,
             bos=bos,
         )
@@ -204,6 +223,7 @@ class Session(ProcessBound):
         max_tokens: int | None = None,
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
+        explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
     ) -> Stats:
@@ -214,7 +234,13 @@ class Session(ProcessBound):
         checks.function("callback", callback)
         tally = Tally(self.transcript)
         events = self.astream(
-            prompt, max_tokens=max_tokens, stop=stop, logprobs=logprobs, special=special, bos=bos
+            prompt,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+            explain=explain,
+            special=special,
+            bos=bos,
         )
         async with aclosing(events):
             async for piece in events:
@@ -230,6 +256,7 @@ class Session(ProcessBound):
         max_tokens: int | None = None,
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
+        explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
     ) -> AsyncGenerator[Piece]:
@@ -240,6 +267,7 @@ class Session(ProcessBound):
                 max_tokens=max_tokens,
                 stop=stop,
                 logprobs=logprobs,
+                explain=explain,
                 special=special,
                 bos=bos,
             ),
@@ -283,7 +311,7 @@ class Session(ProcessBound):
         transcript.begin()
         try:
             transcript.sequence.limits.cancelled = False
-            return transcript.next(self)[0]
+            return next_allowed(transcript, self, transcript.next(self)).token
         finally:
             transcript.end()
 
@@ -399,7 +427,9 @@ class Session(ProcessBound):
         """
         return Draft(self, special, bos)
 
-    def fork(self, *, sampler: Chain | Sampler | None = None, seed: int | None = None) -> Session:
+    def fork(
+        self, *, sampler: Chain | Sampler | str | None = None, seed: int | None = None
+    ) -> Session:
         """A second session with the same past, whose memory is shared until one of them goes on.
 
         It goes on with the same sampler and the same random numbers, and so says the same, unless
@@ -408,13 +438,12 @@ class Session(ProcessBound):
         transcript = self.transcript
         rng = transcript.sequence.rng
         assert rng is not None
-        if sampler is not None and not isinstance(sampler, Chain):
-            sampler = chain(sampler)
+        chain = None if sampler is None else checked_chain(sampler)
         rng = Rng(rng.seed, rng.counter) if seed is None else Rng(seed)
         with transcript.engine.lock:  # forks in several threads wait for each other
             transcript.begin(transcript.stream)  # which may go on
             try:
-                return Session(transcript.fork(sampler, rng), self._path, self._states)
+                return Session(transcript.fork(chain, rng), self._path, self._states)
             finally:
                 transcript.end()
 

@@ -13,8 +13,11 @@ from llmpy.session.events import FinishReason, Piece
 from llmpy.session.overflow import Overflow
 from llmpy.session.stop import StopStrings
 from llmpy.session.transcript import OpenStream, Transcript, n_same
+from llmpy.session.wanted import Generated, Wanted
 
 __all__ = ["editing", "feeding", "pieces"]
+
+EXPLAINED = 5  # candidates around each step, where no other number is wanted
 
 
 def pieces(
@@ -26,6 +29,7 @@ def pieces(
     max_tokens: int | None,
     stop: str | Iterable[str],
     logprobs: int | None,
+    explain: bool | int,
     special: bool,
     bos: bool | None,
 ) -> Generator[Piece]:
@@ -37,6 +41,9 @@ def pieces(
         max_tokens = checks.whole("max_tokens", max_tokens, 0, sys.maxsize)
     if logprobs is not None:
         logprobs = checks.whole("logprobs", logprobs, 0)
+    if isinstance(explain, bool):
+        explain = EXPLAINED if explain else 0
+    wanted = Wanted(logprobs, checks.whole("explain", explain, 0))
     stops = StopStrings(stop)
     transcript.begin()
     try:
@@ -45,7 +52,67 @@ def pieces(
         transcript.make_room(len(ids))
     finally:
         transcript.end()
-    return _stream(transcript, viewer, ids, max_tokens, stops, logprobs, observed)
+    return _stream(transcript, viewer, ids, max_tokens, stops, wanted, observed)
+
+
+class _Generation:
+    """The tokens after the prompt, one step at a time, until there is a `reason` to end."""
+
+    def __init__(
+        self,
+        transcript: Transcript,
+        viewer: Any,
+        wanted: Wanted,
+        max_tokens: int | None,
+        in_one_go: bool,
+    ) -> None:
+        self.reason: FinishReason | None = None
+        self.end: int | None = None
+        self._transcript = transcript
+        self._viewer = viewer
+        self._wanted = wanted
+        self._max_tokens = max_tokens
+        self._banned = transcript.banned.new()
+        self._in_one_go = in_one_go and not self._banned
+        self._n = 0
+
+    @property
+    def n_held(self) -> int:
+        """How many of the tokens said may still be taken back."""
+        return len(self._banned.held)
+
+    def step(self, stream: OpenStream) -> list[Generated]:
+        """Return the tokens that came: one, or none yet, or those that were held back."""
+        transcript = self._transcript
+        left, self.reason = _left(transcript, self._max_tokens, self._n)
+        if self.reason is not None:
+            return self._banned.rest()
+        n_before = transcript.n_said
+        transcript.begin(stream)
+        try:
+            came = self._next(left if self._in_one_go else 1)
+        finally:
+            transcript.end()
+        self._n += transcript.n_said - n_before
+        if came and came[-1].token in transcript.tokenizer.end_ids:
+            self.reason, self.end = "end", came[-1].token
+            came.pop()
+        return came
+
+    def _next(self, most: int) -> list[Generated]:
+        transcript, banned = self._transcript, self._banned
+        if not banned:
+            return [transcript.next(self._viewer, self._wanted, most)]
+        n = transcript.n_said  # which does not change where the context is full
+        wanted = self._wanted._replace(forbidden=banned.forbidden(n))
+        one = transcript.next(self._viewer, wanted)
+        if one.token in transcript.tokenizer.end_ids:
+            return [*banned.rest(), one]
+        back = banned.add(n, one)
+        if back is None:
+            return banned.shown()
+        transcript.rewind(max(0, back - transcript.n_left_out))
+        return []
 
 
 def _stream(
@@ -54,48 +121,43 @@ def _stream(
     ids: list[int],
     max_tokens: int | None,
     stops: StopStrings,
-    logprobs: int | None,
+    wanted: Wanted,
     observed: bool,
 ) -> Generator[Piece]:
+    in_one_go = not observed and not stops.strings
+    generation = _Generation(transcript, viewer, wanted, max_tokens, in_one_go)
     stream = _opened(transcript, len(ids))
-    reason: FinishReason | None = None
-    end, end_ids = None, transcript.tokenizer.end_ids
-    begin, take, finish = transcript.begin, transcript.next, transcript.end
+    n_start, n_out = len(transcript.sequence), transcript.n_left_out
     try:
         try:
             yield from _stream_prompt(transcript, stream, ids, go_on=max_tokens != 0)
-            n = 0
-            in_one_go = not observed and not stops.strings
-            while reason is None:
-                left, reason = _left(transcript, max_tokens, n)
-                if reason is not None:
-                    break
-                n_before = transcript.n_said
-                begin(stream)
-                try:
-                    token, found, text = take(viewer, logprobs, left if in_one_go else 1)
-                finally:
-                    finish()
-                n += transcript.n_said - n_before if in_one_go else 1
-                if token in end_ids:
-                    reason, end = "end", token
-                else:
-                    shown = stops.add(text)
+            while generation.reason is None:
+                came = generation.step(stream)
+                for i, one in enumerate(came, 1):
+                    shown = stops.add(one.text)
                     if observed:
                         stream.thread = user()
-                        yield Piece(shown, token, "generated", found)
+                        n_held = generation.n_held + len(came) - i
+                        stream.n_shown = len(transcript.sequence) - n_held if n_held else None
+                        yield Piece(shown, one.token, "generated", one.logprobs, None, one.stages)
                         if transcript.stream is not stream:
                             transcript.check_stream(stream)
                     if stops.found:
-                        reason = "stop"
+                        generation.reason = "stop"
+                        break
         except Cancelled:
-            reason = "cancelled"
+            generation.reason = "cancelled"
+        stream.n_shown = None
         rest = stops.rest()
-        if reason != "stop":
+        if generation.reason != "stop":
             rest += transcript.decoder.flush()
+    except Exception:
+        if transcript.n_left_out == n_out:
+            stream.n_shown = n_start  # the session as it was
+        raise
     finally:
         transcript.close_stream(stream)
-    yield Piece(rest, end, "end", finish_reason=reason)
+    yield Piece(rest, generation.end, "end", finish_reason=generation.reason)
 
 
 def _opened(transcript: Transcript, n: int) -> OpenStream:

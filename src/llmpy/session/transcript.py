@@ -7,6 +7,7 @@ the stream. So nothing that was said later can be taken back by a stream that is
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import warnings
@@ -16,15 +17,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmpy import checks, ffi
 from llmpy.engine import Work
 from llmpy.errors import ContextFull, SessionInUse
+from llmpy.sampling import Chain, logit_bias
 from llmpy.session.asynchronous import user
+from llmpy.session.banned import Banned
 from llmpy.session.events import Logprobs
 from llmpy.session.overflow import ContextWarning, Overflow, shortened
+from llmpy.session.wanted import PLAIN, Generated, Wanted
 from llmpy.tokenizer import SILENT
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from llmpy.engine import Engine
     from llmpy.engine import Sequence as TokenSequence
-    from llmpy.sampling import Chain, NativeChain, Rng
+    from llmpy.sampling import ChainState, NativeChain, Rng, Stage
     from llmpy.tokenizer import Decoder, Tokenizer
 
 __all__ = ["OpenStream", "Past", "Transcript", "compiled_chain", "n_same"]
@@ -50,6 +57,8 @@ class Past(NamedTuple):
     sequence: TokenSequence
     n_fed: int
     n_left_out: int
+    chain: Chain | None  # and what it remembered
+    chain_state: ChainState | None
 
 
 class Transcript:
@@ -81,16 +90,21 @@ class Transcript:
         self._asked = 0.0  # when the engine was asked last, and for what
         self._asked_for = "prompt"
         self.decoder = self._new_decoder()
+        self.banned = Banned(())
+        self._chain = sequence.chain  # as it was given: `sequence` has it for the vocabulary
 
     def fork(self, chain: Chain | None, rng: Rng) -> Transcript:
         """Return a second one with the same past, which samples with another chain if one is given.
 
         Recurrent state and pages are shared until one of the two goes on.
         """
-        chain = chain or self.chain
-        compiled = compiled_chain(chain, self.engine.n_outputs, self.tokenizer)
-        sequence = self.engine.fork(self.sequence, chain, compiled, rng)
+        bound = self.sequence.chain if chain is None else chain.bound(self.tokenizer)
+        assert bound is not None
+        compiled = compiled_chain(bound, self.engine.n_outputs, self.tokenizer)
+        sequence = self.engine.fork(self.sequence, bound, compiled, rng)
         other = Transcript(self.engine, self.tokenizer, sequence, self.overflow)
+        other._chain = chain or self.chain
+        other.banned = Banned(other._chain.banned)
         other.n_left_out, other.n_fed = self.n_left_out, self.n_fed
         other.clock = dict(self.clock)
         return other
@@ -100,14 +114,15 @@ class Transcript:
     @property
     def chain(self) -> Chain:
         """What samples the next tokens; a new one is for the tokens after this."""
-        chain = self.sequence.chain
-        assert chain is not None
-        return chain
+        assert self._chain is not None
+        return self._chain
 
     @chain.setter
     def chain(self, chain: Chain) -> None:
-        self.sequence.chain = chain
-        self.sequence.native = compiled_chain(chain, self.engine.n_outputs, self.tokenizer)
+        bound = chain.bound(self.tokenizer)
+        compiled = compiled_chain(bound, self.engine.n_outputs, self.tokenizer)
+        self.sequence.sample_with(bound, compiled)
+        self._chain, self.banned = chain, Banned(chain.banned)
 
     def begin(self, stream: OpenStream | None = None) -> None:
         """Begin to use it, as the next step of `stream` or for something else; `end` must follow.
@@ -247,7 +262,9 @@ class Transcript:
     def past(self) -> Past:
         """Return the present state, to go back to."""
         sequence = self.engine.fork(self.sequence, None, None, None)
-        return Past(sequence, self.n_fed, self.n_left_out)
+        chain, state = self.sequence.chain, self.sequence.state
+        kept = state.copy() if state is not None else None
+        return Past(sequence, self.n_fed, self.n_left_out, chain, kept)
 
     def go_back(self, past: Past) -> None:
         """Say what was said in that state, and nothing else."""
@@ -256,6 +273,8 @@ class Transcript:
         self.rewind(n)
         sequence.append(tokens.part(n, len(tokens)))
         self.engine.adopt(sequence, past.sequence)
+        if past.chain_state is not None and past.chain is sequence.chain:
+            sequence.state = past.chain_state.copy()
         self.n_fed, self.n_left_out = past.n_fed, past.n_left_out
         self.decoder = self._new_decoder()
 
@@ -294,19 +313,16 @@ class Transcript:
             if work.error is not None:
                 raise work.error
 
-    def next(
-        self, viewer: Any, logprobs: int | None = None, most: int = 1
-    ) -> tuple[int, Logprobs | None, str]:
+    def next(self, viewer: Any, wanted: Wanted = PLAIN, most: int = 1) -> Generated:
         """Return a token, sampled and said but not yet computed; or up to `most`, the last of them.
 
-        With its log-probabilities, and the text that it completes. `viewer` is what samplers in
-        Python get to see.
+        `viewer` is what samplers in Python get to see.
         """
         self.check_next()
-        work = self.request(logprobs)
+        work = self.request(wanted)
         work.most = most
         self.engine.run((work,))
-        return self.result(work, viewer, logprobs)
+        return self.result(work, viewer, wanted)
 
     def check_next(self) -> None:
         """Make sure that one token more can be said, or raise what `next` raises."""
@@ -316,7 +332,7 @@ class Transcript:
         if sequence.tokens.length >= engine.n_ctx:
             self.make_room(1)
 
-    def request(self, logprobs: int | None = None) -> Work:
+    def request(self, wanted: Wanted = PLAIN) -> Work:
         """Return the work for a token, or for its logits where Python samples; see `check_next`."""
         sequence = self.sequence
         n = sequence.tokens.length
@@ -325,32 +341,68 @@ class Transcript:
             n = sequence.tokens.length
         self._asked_for = "prompt" if sequence.n_cached < self.n_fed else "generate"
         self._asked = time.perf_counter()
-        return Work(sequence, n, n - 1, n, sequence.native if logprobs is None else None)
+        native = sequence.native if wanted == PLAIN else None
+        return Work(sequence, n, n - 1, n, native)
 
-    def result(
-        self, work: Work, viewer: Any, logprobs: int | None = None
-    ) -> tuple[int, Logprobs | None, str]:
+    def result(self, work: Work, viewer: Any, wanted: Wanted = PLAIN) -> Generated:
         """What `next` returns, once the work is served."""
+        row = self.logits(work) if work.native is None else None
+        if row is not None:
+            return self.sample(row, viewer, wanted, in_place=True)
+        self._check_served(work)
+        token = work.token
+        if work.n_generated == 1:
+            return Generated(token, self.decoder(token))
+        if work.n_generated:
+            tokens = self.sequence.tokens
+            ids = tokens.part(tokens.length - work.n_generated, tokens.length).tolist()
+            return Generated(token, "".join(map(self.decoder, ids)))
+        return Generated(token, self.add(token))
+
+    def logits(self, work: Work) -> NDArray[np.float32]:
+        """Return the logits [n_vocab] of the next token, once the work is served."""
+        self._check_served(work)
+        row: NDArray[np.float32] = work.rows[0]
+        return row
+
+    def _check_served(self, work: Work) -> None:
         self.clock[self._asked_for] += time.perf_counter() - self._asked
         if work.error is not None:
             raise work.error
-        token, found = work.token, None
-        if work.n_generated == 1:
-            return token, None, self.decoder(token)
+
+    def sample(
+        self, row: NDArray[np.float32], viewer: Any, wanted: Wanted = PLAIN, *, in_place: bool
+    ) -> Generated:
+        """Draw a token from a row of logits, and say it; `in_place`: which may be changed."""
         sequence = self.sequence
-        if work.n_generated:
-            ids = sequence.tokens.part(len(sequence) - work.n_generated, len(sequence)).tolist()
-            return token, None, "".join(map(self.decoder, ids))
-        if work.native is None:
-            chain, rng = self.chain, sequence.rng
-            assert rng is not None
-            if logprobs is None:
-                token = chain.sample(work.rows[0], viewer, rng)
-            else:
-                token, chosen, top = chain.sample_with_logprobs(work.rows[0], viewer, rng, logprobs)
-                found = Logprobs(chosen, tuple(top))
+        chain, rng, state = sequence.chain, sequence.rng, sequence.state
+        assert chain is not None
+        assert rng is not None
+        if wanted.forbidden:
+            forbidden = logit_bias(dict.fromkeys(wanted.forbidden, -math.inf))
+            chain = Chain((forbidden, *chain.steps))
+        stages: tuple[Stage, ...] = ()
+        logprobs = None
+        if wanted.explain:
+            token, stages = chain.explain(row, viewer, rng, wanted.explain, state)
+            if wanted.logprobs is not None:
+                top, total = chain.top(row, wanted.logprobs)
+                logprobs = Logprobs(float(row[token]) - total, tuple(top))
+        elif wanted.logprobs is not None:
+            most = wanted.logprobs
+            found = chain.sample_with_logprobs(row, viewer, rng, most, state, in_place=in_place)
+            token, logprobs = found.token, Logprobs(found.logprob, tuple(found.top))
+        else:
+            token = chain.sample(row, viewer, rng, state, in_place=in_place)
+        return Generated(token, self.add(token), logprobs, stages)
+
+    def add(self, token: int) -> str:
+        """Say a token; returns the text that it completes."""
+        sequence = self.sequence
         sequence.tokens.add(token)
-        return token, found, self.decoder(token)
+        if sequence.state is not None:
+            sequence.state.commit(sequence.tokens.length)
+        return self.decoder(token)
 
     def _new_decoder(self) -> Decoder:
         """A decoder that has heard everything said so far: its next text continues it.

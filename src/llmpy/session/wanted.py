@@ -1,0 +1,36 @@
+"""What is wanted of the next token beside the token itself, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from llmpy.session.events import Logprobs
+
+if TYPE_CHECKING:
+    from llmpy.sampling import Stage
+
+__all__ = ["PLAIN", "Generated", "Wanted"]
+
+
+class Wanted(NamedTuple):
+    """`logprobs`: how many of the likeliest tokens to report, None for no log-probabilities.
+
+    `explain`: how many candidates to report around each step of the chain (0: no explanation).
+    `forbidden`: ids that must not be drawn.
+    """
+
+    logprobs: int | None = None
+    explain: int = 0
+    forbidden: frozenset[int] = frozenset()
+
+
+PLAIN = Wanted()
+
+
+class Generated(NamedTuple):
+    """A token that was drawn and said, the text that it completes, and what else was wanted."""
+
+    token: int
+    text: str
+    logprobs: Logprobs | None = None
+    stages: tuple[Stage, ...] = ()
