@@ -268,7 +268,7 @@ LLMPY_API void llmpy_plan_trace(struct llmpy_plan* plan, llmpy_op_time* times);
 //   workspace       llmpy_sample_workspace(n_vocab) bytes, aligned to 8, zeroed before first use;
 //                   for one thread at a time
 //
-// Every step equals the one of the same name in llmpy/sampling/steps.py, and the token equals `draw` in
+// Every step equals the one of the same name in llmpy/sampling/, and the token equals `draw` in
 // sampling/weights.py, bit for bit. See sample.h.
 
 #define LLMPY_SAMPLE_MAX_VOCAB (1 << 22)  // keeps the sum of all probabilities below 2^62

@@ -7,7 +7,7 @@
 // Probabilities are integers: the exponential, rounded to 40 bits after the point. So their sums do
 // not depend on the order of summation, nor on the machine, and a token below 2^-41 of the most
 // likely one is never drawn. One thread. Every step equals the one of the same name in
-// llmpy/sampling/steps.py, and the token equals `draw` in sampling/weights.py, bit for bit.
+// llmpy/sampling/, and the token equals `draw` in sampling/weights.py, bit for bit.
 #ifndef LLMPY_SAMPLE_H
 #define LLMPY_SAMPLE_H
 

@@ -20,12 +20,11 @@ LARGE = 1e6  # larger numbers would make all others vanish
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return usual(config)
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint; the numbers of xIELU are metadata of a file."""
+    """Return the tensor rules of a checkpoint; the numbers of xIELU are metadata of a file."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         *(Tensor(f"{at}mlp.act_fn.{name}", None) for name in NUMBERS),
@@ -37,8 +36,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("apertus")
 class Apertus(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     alpha_n: tuple[float, ...] = key("xielu.alpha_n", least=-LARGE, most=LARGE)
     alpha_p: tuple[float, ...] = key("xielu.alpha_p", least=-LARGE, most=LARGE)
@@ -58,7 +55,6 @@ class Apertus(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for i, layer in enumerate(w.blk):
             y = x.rms_norm(layer.attn_norm, self.eps)

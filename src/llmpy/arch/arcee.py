@@ -15,19 +15,16 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return usual(config)
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     return usual_tensors(config, pairs=True)
 
 
 @architecture("arcee")
 class Arcee(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -43,7 +40,6 @@ class Arcee(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x.rms_norm(layer.attn_norm, self.eps)

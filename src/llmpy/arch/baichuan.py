@@ -21,13 +21,15 @@ SECOND_VOCABULARY = 125_696  # of Baichuan 2, whose output rows are to be of len
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; 13B calls its context by another name."""
+    """Return the metadata of a checkpoint; 13B calls its context by another name."""
     n_ctx = config.get("max_position_embeddings") or config["model_max_length"]
     return usual(config | {"max_position_embeddings": n_ctx})
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, which has queries, keys and values in one matrix, and pairs as halves."""
+    """Return the tensor rules of a checkpoint, which has queries, keys and values in one matrix,
+    and pairs as halves.
+    """
     n_head = config["num_attention_heads"]
 
     def apart(w: Array) -> list[Array]:
@@ -49,14 +51,11 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("baichuan")
 class Baichuan(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (Checkpoint("baichuan", ("baichuan",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -18,13 +18,14 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     shared = config.get("num_shared_experts")
     return {**usual(config), **expert_keys(config), "expert_shared_count": shared}
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint: queries, keys and values are one matrix, whose pairs are halves of heads."""
+    """Return the tensor rules of a checkpoint: queries, keys and values are one matrix, whose
+    pairs are halves of heads.
+    """
     n_head, n_kv = config["num_attention_heads"], config["num_key_value_heads"]
 
     def split(w: Array) -> tuple[Array, Array, Array]:
@@ -49,8 +50,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("bailingmoe")
 class BailingMoe(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -65,7 +64,6 @@ class BailingMoe(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, w, x.rms_norm(layer.attn_norm, self.eps))

@@ -21,7 +21,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "score_function", "sigmoid", None)
     return {
         **usual(config, rotates=0.5),
@@ -34,7 +33,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     rules = [
         Tensor("model.word_embeddings", "token_embd"),
@@ -51,8 +49,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("bailingmoe2")
 class BailingMoe2(Rotary, Experts, Predicting):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -66,7 +62,6 @@ class BailingMoe2(Rotary, Experts, Predicting):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk[: self.n_run]:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

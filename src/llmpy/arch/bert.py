@@ -16,7 +16,9 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config, offset: int = 0) -> dict[str, Any]:
-    """Of a checkpoint whose first text position is the row `offset` of its table."""
+    """Return the metadata of a checkpoint whose first text position is the row `offset` of its
+    table.
+    """
     expect(config, "position_embedding_type", "absolute")
     expect(config, "is_decoder", False)
     return {
@@ -33,7 +35,7 @@ def hyperparameters(config: Config, offset: int = 0) -> dict[str, Any]:
 
 
 def tensors(_config: Config, offset: int = 0, name: str = "bert.") -> list[Tensor]:
-    """Of a checkpoint; the heads of its training are left out."""
+    """Return the tensor rules of a checkpoint; the heads of its training are left out."""
     change: Callable[[Array], Array] | None = (lambda w: w[offset:]) if offset else None
     rules = [Tensor(head, None) for head in _HEADS]
     for top in (name, ""):
@@ -71,8 +73,6 @@ def _first_position(config: Config) -> int:
 
 @architecture("bert")
 class Bert:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
@@ -93,7 +93,6 @@ class Bert:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd) + tokens.embed_position(w.position_embd)
         if w.token_types:  # of all tokens the first
             x = x + tokens.embed_row(w.token_types)

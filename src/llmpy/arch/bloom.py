@@ -17,7 +17,7 @@ ALIBI = 8.0  # of all BLOOM models; no key says so
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, under its present names and its earlier ones."""
+    """Return the metadata of a checkpoint, under its present names and its earlier ones."""
     expect(config, "apply_residual_connection_post_layernorm", False)
     width = config.get("hidden_size") or config["n_embed"]
     n_head = _n_head(config)
@@ -38,7 +38,7 @@ def _n_head(config: Config) -> int:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose heads have q, k and v side by side."""
+    """Return the tensor rules of a checkpoint, whose heads have q, k and v side by side."""
     n = _n_head(config)
     apart = partial(ungrouped, n_head=n, n_kv=n)
     rules = [Tensor("lm_head", "output")]
@@ -60,8 +60,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("bloom")
 class Bloom:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
@@ -84,7 +82,6 @@ class Bloom:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd).layer_norm(w.token_embd_norm, self.eps)
         for layer in w.blk:
             x = x + self.attention(layer, x.layer_norm(layer.attn_norm, self.eps))

@@ -18,12 +18,10 @@ OLDER_HARMLESS = ("apply_query_key_layer_scaling", "original_rope", "vocab_size"
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return usual(config, rotates=0.5)
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     return [
         Tensor("model.layers.{i}.mlp.gate_up_proj", "blk.{i}.ffn_up"),
         *usual_tensors(config),
@@ -31,7 +29,7 @@ def tensors(config: Config) -> list[Tensor]:
 
 
 def older_hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint from before it was known to transformers."""
+    """Return the metadata of a checkpoint from before transformers knew it."""
     expect(config, "rmsnorm", True)
     names = {
         "num_hidden_layers": "num_layers",
@@ -49,7 +47,7 @@ def older_hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def older_tensors(_: Config) -> list[Tensor]:
-    """Of a checkpoint from before it was known to transformers."""
+    """Return the tensor rules of a checkpoint from before it was known to transformers."""
     top, at, to = "transformer.", "transformer.encoder.layers.{i}.", "blk.{i}."
     return [
         Tensor(top + "embedding.word_embeddings", "token_embd"),
@@ -67,8 +65,6 @@ def older_tensors(_: Config) -> list[Tensor]:
 
 @architecture("chatglm")
 class ChatGLM(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -79,7 +75,6 @@ class ChatGLM(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

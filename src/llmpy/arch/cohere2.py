@@ -24,7 +24,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     for name in ("embedding_sharing", "gated_activation", "parallel_block", "parallel_embedding"):
         expect(config, f"use_{name}", True, None)
     expect(config, "position_embedding_type", "rope_gptj", None)
@@ -38,14 +37,11 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     return [Tensor("lm_head", None), *usual_tensors(config)]
 
 
 @architecture("cohere2")
 class Cohere2(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
     window: int = key("attention.sliding_window")
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=4, least=0)
@@ -63,7 +59,6 @@ class Cohere2(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer, slides in zip(w.blk, sliding_layers(self.sliding, self.n_layer), strict=True):
             y = x.layer_norm(layer.attn_norm, self.eps)

@@ -15,7 +15,9 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, which may know a longer context than its table of positions had."""
+    """Return the metadata of a checkpoint, which may know a longer context than its table of
+    positions had.
+    """
     return {
         **usual(config),
         "context_length": config.get("model_max_length") or config["max_position_embeddings"],
@@ -26,21 +28,17 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     return [Tensor("lm_head", None), *usual_tensors(config)]
 
 
 @architecture("command-r")
 class CommandR(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
     logit_scale: float = key("logit_scale", default=1.0)
 
     checkpoints = (Checkpoint("command-r", ("cohere",), hyperparameters, tensors, rope_types=()),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x.layer_norm(layer.attn_norm, self.eps)

@@ -16,7 +16,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, whose names are its own."""
+    """Return the metadata of a checkpoint, whose names are its own."""
     attention, experts = config["attn_config"], config["ffn_config"]
     expect(experts, "moe_normalize_expert_weights", 1, 1.0)
     expect(experts.get("ffn_act_fn") or {}, "name", "silu")
@@ -37,7 +37,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint: all experts are rows of one matrix, the last one transposed."""
+    """Return the tensor rules of a checkpoint: all experts are rows of one matrix, the last one
+    transposed.
+    """
     n_expert, n_ff = (config["ffn_config"][k] for k in ("moe_num_experts", "ffn_hidden_size"))
 
     def stacked(w: Array) -> Array:
@@ -62,8 +64,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("dbrx")
 class Dbrx(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
     clip: float = key("attention.clamp_kqv", default=0.0)
     normalize: bool = key("expert_weights_norm", default=True)
@@ -80,7 +80,6 @@ class Dbrx(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.layer_norm(layer.attn_norm, self.eps))

@@ -16,21 +16,18 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "scoring_func", "softmax", None)
     expect(config, "topk_method", "greedy", None)
     return {**usual(config), **expert_keys(config)}
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     return [*usual_tensors(config, pairs=True), *expert_tensors()]
 
 
 @architecture("deepseek")
 class Deepseek(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -45,7 +42,6 @@ class Deepseek(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, w, x.rms_norm(layer.attn_norm, self.eps))

@@ -40,7 +40,9 @@ LATENT_EPS = 1e-6  # of the norms of latents, whatever the model's others have
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; lengths are those of the latent, and beside them those of the heads."""
+    """Return the metadata of a checkpoint; lengths are those of the latent, and beside them
+    those of the heads.
+    """
     rank, d_rot = config["kv_lora_rank"], config["qk_rope_head_dim"]
     expect(config, "qk_head_dim", config["qk_nope_head_dim"] + d_rot, None)
     experts = expert_keys(config)
@@ -76,7 +78,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint: the matrix that expands latents is cut, so that queries can absorb it."""
+    """Return the tensor rules of a checkpoint: the matrix that expands latents is cut, so that
+    queries can absorb it.
+    """
     n_head, rank = config["num_attention_heads"], config["kv_lora_rank"]
     d_nope, d_value, d_rot = (config[f"{part}_head_dim"] for part in ("qk_nope", "v", "qk_rope"))
     halves = config.get("rope_interleave") is False
@@ -113,8 +117,6 @@ def paired_ends(w: Array, n_head: int, d_rot: int) -> Array:
 
 @architecture("deepseek2")
 class Deepseek2(Rotary, Experts, Predicting):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     n_expert: int = key("expert_count", default=0, least=0)
     n_used: int = key("expert_used_count", default=0, least=0)
@@ -132,7 +134,6 @@ class Deepseek2(Rotary, Experts, Predicting):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         if self.temperature and tokens.graph.n_ctx > self.temperature_from:
             raise GraphError(
                 f"queries that grow after {self.temperature_from} tokens; load with n_ctx of that"

@@ -23,28 +23,23 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect_no_window(config)
     expect(config, "scoring_func", "noaux_tc", "sigmoid", None)
     return {**usual(config), **expert_keys(config), "expert_gating_func": 2}
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     return [*usual_tensors(config), *expert_tensors()]
 
 
 @architecture("dots1")
 class Dots1(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     gating: int = key("expert_gating_func", default=2)
 
     checkpoints = (Checkpoint("dots1", ("dots1",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

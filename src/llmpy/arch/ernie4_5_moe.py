@@ -15,7 +15,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "moe_norm_min", 1e-12, None)
     n_shared, d_expert = config.get("moe_num_shared_experts") or 0, config["moe_intermediate_size"]
     return {
@@ -31,7 +30,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are neighbours already."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are neighbours already."""
     bias = "model.layers.{i}.mlp.moe_statics.e_score_correction_bias"
     return [
         *usual_tensors(config),
@@ -42,8 +41,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("ernie4_5-moe")
 class Ernie45Moe(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     gating: int = key("expert_gating_func", default=1)
     normalize: bool = key("expert_weights_norm", default=True)
@@ -62,7 +59,6 @@ class Ernie45Moe(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -16,25 +16,21 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {**usual(config), "attention.causal": False}
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint; the head of its training is left out."""
+    """Return the tensor rules of a checkpoint; the head of its training is left out."""
     return [Tensor("lm_head", None), *usual_tensors(config)]
 
 
 @architecture("eurobert")
 class EuroBert(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (Checkpoint("eurobert", ("eurobert",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -16,7 +16,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, which has some names of its own."""
+    """Return the metadata of a checkpoint, which has some names of its own."""
     return {
         **usual(config | {"num_hidden_layers": config["num_layers"]}),
         "attention.layer_norm_rms_epsilon": config["layer_norm_epsilon"],
@@ -24,7 +24,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "transformer.h.{i}.", "blk.{i}."
     return [
         Tensor("transformer.wte", "token_embd"),
@@ -45,8 +44,6 @@ def tensors(_: Config) -> list[Tensor]:
 
 @architecture("exaone")
 class Exaone(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -56,7 +53,6 @@ class Exaone(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x.rms_norm(layer.attn_norm, self.eps)

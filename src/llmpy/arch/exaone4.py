@@ -24,12 +24,10 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {**usual(config), **window_pattern(config)}
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor(at + "post_attention_layernorm", to + "post_attention_norm"),
@@ -40,8 +38,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("exaone4")
 class Exaone4(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=4, least=0)
@@ -53,7 +49,6 @@ class Exaone4(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer, slides in zip(w.blk, sliding_layers(self.sliding, self.n_layer), strict=True):
             y = self.attention(layer, w.rope_freqs, x, slides)

@@ -16,7 +16,9 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; the first small ones, with ALiBi and biases, are refused."""
+    """Return the metadata of a checkpoint; the first small ones, with ALiBi and biases, are
+    refused.
+    """
     expect(config, "alibi", False)
     expect(config, "bias", False)
     expect(config, "parallel_attn", True)
@@ -46,7 +48,9 @@ def _n_kv(config: Config) -> int:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, which has queries in groups with their key and value."""
+    """Return the tensor rules of a checkpoint, which has queries in groups with their key and
+    value.
+    """
     apart = partial(ungrouped, n_head=_n_head(config), n_kv=_n_kv(config))
     at, to = "transformer.h.{i}.", "blk.{i}."
     return [
@@ -65,8 +69,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("falcon")
 class Falcon(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
@@ -81,7 +83,6 @@ class Falcon(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = z = x.layer_norm(layer.attn_norm, self.eps)

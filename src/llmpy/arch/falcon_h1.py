@@ -19,7 +19,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect_no_limit(config, "time_step_limit")
     if config["mamba_rms_norm"]:
         expect(config, "mamba_norm_before_gate", False)
@@ -34,7 +33,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose multipliers of activations become part of the matrices before."""
+    """Return the tensor rules of a checkpoint, whose multipliers of activations become part of
+    the matrices before.
+    """
     gate, down = config["mlp_multipliers"]
     attention, heads = config["attention_in_multiplier"], config["mamba_n_groups"]
     at, to = "model.layers.{i}.", "blk.{i}."
@@ -92,8 +93,6 @@ def _of_rows(config: Config) -> Any:
 
 @architecture("falcon-h1")
 class FalconH1(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     inner: int = key("ssm.inner_size")
     state: int = key("ssm.state_size")
@@ -116,7 +115,6 @@ class FalconH1(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             normed = x.rms_norm(layer.attn_norm, self.eps)

@@ -20,7 +20,7 @@ from llmpy.graph import Value, Weights
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose norms multiply by 1 + weight."""
+    """Return the tensor rules of a checkpoint, whose norms multiply by 1 + weight."""
     at, to = "model.layers.{i}.", "blk.{i}."
     norms = {
         "model.norm": "output_norm",
@@ -32,8 +32,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("gemma")
 class Gemma(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -41,7 +39,6 @@ class Gemma(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens).scale(self.n_embd**0.5)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

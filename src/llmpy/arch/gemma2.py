@@ -22,7 +22,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {
         **usual(config),
         **window_pattern(config),
@@ -33,14 +32,12 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose norms multiply by 1 + weight."""
+    """Return the tensor rules of a checkpoint, whose norms multiply by 1 + weight."""
     return [Tensor("lm_head", None), *normed_on_both_sides(config)]
 
 
 @architecture("gemma2")
 class Gemma2(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window", default=4096, least=0)
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=2, least=0)
@@ -55,7 +52,6 @@ class Gemma2(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens).scale(self.n_embd**0.5)
         for layer, slides in zip(w.blk, sliding_layers(self.sliding, self.n_layer), strict=True):
             y = self.attention(layer, x.rms_norm(layer.attn_norm, self.eps), slides)

@@ -22,7 +22,9 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; older ones have the two rotations under names of their own."""
+    """Return the metadata of a checkpoint; older ones have the two rotations under names of
+    their own.
+    """
     return {
         **usual(config),
         **window_pattern(config),
@@ -35,8 +37,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 @architecture("gemma3")
 class Gemma3(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=6, least=0)
@@ -55,7 +55,6 @@ class Gemma3(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens).scale(self.n_embd**0.5)
         for layer, slides in zip(w.blk, sliding_layers(self.sliding, self.n_layer), strict=True):
             y = self.attention(layer, x.rms_norm(layer.attn_norm, self.eps), slides)

@@ -36,7 +36,6 @@ def of_full_layers(config: Config, name: str, older: str) -> Any:
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     full = config["rope_parameters"]["full_attention"]
     expect({"rope_type": rope_type(full)}, "rope_type", "proportional")
     d_head = of_full_layers(config, "head_dim", "global_head_dim")
@@ -67,7 +66,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor("model.embed_tokens_per_layer", "per_layer_token_embd"),
@@ -106,8 +104,6 @@ def made(config: Config) -> dict[str, NDArray[np.float32]]:
 
 @architecture("gemma4")
 class Gemma4:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_embd: int = key("embedding_length")
@@ -144,7 +140,6 @@ class Gemma4:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd).scale(self.n_embd**0.5)
         extras = self.extras(w, tokens, x) if self.n_extra else None
         remembered: dict[bool, tuple[Value, Value]] = {}

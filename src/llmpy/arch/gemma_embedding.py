@@ -24,7 +24,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, which must be an encoder, its scores scaled as usual."""
+    """Return the metadata of a checkpoint, which must be an encoder, its scores scaled as usual."""
     if config.get("use_bidirectional_attention") is not True:
         expect({"use_bidirectional_attention": False}, "use_bidirectional_attention", True)
     expect(config, "query_pre_attn_scalar", config["head_dim"])
@@ -39,8 +39,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 @architecture("gemma-embedding")
 class GemmaEmbedding(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=6, least=0)

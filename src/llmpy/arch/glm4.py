@@ -15,12 +15,10 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return usual(config, rotates=0.5)
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor(at + "post_self_attn_layernorm", to + "post_attention_norm"),
@@ -32,15 +30,12 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("glm4")
 class Glm4(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     sections: tuple[int, ...] = key("rope.dimension_sections", default=(), least=0, n=4)
 
     checkpoints = (Checkpoint("glm4", ("glm4",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -22,7 +22,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {
         **usual(config, rotates=0.5),
         **expert_keys(config),
@@ -31,22 +30,18 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     norm = Tensor("model.layers.{i}.post_attention_layernorm", "blk.{i}.post_attention_norm")
     return without_prediction([norm, *usual_tensors(config), *expert_tensors()], config)
 
 
 @architecture("glm4moe")
 class Glm4Moe(Rotary, Experts, Predicting):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     gating: int = key("expert_gating_func", default=2)
 
     checkpoints = (Checkpoint("glm4moe", ("glm4_moe",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk[: self.n_run]:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

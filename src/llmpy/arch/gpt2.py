@@ -16,14 +16,16 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; other scales of attention than the usual one are refused."""
+    """Return the metadata of a checkpoint; other scales of attention than the usual one are
+    refused.
+    """
     expect(config, "scale_attn_by_inverse_layer_idx", False)
     expect(config, "scale_attn_weights", True)
     return {**sizes(config), "hidden_activation": config.get("activation_function", "gelu_new")}
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose matrices are [n_in, n_out]."""
+    """Return the tensor rules of a checkpoint, whose matrices are [n_in, n_out]."""
     rules = [Tensor("lm_head", "output")]
     for top in ("transformer.", ""):
         at, to = top + "h.{i}.", "blk.{i}."
@@ -45,8 +47,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("gpt2")
 class Gpt2:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
@@ -70,7 +70,6 @@ class Gpt2:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd) + tokens.embed_position(w.position_embd)
         for layer in w.blk:
             x = x + self.attention(layer, x.layer_norm(layer.attn_norm, self.eps))

@@ -29,7 +29,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "swiglu_alpha", 1.702, None)
     expect(config, "swiglu_limit", 7.0, None)
     return {
@@ -41,7 +40,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint: gate and up alternate in one tensor, either MXFP4 or transposed."""
+    """Return the tensor rules of a checkpoint: gate and up alternate in one tensor, either MXFP4
+    or transposed.
+    """
     at, to = "model.layers.{i}.", "blk.{i}."
     moe, down = at + "mlp.experts.", to + "ffn_down_exps."
 
@@ -86,8 +87,6 @@ def mxfp4(blocks: Array, scales: Array) -> Array:
 
 @architecture("gpt-oss")
 class GptOss(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window")
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=2, least=0)
@@ -100,7 +99,6 @@ class GptOss(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer, slides in zip(w.blk, sliding_layers(self.sliding, self.n_layer), strict=True):
             window = self.window if slides else 0

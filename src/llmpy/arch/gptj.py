@@ -14,12 +14,11 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {**sizes(config), "rope.dimension_count": config["rotary_dim"]}
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are neighbours already."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are neighbours already."""
     at, to = "transformer.h.{i}.", "blk.{i}."
     return [
         Tensor("transformer.wte", "token_embd"),
@@ -39,8 +38,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("gptj")
 class GptJ(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
@@ -55,7 +52,6 @@ class GptJ(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x.layer_norm(layer.attn_norm, self.eps)

@@ -17,7 +17,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, under its present names and its earlier ones."""
+    """Return the metadata of a checkpoint, under its present names and its earlier ones."""
     return {
         **usual(config, rotates=config.get("rotary_pct", 0.25)),
         "attention.layer_norm_epsilon": config["layer_norm_eps"],
@@ -28,7 +28,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose heads have q, k and v side by side."""
+    """Return the tensor rules of a checkpoint, whose heads have q, k and v side by side."""
     n = config["num_attention_heads"]
     at, to = "gpt_neox.layers.{i}.", "blk.{i}."
     return [
@@ -53,8 +53,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("gptneox")
 class GptNeoX(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
     parallel: bool = key("use_parallel_residual", default=True)
     activation: str = key("hidden_activation", default="gelu")
@@ -71,7 +69,6 @@ class GptNeoX(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x + self.attention(layer, x.layer_norm(layer.attn_norm, self.eps))

@@ -15,7 +15,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {
         **usual(config),
         "attention.scale": float(config["attention_multiplier"]),
@@ -26,7 +25,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     return usual_tensors(config, pairs=True)
 
 
@@ -44,7 +43,6 @@ class Granite(Rotary):
     checkpoints = (Checkpoint("granite", ("granite",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens).scale(self.embedding_scale or 1.0)
         scale = self.residual_scale or 1.0
         for layer in w.blk:

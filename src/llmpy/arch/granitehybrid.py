@@ -25,7 +25,9 @@ from llmpy.graph import Rope, Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; blocks without attention have 0 key heads. Some are Granite 3."""
+    """Return the metadata of a checkpoint; blocks without attention have 0 key heads. Some are
+    Granite 3.
+    """
     expect_no_limit(config, "time_step_limit")
     n_kv = config["num_key_value_heads"]
     attends = [kind in ("attention", "full_attention") for kind in config["layer_types"]]
@@ -54,7 +56,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose gate and up are one matrix; without experts the shared one is all."""
+    """Return the tensor rules of a checkpoint, whose gate and up are one matrix; without experts
+    the shared one is all.
+    """
     at, to = "model.layers.{i}.", "blk.{i}."
     moe, mamba = at + "block_sparse_moe.", at + "mamba."
     shared = "_shexp" if config.get("num_local_experts") else ""
@@ -83,8 +87,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("granitehybrid")
 class GraniteHybrid(Experts):
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")

@@ -16,7 +16,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {
         **usual(config),
         **expert_keys(config),
@@ -29,7 +28,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint: gate and up are one matrix there, and rotated pairs halves of a head."""
+    """Return the tensor rules of a checkpoint: gate and up are one matrix there, and rotated
+    pairs halves of a head.
+    """
     at, to = "model.layers.{i}.", "blk.{i}.ffn_"
     moe = at + "block_sparse_moe."
     both = (to + "gate_exps.weight", to + "up_exps.weight")
@@ -52,8 +53,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("granitemoe")
 class GraniteMoe(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
     scale: float = key("attention.scale", default=0.0)

@@ -16,7 +16,9 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, whose `alpha` stands for a larger base of the rotation."""
+    """Return the metadata of a checkpoint, whose `alpha` stands for a larger base of the
+    rotation.
+    """
     keys = usual(config)
     if rope_type(rope(config)) == "dynamic" and (alpha := rope(config).get("alpha")):
         n = keys["rope.dimension_count"]
@@ -26,7 +28,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.self_attn.", "blk.{i}."
     return [
         Tensor(at + "query_layernorm", to + "attn_q_norm"),
@@ -37,8 +38,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("hunyuan-dense")
 class HunyuanDense(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -56,7 +55,6 @@ class HunyuanDense(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

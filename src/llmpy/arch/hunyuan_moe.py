@@ -16,7 +16,9 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; its stretched context is only another base of the rotation."""
+    """Return the metadata of a checkpoint; its stretched context is only another base of the
+    rotation.
+    """
     keys = {**usual(config), **expert_keys(config)}
     if rope_type(rope(config)) == "dynamic" and (alpha := rope(config).get("alpha")):
         d = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
@@ -37,7 +39,6 @@ def same(value: Any) -> Any:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         *usual_tensors(config),
@@ -50,8 +51,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("hunyuan-moe")
 class HunyuanMoe(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
 
@@ -73,7 +72,6 @@ class HunyuanMoe(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -19,7 +19,7 @@ from llmpy.graph import Value, Weights
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     n_head = config["num_attention_heads"]
     n_kv = config.get("num_key_value_heads") or n_head
 
@@ -47,14 +47,11 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("internlm2")
 class InternLM2(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (Checkpoint("internlm2", ("internlm2",), usual, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -16,7 +16,6 @@ ALIBI = 8.0  # no key says so
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "position_embedding_type", "alibi")
     expect(config, "feed_forward_type", "geglu")
     return {
@@ -33,7 +32,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint, under the names of the models for text and of that for code."""
+    """Return the tensor rules of a checkpoint, under the names of the models for text and of
+    that for code.
+    """
     at, to = "encoder.layer.{i}.", "blk.{i}."
     return [
         Tensor("embeddings.word_embeddings", "token_embd"),
@@ -60,8 +61,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("jina-bert-v2")
 class JinaBert2:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_ff: int = key("feed_forward_length")
@@ -74,7 +73,6 @@ class JinaBert2:
     )  # fmt: skip
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd) + tokens.embed_row(w.token_types)  # of all the first type
         x = x.layer_norm(w.token_embd_norm, self.eps)
         for layer in w.blk:

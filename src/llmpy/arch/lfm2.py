@@ -25,7 +25,7 @@ UNUSED = (  # keys of config.json that the wiring does not need
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; blocks without attention have 0 key heads."""
+    """Return the metadata of a checkpoint; blocks without attention have 0 key heads."""
     n_kv = config["num_key_value_heads"]
     return {
         **usual(config),
@@ -48,7 +48,7 @@ def _feed_forward_length(config: Config) -> int:
 
 
 def with_experts(config: Config) -> dict[str, Any]:
-    """Of a checkpoint whose later blocks have experts."""
+    """Return the metadata of a checkpoint whose later blocks have experts."""
     return {
         **hyperparameters(config),
         **expert_keys(config),
@@ -58,7 +58,6 @@ def with_experts(config: Config) -> dict[str, Any]:
 
 
 def tensors(_: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor("model.embed_tokens", "token_embd"),
@@ -88,8 +87,6 @@ def tensors(_: Config) -> list[Tensor]:
 
 @architecture("lfm2", "lfm2moe")
 class Lfm2(Experts):
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_embd: int = key("embedding_length")

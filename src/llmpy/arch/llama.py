@@ -22,7 +22,7 @@ MODEL_TYPES = ("llama", "mistral", "mixtral", "internlm3")
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint: what all decoders have, the window of Mistral, the experts of Mixtral."""
+    """Return the metadata of a checkpoint: the window of Mistral, the experts of Mixtral."""
     return {
         **usual(config),
         "attention.sliding_window": config.get("sliding_window"),
@@ -32,7 +32,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         *usual_tensors(config, pairs=True),
@@ -52,8 +52,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("llama")
 class Llama(Rotary):
-    """Hyperparameters and wiring."""
-
     window: int = key("attention.sliding_window", default=0, least=0)
     eps: float = key("attention.layer_norm_rms_epsilon")
     n_expert: int = key("expert_count", default=0, least=0)
@@ -72,7 +70,6 @@ class Llama(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         factors = self.rope_factors(w, tokens.graph.n_ctx)
         for layer in w.blk:

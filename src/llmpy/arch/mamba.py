@@ -16,7 +16,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; what attention would need is 0."""
+    """Return the metadata of a checkpoint; what attention would need is 0."""
     eps = config.get("layer_norm_epsilon", 1e-5)
     expect(config, "mixer_rms_eps", eps, None)
     return {
@@ -36,7 +36,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "backbone.layers.{i}.mixer.", "blk.{i}.ssm_"
     return [
         Tensor("backbone.embeddings", "token_embd"),
@@ -56,8 +55,6 @@ def tensors(_: Config) -> list[Tensor]:
 
 @architecture("mamba")
 class Mamba:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     eps: float = key("attention.layer_norm_rms_epsilon")
@@ -88,7 +85,6 @@ class Mamba:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd)
         for layer in w.blk:
             x = x + self.mixer(layer, x.rms_norm(layer.attn_norm, self.eps))

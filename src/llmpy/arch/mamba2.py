@@ -17,7 +17,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; what attention would need is 0."""
+    """Return the metadata of a checkpoint; what attention would need is 0."""
     expect_no_limit(config, "time_step_limit")
     return {
         "context_length": 2**20,  # there is no limit
@@ -36,7 +36,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     groups = config["n_groups"]
     at, to = "backbone.layers.{i}.mixer.", "blk.{i}.ssm_"
     return [
@@ -57,8 +56,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("mamba2")
 class Mamba2:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     eps: float = key("attention.layer_norm_rms_epsilon")
@@ -85,7 +82,6 @@ class Mamba2:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd)
         for layer in w.blk:
             normed = x.rms_norm(layer.attn_norm, self.eps)

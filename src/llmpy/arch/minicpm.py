@@ -16,7 +16,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     keys = usual(config)
     long = "long_factor" in rope(config)
     return {
@@ -31,7 +30,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     return usual_tensors(config, pairs=True)
 
 
@@ -57,7 +56,6 @@ class MiniCPM(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens).scale(self.embedding_scale or 1.0)
         factors = self.rope_factors(w, tokens.graph.n_ctx)
         scale = self.residual_scale or 1.4 * self.n_layer**-0.5

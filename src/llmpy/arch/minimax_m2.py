@@ -16,7 +16,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; the part of a head that is rotated has two names."""
+    """Return the metadata of a checkpoint; the part of a head that is rotated has two names."""
     width = config["head_dim"]
     expect(config, "scoring_func", "sigmoid", None)
     expect(config, "qk_norm_type", "per_layer", None)
@@ -32,14 +32,11 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     return [*usual_tensors(config), *numbered_experts("model.layers.{i}.block_sparse_moe.")]
 
 
 @architecture("minimax-m2")
 class MiniMaxM2(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
 
@@ -50,7 +47,6 @@ class MiniMaxM2(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

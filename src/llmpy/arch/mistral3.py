@@ -18,7 +18,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "sliding_window", None)
     said = rope(config)
     keys, every = usual(config), said.get("mscale_all_dim")
@@ -34,14 +33,12 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     return usual_tensors(config, pairs=True)
 
 
 @architecture("mistral3")
 class Mistral3(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     growth: float = key("attention.temperature_scale", default=0.0)
     log_multiplier: float = key("rope.scaling.yarn_log_multiplier", default=0.0)
@@ -59,7 +56,6 @@ class Mistral3(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x.rms_norm(layer.attn_norm, self.eps)

@@ -21,7 +21,7 @@ EVERY = 3  # th layer sees the whole text, the first among them, where a file do
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, under its present names and its earlier ones."""
+    """Return the metadata of a checkpoint, under its present names and its earlier ones."""
     for name in ("norm_bias", "attention_bias", "mlp_bias"):
         expect(config, name, False)
     pattern: int | list[bool] = config.get("global_attn_every_n_layers", EVERY)
@@ -40,7 +40,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint; the head of its training is left out."""
+    """Return the tensor rules of a checkpoint; the head of its training is left out."""
     rules = [Tensor(name, None) for name in ("head.dense", "head.norm", "decoder")]
     for top in ("model.", ""):
         at, to = top + "layers.{i}.", "blk.{i}."
@@ -60,8 +60,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("modern-bert")
 class ModernBert(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
     pattern: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=EVERY)
@@ -81,7 +79,6 @@ class ModernBert(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens).layer_norm(w.token_embd_norm, self.eps)
         for i, layer in enumerate(w.blk):
             # the first layer reads what is normed already

@@ -14,7 +14,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; scales of scores and logits of its own are refused."""
+    """Return the metadata of a checkpoint; scales of scores and logits of its own are refused."""
     said = config.get("attn_config") or {}
     alibi = said.get("alibi_bias_max", 8)
     expect(said, "softmax_scale", None)
@@ -38,7 +38,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "transformer.blocks.{i}.", "blk.{i}."
     return [
         Tensor("transformer.wte", "token_embd"),
@@ -58,8 +57,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("mpt")
 class Mpt:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
@@ -81,7 +78,6 @@ class Mpt:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd)
         if w.position_embd:
             x = x + tokens.embed_position(w.position_embd)

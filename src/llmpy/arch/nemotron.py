@@ -21,7 +21,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return {
         **usual(config, rotates=0.5),
         "attention.layer_norm_epsilon": config["norm_eps"],
@@ -29,7 +28,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose norms multiply by 1 + weight."""
+    """Return the tensor rules of a checkpoint, whose norms multiply by 1 + weight."""
     at, to = "model.layers.{i}.", "blk.{i}."
     norms = {  # their biases are as they are
         "model.norm.weight": "output_norm.weight",
@@ -41,8 +40,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("nemotron")
 class Nemotron(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
@@ -50,7 +47,6 @@ class Nemotron(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.layer_norm(layer.attn_norm, self.eps))

@@ -24,7 +24,9 @@ KINDS = {
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; blocks have 0 key heads or a feed-forward length of 0 for what they lack."""
+    """Return the metadata of a checkpoint; blocks have 0 key heads or a feed-forward length of 0
+    for what they lack.
+    """
     expect(config, "mamba_hidden_act", "silu")
     least = config.get("time_step_min")  # of a step, to which it is raised
     if least is not None and not 0 <= least <= 1e-3:
@@ -74,7 +76,7 @@ def _of_experts(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, old ones with "backbone." before all names."""
+    """Return the tensor rules of a checkpoint, old ones with "backbone." before all names."""
     groups, rules = config["n_groups"], [Tensor("lm_head", "output")]
     for top in ("backbone.", "model."):
         at, to = top + "layers.{i}.mixer.", "blk.{i}."
@@ -112,8 +114,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("nemotron_h", "nemotron_h_moe")
 class NemotronH(Experts, Predicting):
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
@@ -156,7 +156,6 @@ class NemotronH(Experts, Predicting):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd)
         for layer, n_kv in zip(w.blk[: self.n_run], self.n_kv, strict=False):
             y = x.rms_norm(layer.attn_norm, self.eps_rms)

@@ -26,7 +26,7 @@ EARLIER = {
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, under its present names and its earlier ones."""
+    """Return the metadata of a checkpoint, under its present names and its earlier ones."""
     earlier = {new: config[old] for new, old in EARLIER.items() if old in config}
     said = config | (earlier | dict(config.items()))
     trained = said.get("max_trained_positions", 2048)
@@ -45,7 +45,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "encoder.layers.{i}.", "blk.{i}."
     return [
         Tensor("embeddings.word_embeddings", "token_embd"),
@@ -67,8 +66,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("nomic-bert", "jina-bert-v3")
 class NomicBert(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
@@ -91,7 +88,6 @@ class NomicBert(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         if w.token_types:  # of all tokens the first
             x = x + tokens.embed_row(w.token_types)

@@ -15,7 +15,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, which does not say its epsilon."""
+    """Return the metadata of a checkpoint, which does not say its epsilon."""
     clip = config.get("clip_qkv")
     return {
         **usual(config),
@@ -25,21 +25,18 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     return usual_tensors(config, pairs=True)
 
 
 @architecture("olmo")
 class Olmo(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
     clip: float = key("attention.clamp_kqv", default=0.0)
 
     checkpoints = (Checkpoint("olmo", ("olmo",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.layer_norm(None, self.eps))

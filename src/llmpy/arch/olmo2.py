@@ -24,7 +24,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; OLMo 3 may say two rotations."""
+    """Return the metadata of a checkpoint; OLMo 3 may say two rotations."""
     if local := sliding_base(config):  # the wiring has one base for all layers
         said = config["rope_parameters"]["sliding_attention"]
         expect(said | {"rope_theta": local}, "rope_theta", rope_base(config))
@@ -32,7 +32,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor(at + "post_attention_layernorm", to + "post_attention_norm"),
@@ -43,8 +42,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("olmo2")
 class Olmo2(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
     sliding: int | tuple[bool, ...] = key("attention.sliding_window_pattern", default=4, least=0)
@@ -52,7 +49,6 @@ class Olmo2(Rotary):
     checkpoints = (Checkpoint("olmo2", ("olmo2", "olmo3"), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer, slides in zip(w.blk, sliding_layers(self.sliding, self.n_layer), strict=True):
             y = self.attention(layer, x, slides and self.window > 0)

@@ -14,7 +14,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "qk_layernorm", False)
     return {
         **usual(config, rotates=0.5),
@@ -23,7 +22,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor("model.embed_tokens", "token_embd"),
@@ -41,8 +39,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("phi2")
 class Phi2(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
@@ -50,7 +46,6 @@ class Phi2(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x.layer_norm(layer.attn_norm, self.eps)

@@ -16,7 +16,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; a file always says the window, 0 where there is none."""
+    """Return the metadata of a checkpoint; a file always says the window, 0 where there is none."""
     return {
         **usual(config, rotates=1.0),
         "attention.sliding_window": config.get("sliding_window") or 0,
@@ -26,7 +26,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor(at + "self_attn.qkv_proj", to + "attn_qkv"),
@@ -37,8 +36,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("phi3")
 class Phi3(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
 
@@ -55,7 +52,6 @@ class Phi3(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         factors = self.rope_factors(w, tokens.graph.n_ctx)
         for layer in w.blk:

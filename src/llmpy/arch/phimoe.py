@@ -18,7 +18,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, which says the factor on rotated values itself."""
+    """Return the metadata of a checkpoint, which says the factor on rotated values itself."""
     expect(config, "num_experts_per_tok", 2)  # as SparseMixer has it
     expect(config, "router_jitter_noise", 0.01)
     said = rope(config)
@@ -34,7 +34,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at = "model.layers.{i}."
     return [
         *usual_tensors(config),
@@ -46,8 +45,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("phimoe")
 class PhiMoe(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
 
@@ -64,7 +61,6 @@ class PhiMoe(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         factors = self.rope_factors(w, tokens.graph.n_ctx)
         for layer in w.blk:

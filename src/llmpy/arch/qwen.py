@@ -20,15 +20,15 @@ VISUAL = ("qwen2_vl_text", "qwen2_5_vl_text")
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; its sliding window, which no published one uses, is refused."""
+    """Return the metadata of a checkpoint; its sliding window, which no published one uses, is
+    refused.
+    """
     expect_no_window(config, usually=False)
     return {**usual(config), "rope.dimension_sections": rope_sections(config)}
 
 
 @architecture("qwen2", "qwen2vl", "qwen3", "qwen3vl")
 class Qwen(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -45,7 +45,6 @@ class Qwen(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

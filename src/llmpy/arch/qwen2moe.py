@@ -15,7 +15,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect_no_window(config, usually=False)
     return {
         **usual(config),
@@ -25,21 +24,17 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     gate = Tensor("model.layers.{i}.mlp.shared_expert_gate", "blk.{i}.ffn_gate_inp_shexp")
     return [*usual_tensors(config), *expert_tensors(), gate]
 
 
 @architecture("qwen2moe")
 class Qwen2Moe(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (Checkpoint("qwen2moe", ("qwen2_moe",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

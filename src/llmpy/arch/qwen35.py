@@ -31,7 +31,9 @@ UNIT_EPS = 1e-6  # of queries and keys of length 1, whatever the epsilon of the 
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; positions of text are the same in all sections of the rotation."""
+    """Return the metadata of a checkpoint; positions of text are the same in all sections of the
+    rotation.
+    """
     n, every = config["num_hidden_layers"], config.get("full_attention_interval") or 4
     usually = ["linear" if (i + 1) % every else "full" for i in range(n)]
     types = config.get("layer_types") or usually
@@ -54,7 +56,9 @@ def _of_experts(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose norms are around 0; what predicts further tokens is left out."""
+    """Return the tensor rules of a checkpoint, whose norms are around 0; what predicts further
+    tokens is left out.
+    """
     at, to = "model.layers.{i}.", "blk.{i}."
     net, tiled = at + "linear_attn.", _tiled(config)
     n_values = config["linear_num_value_heads"] * config["linear_value_head_dim"]
@@ -105,8 +109,6 @@ def _tiled(config: Config) -> Callable[[Array], Array]:
 
 @architecture("qwen35", "qwen35moe")
 class Qwen35(Rotary, Experts, Predicting):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     n_expert: int = key("expert_count", default=0, least=0)
     n_used: int = key("expert_used_count", default=0, least=0)
@@ -124,7 +126,6 @@ class Qwen35(Rotary, Experts, Predicting):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for i, layer in enumerate(w.blk[: self.n_run]):
             recurrent = self.recurrent[i] if self.recurrent else (i + 1) % self.interval != 0

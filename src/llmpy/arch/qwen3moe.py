@@ -16,7 +16,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect_no_window(config, usually=False)
     return {
         **usual(config),
@@ -26,14 +25,11 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     return [*usual_tensors(config), *expert_tensors()]
 
 
 @architecture("qwen3moe", "qwen3vlmoe")
 class Qwen3Moe(Rotary, Experts):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
 
@@ -43,7 +39,6 @@ class Qwen3Moe(Rotary, Experts):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

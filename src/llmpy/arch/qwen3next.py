@@ -28,7 +28,6 @@ UNIT_EPS = 1e-6  # of queries and keys of length 1, whatever the epsilon of the 
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "mlp_only_layers", None, [])
     expect(config, "decoder_sparse_step", 1)
     expect(config, "norm_topk_prob", True)
@@ -48,7 +47,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose norms are around 0; what predicts further tokens is left out."""
+    """Return the tensor rules of a checkpoint, whose norms are around 0; what predicts further
+    tokens is left out.
+    """
     at, to = "model.layers.{i}.", "blk.{i}."
     net = at + "linear_attn."
 
@@ -101,8 +102,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("qwen3next")
 class Qwen3Next(Rotary, Experts, Predicting):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
     normalize: bool = key("expert_weights_norm", default=True)
     d_key: int = key("ssm.state_size")
@@ -115,7 +114,6 @@ class Qwen3Next(Rotary, Experts, Predicting):
     checkpoints = (Checkpoint("qwen3next", ("qwen3_next",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for i, layer in enumerate(w.blk[: self.n_run]):
             recurrent = self.recurrent[i] if self.recurrent else (i + 1) % self.interval != 0

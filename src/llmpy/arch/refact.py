@@ -18,7 +18,7 @@ ALIBI = 8.0  # no key says so
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint; its epsilon is that of RMS norms."""
+    """Return the metadata of a checkpoint; its epsilon is that of RMS norms."""
     said = sizes(config)
     said["attention.layer_norm_rms_epsilon"] = said.pop("attention.layer_norm_epsilon")
     n_ff = -(-8 * config["n_embd"] // 3 // 256) * 256
@@ -26,7 +26,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_config: Config) -> list[Tensor]:
-    """Of a checkpoint, which has keys with values and gates with ups."""
+    """Return the tensor rules of a checkpoint, which has keys with values and gates with ups."""
 
     def halves(w: Array) -> list[Array]:
         return np.split(w, 2)
@@ -48,8 +48,6 @@ def tensors(_config: Config) -> list[Tensor]:
 
 @architecture("refact")
 class Refact:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
@@ -63,7 +61,6 @@ class Refact:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -15,7 +15,9 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint as flash-linear-attention saves it; what attention would need is 0."""
+    """Return the metadata of a checkpoint as flash-linear-attention saves it; what attention
+    would need is 0.
+    """
     return {
         "context_length": 2**20,  # there is no limit
         "embedding_length": config["hidden_size"],
@@ -33,7 +35,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(_: Config) -> list[Tensor]:
-    """Of a checkpoint. Block 0 has no use for v0 to v2, but files must have them."""
+    """Return the tensor rules of a checkpoint. Block 0 has no use for v0 to v2, but files must
+    have them.
+    """
     at, to = "model.layers.{i}.", "blk.{i}.time_mix_"
     first, first_to = at.replace("{i}", "0") + "attn.", to.replace("{i}", "0")
     lora = (
@@ -83,8 +87,6 @@ def tensors(_: Config) -> list[Tensor]:
 
 @architecture("rwkv7")
 class Rwkv7:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_embd: int = key("embedding_length")

@@ -15,26 +15,21 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     return usual(config)
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     norm = "model.layers.{i}.post_attention_layernorm"
     return [Tensor(norm, "blk.{i}.post_attention_norm"), *usual_tensors(config)]
 
 
 @architecture("seed_oss")
 class SeedOss(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (Checkpoint("seed_oss", ("seed_oss",), hyperparameters, tensors),)
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.rms_norm(layer.attn_norm, self.eps))

@@ -25,7 +25,6 @@ STEP = 4  # the file does not say it
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect_no_window(config, usually=False)
     usually = [int((i + 1) % STEP != 0) for i in range(config["num_hidden_layers"])]
     expect(config, "no_rope_layers", usually, None)
@@ -35,14 +34,12 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint, whose rotated pairs are halves of a head."""
+    """Return the tensor rules of a checkpoint, whose rotated pairs are halves of a head."""
     return usual_tensors(config, pairs=True)
 
 
 @architecture("smollm3")
 class SmolLM3(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_rms_epsilon")
 
     checkpoints = (
@@ -52,7 +49,6 @@ class SmolLM3(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for i, layer in enumerate(w.blk):
             y = x.rms_norm(layer.attn_norm, self.eps)

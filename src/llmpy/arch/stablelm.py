@@ -16,7 +16,7 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint, under its present names and its earlier ones."""
+    """Return the metadata of a checkpoint, under its present names and its earlier ones."""
     eps = config.get("layer_norm_eps", config.get("norm_eps", 1e-5))
     return {
         **usual(config, rotates=config.get("rope_pct", 0.25)),
@@ -26,7 +26,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint; the norms of the heads are apart there."""
+    """Return the tensor rules of a checkpoint; the norms of the heads are apart there."""
     at, to = "model.layers.{i}.self_attn.", "blk.{i}."
     return [
         Tensor(at + "q_layernorm.norms.{e}", to + "attn_q_norm"),
@@ -37,8 +37,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("stablelm")
 class StableLm(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
 
     checkpoints = (
@@ -46,7 +44,6 @@ class StableLm(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             y = x.layer_norm(layer.attn_norm, self.eps)

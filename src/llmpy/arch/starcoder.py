@@ -16,7 +16,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "scale_attn_weights", True)
     n_kv = 1 if config.get("multi_query", True) else config["n_head"]
     return {
@@ -27,7 +26,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint; without multi-query attention its heads have q, k and v side by side."""
+    """Return the tensor rules of a checkpoint; without multi-query attention its heads have q, k
+    and v side by side.
+    """
     n = config["n_head"]
     apart = None if config.get("multi_query", True) else partial(ungrouped, n_head=n, n_kv=n)
     at, to = "transformer.h.{i}.", "blk.{i}."
@@ -49,8 +50,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("starcoder")
 class StarCoder:
-    """Hyperparameters and wiring."""
-
     n_layer: int = key("block_count")
     n_ctx: int = key("context_length")
     n_head: int = key("attention.head_count")
@@ -71,7 +70,6 @@ class StarCoder:
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = tokens.embed(w.token_embd) + tokens.embed_position(w.position_embd)
         for layer in w.blk:
             x = x + self.attention(layer, x.layer_norm(layer.attn_norm, self.eps))

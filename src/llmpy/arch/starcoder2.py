@@ -14,7 +14,6 @@ from llmpy.graph import Value, Weights
 
 
 def hyperparameters(config: Config) -> dict[str, Any]:
-    """Of a checkpoint."""
     expect(config, "norm_type", "layer_norm", None)
     return {
         **usual(config),
@@ -24,7 +23,6 @@ def hyperparameters(config: Config) -> dict[str, Any]:
 
 
 def tensors(config: Config) -> list[Tensor]:
-    """Of a checkpoint."""
     at, to = "model.layers.{i}.", "blk.{i}."
     return [
         Tensor(at + "mlp.c_fc", to + "ffn_up"),
@@ -35,8 +33,6 @@ def tensors(config: Config) -> list[Tensor]:
 
 @architecture("starcoder2")
 class StarCoder2(Rotary):
-    """Hyperparameters and wiring."""
-
     eps: float = key("attention.layer_norm_epsilon")
     window: int = key("attention.sliding_window", default=0, least=0)
 
@@ -51,7 +47,6 @@ class StarCoder2(Rotary):
     )
 
     def forward(self, w: Weights, tokens: Value) -> Value:
-        """Wire the whole model."""
         x = self.embed(w, tokens)
         for layer in w.blk:
             x = x + self.attention(layer, x.layer_norm(layer.attn_norm, self.eps))

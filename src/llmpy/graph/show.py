@@ -1,4 +1,4 @@
-"""A graph as text: one line a node, blocks that repeat told once."""
+"""A graph as text: one line for each node."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Program:
 
 @dataclass
 class Op:
-    """One native operation before its values have places; `reads` are kept alive until it ran."""
+    """One native operation before its values have places in the arena."""
 
     kind: OpKind
     rows: str
