@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmpy.session import FinishReason, Piece
 from llmpy.session.stop import StopStrings
+from llmpy.session.wanted import Wanted
 
 if TYPE_CHECKING:
     from llmpy.chat.thinking import Reader
@@ -147,7 +148,8 @@ class Generation:
         """The pieces that the token of a step completes; the last one ends with a reason."""
         session = self.session
         assert session is not None
-        token, found, text = session.transcript.result(work, session, self.prompt.logprobs)
+        wanted = Wanted(self.prompt.logprobs)
+        token, text, found, _ = session.transcript.result(work, session, wanted)
         if not self.first:
             self.first = time.perf_counter()
         if token in session.tokenizer.end_ids:
