@@ -16,6 +16,7 @@ from tests.cli.conftest import BACKEND
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
 CLOSED = {"no stdout": ">&-", "no stderr": "2>&-", "none": "<&- >&- 2>&-"}
+ALONE = [name for name in COMMANDS if name not in ("ps", "serve", "stop")]  # without a server
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 Done = subprocess.CompletedProcess[str]
 Arguments = dict[str, tuple[object, ...]]
@@ -58,7 +59,7 @@ def usual(arguments: Arguments) -> Callable[[str], Done]:
 
 
 @pytest.mark.parametrize("redirected", CLOSED.values(), ids=CLOSED.keys())
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "serve"])  # has no end
+@pytest.mark.parametrize("command", ALONE)
 def test_a_command_works_without_a_stream(
     arguments: Arguments, usual: Callable[[str], Done], command: str, redirected: str
 ) -> None:

@@ -103,7 +103,7 @@ class App:
     async def _refuse(self, call: Call, error: ApiError) -> None:
         """Say what is wrong, if nothing was said yet."""
         if not call.status:
-            shape = _shape(call.path)
+            shape = _shape(call)
             await call.answer(shape(error), error.status, headers=error.headers)
 
     def _note(self, call: Call) -> None:
@@ -156,10 +156,10 @@ def _found(call: Call) -> tuple[Handler, list[str]]:
     return methods[method], rest
 
 
-def _shape(path: str) -> Callable[[ApiError], dict[str, Any]]:
-    """How errors look in the API that a path belongs to."""
-    if path.startswith("/v1/messages"):
+def _shape(call: Call) -> Callable[[ApiError], dict[str, Any]]:
+    """How errors look in the API that is spoken."""
+    if call.path.startswith("/v1/messages") or "anthropic-version" in call.headers:
         return anthropic_shape
-    if path.startswith("/api/"):
+    if call.path.startswith("/api/"):
         return ollama_shape
     return openai_shape

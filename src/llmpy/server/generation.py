@@ -132,6 +132,11 @@ class Generation:
             transcript.decoder(token)
 
     @property
+    def stop_string(self) -> str | None:
+        """The stop string that ended the text."""
+        return self._stops.found
+
+    @property
     def n_read(self) -> int:
         """How many tokens of the prompt are in the KV cache."""
         return 0 if self.session is None else min(self.session.seen, self.n_prompt)

@@ -77,6 +77,7 @@ class Models:
         self._settings = settings
         self._loading = asyncio.Lock()  # one at a time is loaded, first come, first served
         self._changed = asyncio.Condition()
+        self._tasks = set[asyncio.Task[None]]()
 
     def find(self, name: str | None) -> Offer:
         """The offer of a name; ApiError 404 where there is none."""
@@ -131,13 +132,15 @@ class Models:
             offer.n_users += 1
             return offer.loaded
 
-    async def unload(self, name: str) -> bool:
-        """Unload a model when the answers that it gives have ended; whether it was loaded."""
-        offer = self.find(name)
+    def unload_soon(self, name: str) -> None:
+        """Unload a model once the answers that it gives have ended."""
+        task = asyncio.create_task(self._unload(self.find(name)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _unload(self, offer: Offer) -> None:
         async with self._loading:
-            was_loaded = offer.loaded is not None
             await self._evict(offer)
-        return was_loaded
 
     async def expire(self) -> None:
         """Unload what nobody used for as long as it should stay."""

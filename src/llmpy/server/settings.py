@@ -38,7 +38,7 @@ class Settings:
     n_queue: int = 256
     receive_seconds: float = 10.0
     send_seconds: float = 60.0
-    keep_alive: float | None = 300.0
+    keep_alive: float | None = None
     memory: int | None = None
     template: str | None = None
     n_ctx: int | None = None

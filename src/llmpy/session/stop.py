@@ -21,7 +21,7 @@ class StopStrings:
                 raise ValueError(f"stop: expected non-empty strings, found {s!r}")
         self._longest = max(map(len, self.strings), default=0)
         self._held = ""
-        self.found = False
+        self.found: str | None = None  # the stop string that came
 
     def add(self, text: str) -> str:
         """What may be shown now that `text` came; sets `found`, and ends before a stop string."""
@@ -30,7 +30,7 @@ class StopStrings:
         self._held += text
         at = min((i for i in map(self._held.find, self.strings) if i >= 0), default=-1)
         if at >= 0:
-            self.found = True
+            self.found = next(s for s in self.strings if self._held.startswith(s, at))
             shown, self._held = self._held[:at], ""
             return shown
         keep = self._possible_start()

@@ -31,6 +31,7 @@ class Sampling(msgspec.Struct, kw_only=True):
     repetition_penalty: float | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    repeat_last_n: int | None = None
     logit_bias: dict[str, float] | None = None
     seed: int | None = None
 
@@ -45,6 +46,8 @@ class Sampling(msgspec.Struct, kw_only=True):
                 given[name] = value
         if self.repetition_penalty is not None and self.repeat_penalty is None:
             given["repeat_penalty"] = self.repetition_penalty
+        if self.repeat_last_n is not None:
+            given["last_n"] = self.repeat_last_n
         if self.logit_bias:
             given["logit_bias"] = _biases(self.logit_bias, loaded.model.n_vocab)
         return default_chain(**given)

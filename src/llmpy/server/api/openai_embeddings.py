@@ -18,7 +18,7 @@ from llmpy.server.state import State
 from llmpy.session.embedding import token_ids
 from llmpy.session.lengths import check_lengths
 
-__all__ = ["IGNORED", "REFUSED", "EmbeddingRequest", "embedded", "embeddings"]
+__all__ = ["IGNORED", "REFUSED", "EmbeddingRequest", "embedded", "embeddings", "shortened"]
 
 MOST_TEXTS = 2048
 AT_A_TIME = 16  # texts, between which it is seen whether the client is still there
@@ -50,7 +50,7 @@ async def embeddings(call: Call, state: State) -> None:
     async with state.models.use(request.model) as loaded:
         vectors, n_tokens = await embedded(call, loaded, request.input, "input")
         if request.dimensions is not None:
-            vectors = _shortened(vectors, request.dimensions)
+            vectors = shortened(vectors, request.dimensions)
         data = [
             {"object": "embedding", "index": i, "embedding": _written(vector, form)}
             for i, vector in enumerate(vectors)
@@ -60,9 +60,16 @@ async def embeddings(call: Call, state: State) -> None:
 
 
 async def embedded(
-    call: Call, loaded: Loaded, texts: str | list[str | int | list[int]], name: str
+    call: Call,
+    loaded: Loaded,
+    texts: str | list[str | int | list[int]],
+    name: str,
+    truncate: bool | None = None,
 ) -> tuple[NDArray[np.float32], int]:
-    """A vector for each text, [n, n_embd], and how many tokens they had; ApiError names a text."""
+    """A vector for each text, [n, n_embd], and how many tokens they had; ApiError names a text.
+
+    `truncate` is that of `Model.embed`.
+    """
     call.notes["model"] = loaded.name
     listed: list[Any] = [texts] if isinstance(texts, str) else texts
     if listed and all(isinstance(item, int) for item in listed):
@@ -76,7 +83,7 @@ async def embedded(
         raise ApiError(400, f"{where}: expected a text, found a number", param=where)
     model = loaded.model
     try:
-        ids = await asyncio.to_thread(token_ids, model, listed, None)
+        ids = await asyncio.to_thread(token_ids, model, listed, truncate)
         check_lengths(model, [len(one) for one in ids])
     except ValueError as error:  # ContextFull too, whose message names the text
         code = "context_length_exceeded" if type(error) is not ValueError else None
@@ -92,7 +99,7 @@ async def embedded(
     return np.concatenate(found), n_tokens
 
 
-def _shortened(vectors: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+def shortened(vectors: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     """The first `n` values of each vector, of length 1 again."""
     if not 1 <= n <= vectors.shape[1]:
         raise ApiError(

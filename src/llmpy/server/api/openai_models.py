@@ -1,4 +1,4 @@
-"""OpenAI's /v1/models, and what tells of the server itself: /health and /metrics."""
+"""/v1/models of OpenAI and Anthropic, and what tells of the server itself: /health and /metrics."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from llmpy.server.call import Call
 from llmpy.server.models import Offer
+from llmpy.server.stamp import stamp
 from llmpy.server.state import State
 
 __all__ = ["health", "metrics", "model", "models"]
@@ -14,7 +15,11 @@ __all__ = ["health", "metrics", "model", "models"]
 async def models(call: Call, state: State) -> None:
     """GET /v1/models."""
     offers = state.models.offers.values()
-    await call.answer({"object": "list", "data": [_described(offer) for offer in offers]})
+    found: dict[str, Any] = {"object": "list", "data": [_described(offer) for offer in offers]}
+    if "anthropic-version" in call.headers:  # whose list has more fields
+        names = list(state.models.offers)
+        found |= {"has_more": False, "first_id": names[0], "last_id": names[-1]}
+    await call.answer(found)
 
 
 async def model(call: Call, state: State, name: str) -> None:
@@ -39,6 +44,9 @@ def _described(offer: Offer) -> dict[str, Any]:
         "object": "model",
         "created": offer.created,
         "owned_by": "llmpy",
+        "type": "model",
+        "display_name": offer.name,
+        "created_at": stamp(offer.created),
     }
     if offer.loaded is not None:
         found["context_length"] = offer.loaded.model.n_ctx
