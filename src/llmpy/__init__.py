@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SamplerError,
         SessionClosed,
         SessionInUse,
+        SnapshotError,
         TemplateError,
         TokenizerError,
         UnsupportedModelError,
@@ -120,6 +121,7 @@ __all__ = [
     "Session",
     "SessionClosed",
     "SessionInUse",
+    "SnapshotError",
     "Stats",
     "TemplateError",
     "Tokenizer",
@@ -165,7 +167,8 @@ _HOMES = {
     "llmpy.checkpoint.convert": "ConvertEvent convert",
     "llmpy.errors": (
         "BackendError Cancelled ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
-        "SamplerError SessionClosed SessionInUse TemplateError TokenizerError UnsupportedModelError"
+        "SamplerError SessionClosed SessionInUse SnapshotError TemplateError TokenizerError "
+        "UnsupportedModelError"
     ),
     "llmpy.checkpoint.open": "open_model",
     "llmpy.format": "open_gguf",

@@ -2,7 +2,8 @@
 
 LlmpyError
 ├── ModelFileError        a model file is damaged, hostile, or not a model  (also ValueError)
-│   └── UnsupportedModelError   a sound file that asks for what llmpy lacks
+│   ├── UnsupportedModelError   a sound file that asks for what llmpy lacks
+│   └── SnapshotError      a saved session is damaged, or of another model
 ├── TokenizerError        a vocabulary that cannot be used, an id out of range (also ValueError)
 ├── GraphError            an architecture's wiring does not fit its tensors     (also ValueError)
 ├── BackendError          the chosen backend cannot run here                (also RuntimeError)
@@ -31,6 +32,7 @@ __all__ = [
     "SamplerError",
     "SessionClosed",
     "SessionInUse",
+    "SnapshotError",
     "TemplateError",
     "TokenizerError",
     "UnsupportedModelError",
@@ -84,6 +86,14 @@ class ModelFileError(LlmpyError, ValueError):
 
 class UnsupportedModelError(ModelFileError):
     """A sound file that asks for an architecture, tokenizer or type that llmpy does not have."""
+
+
+class SnapshotError(ModelFileError):
+    """A saved session cannot be used: `field` says why.
+
+    "format" or "version": it is none, or of another version; "sha256", and the names of its parts:
+    it is damaged; "model", "layout" or "n_ctx": it is of another model, backend or configuration.
+    """
 
 
 class TokenizerError(LlmpyError, ValueError):

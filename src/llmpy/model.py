@@ -32,12 +32,14 @@ from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import PAIRS, Graph, n_embedded
 from llmpy.overrides import GivenTokenizer, tokenizer_of
+from llmpy.restoring import OVERFLOWS, Restorer
 from llmpy.sampling import Chain, Rng, Sampler, Sampling, checked_chain, default_chain
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.embedding import check_generates
+from llmpy.session.fingerprint import Fingerprint
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.ranking import Classifier, pair_table
-from llmpy.session.reading import Reader
+from llmpy.session.saved import SavedModel
 from llmpy.session.session import Session
 from llmpy.session.transcript import Transcript
 from llmpy.tokenizer import Tokenizer, build_tokenizer
@@ -184,7 +186,7 @@ async def aload(
     return await in_thread(call, cancel=cancelled.set)
 
 
-class Model(Reader):
+class Model(Restorer):
     """A model ready to run: immutable, and shared by all its sessions and threads.
 
     `metadata` is the file's, `tokenizer` and `graph` what was made of it, `n_ctx` the tokens a
@@ -219,6 +221,7 @@ class Model(Reader):
         self._compiled = compiled
         self._classifier = classifier
         self._readers = {}
+        self.saved = SavedModel(file.path, Fingerprint(file, graph, tokenizer).read)
         self._tracing = False
         self._write_trace: weakref.finalize[..., Model] | None = None  # see LLMPY_TRACE
         self._engine = Engine(
@@ -254,11 +257,11 @@ class Model(Reader):
         self._engine.check_open()
         check_generates(self)
         chain = _chain_of(sampler, self.recommended_sampling, sampling)
-        choice = checked_overflow(overflow, Overflow.ERROR, Overflow.SHIFT, where="a session")
+        choice = checked_overflow(overflow, *OVERFLOWS, where="a session")
         sequence = self._engine.sequence(rng=Rng(seed))
         transcript = Transcript(self._engine, self.tokenizer, sequence, choice)
         transcript.chain = chain
-        return Session(transcript, self.path, self.hidden_states)
+        return Session(transcript, self)
 
     @overload
     def generate(self, prompt: str, **o: Unpack[Options]) -> Completion: ...  # type: ignore[overload-overlap]

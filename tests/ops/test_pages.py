@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.base import PAGE_TOKENS, Backend
+from llmpy.backends.cpu.backend import CpuBackend
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.engine.cache import PagedState
 from llmpy.graph import Value, Weights
@@ -118,3 +121,25 @@ def test_a_cache_may_be_keys_and_values_at_once() -> None:
         lambda x, _: (lambda h, c: h.attend(c, c))(x.heads(3), x.heads(3).cached()),
     )
     np.testing.assert_array_equal(ours.rows(), one.rows())
+
+
+@pytest.mark.parametrize(
+    ("backend", "kv_dtype"),
+    [(b, kv) for b in (CpuBackend, ReferenceBackend) for kv in b.kv_dtypes],  # type: ignore[attr-defined]
+)
+@pytest.mark.parametrize("d", [2, 16, 20, 34])
+def test_slots_tell_whose_each_byte_is(
+    backend: Callable[[], Backend], kv_dtype: str, d: int
+) -> None:
+    """A byte that is the same whatever was there before was written with the token."""
+    ours = Model(backend(), random(1, 70, 3 * d), attention_of_parts(d), {}, kv_dtype)
+    slots = ours.kv.pages.slots()
+    assert slots.shape == (ours.kv.pages.n_bytes,)
+    states = [ours.state(), ours.state()]
+    for state, value in zip(states, (0, 0xFF), strict=True):
+        fill(ours, state, 64, value)
+    for token in range(64):
+        for state in states:
+            ours.step([(state, token, [token])])
+        a, b = (np.frombuffer(contents(ours, state)[0], np.uint8) for state in states)
+        np.testing.assert_array_equal(a == b, slots <= token)

@@ -31,6 +31,7 @@ __all__ = [
     "Preparation",
     "Requirements",
     "Sampler",
+    "SlottedPool",
     "StepResult",
     "StoredTensor",
     "TokenIds",
@@ -98,6 +99,17 @@ class MemoryPool(Protocol):
         """Make it hold what `read` gave, here or in another pool of the same layout.
 
         Raises ValueError for other ids, or for data of another size.
+        """
+
+
+@runtime_checkable
+class SlottedPool(Protocol):
+    """Pages that say which bytes belong to which token; without it snapshots end at whole pages."""
+
+    def slots(self) -> NDArray[np.uint8]:
+        """Return for each byte of a page which of its tokens it belongs to: uint8 [n_bytes].
+
+        PAGE_TOKENS or more for bytes of none. A byte of bits of several belongs to the last.
         """
 
 

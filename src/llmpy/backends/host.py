@@ -61,6 +61,13 @@ class HostPool:
         for a, b in zip(self.arrays(source), self.arrays(target), strict=True):
             b[...] = a
 
+    def slots(self) -> NDArray[np.uint8]:
+        """Return which token each byte of a page belongs to: the first dimension of each array."""
+        sizes = [size // p.shape[0] for size, p in zip(self._sizes, self._parts, strict=True)]
+        tokens = [np.arange(p.shape[0], dtype=np.uint8) for p in self._parts]
+        found = [np.repeat(t, size) for t, size in zip(tokens, sizes, strict=True)]
+        return np.concatenate(found) if found else np.zeros(0, np.uint8)
+
     def read(self, piece: int) -> bytes:
         """Return all bytes, array after array."""
         return b"".join(array.tobytes() for array in self.arrays(piece))

@@ -7,6 +7,8 @@ reads only the rest. So messages may be changed in any way between two answers.
 from __future__ import annotations
 
 import copy
+import operator
+import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
@@ -22,13 +24,14 @@ from llmpy.chat.thinking import format_of
 from llmpy.chat.turns import Turns
 from llmpy.sampling import Chain, Sampler
 from llmpy.session import STOP, Piece, Session, Stats
-from llmpy.session.asynchronous import stepped
+from llmpy.session.asynchronous import in_thread, stepped
 from llmpy.session.overflow import Overflow, checked_overflow
 
 __all__ = ["Chat"]
 
 Callback = Callable[[Piece], Any]
 Progress = Callable[[int, int], Any]
+Refuse = Callable[[str, str, str], Exception]
 
 
 class Chat:
@@ -70,6 +73,30 @@ class Chat:
         self._messages = checked_messages(messages)
         if system is not None:
             self.system = system
+
+    @classmethod
+    def loaded(
+        cls, session: Session, said: Any, template: ChatTemplate | None, refuse: Refuse
+    ) -> Chat:
+        """The chat that `save` has written as `said`, with another template if one is given."""
+        if not isinstance(said, dict):
+            raise refuse("chat", "a conversation", "a session without one")
+        try:
+            if template is None:
+                stop = [str(text) for text in said["stop"]]
+                template = ChatTemplate(str(said["template"]), session.tokenizer, stop=stop)
+            chat = cls(
+                session,
+                template,
+                messages=said["messages"],
+                template_kwargs=said["template_kwargs"],
+                think=said["think"],
+                overflow=said["overflow"] or Overflow.ERROR,
+            )
+            chat.n_left_out = operator.index(said["n_left_out"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise refuse("chat", "a conversation", str(error)[:200]) from error
+        return chat
 
     # The conversation
 
@@ -137,6 +164,28 @@ class Chat:
         other._messages = copy.deepcopy(self._messages)
         other.template_kwargs = dict(self.template_kwargs)
         return other
+
+    def save(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
+        """Write the conversation and the session that has read it to a file.
+
+        `Model.load_chat` goes on from there, and reads nothing again. See `Session.save`.
+        """
+        self._turns.end()
+        overflow = self.overflow
+        chat = {
+            "messages": checked_messages(self._messages),
+            "template": self.template.source,
+            "stop": list(self.template.stop),
+            "template_kwargs": self.template_kwargs,
+            "think": self.think,
+            "overflow": str(overflow) if isinstance(overflow, Overflow) else None,
+            "n_left_out": self.n_left_out,
+        }
+        self.session.save_with(path, {"chat": chat}, compression=compression)
+
+    async def asave(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
+        """`save` for asyncio; cancelled, it waits until the file is written."""
+        await in_thread(lambda: self.save(path, compression=compression))
 
     def close(self) -> None:
         """Let go of the session's memory; `messages` stay readable."""

@@ -13,12 +13,14 @@ import click
 
 from llmpy.cli.options import (
     PATH,
+    SessionFiles,
     checked_sampling,
     chosen_template,
     generation_options,
     load,
     load_options,
     model_argument,
+    session_options,
     stdin_text,
     template_option,
     text_of,
@@ -69,6 +71,7 @@ def chat_options(function: F) -> F:
                 help="When the context is full: stop, or leave out the oldest turns.",
             ),
             generation_options,
+            session_options,
             click.option(
                 "--plain", is_flag=True, help="Show answers as they are, without markdown."
             ),
@@ -102,16 +105,23 @@ def run_chat(options: dict[str, Any], *, fresh: bool) -> int:
     text = _prompt(_one_of("-p", options.pop("prompt"), "TEXT", options.pop("text")))
     if text is None and show["as_json"]:
         raise click.UsageError("--json needs -p or text on stdin")
-    talk = _talk(fresh=fresh, **options)
+    files = options.pop("files")
+    if fresh and files != SessionFiles():
+        raise click.UsageError("llmpy repl keeps no conversation that could be loaded or saved")
+    talk, code = _talk(fresh=fresh, saved=files.load, **options), 0
     if text is not None:
-        return _answer_once(talk, text, **show)
-    _converse(talk, plain=show["plain"], stats=show["stats"])
-    return 0
+        code = _answer_once(talk, text, **show)
+    else:
+        _converse(talk, plain=show["plain"], stats=show["stats"])
+    if files.save is not None:
+        talk.chat.save(files.save)
+    return code
 
 
 def _talk(
     *,
     fresh: bool,
+    saved: Path | None,
     path: Path,
     loading: dict[str, Any],
     system: str | None,
@@ -150,6 +160,7 @@ def _talk(
             template=chosen_template(template),
             prelude=plain_text,
             fresh=fresh,
+            saved=saved,
             system=system,
             think=think,
         )

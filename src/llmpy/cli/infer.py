@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmpy.cli.options import (
+    SessionFiles,
     checked_sampling,
     generation_options,
     load,
     load_options,
+    session_options,
     stdin_text,
     timings,
     utf8,
@@ -38,6 +40,7 @@ MARK = "{{PROMPT}}"
     help=f"Take the prompt from this file, with {MARK} in it replaced by -p.",
 )
 @generation_options
+@session_options
 @click.option("--hide-prompt", is_flag=True, help="Print only what is generated.")
 @click.option(
     "--special",
@@ -49,6 +52,7 @@ MARK = "{{PROMPT}}"
 def command(
     path: Path,
     loading: dict[str, Any],
+    files: SessionFiles,
     prompt: str | None,
     file: Path | None,
     max_tokens: int | None,
@@ -64,13 +68,17 @@ def command(
     import llmpy
 
     given = checked_sampling(stop, sampling)
-    parts = _parts(prompt, file, special)
+    parts = _parts(prompt, file, special, optional=files.load is not None)
     model = load(path, **loading)
     sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
-    session = model.session(sampler=sampler, seed=seed)
+    if files.load is None:
+        session = model.session(sampler=sampler, seed=seed)
+    else:
+        session = model.load_session(files.load, sampler=sampler if given else None, seed=seed)
     printer = Printer(session, hide_prompt, quiet=as_json)
-    ids = model.tokenizer.encode_parts(parts, bos=None)
-    code = printer.run(ids, {"max_tokens": max_tokens, "stop": stop})
+    code = printer.run(_ids(session, parts), {"max_tokens": max_tokens, "stop": stop})
+    if files.save is not None:
+        session.save(files.save)
     if printer.ended_at_once and not special and model.metadata.get("tokenizer.chat_template"):
         note("llmpy: the model ended the text at once; `llmpy chat` applies its chat template")
     if as_json:
@@ -93,6 +101,8 @@ class Printer:
 
     def run(self, prompt: list[int], options: dict[str, Any]) -> int:
         """Print as it comes; Ctrl-C keeps what there is. Returns the exit code."""
+        for piece in self.session.playback():
+            self.show(piece._replace(kind="prompt"))
         try:
             self.stats = self.session.infer(prompt, self.show, **options)
         except KeyboardInterrupt:
@@ -132,9 +142,21 @@ class Printer:
         }
 
 
-def _parts(prompt: str | None, file: Path | None, special: bool) -> list[tuple[str, bool]]:
+def _ids(session: llmpy.Session, parts: list[tuple[str, bool]]) -> list[int]:
+    """The prompt in tokens, as it continues what was said."""
+    tokenizer, tokens = session.tokenizer, session.tokens
+    if not tokens:
+        return tokenizer.encode_parts(parts, bos=None)
+    return tokenizer.encode_parts(parts, start=tokenizer.is_control(tokens[-1]))
+
+
+def _parts(
+    prompt: str | None, file: Path | None, special: bool, *, optional: bool
+) -> list[tuple[str, bool]]:
     """The prompt in parts, and whether control tokens in each count: never in a user's text."""
     if prompt is None and file is None:
+        if optional:
+            return []
         raise click.UsageError("a prompt is needed: give -p TEXT, -p - for stdin, or -f FILE")
     if prompt == "-":
         prompt = stdin_text()

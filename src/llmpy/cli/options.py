@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
@@ -21,6 +22,7 @@ __all__ = [
     "LOADING",
     "PATH",
     "SAMPLING",
+    "SessionFiles",
     "architecture_option",
     "checked_sampling",
     "chosen_template",
@@ -32,6 +34,7 @@ __all__ = [
     "model_argument",
     "model_option",
     "quoted",
+    "session_options",
     "show_windows",
     "stdin_text",
     "template_option",
@@ -148,6 +151,36 @@ def _override_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+@dataclass(frozen=True)
+class SessionFiles:
+    """The files that a session comes from and goes to; None for no such file."""
+
+    load: Path | None = None
+    save: Path | None = None
+
+
+def session_options(function: F) -> F:
+    """Add --load-session, --save-session and --persist-session: the command gets `files`."""
+
+    @wraps(function)
+    def command(**options: Any) -> Any:
+        load, save, both = (options.pop(f"{n}_session") for n in ("load", "save", "persist"))
+        if both is not None:
+            if load is not None or save is not None:
+                raise click.UsageError("--persist-session stands for the two others: give it alone")
+            load, save = both if both.exists() else None, both
+        return function(files=SessionFiles(load, save), **options)
+
+    found = cast("F", command)
+    for name, meaning in (
+        ("persist", "Go on from this file if it is there, and write to it."),
+        ("save", "Write the session to this file at the end."),
+        ("load", "Go on with the session in this file."),
+    ):
+        found = click.option(f"--{name}-session", type=PATH, metavar="FILE", help=meaning)(found)
+    return found
 
 
 def compute_options(function: F) -> F:

@@ -8,6 +8,7 @@ lies, only the backend knows (`KvPool`); here pages are ids with a count of hold
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -184,6 +185,31 @@ class PagedState:
             other.recurrent, other.state = self._pool.share(self.recurrent), self.state
         other.done(self._n_read)
         return other
+
+    def saved_state(self, n_tokens: int) -> Page | None:
+        """The recurrent state after the first `n_tokens` tokens; None where it is another one's."""
+        return self.recurrent if self._n_read == n_tokens else None
+
+    def restore(
+        self, pages: Iterable[bytes], states: Iterator[bytes] | None, n_tokens: int
+    ) -> None:
+        """Hold what another cache of the same layout held of the first `n_tokens` tokens.
+
+        It must be empty. A recurrent state is asked for after the pages. Raises OutOfMemory, and
+        holds a part then.
+        """
+        kv = self._pool.kv
+        for data in pages:
+            page = self._pool.take()
+            self.pages.append(page)
+            self.page_table[self.n_pages] = page.id
+            self.n_pages += 1
+            kv.pages.write(page.id, data)
+        if states is not None:
+            self.recurrent = self._pool.own_recurrent(None)
+            self.state = self.recurrent.id
+            kv.states.write(self.state, next(states))
+        self.done(n_tokens)
 
     def n_shared(self, start: int) -> int:
         """How many pages must be copied before positions from `start` on can be written."""

@@ -118,6 +118,10 @@ class Engine:
         with self.lock:
             sequence.close()
 
+    def has_room(self, n_pages: int) -> bool:
+        """Whether so many pages more may be held; to be asked under the lock."""
+        return self._free_pages() >= n_pages
+
     def check_open(self) -> None:
         """Raise SessionClosed once the model is closed."""
         if self.closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Ids
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,11 @@ class Sequence:
         """Drop what is cached behind the first `n` tokens; return how many are cached then."""
         self.n_cached = self.open_cache.keep(n)
         return self.n_cached
+
+    def restore(self, pages: Iterable[bytes], states: Iterator[bytes] | None, n: int) -> None:
+        """Take over what is cached of the first `n` tokens; nothing may be so far."""
+        self.open_cache.restore(pages, states, n)
+        self.n_cached = n
 
     def evict(self) -> None:
         """Give all pages back; the tokens stay, and are computed again when they are needed."""

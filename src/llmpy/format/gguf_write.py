@@ -7,9 +7,7 @@ streams through.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from llmpy.format.cursor import quoted
 from llmpy.format.endian import check_swappable, to_little_endian
 from llmpy.format.gguf_types import ALIGNMENT, MAGIC, SPLIT_KEYS, VERSIONS, Typed
 from llmpy.format.gguf_value import Encoder
-from llmpy.format.target import target_of
+from llmpy.format.target import sync_folder, target_of, temporary_name
 
 __all__ = ["write_gguf"]
 
@@ -110,7 +108,7 @@ def _write_files(
     targets = [target_of(path) for path in files]
     try:
         for final, (keys, group) in zip(targets, files.values(), strict=True):
-            temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}.partial")
+            temporary = temporary_name(final)
             written.append((temporary, final))
             with temporary.open("xb") as file:
                 _write_part(file, keys, group, layout)
@@ -125,7 +123,7 @@ def _write_files(
         for temporary, _ in written:
             temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(written[0][1].parent)
+    sync_folder(written[0][1].parent)
 
 
 def _alignment(path: Path, metadata: Mapping[str, Any], given: int | None) -> int:
@@ -250,14 +248,3 @@ def _write_data(file: BinaryIO, info: TensorInfo, data: Data, layout: _Layout) -
             file.name, f"tensor {quoted(info.name)} data",
             f"{info.size} bytes for {info.dtype} {list(info.shape)}", f"{more}{size}",
         )  # fmt: skip
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last through a power cut, where the system lets one."""
-    if os.name == "posix":
-        with contextlib.suppress(OSError):
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)

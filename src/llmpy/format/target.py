@@ -1,14 +1,19 @@
-"""Where a new file goes: through links, and never in the place of what is no file."""
+"""Where a new file goes: through links, never in place of what is no file, never by half."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from llmpy.errors import ModelFileError
 
-__all__ = ["target_of"]
+__all__ = ["replacing", "sync_folder", "target_of", "temporary_name"]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -37,3 +42,70 @@ def target_of(path: Path) -> Path:
         found = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
         raise ModelFileError(path, "output", "a file, or a new name", found)
     return target
+
+
+def temporary_name(final: Path) -> Path:
+    """Return the name that a file has until it is whole."""
+    return final.with_name(f".{final.name}.{secrets.token_hex(4)}.partial")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file that takes the place of `path` once the block has ended without an error.
+
+    Until then what was there before stays, whenever the process or the machine ends; where the
+    system can, nothing else stays either.
+    """
+    final = target_of(path)
+    temporary = temporary_name(final)
+    try:
+        with _unnamed(final.parent) or temporary.open("xb") as file:
+            yield file
+            file.flush()
+            if os.name == "posix" and final.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(final.stat().st_mode))
+            os.fsync(file.fileno())
+            if not temporary.exists():
+                _name(file, temporary)
+        temporary.replace(final)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(final.parent)
+
+
+def _unnamed(folder: Path) -> BinaryIO | None:
+    """A new file in a folder that has no name yet, and is gone with the process; None: no such."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not os.path.isdir("/proc/self/fd"):
+        return None
+    mask = os.umask(0)
+    os.umask(mask)
+    try:
+        return open(os.open(folder, flag | os.O_RDWR, 0o666 & ~mask), "w+b")
+    except OSError:
+        return None
+
+
+def _name(file: BinaryIO, path: Path) -> None:
+    """Give a file without a name one, or make a copy of it where the system does not let us."""
+    try:
+        # The folder, which an absolute path needs not, makes Python follow the link.
+        os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
+    except OSError:
+        file.seek(0)
+        with path.open("xb") as copy:
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in it last through a power cut, where the system lets one."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from llmpy.graph import Graph
 from llmpy.tokenizer import Tokenizer
 
-__all__ = ["Described"]
+if TYPE_CHECKING:
+    from llmpy.session.saved import SavedModel
+
+__all__ = ["Described", "Home"]
 
 
 class Described(Protocol):
@@ -22,3 +28,13 @@ class Described(Protocol):
     n_ctx: int
     n_vocab: int
     n_batch: int
+
+
+class Home(Protocol):
+    """The model of a session."""
+
+    path: Path
+    saved: SavedModel
+
+    def hidden_states(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
+        """See `Model.hidden_states`."""

@@ -28,6 +28,7 @@ from llmpy.session.embedding import (
 )
 from llmpy.session.lengths import check_lengths
 from llmpy.session.ranking import Classifier, Ranked, has_pairs, pairs_of, ranked
+from llmpy.session.saved import SavedModel
 from llmpy.tokenizer import Tokenizer
 
 __all__ = ["Reader"]
@@ -44,6 +45,7 @@ class Reader(ProcessBound):
     n_ctx: int
     n_vocab: int
     n_batch: int
+    saved: SavedModel
     _engine: Engine
     _classifier: Classifier | None
     _readers: dict[bool, Embedder]

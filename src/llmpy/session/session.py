@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+import os
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,12 @@ from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, checked_chain
 from llmpy.session.asynchronous import exhausted, in_thread, stepped
 from llmpy.session.banned import next_allowed
+from llmpy.session.described import Home
 from llmpy.session.draft import Draft
 from llmpy.session.events import STOP, FinishReason, Piece, Stats
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import Overflow
+from llmpy.session.saved import save
 from llmpy.session.stream import editing, feeding, pieces
 from llmpy.session.transcript import Transcript
 
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Session", "Tally"]
 
 Callback = Callable[[Piece], Any]
-States = Callable[[Sequence[int], int], Iterable[NDArray[np.float32]]]
 
 
 class Session(ProcessBound):
@@ -51,10 +52,9 @@ class Session(ProcessBound):
     `transcript` is what is behind it, for the library itself.
     """
 
-    def __init__(self, transcript: Transcript, path: Path, states: States) -> None:
+    def __init__(self, transcript: Transcript, model: Home) -> None:
         self.transcript = transcript
-        self._path = path
-        self._states = states
+        self._model = model
 
     # What was said
 
@@ -337,9 +337,39 @@ class Session(ProcessBound):
             tokens = self.tokens
             if first > len(tokens):
                 raise ValueError(f"first: expected 0 to {len(tokens)} tokens, found {first}")
-            return np.concatenate(list(self._states(tokens, first)))
+            return np.concatenate(list(self._model.hidden_states(tokens, first)))
         finally:
             transcript.end()
+
+    # Keeping it
+
+    def save(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
+        """Write the session to a file, from which `Model.load_session` goes on as if nothing
+
+        had been between: tokens, KV cache, sampler and random numbers. What was at `path` before
+        stays until the new file is whole. `compression`: "none", or "zstd" with the package
+        zstandard. The session may go on meanwhile in another thread. Raises SessionInUse while a
+        call of another thread uses it, OSError where the file cannot be written.
+        """
+        self.save_with(path, {}, compression=compression)
+
+    def save_with(
+        self, path: str | os.PathLike[str], more: dict[str, Any], *, compression: str
+    ) -> None:
+        """`save`, with `more` in the file; for the library itself."""
+        save(self.transcript, self._model.saved, checks.path("path", path), compression, more)
+
+    async def asave(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
+        """`save` for asyncio; cancelled, it waits until the file is written."""
+        await in_thread(lambda: self.save(path, compression=compression))
+
+    def playback(self) -> Iterator[Piece]:
+        """Yield the pieces of what was said, as a stream would have: "prompt" or "generated"."""
+        transcript = self.transcript
+        decoder = transcript.tokenizer.decoder()
+        for i, token in enumerate(self.tokens):
+            kind: Literal["prompt", "generated"] = "prompt" if i < transcript.n_fed else "generated"
+            yield Piece(decoder(token), token, kind)
 
     # Going back, branching, ending
 
@@ -443,7 +473,7 @@ class Session(ProcessBound):
         with transcript.engine.lock:  # forks in several threads wait for each other
             transcript.begin(transcript.stream)  # which may go on
             try:
-                return Session(transcript.fork(chain, rng), self._path, self._states)
+                return Session(transcript.fork(chain, rng), self._model)
             finally:
                 transcript.end()
 
@@ -463,7 +493,7 @@ class Session(ProcessBound):
     def _how_to_copy(self) -> str:
         return (
             "fork() makes a second session here; another process loads the model itself "
-            f"(llmpy.load({str(self._path)!r})) and feeds a session of it these `tokens`"
+            f"(llmpy.load({str(self._model.path)!r})) and feeds a session of it these `tokens`"
         )
 
 

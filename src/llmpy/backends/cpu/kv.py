@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS
 from llmpy.ffi import Memory, copy_memory, view
@@ -32,20 +33,53 @@ __all__ = [
 class Format:
     """How a token's key, or value, of a head is stored: the native type, and bytes of `d` values.
 
-    `by_level`: the instruction sets whose pages lie differently from all others'.
+    `by_level`: the instruction sets whose pages lie differently from all others'. `key_slots` and
+    `value_slots`: which token of the page each byte of a head belongs to, see attend_cache.inl.
     """
 
     type: CacheType
     n_bytes: Callable[[int], int]
+    key_slots: Callable[[int], NDArray[np.uint8]]
+    value_slots: Callable[[int], NDArray[np.uint8]]
     by_level: tuple[str, ...] = ()
+
+
+_TOKENS = np.arange(PAGE_TOKENS, dtype=np.uint8)
+
+
+def _columns(n: int, size: int) -> NDArray[np.uint8]:
+    """`n` times an item of `size` bytes of each token in turn."""
+    return np.tile(np.repeat(_TOKENS, size), n)
+
+
+def _rows(size: int) -> NDArray[np.uint8]:
+    """All `size` bytes of one token after those of another."""
+    return np.repeat(_TOKENS, size)
+
+
+def _int14_values(d: int) -> NDArray[np.uint8]:
+    """Numbers of two tokens side by side, then a step for each."""
+    pairs = np.repeat(_TOKENS.reshape(-1, 1, 2), 2, axis=2)
+    return np.concatenate([np.tile(pairs, (1, -(-d // 16) * 16, 1)).ravel(), _rows(4)])
 
 
 FORMATS = {
     # 14-bit integers with one float32 scale, filled up to 16 values: docs/decisions/010
-    "int14": Format(CacheType.INT14, lambda d: -(-d // 16) * 32 + 4),
-    "f32": Format(CacheType.F32, lambda d: 4 * d),
+    "int14": Format(
+        CacheType.INT14,
+        lambda d: -(-d // 16) * 32 + 4,
+        lambda d: np.concatenate([_columns(-(-d // 16) * 8, 4), _rows(4)]),
+        _int14_values,
+    ),
+    "f32": Format(CacheType.F32, lambda d: 4 * d, lambda d: _columns(d, 4), lambda d: _rows(4 * d)),
     # blocks of 32 with a scale in half precision; AVX-512 keeps keys as unsigned bytes
-    "q8_0": Format(CacheType.Q8_0, lambda d: -(-d // 32) * 34, ("avx512",)),
+    "q8_0": Format(
+        CacheType.Q8_0,
+        lambda d: -(-d // 32) * 34,
+        lambda d: np.concatenate([_columns(-(-d // 32) * 8, 4), _columns(-(-d // 32), 2)]),
+        lambda d: np.concatenate([_rows(-(-d // 32) * 32), _columns(-(-d // 32), 2)]),
+        ("avx512",),
+    ),
 }
 """Storage types of keys and values; the first is what "auto" means."""
 
@@ -125,6 +159,27 @@ class NativePool:
         return piece
 
 
+class PagePool(NativePool):
+    """Pages of a graph."""
+
+    def __init__(self, graph: Graph, kv_dtype: str) -> None:
+        super().__init__(page_layout(graph, kv_dtype)[2], "a page of keys and values")
+        self._of = graph, kv_dtype
+
+    def slots(self) -> NDArray[np.uint8]:
+        """Return which token each byte belongs to; PAGE_TOKENS between the caches."""
+        graph, kv_dtype = self._of
+        keys, values, n_bytes = page_layout(graph, kv_dtype)
+        result = np.full(n_bytes, PAGE_TOKENS, np.uint8)
+        kinds = FORMATS[kv_dtype].key_slots, FORMATS[kv_dtype].value_slots
+        for places, of_head in zip((keys, values), kinds, strict=True):
+            for cache, place in places.items():
+                *heads, width = graph.caches[cache].shape
+                found = np.tile(of_head(width), prod(heads))
+                result[place : place + found.size] = found
+        return result
+
+
 class CpuKvPool:
     """Pages and recurrent states for plans of this graph at one instruction set."""
 
@@ -132,7 +187,7 @@ class CpuKvPool:
         places, n_state = state_layout(graph)
         self.kv_dtype = kv_dtype
         self.layout = layout_name(graph, kv_dtype, level)
-        self.pages = NativePool(page_layout(graph, kv_dtype)[2], "a page of keys and values")
+        self.pages = PagePool(graph, kv_dtype)
         self.states = NativePool(n_state, "a recurrent state", places)
 
 

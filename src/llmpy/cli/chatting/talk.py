@@ -25,7 +25,8 @@ class Talk:
     """A model, the chat with it, and its settings.
 
     `template` and `prelude` stand in place of the model's own template; `fresh`: each message is
-    answered without those before it.
+    answered without those before it. `saved`: a file to go on from, which settings take the place
+    of where they were given.
     """
 
     load: Load
@@ -36,10 +37,11 @@ class Talk:
     fresh: bool = False
     system: str | None = None
     think: bool | None = None
+    saved: Path | None = None
 
     def __post_init__(self) -> None:
         self.model = self.load(self.path)
-        self.chat = self._chat(self.model, [])
+        self.chat = self._chat(self.model, []) if self.saved is None else self._saved_chat()
         self._draft: llmpy.ChatDraft | None = None
         if self.system is not None:
             self.chat.system = self.system
@@ -139,6 +141,19 @@ class Talk:
             sampler=settings.sampler(),
             seed=settings.seed,
         )
+
+    def _saved_chat(self) -> llmpy.Chat:
+        assert self.saved is not None
+        settings = self.settings
+        settings.recommended = dict(self.model.recommended_sampling)
+        chat = self.model.load_chat(
+            self.saved,
+            template=self.prelude.template if self.prelude else self.template,
+            sampler=settings.sampler() if settings.sampling else None,
+            seed=settings.seed,
+        )
+        chat.think = chat.think if self.think is None else self.think
+        return chat
 
     def _options(self, progress: Progress) -> dict[str, Any]:
         stop = self.settings.stop + (self.prelude.stop if self.prelude else ())

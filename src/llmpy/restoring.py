@@ -1,0 +1,112 @@
+"""What a model makes of snapshots: sessions and chats that go on where saved ones were."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from llmpy import checks
+from llmpy.sampling import Chain, Rng, Sampler, checked_chain
+from llmpy.session.asynchronous import in_thread
+from llmpy.session.overflow import Overflow, checked_overflow
+from llmpy.session.reading import Reader
+from llmpy.session.saved import begin_saved
+from llmpy.session.session import Session
+from llmpy.session.snapshot import Snapshot, open_snapshot
+
+if TYPE_CHECKING:
+    from llmpy.chat import Chat
+
+__all__ = ["OVERFLOWS", "Restorer"]
+
+OVERFLOWS = Overflow.ERROR, Overflow.SHIFT  # of a session
+
+
+class Restorer(Reader):
+    """The part of `Model` that loads saved sessions and chats."""
+
+    def load_session(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sampler: Chain | Sampler | None = None,
+        seed: int | None = None,
+        overflow: Overflow | str | Callable[..., Any] | None = None,
+        recompute: bool = False,
+    ) -> Session:
+        """Return a session that goes on where the one that `Session.save` wrote was.
+
+        Without a `sampler`, a `seed` or an `overflow` of its own it says the same, to the bit.
+        `recompute`: compute all tokens again where keys and values lie otherwise in memory here
+        (another backend, `kv_dtype` or instruction set), which is an error else. Raises
+        SnapshotError for a file that is none, is damaged, or is of another model, version or
+        configuration.
+        """
+        snapshot = open_snapshot(checks.path("path", path))
+        with contextlib.closing(snapshot.file):
+            return self._begun(snapshot, sampler, seed, overflow, recompute)
+
+    def _begun(
+        self,
+        snapshot: Snapshot,
+        sampler: Chain | Sampler | None,
+        seed: int | None,
+        overflow: Overflow | str | Callable[..., Any] | None,
+        recompute: bool,
+    ) -> Session:
+        self._engine.check_open()
+        checks.flag("recompute", recompute)
+        if overflow is not None:
+            overflow = checked_overflow(overflow, *OVERFLOWS, where="a session")
+        transcript = begin_saved(
+            snapshot,
+            self._engine,
+            self.tokenizer,
+            self.saved,
+            sampler=None if sampler is None else checked_chain(sampler),
+            rng=None if seed is None else Rng(seed),
+            overflow=overflow,
+            recompute=recompute,
+        )
+        return Session(transcript, self)
+
+    def load_chat(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        template: str | None = None,
+        sampler: Chain | Sampler | None = None,
+        seed: int | None = None,
+        recompute: bool = False,
+    ) -> Chat:
+        """Return the chat that `Chat.save` wrote: its messages, settings, and session.
+
+        A `template` of another name takes the place of the saved one; the rest as `load_session`.
+        """
+        from llmpy.chat import Chat, chosen_template
+
+        chosen = template and chosen_template(self.metadata, self.tokenizer, template)
+        snapshot = open_snapshot(checks.path("path", path))
+        with contextlib.closing(snapshot.file):
+            session = self._begun(snapshot, sampler, seed, None, recompute)
+            try:
+                said = snapshot.about.get("chat")
+                return Chat.loaded(session, said, chosen or None, snapshot.refuse)
+            except BaseException:
+                session.close()
+                raise
+
+    async def aload_session(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sampler: Chain | Sampler | None = None,
+        seed: int | None = None,
+        overflow: Overflow | str | Callable[..., Any] | None = None,
+        recompute: bool = False,
+    ) -> Session:
+        """`load_session` for asyncio; cancelled, it waits until the session is there."""
+        options: dict[str, Any] = {"sampler": sampler, "seed": seed, "overflow": overflow}
+        return await in_thread(lambda: self.load_session(path, recompute=recompute, **options))
