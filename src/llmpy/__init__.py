@@ -20,9 +20,12 @@ if TYPE_CHECKING:
         Cancelled,
         ContextFull,
         GraphError,
+        LicenseRefused,
         LlmpyError,
         ModelFileError,
+        ModelNotFound,
         OutOfMemory,
+        PullError,
         SamplerError,
         SessionClosed,
         SessionInUse,
@@ -32,6 +35,20 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from llmpy.format import open_gguf
+    from llmpy.hub import (
+        CATALOGUE,
+        CatalogueEntry,
+        PullEvent,
+        StoredFile,
+        StoredModel,
+        copy_model,
+        default_model,
+        find_model,
+        models,
+        pull,
+        remove_model,
+        set_default_model,
+    )
     from llmpy.machine.bandwidth import read_bandwidth
     from llmpy.machine.cpus import available_cpus
     from llmpy.model import LoadEvent, Model, aload, load, load_template, load_tokenizer
@@ -85,9 +102,11 @@ if TYPE_CHECKING:
 __version__: str
 
 __all__ = [
+    "CATALOGUE",
     "STOP",
     "BackendError",
     "Cancelled",
+    "CatalogueEntry",
     "Chain",
     "Chat",
     "ChatDraft",
@@ -101,6 +120,7 @@ __all__ = [
     "FinishReason",
     "GraphError",
     "Importance",
+    "LicenseRefused",
     "LlmpyError",
     "LoadEvent",
     "Logprobs",
@@ -109,10 +129,13 @@ __all__ = [
     "Model",
     "ModelFileError",
     "OpTime",
+    "ModelNotFound",
     "OutOfMemory",
     "Overflow",
     "Perplexity",
     "Piece",
+    "PullError",
+    "PullEvent",
     "QuantizeEvent",
     "Ranked",
     "Rng",
@@ -123,6 +146,8 @@ __all__ = [
     "SessionInUse",
     "SnapshotError",
     "Stats",
+    "StoredFile",
+    "StoredModel",
     "TemplateError",
     "Tokenizer",
     "TokenizerError",
@@ -134,8 +159,11 @@ __all__ = [
     "chain",
     "collect_importance",
     "convert",
+    "copy_model",
     "default_chain",
+    "default_model",
     "divergence",
+    "find_model",
     "frequency",
     "greedy",
     "load",
@@ -143,16 +171,20 @@ __all__ = [
     "load_tokenizer",
     "logit_bias",
     "min_p",
+    "models",
     "next_tokens",
     "open_gguf",
     "open_model",
     "perplexity",
     "presence",
+    "pull",
     "quantize",
     "read_bandwidth",
     "read_importance",
+    "remove_model",
     "repetition",
     "serve",
+    "set_default_model",
     "temperature",
     "top_k",
     "top_p",
@@ -169,9 +201,16 @@ _HOMES = {
         "BackendError Cancelled ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
         "SamplerError SessionClosed SessionInUse SnapshotError TemplateError TokenizerError "
         "UnsupportedModelError"
+        "BackendError Cancelled ContextFull GraphError LicenseRefused LlmpyError ModelFileError "
+        "ModelNotFound OutOfMemory PullError SamplerError SessionClosed SessionInUse TemplateError "
+        "TokenizerError UnsupportedModelError"
     ),
     "llmpy.checkpoint.open": "open_model",
     "llmpy.format": "open_gguf",
+    "llmpy.hub": (
+        "CATALOGUE CatalogueEntry PullEvent StoredFile StoredModel copy_model default_model "
+        "find_model models pull remove_model set_default_model"
+    ),
     "llmpy.model": "LoadEvent Model aload load load_template load_tokenizer",
     "llmpy.quantization": (
         "Divergence Importance MeasureEvent Perplexity QuantizeEvent collect_importance "

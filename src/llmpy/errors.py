@@ -4,6 +4,9 @@ LlmpyError
 ├── ModelFileError        a model file is damaged, hostile, or not a model  (also ValueError)
 │   ├── UnsupportedModelError   a sound file that asks for what llmpy lacks
 │   └── SnapshotError      a saved session is damaged, or of another model
+│   └── ModelNotFound           no file, folder or installed model of that name
+├── PullError             a model cannot be downloaded                      (also RuntimeError)
+├── LicenseRefused        a model's licence is not among the allowed ones   (also RuntimeError)
 ├── TokenizerError        a vocabulary that cannot be used, an id out of range (also ValueError)
 ├── GraphError            an architecture's wiring does not fit its tensors     (also ValueError)
 ├── BackendError          the chosen backend cannot run here                (also RuntimeError)
@@ -26,9 +29,12 @@ __all__ = [
     "Cancelled",
     "ContextFull",
     "GraphError",
+    "LicenseRefused",
     "LlmpyError",
     "ModelFileError",
+    "ModelNotFound",
     "OutOfMemory",
+    "PullError",
     "SamplerError",
     "SessionClosed",
     "SessionInUse",
@@ -94,6 +100,18 @@ class SnapshotError(ModelFileError):
     "format" or "version": it is none, or of another version; "sha256", and the names of its parts:
     it is damaged; "model", "layout" or "n_ctx": it is of another model, backend or configuration.
     """
+
+
+class ModelNotFound(ModelFileError):
+    """No file or folder has this path, and no installed model this name."""
+
+
+class PullError(LlmpyError, RuntimeError):
+    """A model cannot be downloaded: the source, the connection, the checksum or the disk."""
+
+
+class LicenseRefused(LlmpyError, RuntimeError):
+    """The licence of a model is not among those that were allowed."""
 
 
 class TokenizerError(LlmpyError, ValueError):

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
@@ -24,7 +23,7 @@ from llmpy import checks, log
 from llmpy.backends import checked_kv_dtype, make_backend
 from llmpy.backends.base import PAGE_TOKENS, Backend, KvPool, Plan
 from llmpy.backends.trace import Trace, Traceable
-from llmpy.checkpoint.open import open_model, open_vocabulary
+from llmpy.checkpoint.open import existing, open_licensed, open_vocabulary
 from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
 from llmpy.dtypes import BY_NAME
 from llmpy.engine import Engine
@@ -79,11 +78,13 @@ def load(
     rope: Mapping[str, Any] | None = None,
     tokenizer: GivenTokenizer | None = None,
     mmap: bool = True,
+    download: bool = False,
+    allow_licenses: Iterable[str] | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
     """Load a model: a GGUF file, the folder of a Hugging Face checkpoint, or a file before GGUF.
 
-    `architecture`: of a GGML, GGMF or GGJT file, which does not say it (see `open_model`). `n_ctx`:
+    `path`: where it is, or a name of `llmpy.models()`. `architecture`: of a GGML, GGMF or GGJT file, which does not say it (see `open_model`). `n_ctx`:
     tokens a session can hold (default: the model's own context, or what memory can hold of
     it). `n_threads`: default all CPUs available to this process. `n_batch`: tokens read in one
     step, at most. `backend`: "cpu", "reference", or an object of that protocol; "auto" takes the
@@ -99,9 +100,11 @@ def load(
     reciprocal of the factor by which the context is stretched), "scaling" ("none", "linear" or
     "yarn"), "original_context". `tokenizer`: another one than the file's: the path of a
     tokenizer.json or of a model, or an object of `llmpy.TokenizerProtocol`. `mmap`: False copies
-    the weights into memory, so that nothing reads the files once the model is loaded.
+    the weights into memory, so that nothing reads the files once the model is loaded. `download`:
+    `pull` a model that is not here; else nothing is ever downloaded. `allow_licenses`: see `pull`.
 
-    Raises ModelFileError or UnsupportedModelError for the file, OutOfMemory with the numbers,
+    Raises ModelFileError or UnsupportedModelError for the file, ModelNotFound, LicenseRefused,
+    PullError where it is downloaded, OutOfMemory with the numbers,
     BackendError when the backend cannot run here, ValueError for more context than a model with a
     table of positions can have.
     """
@@ -116,7 +119,7 @@ def load(
             progress(LoadEvent(kind, name, done, total, time.perf_counter() - begin))
 
     with contextlib.ExitStack() as opened:
-        file = opened.enter_context(open_model(path, architecture=architecture))
+        file = opened.enter_context(open_licensed(path, architecture, download, allow_licenses))
         wired = wire(engine, file, n_ctx=n_ctx, kv_dtype=kv_dtype, rope=rope)
         graph, context = wired.graph, wired.n_ctx
         max_pages = _pages(max_total_tokens, context)
@@ -157,6 +160,8 @@ async def aload(
     rope: Mapping[str, Any] | None = None,
     tokenizer: GivenTokenizer | None = None,
     mmap: bool = True,
+    download: bool = False,
+    allow_licenses: Iterable[str] | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
     """`load` for asyncio, in a thread of its own, which calls `progress`; it can be cancelled."""
@@ -181,6 +186,8 @@ async def aload(
         rope=rope,
         tokenizer=tokenizer,
         mmap=mmap,
+        download=download,
+        allow_licenses=allow_licenses,
         progress=report,
     )
     return await in_thread(call, cancel=cancelled.set)
@@ -437,7 +444,7 @@ class Model(Restorer):
 
 def load_tokenizer(path: str | os.PathLike[str], *, architecture: str | None = None) -> Tokenizer:
     """The tokenizer of a model file alone, without its weights."""
-    return build_tokenizer(open_vocabulary(path, architecture=architecture), Path(path))
+    return build_tokenizer(open_vocabulary(path, architecture=architecture), existing(path))
 
 
 def load_template(
@@ -452,7 +459,7 @@ def load_template(
     if name is not None:
         checks.text("name", name)
     metadata = open_vocabulary(path, architecture=architecture)
-    return chosen_template(metadata, build_tokenizer(metadata, Path(path)), name)
+    return chosen_template(metadata, build_tokenizer(metadata, existing(path)), name)
 
 
 def _chain_of(sampler: Any, recommended: Mapping[str, Any], sampling: Mapping[str, Any]) -> Chain:

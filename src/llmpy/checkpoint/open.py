@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmpy import checks
 from llmpy.arch.base import checkpoints
 from llmpy.checkpoint.folder import Folder
 from llmpy.checkpoint.huggingface import open_checkpoint
 from llmpy.checkpoint.vocabulary import checkpoint_vocabulary
-from llmpy.errors import ModelFileError
+from llmpy.errors import ModelFileError, ModelNotFound
 from llmpy.format import ModelFile, open_gguf
 from llmpy.format.ggml import is_old, open_ggml
 from llmpy.format.json_text import parse_object
 from llmpy.tokenizer.ggml import ggml_vocabulary
 
-__all__ = ["open_model", "open_vocabulary"]
+if TYPE_CHECKING:
+    from llmpy.hub import StoredModel
+
+__all__ = ["existing", "open_licensed", "open_model", "open_vocabulary"]
 
 TOKENIZER = "tokenizer.json"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:/")
-_HUB_NAME = re.compile(r"(?!.*\.(gguf|ggml|bin|safetensors)$)[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?")
 
 
 def open_model(path: str | os.PathLike[str], *, architecture: str | None = None) -> ModelFile:
-    """Open the model at `path`: its metadata and tensors are as a GGUF file's, read when used.
+    """Open the model at `path`, or of that name: its metadata and tensors, read when used.
 
     `architecture` is for GGML, GGMF and GGJT files ("llama", "falcon", "gpt2", "gptj", "gptneox",
     "bloom" or "mpt"), which do not say it; of what says it, it must be the same.
@@ -35,7 +35,7 @@ def open_model(path: str | os.PathLike[str], *, architecture: str | None = None)
     Raises ModelFileError for whatever is wrong with the files, UnsupportedModelError for what llmpy
     does not have.
     """
-    path = _existing(path)
+    path = existing(path)
     if architecture is not None:
         checks.text("architecture", architecture)
     if path.is_dir():
@@ -51,6 +51,29 @@ def open_model(path: str | os.PathLike[str], *, architecture: str | None = None)
     return file
 
 
+def open_licensed(
+    path: str | os.PathLike[str],
+    architecture: str | None,
+    download: bool,
+    allow_licenses: Iterable[str] | None,
+) -> ModelFile:
+    """`open_model` for `load`: downloads what has a name only, and looks at the licence."""
+    from llmpy.hub.licences import allowed_licenses, check_license, plain_license
+
+    checks.path("path", path)
+    checks.flag("download", download)
+    allowed, text = allowed_licenses(allow_licenses), os.fspath(path)
+    found = None if os.path.lexists(text) else _named(text, download, allowed)
+    file = open_model(path if found is None else found.path, architecture=architecture)
+    try:
+        own = plain_license(file.metadata.get("general.license"))
+        check_license(text, found.license or own if found else own, allowed)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def open_vocabulary(
     path: str | os.PathLike[str], *, architecture: str | None = None
 ) -> Mapping[str, Any]:
@@ -58,7 +81,7 @@ def open_vocabulary(
 
     `path` may also be a tokenizer.json; what lies beside one of that name is read too.
     """
-    path = _existing(path)
+    path = existing(path)
     if path.suffix == ".json" and path.is_file():
         folder = Folder(path.parent) if path.name == TOKENIZER else _OneFile(path)
         return checkpoint_vocabulary(folder, {})
@@ -90,18 +113,26 @@ class _OneFile(Folder):
         return super().error(self._name if name == TOKENIZER else name, field, expected, found)
 
 
-def _existing(path: str | os.PathLike[str]) -> Path:
-    """The path; ModelFileError for what is none of this machine's."""
+def existing(path: str | os.PathLike[str]) -> Path:
+    """The path of a model on this machine, which may be given by its name; else ModelFileError."""
     found, text = checks.path("path", path), os.fspath(path)
-    hint = (
-        "llmpy downloads nothing. Get the model first (hf download ORGANIZATION/NAME --local-dir "
-    )
-    hint += "FOLDER), and give its folder or file."
     if not text:
-        raise ModelFileError("", "path", "the path of a model", "an empty one")
-    if _ADDRESS.match(text):
-        raise ModelFileError(text, "path", "a file or folder", "an address", hint=hint)
-    if _HUB_NAME.fullmatch(text) and not os.path.lexists(text):
-        what = "none, perhaps a name on the Hugging Face Hub"
-        raise ModelFileError(text, "path", "a file or folder", what, hint=hint)
-    return found
+        raise ModelFileError("", "path", "the path or name of a model", "an empty one")
+    named = None if os.path.lexists(text) else _named(text)
+    return found if named is None else named.path
+
+
+def _named(
+    text: str, download: bool = False, allowed: frozenset[str] | None = None
+) -> StoredModel | None:
+    """The model of a name, which may be downloaded; None for what is no name."""
+    from llmpy import hub
+
+    if not text or not hub.looks_like_a_name(text):
+        return None
+    try:
+        return hub.find_model(text)
+    except ModelNotFound:
+        if not download:
+            raise
+        return hub.pull(text, allow_licenses=allowed)

@@ -1,0 +1,174 @@
+"""From a name to a model on this machine; nothing is downloaded here."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+from llmpy.errors import ModelNotFound, PullError
+from llmpy.hub.catalogue import CATALOGUE, in_catalogue
+from llmpy.hub.huggingface import cached, parse_repository
+from llmpy.hub.names import check_name, readable_name, same_name
+from llmpy.hub.neighbours import neighbours
+from llmpy.hub.pypi import installed_model
+from llmpy.hub.store import Store, StoredFile, StoredModel
+
+__all__ = [
+    "copy_model",
+    "default_model",
+    "find_model",
+    "looks_like_a_name",
+    "models",
+    "remove_model",
+    "set_default_model",
+]
+
+_SOURCES = ("hf:", "pypi:", "package:", "ollama:", "lmstudio:", "https://", "http://")
+
+
+def models() -> list[StoredModel]:
+    """Return the models that are on this machine by a name, and whole.
+
+    First those that were pulled or named, then those of Ollama and LM Studio; each by its name.
+    """
+    return [model for model in Store().models() if model.whole] + neighbours()
+
+
+def find_model(name: str) -> StoredModel:
+    """Return the model of a name, as `load` finds it. Raises ModelNotFound.
+
+    A name is one of `models()`, with or without its tag or "ollama:" and the like; `user/repo`, if
+    it is in the cache of Hugging Face; `package:NAME`; or the source that a model was pulled from.
+    """
+    store = Store()
+    asked = name.removeprefix("hf:")
+    damaged = None
+    if found := store.get(asked) or store.get(name):
+        if found.whole:
+            return found
+        damaged = found
+    if name.startswith("package:"):
+        return _installed(name)
+    others = neighbours()
+    for match in (_exact, _without_prefix, _without_tag):
+        if hits := [model for model in others if same_name(match(model.name), name)]:
+            return hits[0]
+    if parse_repository(name) and (hit := cached(name)):
+        path, paths = hit
+        files = tuple(StoredFile(p, p.stat().st_size) for p in paths)
+        return StoredModel(asked, path, f"hf:{asked}", None, files, in_place=True)
+    raise _not_found(name, damaged, store)
+
+
+def default_model() -> StoredModel | None:
+    """Return the model that commands take where none is named; None if there is none at all.
+
+    It is the one chosen by `set_default_model`, else the only one for chats. Raises ModelNotFound
+    where it is gone, or where several could be meant.
+    """
+    store = Store()
+    if chosen := store.default():
+        return find_model(chosen)
+    known = [model for model in store.models() if model.whole and model.good_for != "embeddings"]
+    if len(known) > 1:
+        names = ", ".join(model.name for model in known[:20])
+        raise ModelNotFound(
+            None,
+            "model",
+            "a default, or one that is named",
+            f"several models: {names}",
+            hint="llmpy default NAME chooses one.",
+        )
+    return known[0] if known else None
+
+
+def set_default_model(name: str | None) -> None:
+    """Choose the model that commands take where none is named; None: choose none."""
+    store = Store()
+    store.set_default(None if name is None else find_model(name).name)
+
+
+def copy_model(source: str | os.PathLike[str], name: str) -> StoredModel:
+    """Give a model, or a file or folder, a (second) name; no byte is copied.
+
+    Raises ModelNotFound for a source that is not there, ValueError for what cannot be a name.
+    """
+    check_name(name)
+    text = os.fspath(source)
+    found = local_model(Path(text)) if os.path.lexists(text) else find_model(text)
+    return Store().copy(found, name)
+
+
+def remove_model(name: str) -> int:
+    """Forget a name and delete the files that no other name has; return the bytes freed.
+
+    Files of other programs, and files and folders that were only named, stay. Raises ModelNotFound.
+    """
+    store = Store()
+    found = store.get(name.removeprefix("hf:"))
+    return store.remove(found.name if found else name)
+
+
+def local_model(path: Path) -> StoredModel:
+    """A file or folder as a model without a name yet."""
+    path = path.absolute()
+    listed = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    files = tuple(StoredFile(p, p.stat().st_size) for p in listed[:1000])
+    return StoredModel(path.name, path, str(path), None, files, in_place=True)
+
+
+def looks_like_a_name(text: str) -> bool:
+    """Whether a text may name a model that is not here, and is no path."""
+    try:
+        check_name(text)
+    except ValueError:
+        if text.startswith(_SOURCES):
+            return True
+        return bool(re.search("[:@]", text) and parse_repository(text))
+    return True
+
+
+def _installed(name: str) -> StoredModel:
+    try:
+        path, paths, license = installed_model(name.removeprefix("package:"))
+    except PullError as error:
+        raise ModelNotFound(name, "name", "a package with a model", str(error)) from error
+    files = tuple(StoredFile(p, p.stat().st_size) for p in paths)
+    return StoredModel(name, path, name, license, files, in_place=True)
+
+
+def _exact(name: str) -> str:
+    return name
+
+
+def _without_prefix(name: str) -> str:
+    return name.partition(":")[2]
+
+
+def _without_tag(name: str) -> str:
+    """Without prefix, and without "latest" or a type: an only variant needs no tag."""
+    return name.partition(":")[2].rpartition(":")[0]
+
+
+def _not_found(name: str, damaged: StoredModel | None, store: Store) -> ModelNotFound:
+    shown = readable_name(name)
+    if damaged is not None:
+        gone = next(file.path for file in damaged.files if not file.whole) if damaged.files else ""
+        what = f"{gone} missing or of another size"
+        return ModelNotFound(shown, "name", "an installed model", what, hint=_how(damaged.source))
+    names = [m.name for m in (*store.models(), *neighbours())]
+    close = difflib.get_close_matches(name, [*names, *(e.name for e in CATALOGUE)], 1, 0.7)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    if not close or close[0] not in names:
+        hint += _how(close[0] if close else name)
+    return ModelNotFound(shown, "name", "a file, a folder or an installed model", "none", hint=hint)
+
+
+def _how(source: str) -> str:
+    if source.startswith(("ollama:", "lmstudio:", "package:")):
+        return "llmpy ls lists what is installed."
+    if entry := in_catalogue(source):
+        source = entry.name
+    return f"llmpy pull {readable_name(source)} downloads it; llmpy ls lists what is installed."
