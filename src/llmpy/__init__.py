@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         StoredModel,
         copy_model,
         default_model,
+        default_name,
         find_model,
         models,
         pull,
@@ -128,8 +129,8 @@ __all__ = [
     "MeasureEvent",
     "Model",
     "ModelFileError",
-    "OpTime",
     "ModelNotFound",
+    "OpTime",
     "OutOfMemory",
     "Overflow",
     "Perplexity",
@@ -162,6 +163,7 @@ __all__ = [
     "copy_model",
     "default_chain",
     "default_model",
+    "default_name",
     "divergence",
     "find_model",
     "frequency",
@@ -209,7 +211,7 @@ _HOMES = {
     "llmpy.format": "open_gguf",
     "llmpy.hub": (
         "CATALOGUE CatalogueEntry PullEvent StoredFile StoredModel copy_model default_model "
-        "find_model models pull remove_model set_default_model"
+        "default_name find_model models pull remove_model set_default_model"
     ),
     "llmpy.model": "LoadEvent Model aload load load_template load_tokenizer",
     "llmpy.quantization": (

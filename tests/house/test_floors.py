@@ -24,7 +24,8 @@ MAY_USE = {
     "graph": {"dtypes", "errors"},
     "arch": {"graph", "dtypes", "errors"},
     "backends": {"graph", "quant"} | GROUND,
-    "checkpoint": MIDDLE | {"quantization", "runnable"},
+    "hub": GROUND,
+    "checkpoint": MIDDLE | {"hub", "quantization", "runnable"},
     "runnable": MIDDLE,
     "overrides": MIDDLE | {"checkpoint"},
     "restoring": MIDDLE | {"chat", "session"},
@@ -35,8 +36,8 @@ MAY_USE = {
     "model": MIDDLE
     | {"chat", "checkpoint", "engine", "overrides", "restoring", "session", "wiring"},
     "quantization": MIDDLE | {"checkpoint", "model"},
-    "server": MIDDLE | {"chat", "checkpoint", "engine", "model", "session"},
-    "__init__": MIDDLE | {"chat", "checkpoint", "model", "quantization", "server", "session"},
+    "server": MIDDLE | {"chat", "checkpoint", "hub", "engine", "model", "session"},
+    "__init__": MIDDLE | {"chat", "checkpoint", "hub", "model", "quantization", "server", "session"},
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }
@@ -54,10 +55,13 @@ SHARED = (  # by architectures
 MODULES = rooms.python_files("src")
 INSTALLED_WITH_IT = {
     "click",
+    "filelock",
+    "huggingface_hub",
     "jinja2",
     "markdown_it",
     "msgspec",
     "numpy",
+    "platformdirs",
     "prompt_toolkit",
     "pygments",
     "rich",

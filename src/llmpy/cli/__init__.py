@@ -16,8 +16,8 @@ from llmpy.cli.streams import end_streams, note, open_streams
 __all__ = ["main"]
 
 COMMANDS = (
-    "bench", "chat", "convert", "embed", "imatrix", "infer", "info", "perplexity", "ps",
-    "quantize", "repl", "serve", "stop", "tokens",
+    "bench", "chat", "convert", "cp", "default", "embed", "imatrix", "infer", "info", "ls",
+    "perplexity", "ps", "pull", "quantize", "repl", "rm", "serve", "show", "stop", "tokens",
 )  # fmt: skip
 ALIASES = {"run": "chat"}
 

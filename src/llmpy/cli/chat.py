@@ -20,6 +20,7 @@ from llmpy.cli.options import (
     load,
     load_options,
     model_argument,
+    named_or_default,
     session_options,
     stdin_text,
     template_option,
@@ -100,11 +101,10 @@ def run_chat(options: dict[str, Any], *, fresh: bool) -> int:
     """Do what the options say; returns the exit code. `fresh`: each message is answered alone."""
     show = {name: options.pop(name) for name in ("plain", "stats", "as_json")}
     options["path"] = _one_of("-m", options["path"], "MODEL", options.pop("model"))
-    if options["path"] is None:
-        raise click.UsageError("a model is needed: llmpy chat MODEL, or -m MODEL")
     text = _prompt(_one_of("-p", options.pop("prompt"), "TEXT", options.pop("text")))
     if text is None and show["as_json"]:
         raise click.UsageError("--json needs -p or text on stdin")
+    options["path"] = named_or_default(options["path"])
     files = options.pop("files")
     if fresh and files != SessionFiles():
         raise click.UsageError("llmpy repl keeps no conversation that could be loaded or saved")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ def command(
 
     with llmpy.open_model(path, architecture=architecture) as file:
         if as_json:
-            click.echo(json.dumps(_as_object(file, tensors, tokens), allow_nan=False))
+            found = _as_object(file, tensors, tokens) | {"license": _license(path, file)}
+            click.echo(json.dumps(found, allow_nan=False))
             return
         types = Counter(str(info.dtype) for info in file.tensors.values())
         said = ", ".join(f"{n} {name}" for name, n in types.most_common())
-        click.echo(f"file: {path} ({file.size / 1e6:.1f} MB, {file.format})")
+        click.echo(f"file: {file.path} ({file.size / 1e6:.1f} MB, {file.format})")
+        click.echo(f"licence: {_license(path, file) or 'unknown'}")
         click.echo(f"tensors: {len(file.tensors)} ({said})" if types else "tensors: 0")
         click.echo(f"parameters: {file.parameters:,}")
         for key, value in file.metadata.items():
@@ -43,6 +46,15 @@ def command(
         if tokens:
             for i, token in enumerate(file.get("tokenizer.ggml.tokens", list, [])):
                 click.echo(f"{i:>7}  {quoted(str(token))}")
+
+
+def _license(path: Path, file: Any) -> str | None:
+    """What the source of a model that was named states, else what its file says."""
+    import llmpy
+
+    stated = None if os.path.lexists(path) else llmpy.find_model(str(path)).license
+    said = file.metadata.get("general.license")
+    return stated or (quoted(said)[1:-1] if isinstance(said, str) and said else None)
 
 
 def _name(text: str) -> str:

@@ -27,12 +27,14 @@ __all__ = [
     "checked_sampling",
     "chosen_template",
     "compute_options",
+    "described",
     "generation_options",
     "kv_dtype_option",
     "load",
     "load_options",
     "model_argument",
     "model_option",
+    "named_or_default",
     "quoted",
     "session_options",
     "show_windows",
@@ -62,25 +64,57 @@ class _Path(click.Path):
 PATH = _Path(path_type=Path)
 
 
-def _model_option(*, required: bool) -> Callable[[F], F]:
+def named_or_default(path: Path | None) -> Path:
+    """The model that was given, else the default one; where there is none, one is offered."""
+    if path is not None:
+        return path
+    import llmpy
+
+    found = llmpy.default_model()
+    return Path(found.name) if found is not None else _offered()
+
+
+def _offered() -> Path:
+    """On a machine without a model: download the first of the catalogue, if a person agrees."""
+    import llmpy
+    from llmpy.cli.progress import pulled, readable_bytes
+
+    entry = llmpy.CATALOGUE[0]
+    what = f"{readable_bytes(entry.download)} to download, licence {entry.license}"
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.ClickException(
+            f"a model is needed, and none is installed: llmpy pull {entry.name} ({what}), or "
+            "-m MODEL"
+        )
+    click.echo(f"No model is installed. {entry.name} is {entry.about} ({what}).", err=True)
+    if not click.confirm(f"Download {entry.name}?", default=True, err=True):
+        raise click.ClickException("a model is needed: llmpy pull NAME, or -m MODEL")
+    return Path(pulled(entry.name).name)
+
+
+def _model_option(*, default: bool) -> Callable[[F], F]:
+    def chosen(ctx: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+        return named_or_default(path) if default and not ctx.resilient_parsing else path
+
     return click.option(
         "-m",
         "--model",
         "path",
-        required=required,
         type=PATH,
-        help="The model: a GGUF file, or the folder of a checkpoint.",
+        callback=chosen,
+        help="The model: a name (see llmpy ls), a GGUF file, or the folder of a checkpoint.  "
+        "[the default model]",
     )
 
 
-model_option = _model_option(required=True)
+model_option = _model_option(default=True)
 
 
 def model_argument(function: F) -> F:
     """Add -m and the arguments MODEL and TEXT, which stand for -m and -p."""
     text = click.argument("text", metavar="[TEXT]", required=False)
     model = click.argument("model", metavar="[MODEL]", required=False, type=PATH)
-    return model(text(_model_option(required=False)(function)))
+    return model(text(_model_option(default=False)(function)))
 
 
 architecture_option = click.option(
@@ -366,4 +400,20 @@ def timings(stats: llmpy.Stats | None) -> dict[str, Any] | None:
         "prompt_seconds": stats.prompt_seconds,
         "n_generated": stats.n_generated,
         "generate_seconds": stats.generate_seconds,
+    }
+
+
+def described(model: llmpy.StoredModel, default: str | None) -> dict[str, Any]:
+    """Return what `ls --json` and `show` print of a model; `default`: the default one's name."""
+    return {
+        "name": model.name,
+        "installed": True,
+        "default": model.name == default,
+        "bytes": model.size,
+        "memory": model.fits,
+        "license": model.license,
+        "source": model.source,
+        "path": str(model.path),
+        "good_for": model.good_for or None,
+        "added": model.added or None,
     }

@@ -5,6 +5,7 @@ from llmpy.hub.events import PullEvent
 from llmpy.hub.finding import (
     copy_model,
     default_model,
+    default_name,
     find_model,
     looks_like_a_name,
     models,
@@ -25,6 +26,7 @@ __all__ = [
     "check_license",
     "copy_model",
     "default_model",
+    "default_name",
     "find_model",
     "looks_like_a_name",
     "models",

@@ -18,6 +18,7 @@ from llmpy.hub.store import Store, StoredFile, StoredModel
 __all__ = [
     "copy_model",
     "default_model",
+    "default_name",
     "find_model",
     "looks_like_a_name",
     "models",
@@ -42,7 +43,7 @@ def find_model(name: str) -> StoredModel:
     A name is one of `models()`, with or without its tag or "ollama:" and the like; `user/repo`, if
     it is in the cache of Hugging Face; `package:NAME`; or the source that a model was pulled from.
     """
-    store = Store()
+    store, name = Store(), name.replace(os.sep, "/")
     asked = name.removeprefix("hf:")
     damaged = None
     if found := store.get(asked) or store.get(name):
@@ -84,6 +85,15 @@ def default_model() -> StoredModel | None:
     return known[0] if known else None
 
 
+def default_name() -> str | None:
+    """Return the name of the default model, if there is one that can be used."""
+    try:
+        model = default_model()
+    except ModelNotFound:
+        return None
+    return None if model is None else model.name
+
+
 def set_default_model(name: str | None) -> None:
     """Choose the model that commands take where none is named; None: choose none."""
     store = Store()
@@ -121,6 +131,7 @@ def local_model(path: Path) -> StoredModel:
 
 def looks_like_a_name(text: str) -> bool:
     """Whether a text may name a model that is not here, and is no path."""
+    text = text.replace(os.sep, "/")
     try:
         check_name(text)
     except ValueError:
@@ -160,7 +171,7 @@ def _not_found(name: str, damaged: StoredModel | None, store: Store) -> ModelNot
         return ModelNotFound(shown, "name", "an installed model", what, hint=_how(damaged.source))
     names = [m.name for m in (*store.models(), *neighbours())]
     close = difflib.get_close_matches(name, [*names, *(e.name for e in CATALOGUE)], 1, 0.7)
-    hint = f"Did you mean {close[0]}? " if close else ""
+    hint = f"Did you mean {close[0]}? " if close and not same_name(close[0], name) else ""
     if not close or close[0] not in names:
         hint += _how(close[0] if close else name)
     return ModelNotFound(shown, "name", "a file, a folder or an installed model", "none", hint=hint)

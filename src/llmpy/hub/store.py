@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import platformdirs
 
@@ -23,6 +23,7 @@ from llmpy.errors import ModelNotFound, PullError
 from llmpy.hub.events import Report
 from llmpy.hub.names import check_name, readable_name, same_name
 from llmpy.hub.transfer import locked
+from llmpy.machine.memory import available_memory
 
 __all__ = ["Store", "StoredFile", "StoredModel", "models_folder", "now"]
 
@@ -68,6 +69,19 @@ class StoredModel:
     def size(self) -> int:
         """Bytes of all its files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def fits(self) -> Literal["fits", "tight", "too big"] | None:
+        """Whether memory that is free now holds it: weights, and about a fifth for a session.
+
+        An estimate from its size; None where the system does not tell how much memory there is.
+        """
+        free = available_memory()
+        if free is None:
+            return None
+        if self.size > free:
+            return "too big"
+        return "fits" if self.size * 1.2 + (256 << 20) <= free else "tight"
 
     @property
     def whole(self) -> bool:

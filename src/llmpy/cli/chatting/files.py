@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 __all__ = ["data_folder", "read_messages", "write_messages"]
 
@@ -17,13 +18,7 @@ LARGEST = 256 << 20  # bytes of a conversation
 
 def data_folder() -> Path:
     """Return the folder for data of the user, which may not exist yet."""
-    if found := os.environ.get("XDG_DATA_HOME"):
-        return Path(found) / "llmpy"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "llmpy"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "llmpy"
-    return Path.home() / ".local" / "share" / "llmpy"
+    return platformdirs.user_data_path("llmpy", appauthor=False)
 
 
 def read_messages(path: Path) -> list[Any]:
