@@ -74,10 +74,15 @@ def download(file: RemoteFile, target: Path, lock: Path, report: Report) -> bool
         target.parent.mkdir(parents=True, exist_ok=True)
         wrong = ""
         for _ in range(2):  # a part file of bytes that were wrong is worth one more try
-            with _opened_part(part) as opened:
-                transfer = _Transfer(file, opened, report, part)
-                transfer.run()
-                wrong = transfer.wrong()
+            try:
+                with _opened_part(part) as opened:
+                    transfer = _Transfer(file, opened, report, part)
+                    transfer.run()
+                    wrong = transfer.wrong()
+            except BaseException:
+                if part.stat().st_size == 0:
+                    part.unlink()
+                raise
             if not wrong:
                 os.replace(part, target)
                 _sync_folder(target.parent)
