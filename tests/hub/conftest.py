@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llmpy.hub import transfer, web
+from llmpy.hub import neighbours, transfer, web
 from tests.hub.server import Site, serving
 
 
@@ -24,7 +24,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user without models, of any program."""
     monkeypatch.setenv("LLMPY_MODELS", str(tmp_path / "models"))
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(neighbours, "_home", lambda: tmp_path / "home")
     monkeypatch.delenv("LLMPY_ALLOW_LICENSES", raising=False)
     return tmp_path
 

@@ -220,13 +220,10 @@ def test_a_compressed_file_is_refused(site: Site, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("location", "said"),
     [
-        ("file:///etc/passwd", "expected an address|cannot be used|answers 302"),
-        (
-            "http://example.invalid/x",
-            "expected https, found http|Name or service|not known|answers",
-        ),
-        ("/file", "answers 302|redirect"),
-        ("http://[::1", "cannot be used|expected an address"),
+        ("file:///etc/passwd", "answers 302"),
+        ("ftp://127.0.0.1/x", "expected an address beginning with https"),
+        ("/file", "answers 302"),
+        ("http://[::1", "cannot be used"),
     ],
 )
 def test_a_redirect_leads_nowhere_bad(site: Site, tmp_path: Path, location: str, said: str) -> None:

@@ -32,7 +32,7 @@ def _ollama() -> Iterator[StoredModel]:
     if chosen := os.environ.get("OLLAMA_MODELS"):
         roots = [Path(chosen)]
     else:
-        roots = [Path.home() / ".ollama" / "models", Path("/usr/share/ollama/.ollama/models")]
+        roots = [_home() / ".ollama" / "models", Path("/usr/share/ollama/.ollama/models")]
     for root in roots:
         manifests = root / "manifests"
         for path in _files(manifests):
@@ -89,11 +89,11 @@ def _license(root: Path, layers: dict[str, tuple[str, int]]) -> str | None:
 
 def _lm_studio() -> Iterator[StoredModel]:
     """By LM Studio's folders, USER/REPO/FILE.gguf."""
-    home = Path.home() / ".lmstudio"
+    home = _home() / ".lmstudio"
     with contextlib.suppress(OSError, ValueError):
-        pointer = Path.home() / ".lmstudio-home-pointer"
+        pointer = _home() / ".lmstudio-home-pointer"
         home = Path(pointer.read_text(encoding="utf-8")[:4096].strip())
-    for root in dict.fromkeys((home / "models", Path.home() / ".cache" / "lm-studio" / "models")):
+    for root in dict.fromkeys((home / "models", _home() / ".cache" / "lm-studio" / "models")):
         folders: dict[Path, dict[str, int]] = {}
         for path in _files(root):
             if path.suffix.lower() == ".gguf" and len(path.relative_to(root).parts) == 3:
@@ -104,6 +104,10 @@ def _lm_studio() -> Iterator[StoredModel]:
                 name = f"lmstudio:{folder.relative_to(root).as_posix()}:{variant.label}"
                 files = tuple(StoredFile(folder / n, sizes[n]) for n in variant.files)
                 yield StoredModel(name, files[0].path, name, None, files, in_place=True)
+
+
+def _home() -> Path:
+    return Path.home()
 
 
 def _files(root: Path) -> Iterator[Path]:
