@@ -3,7 +3,7 @@
 LlmpyError
 ├── ModelFileError        a model file is damaged, hostile, or not a model  (also ValueError)
 │   ├── UnsupportedModelError   a sound file that asks for what llmpy lacks
-│   └── SnapshotError      a saved session is damaged, or of another model
+│   ├── SnapshotError           a saved session is damaged, or of another model
 │   └── ModelNotFound           no file, folder or installed model of that name
 ├── PullError             a model cannot be downloaded                      (also RuntimeError)
 ├── LicenseRefused        a model's licence is not among the allowed ones   (also RuntimeError)

@@ -84,17 +84,17 @@ def load(
 ) -> Model:
     """Load a model: a GGUF file, the folder of a Hugging Face checkpoint, or a file before GGUF.
 
-    `path`: where it is, or a name of `llmpy.models()`. `architecture`: of a GGML, GGMF or GGJT file, which does not say it (see `open_model`). `n_ctx`:
-    tokens a session can hold (default: the model's own context, or what memory can hold of
-    it). `n_threads`: default all CPUs available to this process. `n_batch`: tokens read in one
-    step, at most. `backend`: "cpu", "reference", or an object of that protocol; "auto" takes the
-    compiled one where it is installed. `kv_dtype`: storage of keys and values; "auto" is the
-    backend's own choice; of "cpu" that is "int14", 14-bit integers with a scale, which are closer
-    than half precision; "q8_0", blocks of 32, takes half of that at some error; "f32" rounds
-    nothing. `max_total_tokens`: tokens in the KV caches of all sessions together (default: any
-    number); more sessions wait for room, and where all of them wait, the youngest gives its own up
-    and is read again later, which changes no text. `progress` gets a `LoadEvent` as things are
-    ready; an exception cancels the load.
+    `path`: where it is, or a name of `llmpy.models()`. `architecture`: of a GGML, GGMF or GGJT
+    file, which does not say it (see `open_model`). `n_ctx`: tokens a session can hold (default: the
+    model's own context, or what memory can hold of it). `n_threads`: default all CPUs available to
+    this process. `n_batch`: tokens read in one step, at most. `backend`: "cpu", "reference", or an
+    object of that protocol; "auto" takes the compiled one where it is installed. `kv_dtype`:
+    storage of keys and values; "auto" is the backend's own choice; of "cpu" that is "int14", 14-bit
+    integers with a scale, which are closer than half precision; "q8_0", blocks of 32, takes half of
+    that at some error; "f32" rounds nothing. `max_total_tokens`: tokens in the KV caches of all
+    sessions together (default: any number); more sessions wait for room, and where all of them
+    wait, the youngest gives its own up and is read again later, which changes no text. `progress`
+    gets a `LoadEvent` as things are ready; an exception cancels the load.
 
     `rope`: another rotation than the file says, a mapping of "freq_base", "freq_scale" (the
     reciprocal of the factor by which the context is stretched), "scaling" ("none", "linear" or

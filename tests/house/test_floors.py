@@ -37,7 +37,8 @@ MAY_USE = {
     | {"chat", "checkpoint", "engine", "overrides", "restoring", "session", "wiring"},
     "quantization": MIDDLE | {"checkpoint", "model"},
     "server": MIDDLE | {"chat", "checkpoint", "hub", "engine", "model", "session"},
-    "__init__": MIDDLE | {"chat", "checkpoint", "hub", "model", "quantization", "server", "session"},
+    "__init__": MIDDLE
+    | {"chat", "checkpoint", "hub", "model", "quantization", "server", "session"},
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }
