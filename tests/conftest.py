@@ -7,7 +7,7 @@ comes from. The rest is looked for in ../shared/data or where LLMPY_TEST_DATA sa
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,17 @@ from tools import fetch_models
 COMMITTED = Path(__file__).with_name("data")
 BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
 DATA = Path(os.environ.get("LLMPY_TEST_DATA", BESIDE))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_installed_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests see none of the models that the user has; the folder for models is empty at first."""
+    folder = tmp_path_factory.mktemp("installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMPY_MODELS", str(folder / "models"))
+        patch.setenv("OLLAMA_MODELS", str(folder / "ollama"))
+        patch.delenv("LLMPY_ALLOW_LICENSES", raising=False)
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ BOS = ("no", 2)
 TEXT = (b"text", 5, ["text"])
 FUNCTION = (5, "print")
 PATH = (5, b"model.gguf", ["model.gguf"])
+LICENSES = (5, "mit", b"mit", [5])
 IDS = (b"hi", bytearray(b"hi"), 5, None, [1.7], ["a"], [[1]], np.array([1.0]), {1: 2})
 
 # Of each public function: its wrong values by argument. Every argument of it must be here.
@@ -52,6 +53,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "path": PATH, "architecture": (5, b"llama"), "n_ctx": NUMBER, "n_threads": NUMBER,
         "n_batch": NUMBER, "backend": (5, str, None), "max_total_tokens": NUMBER,
         "progress": FUNCTION, "rope": (5, "linear"), "tokenizer": (5, object()), "mmap": FLAG,
+        "download": FLAG, "allow_licenses": LICENSES,
     },
     "load_tokenizer": {"path": PATH, "architecture": (5,)},
     "load_template": {"path": PATH, "name": (5,), "architecture": (5,)},
@@ -81,6 +83,14 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "read_importance": {"path": PATH},
     "write_importance": {"path": PATH, "importance": (5, None, {})},
     "read_bandwidth": {"n_threads": NUMBER, "n_bytes": NUMBER, "passes": NUMBER},
+    "pull": {
+        "name": PATH, "save_as": (5, b"a"), "sha256": (5, b"a"), "allow_licenses": LICENSES,
+        "progress": FUNCTION,
+    },
+    "find_model": {"name": (5, b"a", Path("a"))},
+    "copy_model": {"source": PATH, "name": (5, b"a")},
+    "remove_model": {"name": (5, b"a")},
+    "set_default_model": {"name": (5, b"a")},
     "next_tokens": {"sessions": (5, None, [5], "ab"), "ignore_eos": FLAG},
 }  # fmt: skip
 CHECKED_ELSEWHERE = {  # each of these has tests of its own
@@ -124,11 +134,12 @@ def bound(name: str, model: llmpy.Model, session: llmpy.Session) -> Callable[...
 def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any]:
     """Arguments that a function has no default for, and that it would do something with."""
     found = {"path": path, "out": out, "text": PROMPT * 10, "model": model, "base": model}
+    found |= {"name": "a-name", "source": path}
     wanted = {
         "convert": ("path", "out"), "quantize": ("path", "out"), "perplexity": ("model", "text"),
         "divergence": ("model", "base", "text"), "collect_importance": ("path", "text"),
         "load": ("path",), "load_tokenizer": ("path",), "open_model": ("path",),
-        "load_template": ("path",),
+        "load_template": ("path",), "pull": ("name",), "copy_model": ("source", "name"),
     }  # fmt: skip
     more = {
         "quantize": {"kind": "q8_0"}, "read_bandwidth": {"n_threads": 1},
@@ -151,6 +162,7 @@ def test_every_argument_is_tried(model: llmpy.Model, session: llmpy.Session) -> 
 def test_every_public_function_is_tried() -> None:
     public = {name for name in llmpy.__all__ if inspect.isfunction(getattr(llmpy, name))}
     without = {"available_cpus", "chain", "default_chain"}
+    without |= {"default_model", "default_name", "models"}
     assert public - WRONG.keys() == without | {"aload"}  # which passes all on to load
 
 

@@ -104,9 +104,8 @@ def load(
     `pull` a model that is not here; else nothing is ever downloaded. `allow_licenses`: see `pull`.
 
     Raises ModelFileError or UnsupportedModelError for the file, ModelNotFound, LicenseRefused,
-    PullError where it is downloaded, OutOfMemory with the numbers,
-    BackendError when the backend cannot run here, ValueError for more context than a model with a
-    table of positions can have.
+    PullError where it is downloaded, OutOfMemory with the numbers, BackendError when the backend
+    cannot run here, ValueError for more context than a model with a table of positions can have.
     """
     begin = time.perf_counter()
     sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "max_total_tokens": max_total_tokens}

@@ -164,11 +164,12 @@ def test_a_file_that_is_no_model_of_text_says_what_it_is(
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("", "path: expected the path of a model, found an empty one"),
-        ("Qwen/Qwen3-0.6B", "perhaps a name on the Hugging Face Hub.*hf download"),
-        ("unsloth/x-GGUF:Q4_K_M", "perhaps a name on the Hugging Face Hub.*hf download"),
-        ("https://huggingface.co/Qwen/Qwen3-0.6B", "an address.*llmpy downloads nothing"),
-        ("hf://Qwen/Qwen3-0.6B", "an address.*llmpy downloads nothing"),
+        ("", "path: expected the path or name of a model, found an empty one"),
+        ("Qwen/Qwen3-0.6B", r"name: .* found none\. llmpy pull Qwen/Qwen3-0\.6B downloads it"),
+        ("unsloth/x-GGUF:Q4_K_M", "llmpy pull unsloth/x-GGUF:Q4_K_M downloads it"),
+        ("https://huggingface.co/Qwen/Qwen3-0.6B", "llmpy pull https://huggingface.co/Qwen"),
+        ("hf://Qwen/Qwen3-0.6B", "llmpy pull hf://Qwen/Qwen3-0"),
+        ("absent", "name: expected a file, a folder or an installed model, found none"),
     ],
 )
 def test_what_is_no_path_is_told_from_one(path: str, said: str) -> None:
@@ -177,7 +178,7 @@ def test_what_is_no_path_is_told_from_one(path: str, said: str) -> None:
             opens(path)
 
 
-@pytest.mark.parametrize("path", ["models/x.gguf", "absent", "/a/b"])
+@pytest.mark.parametrize("path", ["models/x.gguf", "absent.gguf", "/a/b"])
 def test_a_path_without_a_file_is_no_name_of_the_hub(path: str) -> None:
     with pytest.raises(ModelFileError, match=f"^{path}: file: "):
         llmpy.load(path)

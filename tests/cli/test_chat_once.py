@@ -42,7 +42,7 @@ def test_model_and_text_may_stand_without_options(run, smollm2: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "a model is needed: llmpy chat MODEL, or -m MODEL"),
+        (("-p", "a"), "a model is needed, and none is installed: llmpy pull smollm2"),
         (("a.gguf", "-m", "b.gguf"), "expected -m or MODEL, found both"),
         (("a.gguf", "Hello", "-p", "Hi"), "expected -p or TEXT, found both"),
     ],

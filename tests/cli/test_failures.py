@@ -16,7 +16,7 @@ def told_in_one_line(done) -> bool:
     [
         ((), "command"),
         (("nosuch",), "nosuch"),
-        (("infer",), "--model"),
+        (("infer",), "llmpy pull smollm2 (92.9 MB to download, licence Apache-2.0), or -m MODEL"),
         (("infer", "-m"), "-m"),
         (("infer", "-m", "x.gguf"), "-p TEXT"),
         (("infer", "-m", "x.gguf", "-p", "a", "--nosuch"), "--nosuch"),

@@ -49,7 +49,7 @@ def test_info_as_json(run, stories: Path) -> None:
 
 def test_info_as_json_leaves_out_what_was_not_asked_for(run, stories: Path) -> None:
     found = json.loads(run("info", "--json", "-m", stories).out)
-    assert found.keys() == {"path", "format", "bytes", "parameters", "metadata"}
+    assert found.keys() == {"path", "format", "bytes", "parameters", "metadata", "license"}
 
 
 def test_tokens_are_the_ids_and_pieces_of_a_text(run, stories: Path) -> None:

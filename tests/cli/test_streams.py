@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+import llmpy
 from llmpy.cli import COMMANDS
 from tests.cli.conftest import BACKEND
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
+ENDLESS = ("ps", "serve", "stop", "rm")  # need a server, or cannot be done twice
 CLOSED = {"no stdout": ">&-", "no stderr": "2>&-", "none": "<&- >&- 2>&-"}
-ALONE = [name for name in COMMANDS if name not in ("ps", "serve", "stop")]  # without a server
+ALONE = [name for name in COMMANDS if name not in ENDLESS]
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 Done = subprocess.CompletedProcess[str]
 Arguments = dict[str, tuple[object, ...]]
@@ -36,18 +38,24 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
     text = tmp_path / "text.txt"
     text.write_text("Once upon a time there was a little girl. " * 40, encoding="utf-8")
     model = ("-m", stories)
+    llmpy.copy_model(stories, "streams")
     engine = ("--backend", BACKEND)
     return {
         "bench": ("bench", *model, *engine, "-p", 4, "-n", 2, "-r", 1),
         "chat": ("chat", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2, "--stats"),
         "convert": ("convert", stories, tmp_path / "out.gguf"),
+        "cp": ("cp", "streams", "streams:2"),
+        "default": ("default", "streams"),
         "imatrix": ("imatrix", *model, *engine, "-f", text, "-c", 64, "--windows", 1,
                     "-o", tmp_path / "out.gguf"),
         "infer": ("infer", *model, *engine, "-p", "Once", "-n", 2, "--stats"),
         "info": ("info", *model),
+        "ls": ("ls",),
         "perplexity": ("perplexity", *model, *engine, "-f", text, "-c", 64, "--windows", 1),
+        "pull": ("pull", stories, "--as", "streams"),
         "quantize": ("quantize", stories, tmp_path / "out.gguf", "f16"),
         "repl": ("repl", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2),
+        "show": ("show", "streams"),
         "tokens": ("tokens", *model, "Once upon a time"),
     }  # fmt: skip
 

@@ -24,6 +24,10 @@ PLACEHOLDERS = {
     "NAME",
     "PATH",
     "N",
+    "USER",
+    "REPO",
+    "PACKAGE",
+    "SOURCE",
 }
 NAMES = {
     "DeepSeek",
@@ -39,6 +43,8 @@ NAMES = {
     "NVIDIA",
     "OpenAI",
     "JavaScript",
+    "LLMPY_ALLOW_LICENSES",
+    "LLMPY_MODELS",
 }
 PAGES = [p for p in rooms.project_files() if p.suffix == ".md"]
 OTHERS_WORDS = ("LOG.md", "models.md")  # the latter is full of the names of models

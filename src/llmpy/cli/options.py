@@ -82,7 +82,7 @@ def _offered() -> Path:
     entry = llmpy.CATALOGUE[0]
     what = f"{readable_bytes(entry.download)} to download, licence {entry.license}"
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.ClickException(
+        raise click.UsageError(
             f"a model is needed, and none is installed: llmpy pull {entry.name} ({what}), or "
             "-m MODEL"
         )

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+from llmpy import checks
 from llmpy.errors import ModelNotFound, PullError
 from llmpy.hub.catalogue import CATALOGUE, in_catalogue
 from llmpy.hub.huggingface import cached, parse_repository
@@ -20,6 +21,7 @@ __all__ = [
     "default_model",
     "default_name",
     "find_model",
+    "local_model",
     "looks_like_a_name",
     "models",
     "remove_model",
@@ -43,7 +45,7 @@ def find_model(name: str) -> StoredModel:
     A name is one of `models()`, with or without its tag or "ollama:" and the like; `user/repo`, if
     it is in the cache of Hugging Face; `package:NAME`; or the source that a model was pulled from.
     """
-    store, name = Store(), name.replace(os.sep, "/")
+    store, name = Store(), checks.text("name", name).replace(os.sep, "/")
     asked = name.removeprefix("hf:")
     damaged = None
     if found := store.get(asked) or store.get(name):
@@ -96,8 +98,7 @@ def default_name() -> str | None:
 
 def set_default_model(name: str | None) -> None:
     """Choose the model that commands take where none is named; None: choose none."""
-    store = Store()
-    store.set_default(None if name is None else find_model(name).name)
+    Store().set_default(None if name is None else find_model(name).name)
 
 
 def copy_model(source: str | os.PathLike[str], name: str) -> StoredModel:
@@ -105,7 +106,8 @@ def copy_model(source: str | os.PathLike[str], name: str) -> StoredModel:
 
     Raises ModelNotFound for a source that is not there, ValueError for what cannot be a name.
     """
-    check_name(name)
+    checks.path("source", source)
+    check_name(checks.text("name", name))
     text = os.fspath(source)
     found = local_model(Path(text)) if os.path.lexists(text) else find_model(text)
     return Store().copy(found, name)
@@ -117,7 +119,7 @@ def remove_model(name: str) -> int:
     Files of other programs, and files and folders that were only named, stay. Raises ModelNotFound.
     """
     store = Store()
-    found = store.get(name.removeprefix("hf:"))
+    found = store.get(checks.text("name", name).removeprefix("hf:"))
     return store.remove(found.name if found else name)
 
 

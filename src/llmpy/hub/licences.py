@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from llmpy import checks
 from llmpy.errors import LicenseRefused
 from llmpy.hub.names import readable_name
 
@@ -23,12 +24,12 @@ def allowed_licenses(given: Iterable[str] | None) -> frozenset[str] | None:
         if found is None:
             return None
         given = found.split(",")
-    elif isinstance(given, str):
-        raise TypeError(f"allow_licenses: expected a list of licences, found the text {given!r}")
+    elif isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise checks.wrong_type("allow_licenses", "a list of licences", given)
     names = list(given)
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"allow_licenses: expected texts, found {name!r}")
+            raise checks.wrong_type("allow_licenses", "a list of texts", name)
     return frozenset(name.strip().lower() for name in names if name.strip())
 
 
