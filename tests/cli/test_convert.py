@@ -82,7 +82,7 @@ def test_a_mixture_is_that_of_quantize(kind: str, folder: Path, tmp_path: Path) 
 
 def test_what_has_blocks_is_not_rounded_again(folder: Path, tmp_path: Path) -> None:
     once = llmpy.convert(folder, tmp_path / "once.gguf", type="q8_0")
-    with pytest.raises(ModelFileError, match=r"found Q8_0.*quantized twice loses twice"):
+    with pytest.raises(ModelFileError, match=r"found Q8_0.*Requantizing compounds the error"):
         llmpy.convert(once, tmp_path / "twice.gguf", type="q4_0")
     again = llmpy.convert(once, tmp_path / "again.gguf")
     with open_gguf(once) as first, open_gguf(again) as second:

@@ -129,8 +129,8 @@ def _types(file: ModelFile, kind: str | None) -> dict[str, DType]:
             if not to.is_float:
                 raise ModelFileError(
                     file.path, f"tensor '{name}' type", "F32, F16 or BF16", str(info.dtype),
-                    hint="Convert from the original: what is quantized twice loses twice. To do "
-                    "it all the same: llmpy quantize --allow-requantize.",
+                    hint="Requantizing compounds the error: convert the original instead, or use "
+                    "llmpy quantize --allow-requantize.",
                 )  # fmt: skip
             to = info.dtype
         types[name] = stored_as(to, info.shape[-1])

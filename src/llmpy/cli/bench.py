@@ -25,13 +25,23 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=512,
     show_default=True,
-    help="Tokens to read.",
+    help="Tokens of the prompt.",
 )
 @click.option(
-    "-n", "--n-generate", type=click.IntRange(1), default=64, show_default=True, help="And to say."
+    "-n",
+    "--n-generate",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Tokens to generate.",
 )
 @click.option(
-    "-r", "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Take the median."
+    "-r",
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Rounds to take the median of.",
 )
 @click.option("--ops", is_flag=True, help="Print the time of each operation.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

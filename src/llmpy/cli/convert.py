@@ -20,7 +20,9 @@ from llmpy.cli.streams import note
     metavar="TYPE",
     help="Type of the matrices: f16, q8_0, q4_k_m, ...  [the model's own]",
 )
-@click.option("-t", "--n-threads", type=click.IntRange(1), help="Threads.  [all CPUs allowed]")
+@click.option(
+    "-t", "--n-threads", type=click.IntRange(1), help="Number of threads.  [all CPUs allowed]"
+)
 @architecture_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing on stderr.")
 def command(

@@ -9,7 +9,7 @@ from llmpy.cli.terminal import cleaned
 
 @click.command(name="default")
 @click.argument("name", metavar="[NAME]", required=False)
-@click.option("--none", "no_default", is_flag=True, help="Choose none.")
+@click.option("--none", "no_default", is_flag=True, help="Have no default model.")
 def command(name: str | None, no_default: bool) -> None:
     """Choose the model that commands take where none is named, or print it.
 

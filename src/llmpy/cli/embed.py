@@ -15,9 +15,11 @@ from llmpy.cli.options import PATH, load, load_options, stdin_text, text_of, wit
 @load_options
 @click.option("-f", "--file", type=PATH, help="A file with a text on each line.")
 @click.option(
-    "--pooling", type=click.Choice(["mean", "cls", "last"]), help="Of the states.  [model's own]"
+    "--pooling",
+    type=click.Choice(["mean", "cls", "last"]),
+    help="How states of tokens become one vector.  [model's own]",
 )
-@click.option("--normalize/--no-normalize", default=True, help="To a length of 1.  [yes]")
+@click.option("--normalize/--no-normalize", default=True, help="Scale vectors to length 1.  [yes]")
 @click.option(
     "--truncate", type=click.IntRange(0), help="Cut texts to N tokens; 0: to what the model takes."
 )

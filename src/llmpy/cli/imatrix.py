@@ -24,7 +24,7 @@ from llmpy.cli.streams import note
 @click.option("-o", "--out", required=True, type=PATH, help="The file to write (GGUF).")
 @click.option("-c", "--n-ctx", type=click.IntRange(8), default=512, show_default=True,
               help="Tokens of a window.")  # fmt: skip
-@click.option("--output", is_flag=True, help="Collect for the output tensor too.")
+@click.option("--output", is_flag=True, help="Collect statistics of the output tensor too.")
 @compute_options
 @architecture_option
 def command(

@@ -154,7 +154,7 @@ def load_options(function: F, model: Callable[[F], F] = model_option) -> F:
         return function(loading=loading, **options)
 
     n_ctx = click.option(
-        "-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]"
+        "-c", "--n-ctx", type=click.IntRange(1), help="Context length in tokens.  [model's own]"
     )
     found = kv_dtype_option(architecture_option(_override_options(cast("F", command))))
     return model(n_ctx(compute_options(found)))
@@ -222,14 +222,17 @@ def compute_options(function: F) -> F:
     for option in reversed(
         [
             click.option(
-                "-t", "--n-threads", type=click.IntRange(1), help="Threads.  [all CPUs allowed]"
+                "-t",
+                "--n-threads",
+                type=click.IntRange(1),
+                help="Number of threads.  [all CPUs allowed]",
             ),
             click.option(
                 "--backend",
                 type=click.Choice(["auto", "cpu", "reference"]),
                 default="auto",
                 show_default=True,
-                help="Where to compute.",
+                help="The backend that computes.",
             ),
         ]
     ):
@@ -310,7 +313,9 @@ def text_options(function: F) -> F:
                 type=PATH,
                 help="The text to read (UTF-8).",
             ),
-            click.option("--windows", type=click.IntRange(1), help="Windows of it to read.  [all]"),
+            click.option(
+                "--windows", type=click.IntRange(1), help="Windows of the text to read.  [all]"
+            ),
         ]
     ):
         function = option(function)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--imatrix",
     "importance",
     type=PATH,
-    help="What errors cost, as `llmpy imatrix` collects it.",
+    help="An importance matrix, as `llmpy imatrix` collects it.",
 )
 @click.option(
     "--keep",
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     "be repeated, the first that fits decides.",
 )
 @click.option("--pure", is_flag=True, help="The same type for all tensors, no mixture.")
-@click.option("-t", "--n-threads", type=click.IntRange(1), help="Threads.  [all CPUs allowed]")
+@click.option(
+    "-t", "--n-threads", type=click.IntRange(1), help="Number of threads.  [all CPUs allowed]"
+)
 @click.option("--allow-requantize", is_flag=True, help="Also quantize what is quantized already.")
-@click.option("--allow-same", is_flag=True, help="Also where nothing changes.")
+@click.option("--allow-same", is_flag=True, help="Write the file even if no tensor changes.")
 @click.option("--in-place", is_flag=True, help="OUT may be MODEL itself.")
 @architecture_option
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a JSON object.")

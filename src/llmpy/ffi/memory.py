@@ -25,7 +25,7 @@ class Memory:
         self._release = library().llmpy_release
         self.address: int = library().llmpy_allocate(max(1, size)) or 0
         if not self.address:
-            raise OutOfMemory(f"{purpose}: {size} bytes of memory are not to be had")
+            raise OutOfMemory(f"cannot allocate {size} bytes for {purpose}")
 
     def __del__(self) -> None:
         address, self.address = getattr(self, "address", 0), 0

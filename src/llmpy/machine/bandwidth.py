@@ -22,6 +22,6 @@ def read_bandwidth(n_threads: int, n_bytes: int = 512 << 20, passes: int = 3) ->
     rate: float = library().llmpy_read_bandwidth(n_bytes, n_threads, passes)
     if not rate:
         raise BackendError(
-            f"read_bandwidth: {n_bytes} bytes or {n_threads} threads are not to be had"
+            f"read_bandwidth: cannot allocate {n_bytes} bytes, or start {n_threads} threads"
         )
     return rate

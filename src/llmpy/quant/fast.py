@@ -17,12 +17,15 @@ _LEAST = np.float32(1e-5)  # of the mean importance: no column is wholly without
 
 
 def weights_of(importance: NDArray[np.floating], columns: int) -> NDArray[np.float32]:
-    """What an error costs in each column, 1 on average; ValueError if it will not do."""
+    """Return the weight of the squared error in each column, 1 on average."""
     weights = np.ascontiguousarray(importance, np.float32)
     if weights.shape != (columns,):
         raise ValueError(f"importance: expected {columns} numbers, found shape {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ValueError("importance: expected finite numbers of 0 or more, found others")
+        bad = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
+        raise ValueError(
+            f"importance: expected finite numbers of 0 or more, found {weights[bad]} in column {bad}"
+        )
     mean = np.mean(weights, dtype=np.float64)
     if mean <= 0:
         return np.ones(columns, np.float32)

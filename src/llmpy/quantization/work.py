@@ -258,8 +258,8 @@ def _check_types(
         if not dtype.is_float and not allow_requantize:
             raise ModelFileError(
                 file.path, f"tensor '{task.info.name}' type", "F32, F16 or BF16", str(dtype),
-                hint="Quantize from the original: what is quantized twice loses twice. To do it "
-                "all the same: --allow-requantize (allow_requantize=True).",
+                hint="Requantizing compounds the error: quantize the original instead, or pass "
+                "--allow-requantize (allow_requantize=True).",
             )  # fmt: skip
 
 

@@ -257,7 +257,7 @@ class CpuPlan:
         )
         self._room = (0, 0, 0) if status else (tokens, wanted, positions)
         if status:
-            raise OutOfMemory(f"memory for batches of {tokens} tokens is not to be had")
+            raise OutOfMemory(f"cannot allocate memory for batches of {tokens} tokens")
         arrays = (
             self._tokens, self._positions, self._sessions, self._wanted,
             self._ends, self._first_page, self._pages, self._recurrent, self._logits,
@@ -285,7 +285,7 @@ def _create(program: Program, level: int) -> int | None:
     )
     handle: int | None = library().llmpy_plan_create(spec)
     if handle is None:
-        raise OutOfMemory("memory for the plan of the model is not to be had")
+        raise OutOfMemory("cannot allocate memory for the plan of the model")
     return handle
 
 
