@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from llmpy.chat import Chat, ChatDraft, ChatTemplate
     from llmpy.checkpoint.convert import ConvertEvent, convert
     from llmpy.checkpoint.open import open_model
+    from llmpy.constraints import Constraint, choices, grammar, json_schema, regex, schema_of
     from llmpy.errors import (
+        AnswerError,
         BackendError,
         Cancelled,
+        ConstraintError,
         ContextFull,
         GraphError,
         LicenseRefused,
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
         Logprobs,
         Mark,
         Overflow,
+        Parsed,
         Piece,
         Ranked,
         Session,
@@ -105,6 +109,7 @@ __version__: str
 __all__ = [
     "CATALOGUE",
     "STOP",
+    "AnswerError",
     "BackendError",
     "Cancelled",
     "CatalogueEntry",
@@ -113,6 +118,8 @@ __all__ = [
     "ChatDraft",
     "ChatTemplate",
     "Completion",
+    "Constraint",
+    "ConstraintError",
     "ContextFull",
     "ContextWarning",
     "ConvertEvent",
@@ -133,6 +140,7 @@ __all__ = [
     "OpTime",
     "OutOfMemory",
     "Overflow",
+    "Parsed",
     "Perplexity",
     "Piece",
     "PullError",
@@ -158,6 +166,7 @@ __all__ = [
     "aload",
     "available_cpus",
     "chain",
+    "choices",
     "collect_importance",
     "convert",
     "copy_model",
@@ -167,7 +176,9 @@ __all__ = [
     "divergence",
     "find_model",
     "frequency",
+    "grammar",
     "greedy",
+    "json_schema",
     "load",
     "load_template",
     "load_tokenizer",
@@ -183,8 +194,10 @@ __all__ = [
     "quantize",
     "read_bandwidth",
     "read_importance",
+    "regex",
     "remove_model",
     "repetition",
+    "schema_of",
     "serve",
     "set_default_model",
     "temperature",
@@ -199,12 +212,15 @@ _HOMES = {
     "llmpy.machine.bandwidth": "read_bandwidth",
     "llmpy.chat": "Chat ChatDraft ChatTemplate",
     "llmpy.checkpoint.convert": "ConvertEvent convert",
+    "llmpy.constraints": "Constraint choices grammar json_schema regex schema_of",
     "llmpy.errors": (
         "BackendError Cancelled ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
         "SamplerError SessionClosed SessionInUse SnapshotError TemplateError TokenizerError "
         "UnsupportedModelError"
         "BackendError Cancelled ContextFull GraphError LicenseRefused LlmpyError ModelFileError "
         "ModelNotFound OutOfMemory PullError SamplerError SessionClosed SessionInUse TemplateError "
+        "AnswerError BackendError Cancelled ConstraintError ContextFull GraphError LlmpyError "
+        "ModelFileError OutOfMemory SamplerError SessionClosed SessionInUse TemplateError "
         "TokenizerError UnsupportedModelError"
     ),
     "llmpy.checkpoint.open": "open_model",
@@ -227,6 +243,7 @@ _HOMES = {
         "STOP Completion ContextWarning FinishReason Logprobs Mark Overflow Piece Session "
         "Stats next_tokens"
         "STOP Completion ContextWarning FinishReason Logprobs Overflow Piece Ranked Session Stats "
+        "STOP Completion ContextWarning FinishReason Logprobs Overflow Parsed Piece Session Stats "
         "next_tokens"
         "STOP Completion ContextWarning Draft FinishReason Logprobs Mark Overflow Piece "
         "Session Stats next_tokens"

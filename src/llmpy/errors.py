@@ -16,7 +16,9 @@ LlmpyError
 ├── SessionInUse          another thread, or a later call, uses the session     (also RuntimeError)
 ├── Cancelled             a call was cancelled, or its deadline has passed      (also RuntimeError)
 ├── TemplateError         a chat template cannot be used, or refuses        (also ValueError)
-└── SamplerError          a sampler got or gave what it must not            (also ValueError)
+├── SamplerError          a sampler got or gave what it must not            (also ValueError)
+├── ConstraintError       a schema or grammar that cannot be followed       (also ValueError)
+└── AnswerError           a typed answer that did not become whole          (also ValueError)
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "AnswerError",
     "BackendError",
     "Cancelled",
+    "ConstraintError",
     "ContextFull",
     "GraphError",
     "LicenseRefused",
@@ -158,3 +162,27 @@ class TemplateError(LlmpyError, ValueError):
 
 class SamplerError(LlmpyError, ValueError):
     """A sampler's parameter is out of range, or a custom sampler returned something unusable."""
+
+
+class ConstraintError(LlmpyError, ValueError):
+    """A schema, regular expression or grammar that is wrong, unsupported, too costly or impossible.
+
+    `pointer` is the place in a JSON schema, as a JSON pointer, or None.
+    """
+
+    def __init__(self, message: str, pointer: str | None = None) -> None:
+        self.pointer = pointer
+        super().__init__(message if pointer is None else f"schema at {pointer or '/'!r}: {message}")
+
+
+class AnswerError(LlmpyError, ValueError):
+    """A typed answer did not become whole, or its type refuses it; the session is as it was before.
+
+    `text` is what was generated, `finish_reason` why it ended ("length", "context", "cancelled";
+    "end" where the type refuses the value).
+    """
+
+    def __init__(self, message: str, text: str, finish_reason: str) -> None:
+        self.text = text
+        self.finish_reason = finish_reason
+        super().__init__(message)

@@ -30,15 +30,17 @@ MAY_USE = {
     "overrides": MIDDLE | {"checkpoint"},
     "restoring": MIDDLE | {"chat", "session"},
     "wiring": MIDDLE | {"overrides", "runnable", "session"},
-    "engine": {"backends", "sampling"} | GROUND,
-    "session": MIDDLE | {"engine"},
-    "chat": {"sampling", "session", "tokenizer"} | GROUND,
+    "constraints": {"tokenizer"} | GROUND,
+    "engine": {"backends", "constraints", "sampling"} | GROUND,
+    "session": MIDDLE | {"constraints", "engine"},
+    "chat": {"constraints", "sampling", "session", "tokenizer"} | GROUND,
     "model": MIDDLE
-    | {"chat", "checkpoint", "engine", "overrides", "restoring", "session", "wiring"},
+    | {"chat", "checkpoint", "constraints", "engine", "overrides", "restoring", "session"}
+    | {"wiring"},
     "quantization": MIDDLE | {"checkpoint", "model"},
     "server": MIDDLE | {"chat", "checkpoint", "hub", "engine", "model", "session"},
     "__init__": MIDDLE
-    | {"chat", "checkpoint", "hub", "model", "quantization", "server", "session"},
+    | {"chat", "checkpoint", "constraints", "hub", "model", "quantization", "server", "session"},
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }
@@ -59,6 +61,7 @@ INSTALLED_WITH_IT = {
     "filelock",
     "huggingface_hub",
     "jinja2",
+    "llguidance",
     "markdown_it",
     "msgspec",
     "numpy",

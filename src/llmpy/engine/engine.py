@@ -6,6 +6,7 @@ own: see waiting.py for whose thread runs a step.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -21,7 +22,7 @@ from llmpy.engine.cache import PagePool
 from llmpy.engine.scheduling import Slice, Waiting, plan_step
 from llmpy.engine.sequence import Sequence
 from llmpy.engine.waiting import WaitingThreads
-from llmpy.errors import Cancelled, OutOfMemory, SamplerError, SessionClosed
+from llmpy.errors import Cancelled, ConstraintError, OutOfMemory, SamplerError, SessionClosed
 from llmpy.log import log
 
 if TYPE_CHECKING:
@@ -273,6 +274,9 @@ class Engine:
         parts = [(works[index], n, rows) for index, _, n, rows in slices]
         caches = [work.sequence.open_cache for work, _, _ in parts]
         batch = self._batch(parts)
+        for work, _, rows in parts:
+            if rows and work.sequence.constraint is not None:
+                _prepare_mask(work)
         result = self.plan.run(batch, caches)
         logits = result.logits() if len(batch.wanted) else NO_LOGITS
         address, row, stride = 0, 0, logits.strides[0]
@@ -288,10 +292,17 @@ class Engine:
                         address = address or ffi.address(logits)
                         at, rng = address + (end - 1) * stride, sequence.rng
                         last = sequence.tokens.last(work.native.n_history)
+                        constraint = sequence.constraint
+                        if constraint is not None:
+                            row_logits = logits[end - 1, : self.n_outputs]
+                            allowed = constraint.allowed(sequence.tokens, row_logits)
+                            at = ffi.address(allowed)
                         assert rng is not None
                         state = sequence.state
                         work.token = work.native.sample(at, self.n_outputs, *last, rng, state)
                         work.next_output = work.stop_output
+                        if constraint is not None:
+                            constraint.record(allowed, work.token)
                 except Exception as error:
                     work.fail(error)
                 row = end
@@ -338,6 +349,8 @@ class Engine:
         generate = getattr(self.plan, "generate", None)  # of a GeneratingPlan
         if sequence.n_cached != n - 1 or generate is None or native is None:
             return False
+        if sequence.constraint is not None:
+            return False
         if self._max_pages is not None and self._free_pages() < 1:
             return False
         cache, tokens, rng, most = sequence.cache, sequence.tokens, sequence.rng, work.most
@@ -373,6 +386,14 @@ class Engine:
             sequence.state.commit(tokens.length)
         work.n_generated, work.token, work.served = made, tokens.item(-1), True
         return True
+
+
+def _prepare_mask(work: Work) -> None:
+    """Begin to compute which tokens may be sampled; an error is that of its sampling."""
+    sequence = work.sequence
+    if sequence.constraint is not None:
+        with contextlib.suppress(ConstraintError):
+            sequence.constraint.prepare(sequence.tokens)
 
 
 def _may_be_cancelled(works: List[Work]) -> bool:

@@ -15,6 +15,7 @@ from llmpy.engine.history import History
 from llmpy.errors import SessionClosed
 
 if TYPE_CHECKING:
+    from llmpy.constraints import ConstraintState
     from llmpy.sampling import Chain, NativeChain, Rng
 
 __all__ = ["Limits", "Sequence"]
@@ -44,14 +45,15 @@ class Sequence:
     """Token ids, of which the first `n_cached` are in `cache`, and what samples the next one.
 
     `native` is the chain for native code, None where Python samples; `state` is what the chain
-    remembers of the tokens it drew, and is cut with them. `number` grows with age: the youngest
-    sequence has the largest. `truncate`, `commit`, `adopt`, `evict`, `fork` and `close` change the
-    cache and belong under the engine's lock.
+    remembers of the tokens it drew, and is cut with them. `constraint` says which tokens may come,
+    None for all. `number` grows with age: the youngest sequence has the largest. `truncate`,
+    `commit`, `adopt`, `evict`, `fork` and `close` change the cache and belong under the engine's
+    lock.
     """
 
     __slots__ = (
-        "__weakref__", "cache", "chain", "limits", "n_cached", "native", "number", "rng", "state",
-        "tokens",
+        "__weakref__", "cache", "chain", "constraint", "limits", "n_cached", "native", "number",
+        "rng", "state", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +68,7 @@ class Sequence:
         self.cache: PagedState | None = cache
         self.rng = rng
         self.sample_with(chain, native)
+        self.constraint: ConstraintState | None = None
         self.limits = Limits()
         self.number = next(_NUMBERS)
 
@@ -113,6 +116,8 @@ class Sequence:
         self.tokens.cut(n)
         if self.state is not None:
             self.state.cut(n)
+        if self.constraint is not None:
+            self.constraint.truncate(n)
         self.n_cached = cache.keep(min(self.n_cached, n))
 
     def uncache(self, n: int) -> int:
@@ -137,6 +142,7 @@ class Sequence:
         other.n_cached = self.n_cached
         if chain is self.chain and self.state is not None:
             other.state = self.state.copy()
+        other.constraint = self.constraint and self.constraint.fork()
         other.limits.priority = self.limits.priority
         other.limits.interruptible = self.limits.interruptible
         return other

@@ -6,6 +6,7 @@ from llmpy.session.draft import Draft
 from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import ContextWarning, Overflow
+from llmpy.session.parsing import Parsed
 from llmpy.session.ranking import Ranked
 from llmpy.session.session import Session
 
@@ -18,6 +19,7 @@ __all__ = [
     "Logprobs",
     "Mark",
     "Overflow",
+    "Parsed",
     "Piece",
     "Ranked",
     "Session",

@@ -10,7 +10,7 @@ from functools import partial
 from threading import get_ident
 from typing import Any, TypeVar
 
-__all__ = ["exhausted", "in_thread", "stepped", "user"]
+__all__ = ["exhausted", "in_thread", "returned", "stepped", "user"]
 
 T = TypeVar("T")
 END: Any = object()
@@ -23,7 +23,7 @@ def user() -> int:
 
 
 async def stepped(
-    generator: Generator[T],
+    generator: Generator[T, None, Any],
     cancel: Callable[[], object],
     wanted: Callable[[T], bool] | None = None,
 ) -> AsyncGenerator[T]:
@@ -99,6 +99,16 @@ def _stepping(thread: ThreadPoolExecutor) -> Callable[..., asyncio.Future[Any]]:
     context.run(_USER.set, user())
     run: Callable[..., Any] = context.run
     return partial(asyncio.get_running_loop().run_in_executor, thread, run)
+
+
+def returned(generator: Generator[Any, None, T]) -> T:
+    """Run a generator to its end, and return what it returns."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 class _Returned:

@@ -58,6 +58,10 @@ def _next_tokens(
             transcript.check_next()
             transcript.sequence.limits.cancelled = False
             going.append(True)
+    for i, transcript in enumerate(transcripts):
+        if going[i] and (token := transcript.forced()) is not None:
+            transcript.add(token)
+            going[i] = False
     works = [t.request() if goes else None for t, goes in zip(transcripts, going, strict=True)]
     if asked := [work for work in works if work is not None]:
         transcripts[0].engine.run(asked)

@@ -14,8 +14,9 @@ from llmpy import checks
 from llmpy.sampling import Rng, Sampling
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.events import FinishReason, Logprobs, Stats
-from llmpy.session.session import Session, Tally
+from llmpy.session.session import Session
 from llmpy.session.stop import StopStrings
+from llmpy.session.tally import Tally
 
 if TYPE_CHECKING:
     from llmpy.sampling import Chain, Sampler

@@ -18,30 +18,33 @@ from llmpy import checks
 from llmpy.engine import Limits
 from llmpy.process import ProcessBound
 from llmpy.sampling import Chain, Rng, checked_chain
-from llmpy.session.asynchronous import exhausted, in_thread, stepped
+from llmpy.session.asynchronous import exhausted, in_thread, returned, stepped
 from llmpy.session.banned import next_allowed
 from llmpy.session.described import Home
 from llmpy.session.draft import Draft
-from llmpy.session.events import STOP, FinishReason, Piece, Stats
+from llmpy.session.events import STOP, Piece, Stats
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import Overflow
 from llmpy.session.saved import save
 from llmpy.session.stream import editing, feeding, pieces
+from llmpy.session.tally import Tally
 from llmpy.session.transcript import Transcript
+from llmpy.session.typed import TypedAnswers
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llmpy.constraints import Constrain
     from llmpy.sampling import Sampler
     from llmpy.tokenizer import Tokenizer
 
-__all__ = ["Session", "Tally"]
+__all__ = ["Session"]
 
 Callback = Callable[[Piece], Any]
 
 
-class Session(ProcessBound):
+class Session(TypedAnswers, ProcessBound):
     """Made by `Model.session`. Holds what was said, its KV cache, a sampler and a random stream.
 
     One thread at a time may use it: while one does, a call from another raises SessionInUse. A
@@ -145,6 +148,7 @@ class Session(ProcessBound):
         explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
+        constrain: Constrain | None = None,
     ) -> Stats:
         """Read the prompt, generate, and give each piece to the callback, which may return STOP.
 
@@ -167,6 +171,7 @@ class Session(ProcessBound):
                 explain=explain,
                 special=special,
                 bos=bos,
+                constrain=constrain,
             )
             with closing(events):
                 for piece in events:
@@ -187,6 +192,7 @@ class Session(ProcessBound):
         explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
+        constrain: Constrain | None = None,
     ) -> Generator[Piece]:
         """Read the prompt, then generate: pieces of the prompt, generated pieces, one "end".
 
@@ -196,7 +202,9 @@ class Session(ProcessBound):
         what the steps of the sampler changed, with the 5 likeliest candidates around each step, or
         as many as the number says. `special`: whether control tokens written in the prompt are
         taken as such. `bos`: whether the begin-of-text token comes first (None: once where a
-        session begins with text, if the file wants it). Leaving the loop early is safe: `tokens`
+        session begins with text, if the file wants it). `constrain`: what the generated text must
+        match (`regex`, `grammar`, `choices` or `json_schema` make one; a type or a dict means JSON
+        for it); it ends by itself once it is whole. Leaving the loop early is safe: `tokens`
         then ends with the last piece seen; after an error, of a sampler say, the session is as it
         was before the call. Using the session for something else in between is leaving it, and then
         the next piece raises SessionInUse. Raises
@@ -213,6 +221,7 @@ class Session(ProcessBound):
             explain=explain,
             special=special,
             bos=bos,
+            constrain=constrain,
         )
 
     async def ainfer(
@@ -226,6 +235,7 @@ class Session(ProcessBound):
         explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
+        constrain: Constrain | None = None,
     ) -> Stats:
         """`infer` for asyncio; the callback is called in the event loop.
 
@@ -241,6 +251,7 @@ class Session(ProcessBound):
             explain=explain,
             special=special,
             bos=bos,
+            constrain=constrain,
         )
         async with aclosing(events):
             async for piece in events:
@@ -259,6 +270,7 @@ class Session(ProcessBound):
         explain: bool | int = False,
         special: bool = False,
         bos: bool | None = None,
+        constrain: Constrain | None = None,
     ) -> AsyncGenerator[Piece]:
         """`stream` for asyncio: `async for piece in session.astream(...)`."""
         return stepped(
@@ -270,6 +282,7 @@ class Session(ProcessBound):
                 explain=explain,
                 special=special,
                 bos=bos,
+                constrain=constrain,
             ),
             self.cancel,
         )
@@ -296,7 +309,7 @@ class Session(ProcessBound):
         transcript = self.transcript
         transcript.begin()
         try:
-            return _returned(feeding(transcript, prompt, special, bos))
+            return returned(feeding(transcript, prompt, special, bos))
         finally:
             transcript.end()
 
@@ -434,7 +447,7 @@ class Session(ProcessBound):
         transcript = self.transcript
         transcript.begin()
         try:
-            return _returned(editing(transcript, at, text, end, special))
+            return returned(editing(transcript, at, text, end, special))
         finally:
             transcript.end()
 
@@ -495,37 +508,3 @@ class Session(ProcessBound):
             "fork() makes a second session here; another process loads the model itself "
             f"(llmpy.load({str(self._model.path)!r})) and feeds a session of it these `tokens`"
         )
-
-
-def _returned(steps: Generator[None, None, int]) -> int:
-    """What a generator returns at its end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            n: int = end.value
-            return n
-
-
-class Tally:
-    """Counts and times of one inference, from its pieces."""
-
-    def __init__(self, transcript: Transcript) -> None:
-        self._transcript = transcript
-        self._before = dict(transcript.clock)
-        self._start = transcript.n_said
-        self._n_prompt = 0
-        self._reason: FinishReason = "callback"
-
-    def add(self, piece: Piece) -> None:
-        """Count a piece."""
-        self._n_prompt += piece.kind == "prompt"
-        if piece.finish_reason is not None:
-            self._reason = piece.finish_reason
-
-    def stats(self) -> Stats:
-        """The sums so far."""
-        transcript = self._transcript
-        times = {name: transcript.clock[name] - t for name, t in self._before.items()}
-        n = transcript.n_said - self._start - self._n_prompt
-        return Stats(self._n_prompt, times["prompt"], n, times["generate"], self._reason)

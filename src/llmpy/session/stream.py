@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmpy import checks
 from llmpy.errors import Cancelled, ContextFull
@@ -14,6 +14,9 @@ from llmpy.session.overflow import Overflow
 from llmpy.session.stop import StopStrings
 from llmpy.session.transcript import OpenStream, Transcript, n_same
 from llmpy.session.wanted import Generated, Wanted
+
+if TYPE_CHECKING:
+    from llmpy.constraints import ConstraintState
 
 __all__ = ["editing", "feeding", "pieces"]
 
@@ -32,6 +35,7 @@ def pieces(
     explain: bool | int,
     special: bool,
     bos: bool | None,
+    constrain: Any = None,
 ) -> Generator[Piece]:
     """See `Session.stream`; not `observed`: without the generated pieces.
 
@@ -45,6 +49,7 @@ def pieces(
         explain = EXPLAINED if explain else 0
     wanted = Wanted(logprobs, checks.whole("explain", explain, 0))
     stops = StopStrings(stop)
+    state = None if constrain is None else _state(transcript, constrain)
     transcript.begin()
     try:
         transcript.sequence.limits.cancelled = False
@@ -52,7 +57,13 @@ def pieces(
         transcript.make_room(len(ids))
     finally:
         transcript.end()
-    return _stream(transcript, viewer, ids, max_tokens, stops, wanted, observed)
+    return _stream(transcript, viewer, ids, max_tokens, stops, wanted, observed, state)
+
+
+def _state(transcript: Transcript, constrain: Any) -> ConstraintState:
+    from llmpy.constraints import constraint_state  # which takes a while to import
+
+    return constraint_state(constrain, transcript.tokenizer)
 
 
 class _Generation:
@@ -84,6 +95,9 @@ class _Generation:
     def step(self, stream: OpenStream) -> list[Generated]:
         """Return the tokens that came: one, or none yet, or those that were held back."""
         transcript = self._transcript
+        if transcript.is_complete:
+            self.reason = "end"
+            return self._banned.rest()
         left, self.reason = _left(transcript, self._max_tokens, self._n)
         if self.reason is not None:
             return self._banned.rest()
@@ -123,10 +137,11 @@ def _stream(
     stops: StopStrings,
     wanted: Wanted,
     observed: bool,
+    state: ConstraintState | None,
 ) -> Generator[Piece]:
     in_one_go = not observed and not stops.strings
     generation = _Generation(transcript, viewer, wanted, max_tokens, in_one_go)
-    stream = _opened(transcript, len(ids))
+    stream = _opened(transcript, len(ids), state)
     n_start, n_out = len(transcript.sequence), transcript.n_left_out
     try:
         try:
@@ -160,12 +175,15 @@ def _stream(
     yield Piece(rest, generation.end, "end", finish_reason=generation.reason)
 
 
-def _opened(transcript: Transcript, n: int) -> OpenStream:
-    """The stream of a prompt of `n` tokens, which fit."""
+def _opened(transcript: Transcript, n: int, state: ConstraintState | None) -> OpenStream:
+    """The stream of a prompt of `n` tokens, which fit, with a constraint of its own if any."""
     transcript.begin()
     try:
         transcript.make_room(n)
-        return transcript.open_stream(len(transcript.sequence))
+        stream = transcript.open_stream(len(transcript.sequence))
+        if state is not None:
+            transcript.constrain(stream, state)
+        return stream
     finally:
         transcript.end()
 

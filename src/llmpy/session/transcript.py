@@ -14,6 +14,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llmpy import checks, ffi
 from llmpy.engine import Work
 from llmpy.errors import ContextFull, SessionInUse
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from llmpy.constraints import ConstraintState
     from llmpy.engine import Engine
     from llmpy.engine import Sequence as TokenSequence
     from llmpy.sampling import ChainState, NativeChain, Rng, Stage
@@ -41,14 +45,17 @@ class OpenStream:
     """A stream that has begun and not ended, and what stays of the session if it ends now.
 
     That is the state `before`, or the first `n_shown` tokens, or else everything.
+    `constraint_before`: where the stream has a constraint of its own, what governs the session
+    then.
     """
 
-    __slots__ = ("before", "n_shown", "thread")
+    __slots__ = ("before", "constraint_before", "n_shown", "thread")
 
     def __init__(self, n_shown: int | None, before: Past | None = None) -> None:
         self.n_shown = n_shown
         self.before = before
         self.thread = user()
+        self.constraint_before: tuple[ConstraintState | None] | None = None
 
 
 class Past(NamedTuple):
@@ -153,6 +160,25 @@ class Transcript:
             self.end()
             raise
 
+    def constrain(self, stream: OpenStream, state: ConstraintState) -> None:
+        """Constrain what `stream` generates, until it ends; from now on, or from `activate` on."""
+        stream.constraint_before = (self.sequence.constraint,)
+        self.sequence.constraint = None
+        if state.active:
+            self.activate(state)
+
+    def activate(self, state: ConstraintState) -> None:
+        """Constrain what is generated from here on."""
+        state.active = True
+        state.restart(len(self.sequence))
+        self.sequence.constraint = state
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a constraint allows nothing more."""
+        constraint, tokens = self.sequence.constraint, self.sequence.tokens
+        return constraint is not None and tokens.length > 0 and constraint.is_complete(tokens)
+
     def check_stream(self, stream: OpenStream) -> None:
         """Raise SessionInUse where `stream` is not the open one."""
         if self.stream is not stream:
@@ -171,6 +197,8 @@ class Transcript:
             return
         self.stream = None
         n, sequence, before = stream.n_shown, self.sequence, stream.before
+        if stream.constraint_before is not None:
+            (sequence.constraint,) = stream.constraint_before
         if not sequence.cache or self.engine.closed:
             return
         if before is not None:
@@ -242,8 +270,12 @@ class Transcript:
         if kept is None:
             raise ContextFull(n_ctx, needed)
         same = n_same(kept, tokens)
+        constraint, self.sequence.constraint = self.sequence.constraint, None
         self.rewind(same)
         self.say(kept[same:])
+        if constraint is not None:
+            constraint.moved(len(kept) - len(tokens))
+            self.sequence.constraint = constraint
         self.decoder = self._new_decoder()
         self.n_left_out += len(tokens) - len(kept)
         warnings.warn(
@@ -269,12 +301,14 @@ class Transcript:
     def go_back(self, past: Past) -> None:
         """Say what was said in that state, and nothing else."""
         sequence, tokens = self.sequence, past.sequence.tokens
+        sequence.constraint = None
         n = sequence.tokens.n_common(tokens)
         self.rewind(n)
         sequence.append(tokens.part(n, len(tokens)))
         self.engine.adopt(sequence, past.sequence)
         if past.chain_state is not None and past.chain is sequence.chain:
             sequence.state = past.chain_state.copy()
+        sequence.constraint = past.sequence.constraint and past.sequence.constraint.fork()
         self.n_fed, self.n_left_out = past.n_fed, past.n_left_out
         self.decoder = self._new_decoder()
 
@@ -305,6 +339,8 @@ class Transcript:
         if self.ahead is not None:
             self.engine.adopt(sequence, self.ahead)
         end = self.n_fed = len(sequence)
+        if sequence.constraint is not None:  # it governs what is generated after this
+            sequence.constraint.restart(end)
         if read and end - sequence.n_cached > 1:
             self._asked = time.perf_counter()
             work = Work(sequence, end - 1, end - 1, end - 1)
@@ -319,10 +355,20 @@ class Transcript:
         `viewer` is what samplers in Python get to see.
         """
         self.check_next()
+        if wanted == PLAIN and (token := self.forced()) is not None:
+            return Generated(token, self.add(token))
         work = self.request(wanted)
         work.most = most
         self.engine.run((work,))
         return self.result(work, viewer, wanted)
+
+    def forced(self) -> int | None:
+        """Return the next token where only one is possible, to be said without computing it."""
+        constraint, tokens = self.sequence.constraint, self.sequence.tokens
+        if constraint is None or not tokens.length or not (ids := constraint.forced(tokens)):
+            return None
+        constraint.take_forced(ids[0])
+        return ids[0]
 
     def check_next(self) -> None:
         """Make sure that one token more can be said, or raise what `next` raises."""
@@ -381,6 +427,8 @@ class Transcript:
         if wanted.forbidden:
             forbidden = logit_bias(dict.fromkeys(wanted.forbidden, -math.inf))
             chain = Chain((forbidden, *chain.steps))
+        if (constraint := sequence.constraint) is not None:
+            return self._sample_allowed(constraint, chain, row, viewer, wanted)
         stages: tuple[Stage, ...] = ()
         logprobs = None
         if wanted.explain:
@@ -394,6 +442,31 @@ class Transcript:
             token, logprobs = found.token, Logprobs(found.logprob, tuple(found.top))
         else:
             token = chain.sample(row, viewer, rng, state, in_place=in_place)
+        return Generated(token, self.add(token), logprobs, stages)
+
+    def _sample_allowed(
+        self,
+        constraint: ConstraintState,
+        chain: Chain,
+        row: NDArray[np.float32],
+        viewer: Any,
+        wanted: Wanted,
+    ) -> Generated:
+        """Draw a token that a constraint allows; its log-probability is that without it."""
+        sequence = self.sequence
+        stages: tuple[Stage, ...] = ()
+        logprobs = None
+        rng, state = sequence.rng, sequence.state
+        assert rng is not None
+        allowed = constraint.allowed(sequence.tokens, row)
+        if wanted.explain:
+            token, stages = chain.explain(allowed, viewer, rng, wanted.explain, state)
+        else:
+            token = chain.sample(allowed, viewer, rng, state, in_place=False)
+        constraint.record(allowed, token)
+        if wanted.logprobs is not None:
+            top, total = chain.top(row, wanted.logprobs)
+            logprobs = Logprobs(float(row[token]) - total, tuple(top))
         return Generated(token, self.add(token), logprobs, stages)
 
     def add(self, token: int) -> str:
@@ -427,8 +500,8 @@ def n_same(first: Sequence[Any], second: Sequence[Any]) -> int:
     return next((i for i in range(n) if first[i] != second[i]), n)
 
 
-def compiled_chain(chain: Chain, n_vocab: int, tokenizer: Tokenizer) -> NativeChain | None:
+def compiled_chain(steps: Chain, n_vocab: int, tokenizer: Tokenizer) -> NativeChain | None:
     """Return the chain for native code, if every step of it is built in and there is such code."""
     if not ffi.available():
         return None
-    return chain.compile(n_vocab, tokenizer.end_ids)
+    return steps.compile(n_vocab, tokenizer.end_ids)

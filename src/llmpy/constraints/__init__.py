@@ -1,0 +1,26 @@
+"""What a generated text must match: JSON schemas, types, regular expressions, grammars, choices."""
+
+from llmpy.constraints.compiling import begin, constraint_state
+from llmpy.constraints.constraint import Constraint, choices, grammar, regex
+from llmpy.constraints.partial import Leaf, leaves, partial_value
+from llmpy.constraints.schema import json_schema
+from llmpy.constraints.state import ConstraintState
+from llmpy.constraints.types import AnswerType, Constrain, answer_type, schema_of
+
+__all__ = [
+    "AnswerType",
+    "Constrain",
+    "Constraint",
+    "ConstraintState",
+    "Leaf",
+    "answer_type",
+    "begin",
+    "choices",
+    "constraint_state",
+    "grammar",
+    "json_schema",
+    "leaves",
+    "partial_value",
+    "regex",
+    "schema_of",
+]

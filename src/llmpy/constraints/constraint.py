@@ -1,0 +1,72 @@
+"""`Constraint`: what a generated text must match, as a value that is compiled for a vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from llmpy import checks
+from llmpy.constraints import gbnf
+from llmpy.constraints.lark import literal, slashed
+from llmpy.constraints.limits import checked_lark, checked_regex
+from llmpy.errors import ConstraintError
+
+__all__ = ["Constraint", "choices", "grammar", "regex"]
+
+MAX_CHOICES = 10_000
+MAX_CHOICE = 10_000  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A language that a generated text must belong to; `json_schema`, `regex`, ... make one.
+
+    `lark` is its grammar in the dialect of Lark that llguidance reads, `source` what it was made
+    of, for messages.
+    """
+
+    lark: str
+    source: str
+
+    def __repr__(self) -> str:
+        shown = self.source if len(self.source) <= 60 else f"{self.source[:57]}..."
+        return f"<llmpy.Constraint {shown}>"
+
+
+def regex(pattern: str) -> Constraint:
+    """Return the constraint that the whole text matches a regular expression.
+
+    The syntax is that of Rust's `regex` crate, without anchors, look-around and back references;
+    `.` is any character but a line break. Raises ConstraintError for a pattern that is none, or
+    that would take too much to compile.
+    """
+    checked_regex("regex", checks.text("pattern", pattern))
+    escaped = slashed(pattern)
+    return Constraint(f"start: ANSWER\nANSWER: /{escaped}/", f"regex {pattern!r}")
+
+
+def grammar(text: str) -> Constraint:
+    """Return the constraint that the whole text can be derived by a grammar, from its first rule.
+
+    `text` is in Lark's syntax, beginning with the rule `start`, or in GBNF, that of llama.cpp, with
+    a rule `root`. llguidance's documentation describes its dialect of Lark. Raises ConstraintError
+    for a grammar that has mistakes, or would take too much to compile.
+    """
+    checks.text("text", text)
+    lark = text if gbnf.is_lark(text) else gbnf.lark_of(text)
+    checked_lark(lark)
+    return Constraint(lark, "grammar")
+
+
+def choices(texts: Iterable[str]) -> Constraint:
+    """Return the constraint that the whole text is one of some texts, none of them empty."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise checks.wrong_type("texts", "a list of strings", texts)
+    given = list(dict.fromkeys(checks.text(f"texts: number {i}", t) for i, t in enumerate(texts)))
+    if not given or "" in given:
+        raise ConstraintError(f"choices: expected texts that are not empty, found {given[:8]!r}")
+    if len(given) > MAX_CHOICES or max(map(len, given)) > MAX_CHOICE:
+        raise ConstraintError(
+            f"choices: expected at most {MAX_CHOICES} texts of {MAX_CHOICE} characters"
+        )
+    return Constraint("start: " + "\n | ".join(map(literal, given)), f"choices {given!r}")

@@ -1,0 +1,95 @@
+"""`json_schema`: the constraint of a JSON schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from llmpy import checks
+from llmpy.constraints.constraint import Constraint
+from llmpy.constraints.schema import keywords  # noqa: F401 - which gives the rules of all keywords
+from llmpy.constraints.schema.containers import array_symbols, object_symbols
+from llmpy.constraints.schema.document import Document, copied
+from llmpy.constraints.schema.formula import TYPES, Conjunction, Formulas
+from llmpy.constraints.schema.rules import Grammar, Symbol
+from llmpy.constraints.schema.scalars import number_symbols, string_symbols
+from llmpy.errors import ConstraintError
+
+__all__ = ["json_schema"]
+
+
+def json_schema(schema: Mapping[str, Any] | bool, *, assert_formats: bool = True) -> Constraint:
+    """Return the constraint that the text is JSON, and valid by a schema (draft 2020-12).
+
+    The JSON is written on one line, as Python's `json.dumps(..., ensure_ascii=False)` does, with
+    properties in the order of the schema. `assert_formats`: whether `format` is checked; the draft
+    leaves that open. Every text that can be generated is valid; docs/typed.md lists what is not
+    supported. Raises ConstraintError, before anything is generated, for a keyword that is not
+    supported, a schema with mistakes, one that no value satisfies, and one that is too large.
+    """
+    if not isinstance(schema, bool | Mapping):
+        raise checks.wrong_type("schema", "a dict", schema)
+    checks.flag("assert_formats", assert_formats)
+    given = copied(dict(schema) if isinstance(schema, Mapping) else schema)
+    source = json.dumps(given, ensure_ascii=False)
+    return Constraint(_grammar(source, assert_formats), f"schema {source}")
+
+
+@lru_cache(maxsize=64)
+def _grammar(source: str, assert_formats: bool) -> str:
+    document = Document(json.loads(source))
+    return _Compiler(Formulas(document, assert_formats)).text((document.root, True))
+
+
+class _Compiler:
+    """Makes a rule for each conjunction that the value or a part of it must satisfy."""
+
+    def __init__(self, formulas: Formulas) -> None:
+        self._formulas = formulas
+        self._grammar = Grammar()
+        self._names: dict[Conjunction, str] = {}
+        self._waiting: list[Conjunction] = []
+
+    def text(self, root: tuple[int, bool]) -> str:
+        """Return the grammar of a literal."""
+        start = self._formulas.conjunction([root])
+        if start is None:
+            raise ConstraintError("schema: no value is valid")
+        _, name = self.value(start)
+        while self._waiting:
+            self._add(self._waiting.pop())
+        return self._grammar.text(name)
+
+    def value(self, conjunction: Conjunction) -> Symbol:
+        """Return the rule of a conjunction, to be made later."""
+        if conjunction not in self._names:
+            self._names[conjunction] = self._grammar.name("v")
+            self._waiting.append(conjunction)
+        return "rule", self._names[conjunction]
+
+    def _add(self, conjunction: Conjunction) -> None:
+        grammar, formulas = self._grammar, self._formulas
+        name = self._names[conjunction]
+        for kind in TYPES:
+            for atoms in formulas.alternatives(conjunction, kind):
+                if kind == "null":
+                    grammar.add(name, [(("text", "null"),)])
+                elif kind == "boolean":
+                    grammar.add(name, _booleans(atoms))
+                elif kind == "number":
+                    grammar.add(name, number_symbols(grammar, atoms))
+                elif kind == "string":
+                    grammar.add(name, string_symbols(grammar, atoms))
+                elif kind == "array":
+                    grammar.add(name, array_symbols(grammar, formulas, atoms, self.value))
+                else:
+                    grammar.add(name, object_symbols(grammar, formulas, atoms, self.value))
+
+
+def _booleans(atoms: tuple[tuple[Any, ...], ...]) -> list[tuple[Symbol, ...]]:
+    left = [False, True]
+    for kind, values in atoms:
+        left = [value for value in left if (value in values) == (kind == "in")]
+    return [(("text", json.dumps(value)),) for value in left]

@@ -1,0 +1,36 @@
+"""The sums of one inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llmpy.session.events import FinishReason, Piece, Stats
+
+if TYPE_CHECKING:
+    from llmpy.session.transcript import Transcript
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Counts and times of one inference, from its pieces."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._before = dict(transcript.clock)
+        self._start = transcript.n_said
+        self._n_prompt = 0
+        self._reason: FinishReason = "callback"
+
+    def add(self, piece: Piece) -> None:
+        """Count a piece."""
+        self._n_prompt += piece.kind == "prompt"
+        if piece.finish_reason is not None:
+            self._reason = piece.finish_reason
+
+    def stats(self) -> Stats:
+        """The sums so far."""
+        transcript = self._transcript
+        times = {name: transcript.clock[name] - t for name, t in self._before.items()}
+        n = transcript.n_said - self._start - self._n_prompt
+        return Stats(self._n_prompt, times["prompt"], n, times["generate"], self._reason)

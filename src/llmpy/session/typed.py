@@ -1,0 +1,164 @@
+"""Typed answers of sessions, and constraints that hold for a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
+
+from llmpy.session.asynchronous import exhausted, returned, stepped
+from llmpy.session.parsing import Parsed, parsing
+from llmpy.session.tally import Tally
+
+if TYPE_CHECKING:
+    from llmpy.constraints import Constrain, Constraint
+    from llmpy.session.events import Piece, Stats
+    from llmpy.session.transcript import Transcript
+    from llmpy.tokenizer import Tokenizer
+
+__all__ = ["TypedAnswers"]
+
+Prompt = str | Sequence[int]
+A = TypeVar("A")
+
+
+class ParseOptions(TypedDict, total=False):
+    """What `Session.parse` takes beside the prompt and the type."""
+
+    max_tokens: int | None
+    special: bool
+    bos: bool | None
+
+
+class _Session(Protocol):
+    """What a session has for this."""
+
+    transcript: Transcript
+    stream: Callable[..., Generator[Piece]]
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def cancel(self) -> None: ...
+
+    def rewind(self, n_tokens: int) -> None: ...
+
+    def __len__(self) -> int: ...
+
+
+class TypedAnswers:
+    """The part of a session that is about types."""
+
+    @overload
+    def parse(self: _Session, prompt: Prompt, T: type[A], **o: Unpack[ParseOptions]) -> A: ...
+
+    @overload
+    def parse(self: _Session, prompt: Prompt, T: Any, **o: Unpack[ParseOptions]) -> Any: ...
+
+    def parse(
+        self: _Session,
+        prompt: Prompt,
+        T: Any,
+        *,
+        max_tokens: int | None = None,
+        details: bool = False,
+        stream: bool = False,
+        special: bool = False,
+        bos: bool | None = None,
+    ) -> Any:
+        """Read the prompt, and generate a value of the type `T`: an answer that is whole and valid.
+
+        `T`: a dataclass, a TypedDict, a pydantic model, an Enum, a Literal, `int`, `list[...]`,
+        `X | None` and the like, or a JSON schema as a dict. The model does not see the type: say in
+        the prompt what is wanted (`schema_of` gives the schema of a type). With `details`, a
+        `Parsed` is returned, which has the probability of each field. With `stream`, an iterator of
+        what there is so far: a `Parsed` for each token, the last one complete. The other options
+        are those of `stream`.
+
+        Raises, before anything is generated, ConstraintError for a schema that is not supported and
+        TypeError for a type without JSON; AnswerError where `max_tokens` or the context end the
+        answer, or the type's own checks refuse it. The session is then as it was before the call.
+        """
+        options = {"max_tokens": max_tokens, "special": special, "bos": bos}
+        steps = _parsing(self, prompt, T, options, partial=stream)
+        if stream:
+            return steps
+        found = returned(steps)
+        return found if details else found.value
+
+    def aparse(
+        self: _Session,
+        prompt: Prompt,
+        T: Any,
+        *,
+        max_tokens: int | None = None,
+        details: bool = False,
+        stream: bool = False,
+        special: bool = False,
+        bos: bool | None = None,
+    ) -> Any:
+        """`parse` for asyncio: a coroutine, or with `stream` an asynchronous iterator."""
+        options = {"max_tokens": max_tokens, "special": special, "bos": bos}
+        steps = _parsing(self, prompt, T, options, partial=stream)
+        if stream:
+            return stepped(steps, self.cancel)
+        return _detailed(exhausted(steps, self.cancel), details)
+
+    @property
+    def constraint(self: _Session) -> Constraint | None:
+        """What each generated text must match; assign what `constrain=` takes, or None.
+
+        It holds for `next_token` and for all streams without a constraint of their own, and begins
+        anew behind what is fed. A fork goes on where this session is; `rewind` goes back in it.
+        """
+        state = self.transcript.sequence.constraint
+        return None if state is None else state.constraint
+
+    @constraint.setter
+    def constraint(self: _Session, constrain: Constrain | None) -> None:
+        from llmpy.constraints import constraint_state
+
+        transcript = self.transcript
+        state = None if constrain is None else constraint_state(constrain, self.tokenizer)
+        transcript.begin()
+        try:
+            if state is None:
+                transcript.sequence.constraint = None
+            else:
+                transcript.activate(state)
+        finally:
+            transcript.end()
+
+
+def _parsing(
+    session: _Session, prompt: Prompt, T: Any, options: dict[str, Any], *, partial: bool
+) -> Generator[Parsed[Any], None, Parsed[Any]]:
+    """The steps of `parse`; what can be wrong with its arguments is wrong now."""
+    from llmpy.constraints import answer_type, begin
+
+    answer = answer_type(T)
+    state = begin(answer.constraint, session.tokenizer, recording=True)
+    tally, n_before = Tally(session.transcript), len(session)
+    events = session.stream(prompt, constrain=state, **options)
+
+    def stats(piece: Piece) -> Stats | None:
+        tally.add(piece)
+        return tally.stats() if piece.kind == "end" else None
+
+    steps = parsing(session.transcript, answer, state, events, stats, partial=partial)
+    return _unchanged_by_errors(session, steps, n_before)
+
+
+def _unchanged_by_errors(
+    session: _Session, steps: Generator[Any, None, A], n_before: int
+) -> Generator[Any, None, A]:
+    try:
+        return (yield from steps)
+    except Exception:
+        if session.transcript.sequence.cache is not None and n_before <= len(session):
+            session.rewind(n_before)
+        raise
+
+
+async def _detailed(running: Coroutine[Any, Any, Parsed[Any]], details: bool) -> Any:
+    found = await running
+    return found if details else found.value
