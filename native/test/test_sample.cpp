@@ -21,13 +21,17 @@ void check(bool truth, const char* what, int line) {
 
 #define CHECK(truth) check((truth), #truth, __LINE__)
 
-llmpy_sample_step step(int32_t kind, int32_t count = 0, double value = 0.0) {
-    return llmpy_sample_step{kind, count, value, nullptr, nullptr};
+llmpy_sample_step step(int32_t kind, int32_t count = 0, double value = 0.0, double second = 0.0) {
+    return llmpy_sample_step{kind, 1, {count, 0, 0, 0}, {value, second, 0.0}, nullptr, nullptr};
 }
 
-// One call on copies that are as long as declared and not a byte longer.
+llmpy_sample_step bias_step(int32_t n, const int32_t* ids, const float* biases) {
+    return llmpy_sample_step{LLMPY_SAMPLE_LOGIT_BIAS, 1, {n, 0, 0, 0}, {0.0, 0.0, 0.0}, ids, biases};
+}
+
+// One call on copies that are as long as declared and not a byte longer; `state` is what the last step remembers.
 int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* logits, int32_t n_vocab,
-               const int32_t* history = nullptr, int64_t n_history = 0, uint64_t counter = 0) {
+               const int32_t* history = nullptr, int64_t n_history = 0, uint64_t counter = 0, double* state = nullptr) {
     const int64_t size = llmpy_sample_workspace(n_vocab);
     void* workspace = calloc(1, (size_t)size);
     float* copy = (float*)malloc((size_t)n_vocab * sizeof(float));
@@ -36,8 +40,16 @@ int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* log
     if (n_history > 0) {
         memcpy(said, history, (size_t)n_history * sizeof(int32_t));
     }
-    const int32_t first = llmpy_sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size);
-    const int32_t again = llmpy_sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size);
+    const double before[2] = {state ? state[0] : 0.0, state ? state[1] : 0.0};
+    const auto restore = [&]() {
+        if (state) {
+            memcpy(state, before, sizeof before);
+        }
+    };
+    const llmpy_chain chain = {steps, workspace, size, -1, nullptr, state, n_steps, n_vocab, 0};
+    const int32_t first = llmpy_sample(&chain, copy, said, n_history, 7, counter);
+    restore();
+    const int32_t again = llmpy_sample(&chain, copy, said, n_history, 7, counter);
     CHECK(first == again);
     float* const peaks = llmpy::sample_peaks(workspace, n_vocab);
     bool nan = false;
@@ -47,8 +59,20 @@ int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* log
         nan |= logits[i] != logits[i];
     }
     peaks[0] = nan ? NAN : peaks[0];
-    CHECK(first == llmpy::sample(steps, n_steps, copy, n_vocab, said, n_history, 7, counter, workspace, size, true));
-    CHECK(memcmp(copy, logits, (size_t)n_vocab * sizeof(float)) == 0);
+    restore();
+    CHECK(first == llmpy::sample(&chain, copy, said, n_history, 7, counter, true));
+    float* out = (float*)malloc((size_t)n_vocab * sizeof(float));
+    const double after[2] = {state ? state[0] : 0.0, state ? state[1] : 0.0};
+    restore();
+    const int32_t status = llmpy_sample_apply(&chain, copy, said, n_history, 7, counter, out);
+    CHECK(first < 0 ? status == first : status == 0 && out[first] > -INFINITY);
+    CHECK(llmpy_sample_apply(&chain, copy, said, n_history, 7, counter, copy) == status);
+    CHECK(status < 0 ? memcmp(copy, logits, (size_t)n_vocab * sizeof(float)) == 0
+                     : memcmp(copy, out, (size_t)n_vocab * sizeof(float)) == 0);
+    if (state) {
+        memcpy(state, after, sizeof after);
+    }
+    free(out);
     free(said);
     free(copy);
     free(workspace);
@@ -104,7 +128,7 @@ void test_penalties_and_bias() {
     CHECK(sample(steps, 2, logits, 3, said, 4) == 0);  // 1.0, 0.75: the window holds one id
     const int32_t ids[2] = {0, 1};
     const float biases[2] = {-INFINITY, -3.0f};
-    steps[0] = llmpy_sample_step{LLMPY_SAMPLE_LOGIT_BIAS, 2, 0.0, ids, biases};
+    steps[0] = bias_step(2, ids, biases);
     CHECK(sample(steps, 2, logits, 3) == 2);
 }
 
@@ -128,7 +152,7 @@ void test_refusals() {
         const llmpy_sample_step penalty = step(LLMPY_SAMPLE_PRESENCE, 64, 1.0);
         CHECK(sample(&penalty, 1, logits, 70, outside + i, 1) == LLMPY_SAMPLE_TOKEN_OUT_OF_RANGE);
         const float bias = 1.0f;
-        const llmpy_sample_step biased = {LLMPY_SAMPLE_LOGIT_BIAS, 1, 0.0, outside + i, &bias};
+        const llmpy_sample_step biased = bias_step(1, outside + i, &bias);
         CHECK(sample(&biased, 1, logits, 70) == LLMPY_SAMPLE_TOKEN_OUT_OF_RANGE);
     }
     const llmpy_sample_step bad[] = {
@@ -141,6 +165,21 @@ void test_refusals() {
         step(LLMPY_SAMPLE_REPETITION, 64, -1.0),
         step(LLMPY_SAMPLE_FREQUENCY, 64, NAN),
         step(LLMPY_SAMPLE_LOGIT_BIAS, 3),
+        step(LLMPY_SAMPLE_DYNAMIC_TEMPERATURE, 0, 0.0, 1.0),
+        step(LLMPY_SAMPLE_DYNAMIC_TEMPERATURE, 0, 1.0, NAN),
+        step(LLMPY_SAMPLE_TOP_A, 0, NAN, 1.0),
+        step(LLMPY_SAMPLE_TOP_N_SIGMA, 0, NAN),
+        step(LLMPY_SAMPLE_TAIL_FREE, 0, 1.0),
+        step(LLMPY_SAMPLE_TAIL_FREE, 0, NAN),
+        step(LLMPY_SAMPLE_LOCALLY_TYPICAL, 0, NAN),
+        step(LLMPY_SAMPLE_XTC, 0, NAN, 0.1),
+        step(LLMPY_SAMPLE_SEQUENCE_REPETITION, 513, 1.0),
+        step(LLMPY_SAMPLE_SEQUENCE_REPETITION, 64, NAN),
+        step(LLMPY_SAMPLE_DRY, 0, 1.0, 1.0),
+        step(LLMPY_SAMPLE_DRY, 1, 1.0, NAN),
+        step(LLMPY_SAMPLE_MIROSTAT1, 100, 5.0, 0.1),  // without a state
+        step(LLMPY_SAMPLE_MIROSTAT2, 0, 5.0, 0.1),
+        step(LLMPY_SAMPLE_ADAPTIVE_P, 0, 0.5, 0.9),
     };
     for (const llmpy_sample_step& one : bad) {
         CHECK(sample(&one, 1, logits, 70) == LLMPY_SAMPLE_BAD_ARGUMENT);
@@ -148,9 +187,49 @@ void test_refusals() {
     CHECK(llmpy_sample_workspace(0) == 0);
     CHECK(llmpy_sample_workspace(-1) == 0);
     CHECK(llmpy_sample_workspace(LLMPY_SAMPLE_MAX_VOCAB + 1) == 0);
-    CHECK(llmpy_sample(nullptr, 0, logits, 70, nullptr, 0, 0, 0, nullptr, 1 << 20) == LLMPY_SAMPLE_BAD_ARGUMENT);
+    CHECK(llmpy_sample(nullptr, logits, nullptr, 0, 0, 0) == LLMPY_SAMPLE_BAD_ARGUMENT);
     uint64_t little[1] = {0};
-    CHECK(llmpy_sample(nullptr, 0, logits, 70, nullptr, 0, 0, 0, little, 8) == LLMPY_SAMPLE_BAD_ARGUMENT);
+    const llmpy_chain chains[] = {
+        {nullptr, nullptr, 1 << 20, 0, nullptr, nullptr, 0, 70, 0},
+        {nullptr, little, 8, 0, nullptr, nullptr, 0, 70, 0},
+        {nullptr, little, 8, 0, nullptr, nullptr, 1, 70, 0},
+    };
+    for (const llmpy_chain& chain : chains) {
+        CHECK(llmpy_sample(&chain, logits, nullptr, 0, 0, 0) == LLMPY_SAMPLE_BAD_ARGUMENT);
+        CHECK(llmpy_sample_apply(&chain, logits, nullptr, 0, 0, 0, logits) == LLMPY_SAMPLE_BAD_ARGUMENT);
+    }
+}
+
+// Mirostat's bound falls by eta times how much more surprising a token was than wanted.
+void test_what_is_remembered() {
+    const float logits[4] = {2.0f, 2.0f, 2.0f, 2.0f};  // 2 bits each
+    double mu[2] = {10.0, 0.0};
+    const llmpy_sample_step second = step(LLMPY_SAMPLE_MIROSTAT2, 0, 1.0, 0.5);
+    CHECK(sample(&second, 1, logits, 4, nullptr, 0, 0, mu) >= 0);
+    CHECK(fabs(mu[0] - 9.5) < 1e-12);
+    mu[0] = 0.5;  // nothing is so likely: the first one stays, which is sure then
+    CHECK(sample(&second, 1, logits, 4, nullptr, 0, 0, mu) >= 0);
+    double sums[2] = {0.5, 1.0};
+    const llmpy_sample_step adaptive = step(LLMPY_SAMPLE_ADAPTIVE_P, 0, 0.5, 0.9);
+    CHECK(sample(&adaptive, 1, logits, 4, nullptr, 0, 0, sums) >= 0);
+    CHECK(fabs(sums[0] - (0.25 + 0.9 * 0.5)) < 1e-9 && fabs(sums[1] - 1.9) < 1e-12);
+}
+
+void test_repeated_sequences_by_hand() {
+    const float logits[5] = {0.0f, 0.0f, 0.0f, 0.5f, 0.25f};
+    const int32_t said[7] = {0, 1, 2, 3, 0, 1, 2};
+    llmpy_sample_step steps[2] = {step(LLMPY_SAMPLE_DRY, 2, 1.0, 2.0), step(LLMPY_SAMPLE_GREEDY)};
+    steps[0].count[1] = -1;
+    CHECK(sample(steps, 2, logits, 5, said, 7) == 4);  // 3 would go on with 0 1 2: it loses 2
+    const int32_t breaker = 2;
+    steps[0].ids = &breaker;
+    steps[0].count[2] = 1;
+    CHECK(sample(steps, 2, logits, 5, said, 7) == 3);
+    steps[0] = step(LLMPY_SAMPLE_SEQUENCE_REPETITION, 64, 1.0);
+    steps[0].count[1] = 3;
+    CHECK(sample(steps, 2, logits, 5, said, 7) == 4);
+    steps[0].count[1] = 4;
+    CHECK(sample(steps, 2, logits, 5, said, 7) == 3);
 }
 
 void test_top_in_id_order() {
@@ -190,11 +269,23 @@ void test_random_bits() {
         llmpy_sample_step steps[6];
         const int32_t n_steps = (int32_t)(random_bits() % 7);
         for (int32_t i = 0; i < n_steps; i++) {
-            const int32_t kind = (int32_t)(random_bits() % 8);
+            const int32_t kind = (int32_t)(random_bits() % (LLMPY_SAMPLE_ADAPTIVE_P + 1));
             const double value = kind == LLMPY_SAMPLE_MIN_P ? -3.0 : 0.01 * (1 + random_bits() % 99);
-            steps[i] = step(kind, (int32_t)(random_bits() % 150) - 1, value);
+            steps[i] = step(kind, (int32_t)(random_bits() % 150) - 1, value, 1.0 + 0.1 * (random_bits() % 20));
+            steps[i].min_keep = 1 + (int32_t)(random_bits() % 5);
+            steps[i].count[1] = 2 + (int32_t)(random_bits() % 3);
+            if (kind == LLMPY_SAMPLE_SEQUENCE_REPETITION || kind == LLMPY_SAMPLE_DRY) {
+                steps[i].count[0] = 1 + (int32_t)(random_bits() % 30);
+            }
+            if (kind == LLMPY_SAMPLE_MIROSTAT1) {
+                steps[i].count[0] = 2 + (int32_t)(random_bits() % 200);
+            }
+            if (kind == LLMPY_SAMPLE_LOGIT_BIAS) {
+                steps[i].count[0] = 0;
+            }
         }
-        const int32_t id = sample(steps, n_steps, logits, n, said, 20, (uint64_t)round);
+        double remembered[2] = {(double)(random_bits() % 10), 5.0};
+        const int32_t id = sample(steps, n_steps, logits, n, said, 20, (uint64_t)round, remembered);
         CHECK(id < n);
         if (id >= 0) {
             CHECK(logits[id] > -INFINITY);
@@ -211,6 +302,8 @@ int main() {
     test_truncation_by_hand();
     test_penalties_and_bias();
     test_refusals();
+    test_what_is_remembered();
+    test_repeated_sequences_by_hand();
     test_top_in_id_order();
     test_random_bits();
     if (failures == 0) {

@@ -70,20 +70,35 @@ if TYPE_CHECKING:
         write_importance,
     )
     from llmpy.sampling import (
+        Candidate,
         Chain,
         Rng,
         Sampler,
+        Stage,
+        adaptive_p,
+        banned_strings,
         chain,
         default_chain,
+        dry,
+        dynamic_temperature,
         frequency,
         greedy,
+        ignore_eos,
+        locally_typical,
         logit_bias,
         min_p,
+        mirostat1,
+        mirostat2,
         presence,
         repetition,
+        sequence_repetition,
+        tail_free,
         temperature,
+        top_a,
         top_k,
+        top_n_sigma,
         top_p,
+        xtc,
     )
     from llmpy.server.serving import serve
     from llmpy.session import (
@@ -113,6 +128,7 @@ __all__ = [
     "BackendError",
     "Cancelled",
     "CatalogueEntry",
+    "Candidate",
     "Chain",
     "Chat",
     "ChatDraft",
@@ -154,6 +170,7 @@ __all__ = [
     "SessionClosed",
     "SessionInUse",
     "SnapshotError",
+    "Stage",
     "Stats",
     "StoredFile",
     "StoredModel",
@@ -163,8 +180,10 @@ __all__ = [
     "TokenizerProtocol",
     "Trace",
     "UnsupportedModelError",
+    "adaptive_p",
     "aload",
     "available_cpus",
+    "banned_strings",
     "chain",
     "choices",
     "collect_importance",
@@ -175,16 +194,22 @@ __all__ = [
     "default_name",
     "divergence",
     "find_model",
+    "dry",
+    "dynamic_temperature",
     "frequency",
     "grammar",
     "greedy",
     "json_schema",
+    "ignore_eos",
     "load",
     "load_template",
     "load_tokenizer",
+    "locally_typical",
     "logit_bias",
     "min_p",
     "models",
+    "mirostat1",
+    "mirostat2",
     "next_tokens",
     "open_gguf",
     "open_model",
@@ -200,10 +225,16 @@ __all__ = [
     "schema_of",
     "serve",
     "set_default_model",
+    "sequence_repetition",
+    "serve",
+    "tail_free",
     "temperature",
+    "top_a",
     "top_k",
+    "top_n_sigma",
     "top_p",
     "write_importance",
+    "xtc",
 ]
 
 _HOMES = {
@@ -235,8 +266,10 @@ _HOMES = {
         "divergence perplexity quantize read_importance write_importance"
     ),
     "llmpy.sampling": (
-        "Chain Rng Sampler chain default_chain frequency greedy logit_bias min_p presence "
-        "repetition temperature top_k top_p"
+        "Candidate Chain Rng Sampler Stage adaptive_p banned_strings chain default_chain "
+        "dry dynamic_temperature frequency greedy ignore_eos locally_typical logit_bias "
+        "min_p mirostat1 mirostat2 presence repetition sequence_repetition tail_free "
+        "temperature top_a top_k top_n_sigma top_p xtc"
     ),
     "llmpy.server.serving": "serve",
     "llmpy.session": (

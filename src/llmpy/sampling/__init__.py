@@ -1,6 +1,6 @@
 """From logits to a token: the chain, its steps, and the random numbers it draws with."""
 
-from llmpy.sampling.adaptive import AdaptiveP, Mirostat1, Mirostat2
+from llmpy.sampling.adaptive import adaptive_p, mirostat1, mirostat2
 from llmpy.sampling.chains import (
     Chain,
     Sampled,
@@ -12,46 +12,22 @@ from llmpy.sampling.chains import (
 )
 from llmpy.sampling.compiled import NativeChain
 from llmpy.sampling.definition import Candidate, Stage
-from llmpy.sampling.penalties import Frequency, IgnoreEos, LogitBias, Presence, Repetition
-from llmpy.sampling.repeats import Dry, SequenceRepetition
+from llmpy.sampling.penalties import frequency, ignore_eos, logit_bias, presence, repetition
+from llmpy.sampling.repeats import dry, sequence_repetition
 from llmpy.sampling.rng import Rng
 from llmpy.sampling.state import ChainState
-from llmpy.sampling.temperatures import DynamicTemperature, Greedy, Temperature
-from llmpy.sampling.texts import BannedStrings
+from llmpy.sampling.temperatures import dynamic_temperature, greedy, temperature
+from llmpy.sampling.texts import banned_strings
 from llmpy.sampling.truncation import (
-    LocallyTypical,
-    MinP,
-    TailFree,
-    TopA,
-    TopK,
-    TopNSigma,
-    TopP,
-    Xtc,
+    locally_typical,
+    min_p,
+    tail_free,
+    top_a,
+    top_k,
+    top_n_sigma,
+    top_p,
+    xtc,
 )
-
-# A chain is written with the words of the field: chain(top_k(8), temperature(0.7)).
-adaptive_p = AdaptiveP
-banned_strings = BannedStrings
-dry = Dry
-dynamic_temperature = DynamicTemperature
-frequency = Frequency
-greedy = Greedy
-ignore_eos = IgnoreEos
-locally_typical = LocallyTypical
-logit_bias = LogitBias
-min_p = MinP
-mirostat1 = Mirostat1
-mirostat2 = Mirostat2
-presence = Presence
-repetition = Repetition
-sequence_repetition = SequenceRepetition
-tail_free = TailFree
-temperature = Temperature
-top_a = TopA
-top_k = TopK
-top_n_sigma = TopNSigma
-top_p = TopP
-xtc = Xtc
 
 __all__ = [
     "Candidate",

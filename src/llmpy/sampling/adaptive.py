@@ -21,7 +21,7 @@ from llmpy.sampling.weights import (
     weights,
 )
 
-__all__ = ["AdaptiveP", "Mirostat1", "Mirostat2"]
+__all__ = ["AdaptiveP", "Mirostat1", "Mirostat2", "adaptive_p", "mirostat1", "mirostat2"]
 
 WIDTH = 0.3  # of the distribution around the target, as a probability
 HEIGHT = 5.0  # logit of a token whose probability is the target
@@ -173,3 +173,9 @@ class AdaptiveP(BuiltIn):
         weight = weights(before)
         probability = float(int(weight[token])) / float(int(weight.sum()))
         return probability + self.decay * state[0], 1.0 + self.decay * state[1]
+
+
+# A chain is written with the words of the field: chain(top_k(8), temperature(0.7)).
+adaptive_p = AdaptiveP
+mirostat1 = Mirostat1
+mirostat2 = Mirostat2

@@ -16,7 +16,7 @@ from llmpy.sampling.rng import Rng
 from llmpy.sampling.step import BuiltIn, View
 from llmpy.sampling.weights import Logits, draw, peak, weights
 
-__all__ = ["Candidate", "Stage", "described", "sampled", "stepped"]
+__all__ = ["Candidate", "Stage", "candidates", "described", "own", "sampled", "stepped"]
 
 OwnStep = Callable[[Logits, Any], Logits]
 

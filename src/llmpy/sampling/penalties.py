@@ -14,7 +14,18 @@ from llmpy.errors import SamplerError
 from llmpy.sampling.step import FINITE, TINY, BuiltIn, Vocabulary, integer, number, recent
 from llmpy.sampling.weights import MAX_VOCAB, Logits
 
-__all__ = ["Frequency", "IgnoreEos", "LogitBias", "Presence", "Repetition"]
+__all__ = [
+    "Frequency",
+    "IgnoreEos",
+    "LogitBias",
+    "Presence",
+    "Repetition",
+    "frequency",
+    "ignore_eos",
+    "logit_bias",
+    "presence",
+    "repetition",
+]
 
 
 @dataclass(frozen=True)
@@ -176,3 +187,11 @@ class IgnoreEos(BuiltIn):
             "ignore_eos: expected a vocabulary, found none: give the chain to "
             "model.session(sampler=...)"
         )
+
+
+# A chain is written with the words of the field: chain(top_k(8), temperature(0.7)).
+frequency = Frequency
+ignore_eos = IgnoreEos
+logit_bias = LogitBias
+presence = Presence
+repetition = Repetition

@@ -13,7 +13,7 @@ from llmpy.errors import SamplerError
 from llmpy.sampling.step import FINITE, BuiltIn, Vocabulary, integer, number, recent
 from llmpy.sampling.weights import Logits
 
-__all__ = ["Dry", "SequenceRepetition"]
+__all__ = ["Dry", "SequenceRepetition", "dry", "sequence_repetition"]
 
 BREAKERS = ("\n", ":", '"', "*")
 _BREAKER_IDS: WeakKeyDictionary[Any, dict[tuple[str, ...], tuple[int, ...]]] = WeakKeyDictionary()
@@ -194,3 +194,8 @@ class Dry(BuiltIn):
             factor *= factor
             n >>= 1
         return np.float32(min(self.multiplier * power, FINITE))
+
+
+# A chain is written with the words of the field: chain(top_k(8), temperature(0.7)).
+dry = Dry
+sequence_repetition = SequenceRepetition

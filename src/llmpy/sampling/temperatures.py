@@ -10,7 +10,14 @@ import numpy as np
 from llmpy.sampling.step import FINITE, TINY, BuiltIn, number
 from llmpy.sampling.weights import Logits, exponential, ln, peak, total_and_mean
 
-__all__ = ["DynamicTemperature", "Greedy", "Temperature"]
+__all__ = [
+    "DynamicTemperature",
+    "Greedy",
+    "Temperature",
+    "dynamic_temperature",
+    "greedy",
+    "temperature",
+]
 
 COLDEST = 1e-6  # a temperature below this leaves only the most likely token
 
@@ -92,3 +99,9 @@ class DynamicTemperature(BuiltIn):
         part = 1.0 if self.exponent == 0.0 else part
         with np.errstate(over="ignore"):
             return logits / np.float32(self.low + (self.high - self.low) * part)
+
+
+# A chain is written with the words of the field: chain(top_k(8), temperature(0.7)).
+dynamic_temperature = DynamicTemperature
+greedy = Greedy
+temperature = Temperature

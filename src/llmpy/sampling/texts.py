@@ -12,7 +12,7 @@ from typing import Any
 from llmpy.sampling.step import BuiltIn, Vocabulary, texts
 from llmpy.sampling.weights import Logits
 
-__all__ = ["BannedStrings"]
+__all__ = ["BannedStrings", "banned_strings"]
 
 
 @dataclass(frozen=True, init=False)
@@ -36,3 +36,7 @@ class BannedStrings(BuiltIn):
     def __call__(self, logits: Logits, session: Any) -> Logits:  # noqa: ARG002
         """Return the logits as they are."""
         return logits
+
+
+# A chain is written with the words of the field: chain(top_k(8), temperature(0.7)).
+banned_strings = BannedStrings

@@ -22,6 +22,14 @@ __all__ = [
     "TopNSigma",
     "TopP",
     "Xtc",
+    "locally_typical",
+    "min_p",
+    "tail_free",
+    "top_a",
+    "top_k",
+    "top_n_sigma",
+    "top_p",
+    "xtc",
 ]
 
 Mask = npt.NDArray[np.bool_]
@@ -302,3 +310,14 @@ class Xtc(BuiltIn):
         last = np.flatnonzero(choices & (logits == logits[choices].min()))[-1]
         choices[last] = False
         return removed(logits, ~choices)
+
+
+# A chain is written with the words of the field: chain(top_k(8), temperature(0.7)).
+locally_typical = LocallyTypical
+min_p = MinP
+tail_free = TailFree
+top_a = TopA
+top_k = TopK
+top_n_sigma = TopNSigma
+top_p = TopP
+xtc = Xtc

@@ -111,7 +111,7 @@ def next_allowed(
             return generated
         forbidden.add(generated.token)
         transcript.rewind(n - 1)
-        generated = transcript.next(viewer, wanted._replace(forbidden=frozenset(forbidden)))
+        generated = transcript.next(viewer, wanted.without(forbidden))
 
 
 def _places(text: str, string: str) -> list[int]:

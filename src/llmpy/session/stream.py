@@ -118,7 +118,7 @@ class _Generation:
         if not banned:
             return [transcript.next(self._viewer, self._wanted, most)]
         n = transcript.n_said  # which does not change where the context is full
-        wanted = self._wanted._replace(forbidden=banned.forbidden(n))
+        wanted = self._wanted.without(banned.forbidden(n))
         one = transcript.next(self._viewer, wanted)
         if one.token in transcript.tokenizer.end_ids:
             return [*banned.rest(), one]

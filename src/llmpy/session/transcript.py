@@ -82,6 +82,7 @@ class Transcript:
         tokenizer: Tokenizer,
         sequence: TokenSequence,
         overflow: Overflow | Callable[..., Any] = Overflow.ERROR,
+        chain: Chain | None = None,
     ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
@@ -97,8 +98,8 @@ class Transcript:
         self._asked = 0.0  # when the engine was asked last, and for what
         self._asked_for = "prompt"
         self.decoder = self._new_decoder()
-        self.banned = Banned(())
-        self._chain = sequence.chain  # as it was given: `sequence` has it for the vocabulary
+        self._chain = chain  # as it was given: the sequence has it for the vocabulary
+        self.banned = Banned(chain.banned if chain is not None else ())
 
     def fork(self, chain: Chain | None, rng: Rng) -> Transcript:
         """Return a second one with the same past, which samples with another chain if one is given.
@@ -109,9 +110,8 @@ class Transcript:
         assert bound is not None
         compiled = compiled_chain(bound, self.engine.n_outputs, self.tokenizer)
         sequence = self.engine.fork(self.sequence, bound, compiled, rng)
-        other = Transcript(self.engine, self.tokenizer, sequence, self.overflow)
-        other._chain = chain or self.chain
-        other.banned = Banned(other._chain.banned)
+        given = chain or self.chain
+        other = Transcript(self.engine, self.tokenizer, sequence, self.overflow, given)
         other.n_left_out, other.n_fed = self.n_left_out, self.n_fed
         other.clock = dict(self.clock)
         return other

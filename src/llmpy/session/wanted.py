@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmpy.session.events import Logprobs
@@ -22,6 +23,10 @@ class Wanted(NamedTuple):
     logprobs: int | None = None
     explain: int = 0
     forbidden: frozenset[int] = frozenset()
+
+    def without(self, ids: Iterable[int]) -> Wanted:
+        """Return the same with other forbidden ids."""
+        return Wanted(self.logprobs, self.explain, frozenset(ids))
 
 
 PLAIN = Wanted()
