@@ -24,7 +24,8 @@ def weights_of(importance: NDArray[np.floating], columns: int) -> NDArray[np.flo
     if not np.isfinite(weights).all() or (weights < 0).any():
         bad = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
         raise ValueError(
-            f"importance: expected finite numbers of 0 or more, found {weights[bad]} in column {bad}"
+            "importance: expected finite numbers of 0 or more, found "
+            f"{weights[bad]} in column {bad}"
         )
     mean = np.mean(weights, dtype=np.float64)
     if mean <= 0:
