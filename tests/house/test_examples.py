@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import llmpy
+from llmpy.hub import CATALOGUE
 from tests.house import rooms
 
 STORIES = "weights/stories260K/stories260K.gguf"
 EXAMPLES = sorted((rooms.ROOT / "examples").glob("*.py"))
 README = (rooms.ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
-CHAT_PAGES = ("docs/chat.md", "docs/coming-from.md")  # their examples need an instruct model
+CHAT_PAGES = ("docs/chat.md", "docs/coming-from.md", "docs/pull.md")  # need an instruct model
 CHAT_BLOCKS = [
     (page, kind, code)
     for page in CHAT_PAGES
@@ -47,19 +49,32 @@ def run(arguments: list[str] | str) -> str:
     return done.stdout
 
 
+@pytest.fixture
+def pulled(smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for models with the files of smollm2, where a pull leaves them and finds them."""
+    weights = CATALOGUE[0].files[smollm2.name]
+    folder = tmp_path / f"{smollm2.stem}-{weights[:12]}"
+    folder.mkdir()
+    (folder / smollm2.name).symlink_to(smollm2)
+    monkeypatch.setenv("LLMPY_MODELS", str(tmp_path))
+    llmpy.pull("smollm2")
+    return tmp_path
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=rooms.name)
 def test_an_example_runs(path: Path, shared_data: Callable[[str], Path]) -> None:
     assert run([sys.executable, str(path), str(shared_data(STORIES))]).strip()
 
 
-def test_the_readme_begins_with_exactly_two_commands() -> None:
+def test_the_readme_begins_with_the_commands_of_a_new_user() -> None:
     top = README.split("\n## ")[0]
     commands = [
         line for code in re.findall(r"```sh\n(.*?)```", top, re.S) for line in code.split("\n")
     ]
-    install, test = [line for line in commands if line]
-    assert install.startswith("python -m pip install .")
-    assert "llmpy chat -m MODEL.gguf" in install
+    install, pull, chat, test = [line for line in commands if line]
+    assert install == "python -m pip install ."
+    assert pull == "llmpy pull smollm2"
+    assert chat.startswith("llmpy chat smollm2 ")
     assert test.endswith("python -m pytest")
 
 
@@ -70,6 +85,8 @@ def test_a_command_of_the_readme_runs(
     instruct = "llmpy chat" in command
     model = str(request.getfixturevalue("smollm2") if instruct else shared_data(STORIES))
     python = f'"{sys.executable}"'
+    if "smollm2" in command:
+        request.getfixturevalue("pulled")
     parts = [p for p in command.split(" && ") if not p.startswith(INSTALLS)]
     for part in parts:
         line = re.sub(r"\bllmpy (?=[a-z-])", lambda _: f"{python} -m llmpy ", part)
@@ -82,8 +99,11 @@ def test_a_command_of_the_readme_runs(
 def test_the_readmes_python_runs(
     code: str, shared_data: Callable[[str], Path], request: pytest.FixtureRequest
 ) -> None:
-    assert "MODEL.gguf" in code
     instruct = "model.chat" in code
+    if "smollm2" in code:
+        request.getfixturevalue("pulled")
+    else:
+        assert "MODEL.gguf" in code
     model = request.getfixturevalue("smollm2") if instruct else shared_data(STORIES)
     assert run([sys.executable, "-c", code.replace('"MODEL.gguf"', repr(str(model)))])
 
@@ -91,9 +111,12 @@ def test_the_readmes_python_runs(
 @pytest.mark.parametrize(("page", "kind", "code"), CHAT_BLOCKS)
 @pytest.mark.filterwarnings("ignore::llmpy.ContextWarning")
 def test_an_example_of_a_page_about_chats_runs(
-    page: str, kind: str, code: str, smollm2: Path
+    page: str, kind: str, code: str, smollm2: Path, request: pytest.FixtureRequest
 ) -> None:
-    assert "MODEL.gguf" in code, page
+    if page == "docs/pull.md":
+        request.getfixturevalue("pulled")
+    else:
+        assert "MODEL.gguf" in code, page
     model, python = str(smollm2), f'"{sys.executable}"'
     if kind == "python":
         assert run([sys.executable, "-c", code.replace('"MODEL.gguf"', repr(model))]).strip()
