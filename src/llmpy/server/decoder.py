@@ -20,7 +20,6 @@ from llmpy.errors import SessionClosed
 from llmpy.server.errors import ApiError
 from llmpy.server.generation import Generation
 from llmpy.session import Piece
-from llmpy.session.wanted import Wanted
 
 if TYPE_CHECKING:
     from llmpy.model import Model
@@ -197,7 +196,7 @@ class Decoder:
                 generation.work = Work(session.transcript.sequence, last, last, last)
                 return True
             self._fork(generation, delivery)
-        generation.work = session.transcript.request(Wanted(generation.prompt.logprobs))
+        generation.work = session.transcript.request(generation.wanted)
         return True
 
     def _take(self, generation: Generation, work: Work, delivery: Delivery) -> None:

@@ -106,6 +106,7 @@ class Generation:
         self.started = self.first = self.ended = 0.0
         self.session: Session | None = None
         self.work: Work | None = None
+        self.wanted = Wanted(prompt.logprobs)  # of each token
         self._reader = reader
         self._stops = StopStrings(prompt.stop)
 
@@ -153,8 +154,7 @@ class Generation:
         """The pieces that the token of a step completes; the last one ends with a reason."""
         session = self.session
         assert session is not None
-        wanted = Wanted(self.prompt.logprobs)
-        token, text, found, _ = session.transcript.result(work, session, wanted)
+        token, text, found, _ = session.transcript.result(work, session, self.wanted)
         if not self.first:
             self.first = time.perf_counter()
         if token in session.tokenizer.end_ids:

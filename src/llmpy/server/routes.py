@@ -13,6 +13,7 @@ from llmpy.server.api import (
     openai_embeddings,
     openai_models,
     openai_responses,
+    rerank,
     texts,
 )
 
@@ -44,6 +45,8 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/api/create": {"POST": ollama_models.unchanged},
     "/api/copy": {"POST": ollama_models.unchanged},
     "/api/delete": {"DELETE": ollama_models.unchanged},
+    "/v1/rerank": {"POST": rerank.rerank},
+    "/rerank": {"POST": rerank.rerank},
     "/tokenize": {"POST": texts.tokenize},
     "/detokenize": {"POST": texts.detokenize},
     "/apply-template": {"POST": texts.apply_template},
