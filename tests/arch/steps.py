@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from llmpy import ffi
 from llmpy.arch.base import build
 from llmpy.backends import checked_kv_dtype
+from llmpy.backends.array.backend import ArrayBackend
 from llmpy.backends.base import Batch
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.checkpoint.open import open_model
@@ -28,6 +29,8 @@ Logits = NDArray[np.float32]
 def make_backend(name: str, n_threads: int = 2) -> Any:
     if name == "reference":
         return ReferenceBackend()
+    if name.partition(":")[0] == "array":
+        return ArrayBackend(*name.split(":")[1:])
     if not ffi.available():
         import pytest
 

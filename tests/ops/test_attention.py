@@ -10,7 +10,12 @@ import pytest
 from llmpy.graph import Value, Weights
 from tests.ops.harness import LEVELS, Model, Trace, backend, cpu_backend, near, random
 
-levels = pytest.mark.parametrize("level", LEVELS)
+levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
+stored = pytest.mark.parametrize(
+    ("kv_dtype", "level"),
+    [(kv, level) for level in LEVELS for kv in ("f32", "auto", "q8_0")]
+    + [("f32", "array"), ("f16", "array")],
+)
 
 
 def attention(n_head: int, n_kv: int, window: int = 0, scale: float | None = None) -> Trace:
@@ -21,8 +26,7 @@ def attention(n_head: int, n_kv: int, window: int = 0, scale: float | None = Non
     return trace
 
 
-@levels
-@pytest.mark.parametrize("kv_dtype", ["f32", "auto", "q8_0"])
+@stored
 def test_attend(kv_dtype: str, level: str) -> None:
     for n_head, n_kv, d, window, n in [
         (4, 2, 16, 0, 150),
@@ -40,7 +44,7 @@ def test_attend(kv_dtype: str, level: str) -> None:
         ours, reference = (
             Model(backend(b), x, trace, weights, kv_dtype).rows() for b in (level, "reference")
         )
-        near(ours, reference, {"f32": 5e-6, "auto": 2e-3, "q8_0": 2.5e-2}[kv_dtype])
+        near(ours, reference, {"f32": 5e-6, "auto": 2e-3, "f16": 2e-3, "q8_0": 2.5e-2}[kv_dtype])
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -64,8 +68,7 @@ def any_kind(n_head: int, n_kv: int, d: int, d_value: int, **kind: Any) -> Trace
     return trace
 
 
-@levels
-@pytest.mark.parametrize("kv_dtype", ["f32", "auto", "q8_0"])
+@stored
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_of_attention(kind: str, kv_dtype: str, level: str) -> None:
     for n_head, n_kv, d, d_value, n in [(6, 2, 8, 5, 70), (3, 3, 17, 16, 150)]:
@@ -78,7 +81,7 @@ def test_kinds_of_attention(kind: str, kv_dtype: str, level: str) -> None:
             for b in (level, "reference")
         ]
         ours, reference = (model.rows() for model in models)
-        near(ours, reference, {"f32": 1e-5, "auto": 2e-3, "q8_0": 5e-2}[kv_dtype])
+        near(ours, reference, {"f32": 1e-5, "auto": 2e-3, "f16": 2e-3, "q8_0": 5e-2}[kv_dtype])
         if "causal" not in KINDS[kind]:
             for chunk in (1, 33):
                 np.testing.assert_array_equal(models[0].read(range(n), chunk), ours)

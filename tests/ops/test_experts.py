@@ -10,7 +10,7 @@ import pytest
 from llmpy.graph import Value, Weights
 from tests.ops.harness import LEVELS, Model, Trace, backend, near, random
 
-levels = pytest.mark.parametrize("level", LEVELS)
+levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
 
 
 def mixture(n_used: int) -> Trace:

@@ -12,7 +12,7 @@ import llmpy
 STORIES = "weights/stories260K/stories260K.gguf"
 
 
-@pytest.fixture(scope="session", params=["cpu", "reference"])
+@pytest.fixture(scope="session", params=["cpu", "reference", "array"])
 def stories(
     request: pytest.FixtureRequest, shared_data: Callable[[str], Path]
 ) -> Iterator[llmpy.Model]:

@@ -154,7 +154,7 @@ def test_a_step_that_fails_leaves_tokens_and_memory_in_agreement(
 def test_memory_that_does_not_fit_is_refused(
     model: llmpy.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmpy.backends.reference.backend.available_memory", lambda: 1000)
+    monkeypatch.setattr("llmpy.backends.space.available_memory", lambda: 1000)
     with pytest.raises(llmpy.OutOfMemory, match="the weights and recurrent memory need"):
         llmpy.load(model.path, backend="reference")
 

@@ -23,7 +23,7 @@ POISON = 77  # a token that the plan of `Watched` refuses
 Check = Callable[[], bool]
 
 
-@pytest.fixture(scope="module", params=["cpu", "reference"])
+@pytest.fixture(scope="module", params=["cpu", "reference", "array"])
 def model(
     request: pytest.FixtureRequest, shared_data: Callable[[str], Path]
 ) -> Iterator[llmpy.Model]:

@@ -41,7 +41,15 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
         from llmpy.backends.reference.backend import ReferenceBackend
 
         return ReferenceBackend()
-    raise ValueError(f"backend: expected 'auto', 'cpu' or 'reference', found {backend!r}")
+    kind, *where = backend.split(":", 2)
+    if kind == "array":
+        from llmpy.backends.array.backend import ArrayBackend
+
+        return ArrayBackend(*where)
+    raise ValueError(
+        "backend: expected 'auto', 'cpu', 'reference' or 'array[:NAMESPACE[:DEVICE]]', "
+        f"found {backend!r}"
+    )
 
 
 def checked_kv_dtype(backend: Backend, kv_dtype: str) -> str:

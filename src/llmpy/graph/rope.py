@@ -83,6 +83,20 @@ class Rope:
         usual = 1.0 + 0.1 * math.log(max(self.factor, 1.0))
         return self.attention_factor * (usual if self.temperature is None else self.temperature)
 
+    def rotation(
+        self, positions: NDArray[np.int64], factors: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Cosines and sines [..., n_dims / 2] of positions [...], times all that is multiplied.
+
+        `factors` [n_dims / 2] divide the frequencies.
+        """
+        at = positions[..., None]
+        angle = at * (self.frequencies() / (1.0 if factors is None else factors))
+        steps = at // self.growth_every if self.growth else 0
+        magnitude = self.magnitude() * (1 + self.growth * np.log1p(steps))
+        turned = np.cos(angle) * magnitude, np.sin(angle) * magnitude
+        return turned[0].astype(np.float32), turned[1].astype(np.float32)
+
     def _pair_that_turns(self, rotations: float) -> float:
         """The (fractional) pair that makes so many full turns within the original context."""
         turns = self.original_context / (rotations * 2.0 * math.pi)

@@ -52,7 +52,7 @@ class _Plan(ReferencePlan):
     sums: _Sums
 
     def compute(self, node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
-        """The result of one node."""
+        """Return the result of a node."""
         if node.op == "linear":
             self.sums.add(node.weights[0], x[0])
             y: Array = x[0] @ w[0].T
@@ -62,7 +62,8 @@ class _Plan(ReferencePlan):
                 self.sums.add(node.weights[0], x[0][:, h], h, len(w[0]))
         if node.op == "mixture":
             return self._mixture(node, x, w)
-        return super().compute(node, step, x, w)
+        result: Array = super().compute(node, step, x, w)
+        return result
 
     def _mixture(self, node: Node, x: list[Array], w: list[Array]) -> Array:
         rows, shares = x
@@ -98,11 +99,11 @@ class _Backend(ReferenceBackend):
         buffers: Mapping[str, Any],
         pool: KvPool,
         *,
-        n_ctx: int,  # noqa: ARG002
+        n_ctx: int,
     ) -> ReferencePlan:
         """A plan whose sums are this backend's."""
         assert isinstance(pool, ReferenceKvPool)
-        plan = _Plan(graph, buffers, pool)
+        plan = _Plan(graph, buffers, pool, n_ctx)
         plan.sums = self.sums
         return plan
 

@@ -6,7 +6,6 @@ Every function gets its node, what it may ask about the batch, its inputs [T, ..
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -91,12 +90,7 @@ def repeat(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 def rope(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Each pair of values turned by position times frequency, times the magnitude, which grows."""
     spec = node.attrs["rope"]
-    frequencies = spec.frequencies() / (w[0] if w else 1.0)
-    angle = step.positions[:, None, None] * frequencies  # [T, 1, n_dims / 2]
-    steps = step.positions[:, None, None] // spec.growth_every if spec.growth else 0
-    magnitude = spec.magnitude() * (1 + spec.growth * np.log1p(steps))
-    cos = (np.cos(angle) * magnitude).astype(np.float32)
-    sin = (np.sin(angle) * magnitude).astype(np.float32)
+    cos, sin = spec.rotation(step.positions[:, None], w[0] if w else None)
     n = spec.n_dims
     first, second = (
         (slice(0, n // 2), slice(n // 2, n)) if spec.neox else (slice(0, n, 2), slice(1, n, 2))
@@ -124,7 +118,7 @@ def attend(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     slopes = alibi_slopes(n_head, a.get("alibi", 0.0))
     y = np.empty((len(q), *node.shape), np.float32)
     for t, (position, session) in enumerate(zip(step.positions, step.sessions, strict=True)):
-        first, end = _seen(a, int(position), int(step.ends[session]))
+        first, end = tools.visible(a, int(position), int(step.ends[session]))
         k, v = (step.history(c, session, end)[first:] for c in a["caches"])
         groups = q[t].reshape(k.shape[1], n_head // k.shape[1], -1)  # [n_kv, group, d]
         scores = (groups @ k.transpose(1, 2, 0)).reshape(n_head, -1) * scale
@@ -138,16 +132,6 @@ def attend(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
         shares = softmax(scores)[:, : end - first].reshape(*groups.shape[:2], -1)
         y[t] = (shares @ v.transpose(1, 0, 2)).reshape(-1)
     return y
-
-
-def _seen(a: Any, position: int, end: int) -> tuple[int, int]:
-    """The first token that one at `position` sees, and the end of those."""
-    window = a["window"]
-    if a.get("causal", True):
-        return (max(0, position + 1 - window) if window else 0), position + 1
-    if not window:
-        return 0, end
-    return max(0, position - window // 2), min(end, position + window // 2 + 1)
 
 
 def add(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.backends.batches import table_rows
 from llmpy.backends.cpu.kv import FORMATS
 from llmpy.backends.cpu.lower.attention import ATTENTION
 from llmpy.backends.cpu.lower.buffers import Places
@@ -66,19 +67,12 @@ def lower(
         wanted_bytes=places.size("wanted"),
         cache_type=FORMATS[kv_dtype].type,
         n_vocab=graph.n_vocab,
-        n_rows=_rows(graph, "embed"),
-        n_positions=_rows(graph, "embed_position"),
+        n_rows=table_rows(graph, "embed"),
+        n_positions=table_rows(graph, "embed_position"),
         whole_sessions=any(not node.attrs.get("causal", True) for node in graph.nodes),
         kept=[*tensors.values(), *work.constants],
         costs=[op.cost(by_address) for op in work.ops],
     )
-
-
-def _rows(graph: Graph, op: str) -> int:
-    """How many tokens, or positions, have rows in all tables that such operations read."""
-    tables = [node for node in graph.nodes if node.op == op]
-    rows = [graph.shapes[n.weights[0]][0] - n.attrs.get("offset", 0) for n in tables]
-    return min(rows, default=1 << 31)
 
 
 def _place(source: list[Op], ops: NDArray[np.void], places: Places, output: int) -> None:

@@ -1,0 +1,1 @@
+"""The backend over any namespace of the array API standard."""

@@ -1,0 +1,62 @@
+"""Checks of batches for backends without faster ones: what does not fit is a ValueError."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.base import PAGE_TOKENS, Batch, KvCache
+from llmpy.graph import Graph
+
+__all__ = ["BatchCheck", "table_rows"]
+
+
+class BatchCheck:
+    """Refuses batches that do not fit a graph, `n_ctx` positions, their caches or themselves."""
+
+    def __init__(self, graph: Graph, n_ctx: int) -> None:
+        self._n_rows = table_rows(graph, "embed")
+        self._n_ctx = min(n_ctx, table_rows(graph, "embed_position"))
+        self._has_pages, self._has_states = bool(graph.caches), bool(graph.recurrences)
+        causal = [node.attrs.get("causal", True) for node in graph.nodes]
+        self._whole = not all(causal)  # tokens see those after them
+
+    def __call__(self, batch: Batch, caches: Sequence[KvCache]) -> None:
+        """Raise ValueError with what is wrong."""
+        n = len(batch.tokens)
+        if len(batch.positions) != n or len(batch.sessions) != n:
+            raise ValueError("batch: tokens, positions and sessions differ in length")
+        _check("token", batch.tokens, self._n_rows)
+        _check("session", batch.sessions, len(caches))
+        _check("position", batch.positions, self._n_ctx)
+        _check("wanted row", batch.wanted, n)
+        if not (np.diff(batch.wanted) > 0).all():
+            raise ValueError("batch: wanted rows must ascend")
+        order = np.argsort(batch.sessions, kind="stable")
+        sessions, positions = batch.sessions[order], batch.positions[order]
+        if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
+            raise ValueError("batch: positions of a session must ascend one by one")
+        if self._whole:
+            begins = np.flatnonzero(np.diff(sessions, prepend=-1))
+            _check("first position", positions[begins], 1)
+        for i in np.unique(sessions).tolist():
+            last = positions[sessions == i][-1:] // PAGE_TOKENS
+            if self._has_pages:
+                _check("page of the position", last, caches[i].n_pages)
+            if self._has_states and not caches[i].state:
+                raise ValueError("batch: a sequence has no memory for its recurrent state")
+
+
+def table_rows(graph: Graph, op: str) -> int:
+    """How many tokens, or positions, have rows in all tables that such operations read."""
+    tables = [node for node in graph.nodes if node.op == op]
+    rows = [graph.shapes[n.weights[0]][0] - n.attrs.get("offset", 0) for n in tables]
+    return min(rows, default=1 << 31)
+
+
+def _check(name: str, found: NDArray[np.int32], end: int) -> None:
+    for value in (int(found.min()), int(found.max())) if len(found) else ():
+        if not 0 <= value < end:
+            raise ValueError(f"batch: {name}: expected 0 to {end - 1}, found {value}")

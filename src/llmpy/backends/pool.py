@@ -1,0 +1,151 @@
+"""Memory of sequences as arrays, for backends that manage no memory of their own."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.base import PAGE_TOKENS, KvCache, KvPool
+from llmpy.backends.space import Array, Space
+from llmpy.errors import BackendError, OutOfMemory
+from llmpy.graph import Graph
+
+__all__ = ["ArrayKvPool", "ArrayPool", "Logits", "Piece"]
+
+
+class Piece(NamedTuple):
+    """One of the arrays that a piece of memory consists of, and what is in it at first."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    fill: float = 0.0
+
+
+class ArrayPool:
+    """A `MemoryPool` whose pieces are lists of arrays, one for each of `parts`, in `space`."""
+
+    def __init__(self, parts: Sequence[Piece], space: Space | None = None) -> None:
+        self._parts = parts
+        self._space = space or Space()
+        self._sizes = [prod(part.shape) * np.dtype(part.dtype).itemsize for part in parts]
+        self.n_bytes = sum(self._sizes)
+        self._pieces: dict[int, list[Array]] = {}
+        self._ids = itertools.count(1)
+
+    def allocate(self) -> int:
+        """Return the id of a new piece."""
+        try:
+            arrays = [self._space.full(part.shape, part.fill, part.dtype) for part in self._parts]
+        except (MemoryError, RuntimeError) as error:  # the latter of torch and JAX
+            raise OutOfMemory(f"cannot allocate {self.n_bytes} bytes for a KV cache") from error
+        piece = next(self._ids)
+        self._pieces[piece] = arrays
+        return piece
+
+    def free(self, piece: int) -> None:
+        """Take a piece back."""
+        self._pieces.pop(piece, None)
+
+    def arrays(self, piece: int) -> list[Array]:
+        """Return the arrays of a piece, to be read and replaced; ValueError for other ids."""
+        try:
+            return self._pieces[piece]
+        except KeyError:
+            raise ValueError(f"kv pool: {piece} is not the id of a piece of memory") from None
+
+    def copy(self, source: int, target: int) -> None:
+        """Copy all arrays."""
+        self._fill(target, self.arrays(source))
+
+    def read(self, piece: int) -> bytes:
+        """Return all bytes, array after array."""
+        return b"".join(self._space.numpy(array).tobytes() for array in self.arrays(piece))
+
+    def write(self, piece: int, data: bytes) -> None:
+        """Set all bytes."""
+        if len(data) != self.n_bytes:
+            raise ValueError(f"kv pool: expected {self.n_bytes} bytes, found {len(data)}")
+        found, start = [], 0
+        for part, size in zip(self._parts, self._sizes, strict=True):
+            values = np.frombuffer(data[start : start + size], part.dtype).reshape(part.shape)
+            found.append(self._space.array(values))
+            start += size
+        self._fill(piece, found)
+
+    def _fill(self, piece: int, values: Sequence[Array]) -> None:
+        arrays = self.arrays(piece)
+        for i, value in enumerate(values):
+            arrays[i] = self._space.put(arrays[i], ..., value)
+
+
+class ArrayKvPool:
+    """A `KvPool` of arrays: `pages` are the parts of a page; recurrent states are float32.
+
+    The name of its layout is `kind` and a digest of the shapes of all that sequences keep.
+    """
+
+    def __init__(
+        self, kind: str, graph: Graph, pages: Sequence[Piece], space: Space | None = None
+    ) -> None:
+        states = [Piece(part.shape, "float32", part.fill) for part in graph.recurrences]
+        self._space = space or Space()
+        self._float = self._space.full((1,), 0.0)
+        self.layout = f"{kind}/{_digest(graph)}"
+        self.pages = ArrayPool(pages, space)
+        self.states = ArrayPool(states, space)
+
+    def stored(self, rows: Array, page: Array) -> Array:
+        """Return keys or values [T, *shape] as rows of an array of a page."""
+        return self._space.cast(rows, page)
+
+    def loaded(self, rows: Array, cache: int) -> Array:  # noqa: ARG002
+        """Return what `stored` was given, as float32 [T, *shape]."""
+        return self._space.cast(rows, self._float)
+
+    def store(self, cache: int, of: KvCache, positions: NDArray[np.int64], rows: Array) -> None:
+        """Write keys or values of a sequence at positions that ascend one by one."""
+        for page in range(int(positions[0]) // PAGE_TOKENS, int(positions[-1]) // PAGE_TOKENS + 1):
+            here = np.flatnonzero(positions // PAGE_TOKENS == page)
+            slots = positions[here] - page * PAGE_TOKENS
+            arrays = self.pages.arrays(int(of.page_table[page]))
+            values = self.stored(rows[int(here[0]) : int(here[-1]) + 1], arrays[cache])
+            where = slice(int(slots[0]), int(slots[-1]) + 1)
+            arrays[cache] = self._space.put(arrays[cache], where, values)
+
+    def load(self, cache: int, of: KvCache, first: int, end: int) -> Array:
+        """Return keys or values of positions `first` to `end` of a sequence."""
+        ids = of.page_table[first // PAGE_TOKENS : -(-end // PAGE_TOKENS)].tolist()
+        pages = self._space.xp.concat([self.pages.arrays(page)[cache] for page in ids], axis=0)
+        start = first % PAGE_TOKENS
+        return self.loaded(pages[start : start + end - first], cache)
+
+    @classmethod
+    def checked(cls, pool: KvPool, graph: Graph) -> Self:
+        """Return a pool that is of this class and of the graph's layout, else BackendError."""
+        if not isinstance(pool, cls) or not pool.layout.endswith(_digest(graph)):
+            raise BackendError(f"kv pool: the layout {pool.layout!r} is not that of this graph")
+        return pool
+
+
+class Logits:
+    """The result of a step; `fetch` makes an array of NumPy of the rows where they are none."""
+
+    def __init__(self, rows: Array, fetch: Callable[[Array], NDArray[Any]] = np.asarray) -> None:
+        self._rows, self._fetch = rows, fetch
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return the logits of the wanted rows."""
+        if not isinstance(self._rows, np.ndarray):
+            self._rows = self._fetch(self._rows)
+        return np.ascontiguousarray(self._rows)
+
+
+def _digest(graph: Graph) -> str:
+    shapes = [cache.shape for cache in graph.caches], [part.shape for part in graph.recurrences]
+    return f"{zlib.crc32(repr(shapes).encode()):08x}"
