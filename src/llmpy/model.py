@@ -46,6 +46,7 @@ from llmpy.wiring import wire
 
 if TYPE_CHECKING:
     from llmpy.chat import Chat, ChatTemplate
+    from llmpy.constraints import Constrain
     from llmpy.session.completion import Completion, Options
 
 __all__ = ["LoadEvent", "Model", "aload", "load", "load_template", "load_tokenizer"]
@@ -290,6 +291,7 @@ class Model(Restorer):
         seed: int | None = None,
         logprobs: int | None = None,
         special: bool = False,
+        constrain: Constrain | None = None,
         n_parallel: int = 16,
         **sampling: Unpack[Sampling],
     ) -> Completion | list[Completion]:
@@ -303,7 +305,13 @@ class Model(Restorer):
         """
         from llmpy.session.completion import complete
 
-        options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
+        options = {
+            "max_tokens": max_tokens,
+            "stop": stop,
+            "logprobs": logprobs,
+            "special": special,
+            "constrain": constrain,
+        }
         chain = _chain_of(sampler, self.recommended_sampling, sampling)
         new_session = partial(self.session, sampler=chain)
         return complete(new_session, prompt, seed, n_parallel, options)
@@ -329,13 +337,20 @@ class Model(Restorer):
         seed: int | None = None,
         logprobs: int | None = None,
         special: bool = False,
+        constrain: Constrain | None = None,
         n_parallel: int = 16,
         **sampling: Unpack[Sampling],
     ) -> Completion | list[Completion]:
         """`generate` for asyncio; cancelling the task stops after the step that runs."""
         from llmpy.session.completion import acomplete
 
-        options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "special": special}
+        options = {
+            "max_tokens": max_tokens,
+            "stop": stop,
+            "logprobs": logprobs,
+            "special": special,
+            "constrain": constrain,
+        }
         chain = _chain_of(sampler, self.recommended_sampling, sampling)
         new_session = partial(self.session, sampler=chain)
         return await acomplete(new_session, prompt, seed, n_parallel, options)

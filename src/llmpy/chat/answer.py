@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmpy import checks
 from llmpy.chat.messages import Message, checked_messages
@@ -20,6 +20,9 @@ from llmpy.errors import ContextFull
 from llmpy.session import FinishReason, Piece, Session, Stats
 from llmpy.session.overflow import ContextWarning, Overflow
 from llmpy.session.stop import StopStrings
+
+if TYPE_CHECKING:
+    from llmpy.constraints import Constrain, ConstraintState
 
 __all__ = ["Answer"]
 
@@ -50,6 +53,7 @@ class Answer:
     stop: str | Iterable[str] = ()
     logprobs: int | None = None
     progress: Callable[[int, int], Any] | None = None
+    constrain: Constrain | ConstraintState | None = None
     content: str = ""
     thinking: str = ""
     _ids: list[int] = field(default_factory=list)  # generated
@@ -69,6 +73,14 @@ class Answer:
         checks.function("progress", self.progress)
         self._stops = StopStrings((*StopStrings(self.stop).strings, *self.template.stop))
         self._n_messages = len(self.messages)
+        self._state = self._constraint()
+
+    def _constraint(self) -> ConstraintState | None:
+        if self.constrain is None:
+            return None
+        from llmpy.constraints import constraint_state  # which takes a while to import
+
+        return constraint_state(self.constrain, self.session.tokenizer)
 
     @property
     def n_left_out(self) -> int:
@@ -100,6 +112,9 @@ class Answer:
         kept, new, tail = self._fit()
         self._n_read, self._n_kept = len(new), kept
         reader = self.format.reader(tail)
+        state = self._state
+        if state is not None:
+            state.active = reader.answers  # else once the model has thought
         while True:
             reason: FinishReason = "length"
             self.session.rewind(kept)
@@ -111,12 +126,14 @@ class Answer:
                 if piece.kind == "generated":
                     self._first = self._first or time.perf_counter()
                     yield from self._shown(piece, reader, stops)
+                    if state is not None and not state.active and reader.answers:
+                        self.session.transcript.activate(state)
                     if stops.found:
                         reason, end = "stop", Piece("", None, "end")
                         break
                 else:
                     yield piece
-            if reason != "context" or self.overflow is Overflow.ERROR:
+            if reason != "context" or self.overflow is Overflow.ERROR or state is not None:
                 break
             try:
                 kept, new, _ = self._fit()
@@ -131,7 +148,9 @@ class Answer:
         """The session's own pieces, and progress while it reads."""
         left = None if self.max_tokens is None else self.max_tokens - len(self._ids)
         n_read = 0
-        stream = self.session.stream(new, max_tokens=left, logprobs=self.logprobs)
+        stream = self.session.stream(
+            new, max_tokens=left, logprobs=self.logprobs, constrain=self._state
+        )
         with closing(stream):
             for piece in stream:
                 if piece.kind == "prompt":

@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from llmpy import checks
 from llmpy.chat.answer import Answer
@@ -23,15 +23,28 @@ from llmpy.chat.template import ChatTemplate
 from llmpy.chat.thinking import format_of
 from llmpy.chat.turns import Turns
 from llmpy.sampling import Chain, Sampler
-from llmpy.session import STOP, Piece, Session, Stats
-from llmpy.session.asynchronous import in_thread, stepped
+from llmpy.session import STOP, Parsed, Piece, Session, Stats
+from llmpy.session.asynchronous import exhausted, in_thread, returned, stepped
 from llmpy.session.overflow import Overflow, checked_overflow
+from llmpy.session.parsing import parsing
+from llmpy.session.typed import detailed
+
+if TYPE_CHECKING:
+    from llmpy.constraints import Constrain, ConstraintState
 
 __all__ = ["Chat"]
 
 Callback = Callable[[Piece], Any]
 Progress = Callable[[int, int], Any]
+A = TypeVar("A")
 Refuse = Callable[[str, str, str], Exception]
+
+
+class ParseOptions(TypedDict, total=False):
+    """What `Chat.parse` takes beside the text and the type."""
+
+    max_tokens: int | None
+    progress: Progress | None
 
 
 class Chat:
@@ -213,21 +226,23 @@ class Chat:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         progress: Progress | None = None,
+        constrain: Constrain | None = None,
     ) -> Generator[Piece]:
         """Say `text` as the user, and give the pieces of the answer as they come.
 
         Nothing is said before the first piece is asked for: loop over what is returned.
         Pieces are of the kinds "thinking" (what the model thinks before it answers), "generated"
         (the answer) and one "end", whose `finish_reason` is that of `Session.stream`. `stop`: texts
-        that end the answer. `progress(read, total)` is called while the conversation is read. A
-        loop that is left early leaves the answer so far in `messages`; an exception leaves the chat
-        as it was. Raises ContextFull where the conversation does not fit (see `overflow`),
+        that end the answer. `constrain`: what the answer must match, as of `Session.stream`; what a
+        model thinks before is free. `progress(read, total)` is called while the conversation is
+        read. A loop that is left early leaves the answer so far in `messages`; an exception leaves
+        the chat as it was. Raises ContextFull where the conversation does not fit (see `overflow`),
         TypeError and ValueError for a text that cannot be said, TemplateError where the template
         refuses the conversation.
         """
         self._with(text)  # raises here, not in the loop
         new = partial(self._with, text)
-        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress))
+        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress, constrain))
 
     def ask(
         self,
@@ -238,6 +253,7 @@ class Chat:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         progress: Progress | None = None,
+        constrain: Constrain | None = None,
     ) -> str:
         """Say `text`, and return the answer, without what the model thought.
 
@@ -245,7 +261,12 @@ class Chat:
         """
         checks.function("callback", callback)
         events = self.say(
-            text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
+            text,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+            progress=progress,
+            constrain=constrain,
         )
         with self._unchanged_by_errors(), closing(events):
             for piece in events:
@@ -260,6 +281,7 @@ class Chat:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         progress: Progress | None = None,
+        constrain: Constrain | None = None,
     ) -> Generator[Piece]:
         """Answer the last message of the user again; pieces as those of `say`.
 
@@ -267,7 +289,7 @@ class Chat:
         """
         self._unanswered()  # raises here, not in the loop
         new = self._unanswered
-        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress))
+        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress, constrain))
 
     def asay(
         self,
@@ -277,6 +299,7 @@ class Chat:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         progress: Progress | None = None,
+        constrain: Constrain | None = None,
     ) -> AsyncGenerator[Piece]:
         """`say` for asyncio: `async for piece in chat.asay(...)`.
 
@@ -284,7 +307,7 @@ class Chat:
         """
         self._with(text)
         new = partial(self._with, text)
-        answered = self._answered(new, max_tokens, stop, logprobs, progress)
+        answered = self._answered(new, max_tokens, stop, logprobs, progress, constrain)
         return stepped(answered, self.session.cancel, _shown)
 
     async def aask(
@@ -296,11 +319,17 @@ class Chat:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         progress: Progress | None = None,
+        constrain: Constrain | None = None,
     ) -> str:
         """`ask` for asyncio."""
         checks.function("callback", callback)
         events = self.asay(
-            text, max_tokens=max_tokens, stop=stop, logprobs=logprobs, progress=progress
+            text,
+            max_tokens=max_tokens,
+            stop=stop,
+            logprobs=logprobs,
+            progress=progress,
+            constrain=constrain,
         )
         with self._unchanged_by_errors():
             async with aclosing(events):
@@ -316,9 +345,10 @@ class Chat:
         stop: str | Iterable[str] = (),
         logprobs: int | None = None,
         progress: Progress | None = None,
+        constrain: Constrain | None = None,
     ) -> AsyncGenerator[Piece]:
         """`retry` for asyncio."""
-        answered = self._answered(self._unanswered, max_tokens, stop, logprobs, progress)
+        answered = self._answered(self._unanswered, max_tokens, stop, logprobs, progress, constrain)
         return stepped(answered, self.session.cancel, _shown)
 
     def draft(self) -> ChatDraft:
@@ -328,6 +358,78 @@ class Chat:
         of the text read already. What comes before the message is read at once.
         """
         return ChatDraft(self, self._prompt)
+
+    # Typed answers
+
+    @overload
+    def parse(self, text: str, T: type[A], **o: Unpack[ParseOptions]) -> A: ...
+
+    @overload
+    def parse(self, text: str, T: Any, **o: Unpack[ParseOptions]) -> Any: ...
+
+    def parse(
+        self,
+        text: str,
+        T: Any,
+        *,
+        max_tokens: int | None = None,
+        details: bool = False,
+        stream: bool = False,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Say `text` as the user, and answer with a value of the type `T`, as `Session.parse` does.
+
+        A model that thinks does so freely before it. The JSON of the answer becomes the assistant's
+        message. An answer that is not whole is an AnswerError, and leaves `messages` as they were.
+        """
+        steps = self._parsing(text, T, max_tokens, progress, growing=stream)
+        if stream:
+            return steps
+        found = returned(steps)
+        return found if details else found.value
+
+    def aparse(
+        self,
+        text: str,
+        T: Any,
+        *,
+        max_tokens: int | None = None,
+        details: bool = False,
+        stream: bool = False,
+        progress: Progress | None = None,
+    ) -> Any:
+        """`parse` for asyncio: a coroutine, or with `stream` an asynchronous iterator."""
+        steps = self._parsing(text, T, max_tokens, progress, growing=stream)
+        if stream:
+            return stepped(steps, self.session.cancel)
+        return detailed(exhausted(steps, self.session.cancel), details)
+
+    def _parsing(
+        self, text: str, T: Any, max_tokens: int | None, progress: Progress | None, *, growing: bool
+    ) -> Generator[Parsed[Any], None, Parsed[Any]]:
+        """The steps of `parse`; what can be wrong with its arguments is wrong now."""
+        from llmpy.constraints import answer_type, begin
+
+        answer = answer_type(T)
+        state = begin(answer.constraint, self._tokenizer, recording=True)
+        self._with(text)
+        messages = partial(self._with, text)
+        events = self._answered(messages, max_tokens, (), None, progress, state)
+        transcript = self.session.transcript
+
+        def steps() -> Generator[Parsed[Any], None, Parsed[Any]]:
+            with self._unchanged_by_errors():
+                return (
+                    yield from parsing(
+                        transcript, answer, state, events, self._last_stats, partial=growing
+                    )
+                )
+
+        return steps()
+
+    def _last_stats(self) -> Stats:
+        assert self.stats is not None
+        return self.stats
 
     # Inside
 
@@ -382,6 +484,7 @@ class Chat:
         stop: str | Iterable[str],
         logprobs: int | None,
         progress: Progress | None,
+        constrain: Constrain | ConstraintState | None,
     ) -> Generator[Piece]:
         """Pieces of the answer to `messages()`, which become the conversation with it."""
         return self._turns.pieces(
@@ -397,6 +500,7 @@ class Chat:
                 stop,
                 logprobs,
                 progress,
+                constrain,
             )
         )
 

@@ -104,6 +104,11 @@ class Reader:
         """What the text that comes next is, as far as is known."""
         return "thinking" if self._state == "thinking" else "generated"
 
+    @property
+    def answers(self) -> bool:
+        """Whether what comes next is the answer, unless the model begins to think by itself."""
+        return self._state in ("begin", "generated")
+
     def end(self) -> list[Part]:
         """What was held back and never became a tag."""
         held, self._held = self._held, ""

@@ -19,6 +19,7 @@ from llmpy.session.stop import StopStrings
 from llmpy.session.tally import Tally
 
 if TYPE_CHECKING:
+    from llmpy.constraints import Constrain
     from llmpy.sampling import Chain, Sampler
 
 __all__ = ["Completion", "Options", "acomplete", "complete"]
@@ -35,6 +36,7 @@ class Options(Sampling, total=False):
     seed: int | None
     logprobs: int | None
     special: bool
+    constrain: Constrain | None
     n_parallel: int
 
 

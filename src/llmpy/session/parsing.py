@@ -50,23 +50,22 @@ def parsing(
     answer: AnswerType,
     state: ConstraintState,
     events: Generator[Piece],
-    stats: Callable[[Piece], Stats | None],
+    stats: Callable[[], Stats],
     *,
     partial: bool,
 ) -> Generator[Parsed[Any], None, Parsed[Any]]:
     """Give the answer as it grows where `partial` is wanted, then whole; return it whole.
 
-    `events` are the pieces of the stream that `state` constrains; `stats` gets each of them, and
-    returns the counts and times at the end. Raises AnswerError for an answer that did not become
+    `events` are the pieces of the stream that `state` constrains; `stats` returns the counts and
+    times once they have ended. Raises AnswerError for an answer that did not become
     whole, and one that its type refuses.
     """
     from llmpy.constraints import partial_value
 
-    reason, seen, found = "callback", "", None
+    reason, seen = "callback", ""
     tokens = transcript.sequence.tokens
     with closing(events):
         for piece in events:
-            found = stats(piece)
             if piece.finish_reason is not None:
                 reason = piece.finish_reason
             elif partial and piece.kind == "generated" and transcript.sequence.constraint is state:
@@ -81,7 +80,7 @@ def parsing(
         value = answer.value(text)
     except ValueError as error:
         raise AnswerError(f"the type refuses the answer: {error}", text, reason) from error
-    whole = _parsed(transcript, state, text, value, found)
+    whole = _parsed(transcript, state, text, value, stats())
     if partial:
         yield whole
     return whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from llmpy.session.events import FinishReason, Piece, Stats
@@ -27,6 +29,13 @@ class Tally:
         self._n_prompt += piece.kind == "prompt"
         if piece.finish_reason is not None:
             self._reason = piece.finish_reason
+
+    def counted(self, events: Generator[Piece]) -> Generator[Piece]:
+        """The pieces, each counted."""
+        with closing(events):
+            for piece in events:
+                self.add(piece)
+                yield piece
 
     def stats(self) -> Stats:
         """The sums so far."""

@@ -11,11 +11,11 @@ from llmpy.session.tally import Tally
 
 if TYPE_CHECKING:
     from llmpy.constraints import Constrain, Constraint
-    from llmpy.session.events import Piece, Stats
+    from llmpy.session.events import Piece
     from llmpy.session.transcript import Transcript
     from llmpy.tokenizer import Tokenizer
 
-__all__ = ["TypedAnswers"]
+__all__ = ["TypedAnswers", "detailed"]
 
 Prompt = str | Sequence[int]
 A = TypeVar("A")
@@ -101,7 +101,7 @@ class TypedAnswers:
         steps = _parsing(self, prompt, T, options, partial=stream)
         if stream:
             return stepped(steps, self.cancel)
-        return _detailed(exhausted(steps, self.cancel), details)
+        return detailed(exhausted(steps, self.cancel), details)
 
     @property
     def constraint(self: _Session) -> Constraint | None:
@@ -138,13 +138,8 @@ def _parsing(
     answer = answer_type(T)
     state = begin(answer.constraint, session.tokenizer, recording=True)
     tally, n_before = Tally(session.transcript), len(session)
-    events = session.stream(prompt, constrain=state, **options)
-
-    def stats(piece: Piece) -> Stats | None:
-        tally.add(piece)
-        return tally.stats() if piece.kind == "end" else None
-
-    steps = parsing(session.transcript, answer, state, events, stats, partial=partial)
+    events = tally.counted(session.stream(prompt, constrain=state, **options))
+    steps = parsing(session.transcript, answer, state, events, tally.stats, partial=partial)
     return _unchanged_by_errors(session, steps, n_before)
 
 
@@ -159,6 +154,7 @@ def _unchanged_by_errors(
         raise
 
 
-async def _detailed(running: Coroutine[Any, Any, Parsed[Any]], details: bool) -> Any:
+async def detailed(running: Coroutine[Any, Any, Parsed[Any]], details: bool) -> Any:
+    """Return what `parse` returns, once it is there."""
     found = await running
     return found if details else found.value
