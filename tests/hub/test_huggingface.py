@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +174,31 @@ def test_a_download_that_drops_goes_on(hub: FakeHub) -> None:
     hub.site.behave = dropping(lambda: next(n))
     assert pull("user/tiny:Q4_K_M").path.read_bytes() == GGUF["tiny-Q4_K_M.gguf"]
     assert hub.site.starts == [None, None, 20_000]
+
+
+def test_the_variables_of_hugging_face_mean_what_they_mean_elsewhere(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    hub.add("user/tiny", GGUF)
+    variables = {
+        "HF_ENDPOINT": hub.site.url,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_TOKEN": "hf_other",
+    }
+    command = [sys.executable, "-m", "llmpy", "pull", "user/tiny:Q4_K_M"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | variables
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    path = done.stdout.strip().rpartition(", ")[2]
+    assert Path(path).is_relative_to(tmp_path / "home" / "hub" / "models--user--tiny")
+    assert Path(path).read_bytes() == GGUF["tiny-Q4_K_M.gguf"]
+    tokens = [asked.headers.get("Authorization") for asked in hub.site.asked]
+    assert tokens == ["Bearer hf_other"] * 2  # and nothing else was asked
+    hub.site.asked.clear()
+    environment["HF_HUB_OFFLINE"] = "1"
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert "HF_HUB_OFFLINE is set" in again.stderr
+    assert hub.site.asked == []
 
 
 def test_offline_nothing_is_asked(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tests.hub.server import Site, throttled
 
 PULL = "import sys; from llmpy.hub import pull; pull(sys.argv[1])"
 SIZE = 5 * CHUNK // 2
-RATE = 120e6  # bytes a second
+RATE, SLOW = 120e6, 25e6  # bytes a second
 LONGEST = 1.2  # seconds until a kill
 
 
@@ -83,6 +83,7 @@ def test_two_hundred_random_kills_leave_no_half_file(site: Site) -> None:
 def test_a_kill_loses_no_whole_chunk(site: Site, tmp_path: Path) -> None:
     """Killed for certain in the third chunk, it goes on behind the second."""
     found = Killed(site, 3)
+    site.behave = throttled(SLOW)
     url = f"{site.url}/model.gguf#sha256={found.sha256}"
     process = subprocess.Popen([sys.executable, "-c", PULL, url], env=dict(os.environ))
     deadline = time.monotonic() + 60
@@ -99,3 +100,23 @@ def test_a_kill_loses_no_whole_chunk(site: Site, tmp_path: Path) -> None:
     (model,) = found.store.models()
     assert model.path.stat().st_size == SIZE
     assert tmp_path in model.path.parents
+
+
+def test_a_pull_that_waits_takes_over_from_one_that_is_killed(site: Site) -> None:
+    found = Killed(site, 4)
+    site.behave = throttled(SLOW)
+    url = f"{site.url}/model.gguf#sha256={found.sha256}"
+    first = subprocess.Popen([sys.executable, "-c", PULL, url], env=dict(os.environ))
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not found.part.exists():
+        time.sleep(0.001)
+    second = subprocess.Popen([sys.executable, "-c", PULL, url], env=dict(os.environ))
+    while time.monotonic() < deadline and found.part.stat().st_size <= CHUNK:
+        time.sleep(0.001)
+    first.kill()
+    first.wait()
+    assert second.wait(60) == 0
+    assert site.starts[0] is None
+    assert site.starts[1:] in ([CHUNK], [2 * CHUNK])
+    (model,) = found.store.models()
+    assert hashlib.sha256(model.path.read_bytes()).hexdigest() == found.sha256

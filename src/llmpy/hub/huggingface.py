@@ -1,6 +1,6 @@
 """Models on Hugging Face: `user/repo`, `user/repo:Q4_K_M`, `user/repo@revision:FILE`.
 
-huggingface_hub says endpoint, token, headers and where the shared cache is (all HF_* variables);
+huggingface_hub says endpoint, token and where the shared cache is (all HF_* variables);
 files lie there as it lays them out, so that each finds what the other downloaded.
 """
 
@@ -196,10 +196,13 @@ def _endpoint() -> str:
 
 
 def _headers() -> dict[str, str]:
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    """The user's token. huggingface_hub's own headers would cost a request that nobody asked for:
+    it looks up which agents there are, to name them in User-Agent.
+    """
+    from huggingface_hub import constants, get_token
 
-    found = build_hf_headers(library_name="llmpy")
-    return {name: value for name, value in found.items() if value}
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _folders(repo: str) -> tuple[Path, Path]:

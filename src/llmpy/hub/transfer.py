@@ -186,7 +186,8 @@ class _Transfer:
                         f"{self.file.name}: {error} ({failures} tries). {kept}"
                     ) from error
                 self.report("retry", self.done, str(error), always=True)
-                time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)))
+                pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1))
+                time.sleep(max(pause, error.wait))
 
     def wrong(self) -> str:
         """What is wrong with the bytes that are here; "" for nothing."""

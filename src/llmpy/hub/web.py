@@ -21,13 +21,18 @@ __all__ = ["TIMEOUT", "Broken", "check_address", "fetch_json", "open_range", "sh
 
 TIMEOUT = 20.0  # seconds without a byte
 LARGEST_ANSWER = 32 << 20  # bytes of metadata
+LONGEST_WAIT = 120  # seconds that a server may ask for before another try
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 
 
 class Broken(Exception):
-    """A connection or an answer that another try may do better."""
+    """A connection or an answer that another try may do better, after `wait` seconds at least."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 def check_address(url: str, *, http_too: bool = False) -> str:
@@ -144,7 +149,9 @@ def _opened(request: urllib.request.Request) -> http.client.HTTPResponse:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in AGAIN:
-            raise Broken(f"the server answers {error.code}") from error
+            said = error.headers.get("Retry-After", "").strip()
+            wait = min(int(said), LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else 0
+            raise Broken(f"the server answers {error.code}", wait) from error
         raise PullError(f"{where}: {_meaning(error.code)}") from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from llmpy.chat import ChatTemplate, chosen_template
 from llmpy.chat.thinking import Format, format_of
+from llmpy.checkpoint.open import existing
 from llmpy.errors import OutOfMemory
 from llmpy.machine.memory import readable_bytes
 from llmpy.model import Model, aload
@@ -212,11 +213,12 @@ class Models:
 
 
 def offers_of(
-    models: Sequence[str | os.PathLike[str]], resolve: Callable[[str], Path] = Path
+    models: Sequence[str | os.PathLike[str]], resolve: Callable[[str], Path] = existing
 ) -> dict[str, Offer]:
-    """The offers of what `-m` takes: a path, or NAME=PATH.
+    """The offers of what `-m` takes: a path or the name of a model, or NAME= and one of these.
 
-    ValueError for two of one name, FileNotFoundError for a path where nothing is.
+    ValueError for two of one name, FileNotFoundError for a path where nothing is, ModelNotFound
+    for the name of no model.
     """
     found: dict[str, Offer] = {}
     for model in models:
@@ -227,6 +229,8 @@ def offers_of(
         path = resolve(target)
         if not path.exists():
             raise FileNotFoundError(f"model: nothing is at {target!r}")
+        if not name and not Path(target).exists():
+            name = target  # of an installed model
         name = name or (path.resolve().name if path.is_dir() else path.stem)
         if name in found:
             raise ValueError(f"model: two are named {name!r}; say NAME=PATH for one of them")
