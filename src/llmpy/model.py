@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 import weakref
@@ -21,15 +22,15 @@ from numpy.typing import NDArray
 
 from llmpy import checks, log
 from llmpy.backends import checked_kv_dtype, make_backend
-from llmpy.backends.base import PAGE_TOKENS, Backend, KvPool, Plan
+from llmpy.backends.base import PAGE_TOKENS, Backend, KvPool, Plan, Requirements
 from llmpy.backends.trace import Trace, Traceable
 from llmpy.checkpoint.open import existing, open_licensed, open_vocabulary
 from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
 from llmpy.dtypes import BY_NAME
-from llmpy.engine import Engine
+from llmpy.engine import Engine, PrefixStats
 from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
-from llmpy.graph import PAIRS, Graph, n_embedded
+from llmpy.graph import PAIRS, Graph, is_encoder, n_embedded
 from llmpy.overrides import GivenTokenizer, tokenizer_of
 from llmpy.restoring import OVERFLOWS, Restorer
 from llmpy.sampling import Chain, Rng, Sampler, Sampling, checked_chain, default_chain
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from llmpy.session.completion import Completion, Options
 
 __all__ = ["LoadEvent", "Model", "aload", "load", "load_template", "load_tokenizer"]
+
+MOST_PREFIX_BYTES = 2 << 30  # that the prefix cache takes where nothing else is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ def load(
     backend: str | Backend = "auto",
     kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
+    prefix_cache_bytes: int | None = None,
     rope: Mapping[str, Any] | None = None,
     tokenizer: GivenTokenizer | None = None,
     mmap: bool = True,
@@ -94,8 +98,11 @@ def load(
     integers with a scale, which are closer than half precision; "q8_0", blocks of 32, takes half of
     that at some error; "f32" rounds nothing. `max_total_tokens`: tokens in the KV caches of all
     sessions together (default: any number); more sessions wait for room, and where all of them
-    wait, the youngest gives its own up and is read again later, which changes no text. `progress`
-    gets a `LoadEvent` as things are ready; an exception cancels the load.
+    wait, the youngest gives its own up and is read again later, which changes no text.
+    `prefix_cache_bytes`: memory beside that for what was computed of texts, also of sessions that
+    have ended, so that another session that begins with the same tokens need not compute them
+    (default: a quarter of what is free, 2 GiB at most; 0: none). `progress` gets a `LoadEvent` as
+    things are ready; an exception cancels the load.
 
     `rope`: another rotation than the file says, a mapping of "freq_base", "freq_scale" (the
     reciprocal of the factor by which the context is stretched), "scaling" ("none", "linear" or
@@ -123,6 +130,7 @@ def load(
         wired = wire(engine, file, n_ctx=n_ctx, kv_dtype=kv_dtype, rope=rope)
         graph, context = wired.graph, wired.n_ctx
         max_pages = _pages(max_total_tokens, context)
+        prefix_bytes = _prefix_bytes(prefix_cache_bytes, graph, wired.needs)
         pool = engine.kv_pool(graph, wired.kv_dtype)
         total, done = sum(file.tensors[name].size for name in graph.used), 0
         report("metadata", str(file.path), done)
@@ -137,7 +145,7 @@ def load(
         classifier = _classifier(engine, file, graph, buffers)
         compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=context)
         parts = file, wired.hyperparameters, graph, words, compiled, pool
-        model = Model(*parts, context, n_batch, max_pages, classifier)
+        model = Model(*parts, context, n_batch, max_pages, prefix_bytes, classifier)
         report("done", str(file.path), total)
         log.log.info(
             "loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, time.perf_counter() - begin
@@ -157,6 +165,7 @@ async def aload(
     backend: str | Backend = "auto",
     kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
+    prefix_cache_bytes: int | None = None,
     rope: Mapping[str, Any] | None = None,
     tokenizer: GivenTokenizer | None = None,
     mmap: bool = True,
@@ -183,6 +192,7 @@ async def aload(
         backend=backend,
         kv_dtype=kv_dtype,
         max_total_tokens=max_total_tokens,
+        prefix_cache_bytes=prefix_cache_bytes,
         rope=rope,
         tokenizer=tokenizer,
         mmap=mmap,
@@ -213,6 +223,7 @@ class Model(Restorer):
         n_ctx: int,
         n_batch: int,
         max_pages: int | None,
+        prefix_bytes: int,
         classifier: Classifier | None,
     ) -> None:
         self.path = file.path
@@ -238,6 +249,7 @@ class Model(Restorer):
             n_batch=n_batch,
             n_outputs=self.n_vocab,
             max_pages=max_pages,
+            prefix_bytes=prefix_bytes,
         )
         if log.traces():
             self._trace_until_closed()
@@ -421,6 +433,12 @@ class Model(Restorer):
             self._tracing = True
             return Trace(plan.start_trace(), plan.description)
 
+    def prefix_cache(self) -> PrefixStats:
+        """Return what the prefix cache holds, and how many tokens of prompts it had."""
+        prefix = self._engine.prefix
+        with self._engine.lock:
+            return prefix.stats() if prefix is not None else PrefixStats(0, 0, 0, 0, 0, 0)
+
     def warm_up(self) -> None:
         """Do now what is otherwise done behind the first tokens, which are slower for it."""
         self._engine.check_open()
@@ -512,6 +530,16 @@ def _pages(max_total_tokens: int | None, n_ctx: int) -> int | None:
             f"({n_ctx}) tokens, found {max_total_tokens}; load the model with a smaller n_ctx"
         )
     return n_pages
+
+
+def _prefix_bytes(asked: int | None, graph: Graph, needs: Requirements) -> int:
+    """What the prefix cache may take; nothing where no token comes after a text."""
+    if asked is not None:
+        checks.whole("prefix_cache_bytes", asked, 0, sys.maxsize)
+    if is_encoder(graph):
+        return 0
+    free = MOST_PREFIX_BYTES if needs.available is None else (needs.available - needs.weights) // 4
+    return max(0, min(free, MOST_PREFIX_BYTES)) if asked is None else asked
 
 
 def _uploaded(engine: Backend, file: ModelFile, graph: Graph, mmap: bool) -> dict[str, Any]:

@@ -203,3 +203,39 @@ def test_an_edit_goes_on_as_a_fresh_session(model: llmpy.Model) -> None:
     session.feed(IDS[:40])
     session.edit(20, IDS[60:70], end=25)
     assert going_on(session, []) == said_after(model, IDS[:20] + IDS[60:70] + IDS[25:40])
+
+
+def test_going_back_costs_at_most_a_page(
+    model: llmpy.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [int(token) for token in checkpoints.prompt(264, 230)]
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(ids)
+    computed: list[int] = []
+    run = model._engine.plan.run
+
+    def noted(batch: Any, caches: Any) -> Any:
+        computed.extend(batch.positions.tolist())
+        return run(batch, caches)
+
+    monkeypatch.setattr(model._engine.plan, "run", noted, raising=False)
+    for n in (200, 129, 128, 70):
+        computed.clear()
+        session.rewind(n)
+        session.feed(ids[:3])
+        assert computed == list(range((n + 1) // 64 * 64 if n > 64 else 0, n + 2)), n
+    monkeypatch.undo()
+    assert going_on(session, []) == said_after(model, ids[:70] + ids[:3])
+
+
+def test_a_second_session_begins_at_the_last_page(model: llmpy.Model) -> None:
+    ids = [int(token) for token in checkpoints.prompt(264, 150)][::-1]
+    with model.session() as first:
+        first.feed(ids)
+    second = model.session(sampler=llmpy.greedy())
+    assert second.infer([*ids, 7], max_tokens=0).n_cached == 128
+    found = going_on(second, [])
+    options: dict[str, Any] = {"n_ctx": 256, "n_batch": 16, "prefix_cache_bytes": 0}
+    backend = "cpu" if hasattr(model._engine.plan, "generate") else "reference"
+    with llmpy.load(model.path, backend=backend, **options) as plain:
+        assert found == said_after(plain, [*ids, 7])

@@ -186,7 +186,7 @@ def test_a_long_prompt_holds_nobody_up(fast: llmpy.Model) -> None:
         return writer.next_token()
 
     _, token = in_threads([lambda: reader.feed([5] * 60), write])
-    assert watched.batches[:2] == [[7], [1, 7]]  # the token, and the next part of the prompt
+    assert watched.batches[:2] == [[8], [1, 7]]  # the token, and the next part of the prompt
     assert len(watched.batches) > 7
     assert [token] == alone(fast, 0, 1)
 

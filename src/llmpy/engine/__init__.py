@@ -1,8 +1,9 @@
 """Sequences of tokens, and the one loop that runs a model's plan for them."""
 
 from llmpy.engine.engine import Engine
+from llmpy.engine.prefix import PrefixStats
 from llmpy.engine.scheduling import Slice, Waiting, plan_step
 from llmpy.engine.sequence import Limits, Sequence
 from llmpy.engine.work import Work
 
-__all__ = ["Engine", "Limits", "Sequence", "Slice", "Waiting", "Work", "plan_step"]
+__all__ = ["Engine", "Limits", "PrefixStats", "Sequence", "Slice", "Waiting", "Work", "plan_step"]

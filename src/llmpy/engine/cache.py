@@ -8,7 +8,7 @@ lies, only the backend knows (`KvPool`); here pages are ids with a count of hold
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,17 @@ KEPT_BYTES = 64 << 20  # of free pages; more goes back to the backend at once
 
 
 class Page:
-    """A page, or a recurrent state: the `id` that the backend gave it, and how many hold it."""
+    """A page, or a recurrent state: the `id` that the backend gave it, and how many hold it.
 
-    __slots__ = ("id", "refs")
+    `kept`: the prefix cache is one of them.
+    """
+
+    __slots__ = ("id", "kept", "refs")
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.refs = 1
+        self.kept = False
 
 
 class PagePool:
@@ -41,12 +45,13 @@ class PagePool:
         self.is_recurrent = kv.states.n_bytes > 0
         self.lock = threading.RLock()  # a session may be collected inside
         self._held: set[Page] = set()
+        self._n_idle = 0  # of these: pages that only the prefix cache holds
         self._states: set[Page] = set()
 
     @property
     def in_use(self) -> int:
         """How many pages sequences hold."""
-        return len(self._held)
+        return len(self._held) - self._n_idle
 
     def take(self) -> Page:
         """A page that nobody else holds; its old contents are never read."""
@@ -69,12 +74,26 @@ class PagePool:
         """One more holder."""
         with self.lock:
             page.refs += 1
+            self._n_idle -= page.kept and page.refs == 2
         return page
+
+    def keep(self, page: Page) -> Page:
+        """The prefix cache is one more holder of a page."""
+        self.share(page).kept = True
+        return page
+
+    def drop(self, page: Page) -> None:
+        """The prefix cache holds a page no longer."""
+        with self.lock:
+            self._n_idle -= page.refs == 1
+            page.kept = False
+            self.give(page)
 
     def give(self, page: Page) -> None:
         """One holder less; the last one returns it to the pool."""
         with self.lock:
             page.refs -= 1
+            self._n_idle += page.kept and page.refs == 1
             if page.refs == 0:
                 self._held.discard(page)
                 if len(self._free) < self._kept:
@@ -174,6 +193,26 @@ class PagedState:
             self.n_pages = len(self.pages)
             self.page_table[self.n_pages] = 0
         return n_tokens
+
+    def replace(self, i: int, page: Page) -> None:
+        """Hold another page that has the same contents in place of page `i`."""
+        self._pool.give(self.pages[i])
+        self.pages[i] = self._pool.share(page)
+        self.page_table[i] = page.id
+
+    def take(self, first: int, pages: Sequence[Page], state: Page | None, n_read: int) -> None:
+        """Share `pages`, from number `first` on, and the state behind `n_read` tokens."""
+        while len(self.pages) > first:
+            self._pool.give(self.pages.pop())
+        self.pages += [self._pool.share(page) for page in pages]
+        self.n_pages = len(self.pages)
+        self.page_table[first:] = 0
+        self.page_table[first : self.n_pages] = [page.id for page in pages]
+        if state is not None:
+            if self.recurrent is not None:
+                self._pool.give_recurrent(self.recurrent)
+            self.recurrent, self.state = self._pool.share(state), state.id
+        self._n_read = n_read
 
     def fork(self) -> PagedState:
         """The same past for another sequence: memory is shared until one of them writes."""

@@ -19,6 +19,7 @@ from llmpy import ffi
 from llmpy.backends.base import PAGE_TOKENS, Batch, KvPool, Plan
 from llmpy.engine import forks
 from llmpy.engine.cache import PagePool
+from llmpy.engine.prefix import PrefixCache
 from llmpy.engine.scheduling import Slice, Waiting, plan_step
 from llmpy.engine.sequence import Sequence
 from llmpy.engine.waiting import WaitingThreads
@@ -44,7 +45,8 @@ class Engine:
     `kv`: the pool that the plan was compiled for; engines may share it. `n_batch`: tokens of a step
     at most. `n_outputs`: how many values of a row of logits count.
     `max_pages`: pages of the KV cache that all sequences together may hold, None for any number;
-    one full sequence must fit. Engines that share weights may share a `lock`.
+    one full sequence must fit. `prefix_bytes`: what the prefix cache holds beside them. Engines
+    that share weights may share a `lock`.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Engine:
         n_batch: int,
         n_outputs: int | None = None,
         max_pages: int | None = None,
+        prefix_bytes: int = 0,
         lock: threading.RLock | None = None,
     ) -> None:
         self.plan = plan
@@ -63,6 +66,7 @@ class Engine:
         self.n_batch = n_batch
         self.n_outputs = plan.n_vocab if n_outputs is None else n_outputs
         self.pool = PagePool(kv)
+        self.prefix = PrefixCache(self.pool, kv.layout, prefix_bytes) if prefix_bytes else None
         self.lock: Any = lock or threading.RLock()
         self.closed = False
         self.seconds = 0.0  # that the last step took
@@ -70,6 +74,8 @@ class Engine:
         self._some_alone = False  # whether work may wait that must be done alone
         self._sequences = weakref.WeakSet[Sequence]()  # those that may hold pages
         self._n_prefill = min(n_batch, 2 * LEAST_PREFILL)  # tokens in STEP_SECONDS
+        self._row_seconds = 0.0  # of the last step that had no prompts, for each sequence in it
+        self._n_beside = LEAST_PREFILL  # tokens of prompts that take as long as the running ones
         self._n_generate = 4  # tokens of one sequence in STEP_SECONDS
         self._positions = np.arange(max(n_ctx, n_batch), dtype=np.int32)
         self._zeros = np.zeros(n_batch, np.int32)
@@ -114,6 +120,13 @@ class Engine:
             self.check_open()
             sequence.adopt(other)
 
+    def n_known(self, sequence: Sequence, ids: List[int]) -> int:
+        """Return how many of `ids`, which come after a sequence, the prefix cache may have."""
+        if self.prefix is None:
+            return 0
+        with self.lock:
+            return self.prefix.n_known(sequence, ids)
+
     def release(self, sequence: Sequence) -> None:
         """Give the memory of a sequence back, when no step is reading it."""
         with self.lock:
@@ -134,6 +147,8 @@ class Engine:
             if not self.closed:
                 self.closed = True
                 self.plan.close()
+                if self.prefix is not None:
+                    self.prefix.clear()
                 self.pool.clear()
 
     def _known(self, sequence: Sequence) -> Sequence:
@@ -176,10 +191,23 @@ class Engine:
                 works[slices[0].sequence].fail(error)
         self.seconds = seconds = time.perf_counter() - begin
         n = sum(part.n for part in slices)
+        self._learn_beside(slices, n)
         if 2 * n >= self._n_prefill or seconds > STEP_SECONDS:
             fitting = int(n * STEP_SECONDS / max(seconds, 1e-9))
             self._n_prefill = min(self.n_batch, max(fitting, LEAST_PREFILL))
         return len(slices)
+
+    def _learn_beside(self, slices: List[Slice], n: int) -> None:
+        """See from the last step, of `n` tokens, how many of prompts take as long as its others."""
+        n_running = sum(1 for part in slices if part.n == 1)
+        if n_running == n:
+            self._row_seconds = self.seconds / n
+        elif n_running and n - n_running >= LEAST_PREFILL and self._row_seconds:
+            running = n_running * self._row_seconds
+            others = max(self.seconds - running, self.seconds / 8)
+            fitting = int((n - n_running) * running / others)
+            half = (self._n_beside + fitting) // 2  # one step may have been disturbed
+            self._n_beside = min(self.n_batch, max(half, LEAST_PREFILL))
 
     def _is_ended(self, work: Work) -> bool:
         """Fail a piece of work that was cancelled, or whose time is over."""
@@ -194,9 +222,13 @@ class Engine:
         """The slices of the next step, with pages to write to."""
         slices: list[Slice] = []
         n_prefill = self._n_prefill if shared or _may_be_cancelled(works) else None
+        page_ends = self.prefix is not None and self.pool.is_recurrent
         while not slices:
             waiting = self._waiting(works)
-            slices = plan_step(waiting, self.n_batch, self._free_pages(), n_prefill)
+            if n_prefill is not None and len(waiting) > 1:
+                n_prefill = self._beside(waiting)
+            free = self._free_pages()
+            slices = plan_step(waiting, self.n_batch, free, n_prefill, page_ends)
             if not waiting or (not slices and not self._evict(works, may_evict)):
                 break
         prepared = []
@@ -227,7 +259,10 @@ class Engine:
             # Logits that are gone are made again; a recurrent state may have to begin again.
             first, stop = work.next_output, work.stop_output
             start, needed = sequence.n_cached, first if first < stop else end
-            start = sequence.n_cached = cache.keep(start if start < needed else needed)
+            start = sequence.uncache(start if start < needed else needed)
+            if needed - start >= PAGE_TOKENS and self.prefix is not None and not work.looked_up:
+                work.looked_up, work.n_found = True, self.prefix.find(sequence, needed)
+                start = sequence.n_cached
             if start == end:  # nothing is left to do
                 work.served = True
                 continue
@@ -237,6 +272,16 @@ class Engine:
             values = (i, start, end, first, stop, n_pages, n_shared, work.whole, limits.priority)
             waiting.append(_new(Waiting, values))
         return waiting
+
+    def _beside(self, waiting: List[Waiting]) -> int:
+        """How many tokens a step may have: its prompts take no longer than the running sequences.
+
+        So these go on at half their speed at least, and prompts as well.
+        """
+        n_running = sum(1 for values in waiting if values.end - values.start == 1)
+        if not n_running or not self._row_seconds:
+            return self._n_prefill
+        return min(self._n_prefill, n_running + self._n_beside)
 
     def _why_closed(self) -> SessionClosed:
         try:
@@ -282,7 +327,7 @@ class Engine:
         address, row, stride = 0, 0, logits.strides[0]
         for work, n, rows in parts:
             sequence, n_rows = work.sequence, len(rows)
-            sequence.commit(n)
+            self._commit(sequence, n)
             if n_rows:
                 end = row + n_rows
                 try:
@@ -308,6 +353,15 @@ class Engine:
                 row = end
             if sequence.n_cached == work.end:
                 work.served = True
+
+    def _commit(self, sequence: Sequence, n: int) -> None:
+        """Count `n` more tokens as computed, and keep the pages that they fill."""
+        sequence.commit(n)
+        prefix = self.prefix
+        if prefix is None or sequence.n_cached // PAGE_TOKENS <= len(sequence.keys):
+            return
+        if sequence.cache is not None and sequence.is_ours:
+            prefix.add(sequence)
 
     def _batch(self, parts: list[tuple[Work, int, range]]) -> Batch:
         if len(parts) == 1:
@@ -378,7 +432,7 @@ class Engine:
         except Exception as error:
             work.fail(error)
             return True
-        sequence.commit(made or 1)
+        self._commit(sequence, made or 1)
         tokens.length += made
         rng.advance(made)
         if made and native.has_state and sequence.state is not None:

@@ -48,14 +48,19 @@ class Slice(NamedTuple):
 
 
 def plan_step(
-    waiting: Sequence[Waiting], n_batch: int, free_pages: int, n_prefill: int | None = None
+    waiting: Sequence[Waiting],
+    n_batch: int,
+    free_pages: int,
+    n_prefill: int | None = None,
+    page_ends: bool = False,
 ) -> list[Slice]:
     """Return the slices of the next step: at most `n_batch` tokens and `free_pages` new pages.
 
     `waiting` is in the order of arrival; a higher priority comes first. With `n_prefill`, a step of
-    so many tokens or more has one token of each sequence only, apart from those that are `whole`. A
-    sequence waits that has no room, or not the pages for all it waits for, lest it be computed in
-    vain; an empty list means that pages are missing for all of them.
+    so many tokens or more has one token of each sequence only, apart from those that are `whole`.
+    With `page_ends`, no slice goes on beyond the end of a page, so that a recurrent state can be
+    kept there. A sequence waits that has no room, or not the pages for all it waits for, lest it be
+    computed in vain; an empty list means that pages are missing for all of them.
     """
     if len(waiting) > 1:
         waiting = sorted(waiting, key=_PRIORITY, reverse=True)[:n_batch]
@@ -68,6 +73,8 @@ def plan_step(
         n = end - start
         if not whole and n > room + 1:
             n = room + 1
+        if page_ends and not whole:
+            n = min(n, PAGE_TOKENS - start % PAGE_TOKENS)
         pages = n_copies - (-end // PAGE_TOKENS) - n_pages  # to go on until the end
         if pages > free_pages or (whole and n > room):
             continue

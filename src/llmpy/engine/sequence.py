@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.engine.cache import PagedState, PagePool
+from llmpy.backends.base import PAGE_TOKENS
+from llmpy.engine.cache import Page, PagedState, PagePool
 from llmpy.engine.history import History
 from llmpy.errors import SessionClosed
 
@@ -44,16 +45,17 @@ class Limits:
 class Sequence:
     """Token ids, of which the first `n_cached` are in `cache`, and what samples the next one.
 
-    `native` is the chain for native code, None where Python samples; `state` is what the chain
-    remembers of the tokens it drew, and is cut with them. `constraint` says which tokens may come,
-    None for all. `number` grows with age: the youngest sequence has the largest. `truncate`,
-    `commit`, `adopt`, `evict`, `fork` and `close` change the cache and belong under the engine's
-    lock.
+    `keys` are those of its full pages in the prefix cache, see there; `is_ours` is False where a
+    part was computed elsewhere, and is kept from other sequences. `native` is the chain for
+    native code, None where Python samples; `state` is what the chain remembers of the tokens it
+    drew, and is cut with them. `constraint` says which tokens may come, None for all. `number`
+    grows with age: the youngest sequence has the largest. What changes the cache belongs under the
+    engine's lock.
     """
 
     __slots__ = (
-        "__weakref__", "cache", "chain", "constraint", "limits", "n_cached", "native", "number",
-        "rng", "state", "tokens",
+        "__weakref__", "cache", "chain", "constraint", "is_ours", "keys", "limits", "n_cached",
+        "native", "number", "rng", "state", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,8 @@ class Sequence:
     ) -> None:
         self.tokens = History()
         self.n_cached = 0
+        self.keys: list[bytes] = []
+        self.is_ours = True
         self.cache: PagedState | None = cache
         self.rng = rng
         self.sample_with(chain, native)
@@ -112,28 +116,35 @@ class Sequence:
 
     def truncate(self, n: int) -> None:
         """Keep the first `n` tokens, and as much of the cache as belongs to them."""
-        cache = self.open_cache
         self.tokens.cut(n)
         if self.state is not None:
             self.state.cut(n)
         if self.constraint is not None:
             self.constraint.truncate(n)
-        self.n_cached = cache.keep(min(self.n_cached, n))
+        self.uncache(min(self.n_cached, n))
 
     def uncache(self, n: int) -> int:
         """Drop what is cached behind the first `n` tokens; return how many are cached then."""
-        self.n_cached = self.open_cache.keep(n)
-        return self.n_cached
+        self.n_cached = n = self.open_cache.keep(n)
+        del self.keys[n // PAGE_TOKENS :]
+        return n
 
     def restore(self, pages: Iterable[bytes], states: Iterator[bytes] | None, n: int) -> None:
         """Take over what is cached of the first `n` tokens; nothing may be so far."""
         self.open_cache.restore(pages, states, n)
         self.n_cached = n
+        self.is_ours = False
 
     def evict(self) -> None:
         """Give all pages back; the tokens stay, and are computed again when they are needed."""
         if self.cache is not None:
-            self.n_cached = self.cache.keep(0)
+            self.uncache(0)
+
+    def take(self, first: int, pages: Ids[Page], state: Page | None, keys: list[bytes]) -> None:
+        """Share pages of the prefix cache from number `first` on; `keys` are those of all pages."""
+        self.n_cached = len(keys) * PAGE_TOKENS
+        self.open_cache.take(first, pages, state, self.n_cached)
+        self.keys = keys
 
     def fork(self, chain: Chain | None, native: NativeChain | None, rng: Rng | None) -> Sequence:
         """Return a second sequence with the same tokens; pages are shared until one is written."""
@@ -143,6 +154,7 @@ class Sequence:
         if chain is self.chain and self.state is not None:
             other.state = self.state.copy()
         other.constraint = self.constraint and self.constraint.fork()
+        other.keys, other.is_ours = self.keys.copy(), self.is_ours
         other.limits.priority = self.limits.priority
         other.limits.interruptible = self.limits.interruptible
         return other
@@ -156,6 +168,7 @@ class Sequence:
         n = cache.keep(n)
         if n > self.n_cached:
             self.cache, self.n_cached, cache = cache, n, old
+            self.keys, self.is_ours = other.keys[: n // PAGE_TOKENS], other.is_ours
         cache.keep(0)
 
     def close(self) -> None:

@@ -28,6 +28,8 @@ class Work:
     whole = False  # in one step or not at all: a text for an encoder
     error: Exception | None = None
     served = False
+    looked_up = False  # in the prefix cache, which had `n_found` tokens of it
+    n_found = 0
     alone = False  # a step that it shared has failed: which of them was it?
     rows: NDArray[np.float32]
     _first_row: int

@@ -67,7 +67,9 @@ class Piece(NamedTuple):  # made for every token, in a third of a frozen datacla
 class Stats:
     """Sums of one inference: tokens, seconds, and why it ended.
 
-    `n_prompt` tokens were read for it, and `n_reused` of the conversation were there already.
+    `n_prompt` tokens were read for it, and `n_reused` of the conversation were there already. Of
+    those that were read, `n_cached` had been computed before: for another session that began with
+    the same tokens, or for a draft.
     """
 
     n_prompt: int
@@ -76,6 +78,7 @@ class Stats:
     generate_seconds: float
     finish_reason: FinishReason
     n_reused: int = 0
+    n_cached: int = 0
 
     @property
     def prompt_rate(self) -> float:

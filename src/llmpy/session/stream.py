@@ -161,8 +161,9 @@ def _stream(
                         generation.reason = "stop"
                         break
         except Cancelled:
-            generation.reason = "cancelled"
-        stream.n_shown = None
+            generation.reason = "cancelled"  # and what was not shown is taken back
+        else:
+            stream.n_shown = None
         rest = stops.rest()
         if generation.reason != "stop":
             rest += transcript.decoder.flush()
@@ -209,7 +210,8 @@ def _stream_prompt(
     for chunk in transcript.chunks(ids):
         transcript.begin(stream)
         try:
-            transcript.say(chunk, read=not go_on or said + len(chunk) < len(ids))
+            more = said + len(chunk) < len(ids)
+            transcript.say(chunk, read=more or not go_on, more=more)
         finally:
             transcript.end()
         for token in chunk:
@@ -287,11 +289,13 @@ def _edited(
 
 def _read(transcript: Transcript, stream: OpenStream, ids: list[int]) -> Generator[None]:
     """Say `ids`, a batch at a time; the end of `stream` takes back what was cut short."""
+    said = 0
     try:
         for chunk in transcript.chunks(ids):
+            said += len(chunk)
             transcript.begin(stream)
             try:
-                transcript.say(chunk)
+                transcript.say(chunk, more=said < len(ids))
             finally:
                 transcript.end()
             for token in chunk:

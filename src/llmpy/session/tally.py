@@ -20,7 +20,7 @@ class Tally:
     def __init__(self, transcript: Transcript) -> None:
         self._transcript = transcript
         self._before = dict(transcript.clock)
-        self._start = transcript.n_said
+        self._start, self._n_found = transcript.n_said, transcript.n_found
         self._n_prompt = 0
         self._reason: FinishReason = "callback"
 
@@ -42,4 +42,11 @@ class Tally:
         transcript = self._transcript
         times = {name: transcript.clock[name] - t for name, t in self._before.items()}
         n = transcript.n_said - self._start - self._n_prompt
-        return Stats(self._n_prompt, times["prompt"], n, times["generate"], self._reason)
+        return Stats(
+            self._n_prompt,
+            times["prompt"],
+            n,
+            times["generate"],
+            self._reason,
+            n_cached=transcript.n_found - self._n_found,
+        )

@@ -72,8 +72,9 @@ class Transcript:
     """A sequence with a tokenizer: text goes in, tokens and text come out.
 
     `n_fed`: the tokens before it were fed, not generated, unless they come before others that were.
-    `clock`: seconds spent on prompts and on generating. `ahead`: a sequence that may have read some
-    of what is said next, until that was said.
+    `n_found`: tokens of prompts that had been computed before, in all. `clock`: seconds spent on
+    prompts and on generating. `ahead`: a sequence that may have read some of what is said next,
+    until that was said.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Transcript:
         self.overflow = overflow
         self.n_left_out = 0  # tokens, where the context was full
         self.n_fed = 0
+        self.n_found = 0
         self.clock = {"prompt": 0.0, "generate": 0.0}
         self.stream: OpenStream | None = None
         self.ahead: TokenSequence | None = None
@@ -313,8 +315,10 @@ class Transcript:
         self.decoder = self._new_decoder()
 
     def chunks(self, ids: list[int]) -> Iterator[list[int]]:
-        """`ids` in the parts that are said at once: first, in one part, what was read ahead."""
-        at, size = self._n_ahead(ids), self.engine.n_batch
+        """`ids` in the parts that are said at once; what was computed before is the first."""
+        size = self.engine.n_batch
+        known = self.engine.n_known(self.sequence, ids) if len(ids) > size else 0
+        at = max(self._n_ahead(ids), known)
         if at:
             yield ids[:at]
         yield from (ids[i : i + size] for i in range(at, len(ids), size))
@@ -332,20 +336,24 @@ class Transcript:
         if before is not None:
             self.engine.release(before)
 
-    def say(self, ids: Sequence[int], *, read: bool = True) -> None:
-        """Append to what was said, and compute all of it but the last token."""
+    def say(self, ids: Sequence[int], *, read: bool = True, more: bool = False) -> None:
+        """Append to what was said, and compute all of it; without `more` to come, but the last."""
         sequence = self.sequence
         sequence.append(ids)
         if self.ahead is not None:
+            before = sequence.n_cached
             self.engine.adopt(sequence, self.ahead)
+            self.n_found += sequence.n_cached - before
         end = self.n_fed = len(sequence)
         if sequence.constraint is not None:  # it governs what is generated after this
             sequence.constraint.restart(end)
-        if read and end - sequence.n_cached > 1:
+        end -= not more
+        if read and end > sequence.n_cached:
             self._asked = time.perf_counter()
-            work = Work(sequence, end - 1, end - 1, end - 1)
+            work = Work(sequence, end, end, end)
             self.engine.run((work,))
             self.clock["prompt"] += time.perf_counter() - self._asked
+            self.n_found += work.n_found
             if work.error is not None:
                 raise work.error
 
@@ -413,6 +421,7 @@ class Transcript:
 
     def _check_served(self, work: Work) -> None:
         self.clock[self._asked_for] += time.perf_counter() - self._asked
+        self.n_found += work.n_found
         if work.error is not None:
             raise work.error
 
