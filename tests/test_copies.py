@@ -29,6 +29,7 @@ WAYS = {
 ERRORS = [
     errors.ModelFileError("a.gguf", "header", "GGUF", "others", offset=3, hint="Look."),
     errors.UnsupportedModelError(None, "general.architecture", "llama", "'x'"),
+    errors.SnapshotError("s", "version", "1", "2"),
     errors.ModelNotFound("name", "name", "an installed model", "none"),
     errors.ContextFull(10, 12),
     *(

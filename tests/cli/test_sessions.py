@@ -42,11 +42,12 @@ def test_a_file_that_is_kept_grows_with_each_call(infer, tmp_path: Path) -> None
 def test_a_chat_goes_on_in_another_call(run, stories: Path, tmp_path: Path) -> None:
     file = tmp_path / "s"
     common = ("chat", stories, "--template", "chatml", "-n", 6, "--json", "--persist-session", file)
-    first = json.loads(run(*common, "Hello").out)["messages"]
-    second = json.loads(run(*common, "Again").out)
-    assert second["messages"][:2] == first
+    first = json.loads(run(*common, "Hello").out)
+    second = json.loads(run(*common, "Hello").out)
+    assert second["messages"][:2] == first["messages"]
     assert [m["role"] for m in second["messages"]] == ["user", "assistant"] * 2
-    assert second["timings"]["n_prompt"] < 40
+    read = [answer["timings"]["n_prompt"] for answer in (first, second)]
+    assert read[1] < read[0] + 10  # the second message alone, and the end of the first answer
 
 
 def test_one_option_stands_for_the_two_others(infer, tmp_path: Path) -> None:

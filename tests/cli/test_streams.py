@@ -46,6 +46,7 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
         "convert": ("convert", stories, tmp_path / "out.gguf"),
         "cp": ("cp", "streams", "streams:2"),
         "default": ("default", "streams"),
+        "embed": ("embed", *model, *engine, "Once"),
         "imatrix": ("imatrix", *model, *engine, "-f", text, "-c", 64, "--windows", 1,
                     "-o", tmp_path / "out.gguf"),
         "infer": ("infer", *model, *engine, "-p", "Once", "-n", 2, "--stats"),

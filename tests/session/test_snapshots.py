@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ import numpy as np
 import pytest
 
 import llmpy
+from llmpy import sampling
 from llmpy.engine import saving
 from llmpy.engine.saving import CacheSize
 from llmpy.session.snapshot import open_snapshot
 from tests.arch import checkpoints
 from tests.session.conftest import STORIES
 
+SIZES = [f.name for f in fields(CacheSize)]
 PROMPT = "Once upon a time, there was a little girl named Lily."
 CHAINS = [
     llmpy.greedy(),
     llmpy.default_chain(),
     llmpy.default_chain(repeat_penalty=1.3, last_n=20, logit_bias={5: -3.0, 7: float("-inf")}),
-    llmpy.chain(llmpy.top_k(50), llmpy.mirostat2(tau=3.0)),
+    llmpy.chain(sampling.mirostat2(tau=3.0)),
 ]
 TOKENS = [int(t) for t in checkpoints.prompt(264, 130)]
 
@@ -198,8 +201,8 @@ def about(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (about(model="0" * 64), "model"),
         (about(layout="cpu/other/00000000"), "layout"),
         (about(cache={"n_tokens": 1}), "about.cache"),
-        (about(cache=dict.fromkeys(CacheSize._fields, -1)), "about.cache"),
-        (about(cache=dict.fromkeys(CacheSize._fields, 0)), "cache"),
+        (about(cache=dict.fromkeys(SIZES, -1)), "about.cache"),
+        (about(cache=dict.fromkeys(SIZES, 0)), "cache"),
         (about(n_tokens=7), "tokens"),
         (about(n_fed=-1), "n_fed"),
         (about(n_fed="2"), "n_fed"),

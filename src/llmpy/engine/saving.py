@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["CacheSize", "FrozenCache", "restore", "tail_bytes"]
 
 
-class CacheSize(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CacheSize:
     """Of the first `n_tokens` tokens: bytes of a whole page, of what the last one has, of a state.
 
     `n_pages` are whole. 0 for what is not there.

@@ -25,7 +25,7 @@ from llmpy.format.mapped import MappedFile
 from llmpy.format.sniff import guess
 
 __all__ = ["BITS", "INDEX", "SINGLE", "Safetensors", "Stored", "open_safetensors",
-           "read_index", "write_safetensors"]  # fmt: skip
+           "read_header", "read_index", "write_safetensors"]  # fmt: skip
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -74,7 +75,7 @@ def write_snapshot(
 ) -> None:
     """Write a snapshot; what was at `path` before stays until it is whole."""
     size, tokens = cache.size, cache.tokens
-    about = {**about, "cache": size._asdict(), "n_tokens": len(tokens)}
+    about = {**about, "cache": asdict(size), "n_tokens": len(tokens)}
     name = "cache.zst" if compression == "zstd" else "cache"
     with replacing(path) as file:
         reserved = _header(about, len(tokens), name, (1 << 53) - 1, NO_DIGEST, 0)
@@ -178,7 +179,7 @@ def _consistent(
     path, numbers = file.path, about.get("cache")
     if (
         not isinstance(numbers, dict)
-        or numbers.keys() != set(CacheSize._fields)
+        or numbers.keys() != {f.name for f in fields(CacheSize)}
         or any(type(n) is not int or not 0 <= n < 1 << 48 for n in numbers.values())
     ):
         raise SnapshotError(path, "about.cache", "the sizes of a cache", _short(numbers))
