@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["attempt", "begin", "constraint_state"]
 
 SECONDS = 0.9  # that compiling a constraint may take
+STACK = 64 << 20  # bytes: llguidance recurses about 4 kB for each of at most MAX_RULES rules
+MOST_AT_ONCE = 4  # constraints
 KEPT = 32  # compiled constraints of a tokenizer
 LIMITS = {
     "max_items_in_row": 2000,
@@ -36,6 +38,7 @@ LIMITS = {
 
 _MADE: WeakKeyDictionary[Tokenizer, OrderedDict[str, Any]] = WeakKeyDictionary()
 _LOCK = threading.Lock()
+_RUNNING = threading.Semaphore(MOST_AT_ONCE)
 
 
 def begin(
@@ -68,25 +71,42 @@ def constraint_state(value: Any, tokenizer: Tokenizer) -> ConstraintState:
 
 
 def _compiled(constraint: Constraint, tokenizer: Tokenizer) -> Any:
-    vocabulary = token_vocabulary(tokenizer)
-    found: list[Any] = []
-    thread = threading.Thread(
-        target=lambda: found.append(attempt(constraint.lark, vocabulary)),
-        name="llmpy-compile",
-        daemon=True,
-    )
-    thread.start()
-    thread.join(SECONDS)
-    if not found:
-        raise ConstraintError(f"{_name(constraint)}: takes more than {SECONDS} s to compile")
-    (result,) = found
+    result = attempt(constraint.lark, token_vocabulary(tokenizer), _name(constraint))
     if isinstance(result, str):
         raise ConstraintError(f"{_name(constraint)}: {result}")
     return result
 
 
-def attempt(lark: str, vocabulary: Any) -> Any:
-    """Return a matcher that has computed its first mask, or what is wrong."""
+def attempt(lark: str, vocabulary: Any, what: str) -> Any:
+    """Return a matcher that has computed its first mask, or what is wrong.
+
+    Raises ConstraintError, about `what`, where that takes too long; the thread in which it is done
+    goes on until limits of its own end it.
+    """
+    found: list[Any] = []
+    if not _RUNNING.acquire(timeout=SECONDS):
+        raise ConstraintError(f"{what}: other constraints are still being compiled; try again")
+
+    def compile_it() -> None:
+        try:
+            found.append(_attempt(lark, vocabulary))
+        finally:
+            _RUNNING.release()
+
+    thread = threading.Thread(target=compile_it, name="llmpy-compile", daemon=True)
+    with _LOCK:
+        before = threading.stack_size(STACK)
+        try:
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    thread.join(SECONDS)
+    if not found:
+        raise ConstraintError(f"{what}: takes more than {SECONDS} s to compile")
+    return found[0]
+
+
+def _attempt(lark: str, vocabulary: Any) -> Any:
     try:
         from llguidance import LLMatcher, LLParserLimits
 

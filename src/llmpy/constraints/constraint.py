@@ -13,8 +13,7 @@ from llmpy.errors import ConstraintError
 
 __all__ = ["Constraint", "choices", "grammar", "regex"]
 
-MAX_CHOICES = 10_000
-MAX_CHOICE = 10_000  # characters
+MAX_CHOICES = 100_000  # characters of all together
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +64,6 @@ def choices(texts: Iterable[str]) -> Constraint:
     given = list(dict.fromkeys(checks.text(f"texts: number {i}", t) for i, t in enumerate(texts)))
     if not given or "" in given:
         raise ConstraintError(f"choices: expected texts that are not empty, found {given[:8]!r}")
-    if len(given) > MAX_CHOICES or max(map(len, given)) > MAX_CHOICE:
-        raise ConstraintError(
-            f"choices: expected at most {MAX_CHOICES} texts of {MAX_CHOICE} characters"
-        )
-    return Constraint("start: " + "\n | ".join(map(literal, given)), f"choices {given!r}")
+    if (n := sum(map(len, given))) > MAX_CHOICES:
+        raise ConstraintError(f"choices: expected at most {MAX_CHOICES} characters, found {n}")
+    return Constraint("start: T\nT: " + " | ".join(map(literal, given)), f"choices {given!r}")

@@ -10,14 +10,25 @@ from collections.abc import Iterator
 
 from llmpy.errors import ConstraintError
 
-__all__ = ["MAX_REPEAT", "check_nesting", "check_size", "checked_lark", "checked_regex"]
+__all__ = [
+    "MAX_REPEAT",
+    "MAX_RULES",
+    "check_nesting",
+    "check_size",
+    "checked_lark",
+    "checked_regex",
+]
 
 MAX_SIZE = 512 * 1024  # characters of a grammar
 MAX_REGEX = 64 * 1024  # characters of a regular expression
 MAX_DEPTH = 100  # of brackets in one another
 MAX_REPEAT = 20_000  # times, all bounds of repetitions in one another multiplied
-MAX_RULES = 10_000
+MAX_RULES = 4000
+MAX_STRING = 10_000  # characters of a string or regular expression in a grammar
+MAX_TERMINAL = 100_000
 COUNT = re.compile(r"\{\s*(\d*)\s*(,?)\s*(\d*)\s*\}")
+TERMINAL = re.compile(r"^[ \t]*([A-Z_][A-Z0-9_]*)[^:\n]*:((?:[^\n]|\n[ \t]*\|)*)", re.M)
+NAME = re.compile(r"\b[A-Z_][A-Z0-9_]*\b")
 OPEN, CLOSE = "([{", ")]}"
 PIECES = re.compile(  # of a Lark grammar: what brackets are part of a text
     r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/(?![/*])(?P<regex>(?:[^/\\\n]|\\.)+)/|#[^\n]*'
@@ -60,15 +71,41 @@ def checked_lark(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ConstraintError("grammar: expected text, found a lone surrogate") from None
-    if text.count(":") > MAX_RULES:
-        raise ConstraintError(f"grammar: expected at most {MAX_RULES} rules")
     for match in PIECES.finditer(text):
         if match["regex"]:
             checked_regex("grammar", match["regex"])
+        check_size("grammar: a string", match[0], MAX_STRING)
     rest = PIECES.sub(" x ", text)
+    if rest.count(":") > MAX_RULES:
+        raise ConstraintError(f"grammar: expected at most {MAX_RULES} rules")
     check_nesting("grammar", rest)
     _check_repeats("grammar", rest)
+    _check_terminals(rest)
     return text
+
+
+def _check_terminals(text: str) -> None:
+    """Raise ConstraintError for terminals that are too large once those in them are written out."""
+    bodies = {m[1]: m[2] for m in TERMINAL.finditer(text)}
+    sizes: dict[str, int] = {}
+    for name in bodies:
+        waiting = [name]
+        while waiting:
+            current = waiting[-1]
+            used = [u for u in NAME.findall(bodies[current]) if u in bodies and u != current]
+            missing = [u for u in used if u not in sizes]
+            if missing and len(waiting) <= len(bodies):
+                waiting.append(missing[0])
+                continue
+            factor = 1
+            for match in COUNT.finditer(bodies[current]):
+                factor *= max(1, *(int(n or 0) for n in match.group(1, 3)))
+            sizes[current] = factor * (1 + sum(sizes.get(u, 0) for u in used))
+            if sizes[current] > MAX_TERMINAL:
+                raise ConstraintError(
+                    f"grammar: the terminal {current} is too large once all in it is written out"
+                )
+            waiting.pop()
 
 
 def _check_repeats(what: str, pattern: str) -> None:

@@ -113,6 +113,8 @@ class ConstraintState:
         if self.logprobs is not None:  # of a token that somebody else chose nothing is known
             self.logprobs += [float("nan")] * (self.n_taken - len(self.logprobs))
         if n < len(ids):
+            if self._matcher.is_error():
+                raise ConstraintError(f"the constraint cannot be followed: {self._why()}")
             shown = self._tokenizer.token(ids[n])
             raise ConstraintError(f"token {ids[n]} ({shown!r}) is not allowed here{self._hint()}")
 

@@ -39,8 +39,11 @@ def json_schema(schema: Mapping[str, Any] | bool, *, assert_formats: bool = True
 
 @lru_cache(maxsize=64)
 def _grammar(source: str, assert_formats: bool) -> str:
-    document = Document(json.loads(source))
-    return _Compiler(Formulas(document, assert_formats)).text((document.root, True))
+    try:
+        document = Document(json.loads(source))
+        return _Compiler(Formulas(document, assert_formats)).text((document.root, True))
+    except RecursionError:
+        raise ConstraintError("schema: its references lead too deep") from None
 
 
 class _Compiler:

@@ -49,12 +49,19 @@ def object_symbols(
     if members is None:
         return []
     writer = _ObjectWriter(grammar, members, value)
-    return [(("text", "{"), writer.state(0, 0, not members.wants), ("text", "}"))]
+    inner = writer.state(0, 0, not members.wants)
+    writer.write()
+    return [(("text", "{"), inner, ("text", "}"))]
 
 
 def _members(grammar: Grammar, formulas: Formulas, atoms: tuple[Atom, ...]) -> _Members | None:
-    names = dict.fromkeys(atom[1] for atom in atoms if atom[0] == "prop")
-    names |= dict.fromkeys(atom[1] for atom in atoms if atom[0] in ("need", "lack"))
+    names: dict[str, list[Literal]] = {}
+    never = formulas.literal(False, stands=False)
+    for kind in ("prop", "need", "lack"):
+        for atom in atoms:
+            if atom[0] == kind:
+                said = names.setdefault(atom[1], [])
+                said += [atom[2]] if kind == "prop" else [never] if kind == "lack" else []
     needed = {atom[1] for atom in atoms if atom[0] == "need"}
     regions: dict[Conjunction, list[Literal]] = {}
     for _, region, literal in (atom for atom in atoms if atom[0] == "keys"):
@@ -64,15 +71,13 @@ def _members(grammar: Grammar, formulas: Formulas, atoms: tuple[Atom, ...]) -> _
     if len(wanted) > 1:
         raise ConstraintError("not, of several keywords about all properties, is not supported")
     want = next(iter(wanted), None)
-    never = formulas.literal(False, stands=False)
 
     def belongs(name: str, region: Conjunction) -> bool:
         return any(string_holds(name, a) for a in formulas.alternatives(region, "string"))
 
     known = []
-    for name in names:
-        literals = [a[2] for a in atoms if a[0] == "prop" and a[1] == name]
-        literals += [never] if ("lack", name) in atoms else []
+    for name, said in names.items():
+        literals = [*said]
         literals += [x for region, own in regions.items() if belongs(name, region) for x in own]
         good = None
         if want is not None and (region := formulas.conjunction(want[0])) is not None:
@@ -136,6 +141,13 @@ class _ObjectWriter:
     members: _Members
     value: Value
     made: dict[tuple[int, int, bool], Symbol] = field(default_factory=dict)
+    waiting: list[tuple[str, int, int, bool]] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Write the rules of all states."""
+        while self.waiting:
+            name, at, count, met = self.waiting.pop()
+            self.grammar.add(name, self._alternatives(at, count, met))
 
     def state(self, at: int, count: int, met: bool) -> Symbol:
         """Return the rule of what may follow; `met`: whether what some property must be, one is."""
@@ -147,7 +159,7 @@ class _ObjectWriter:
                 raise ConstraintError("minProperties or maxProperties: too many combinations")
             name = self.grammar.name("o")
             self.made[key] = ("rule", name)
-            self.grammar.add(name, self._alternatives(at, key[1], met))
+            self.waiting.append((name, *key))
         return self.made[key]
 
     def _alternatives(self, at: int, count: int, met: bool) -> list[Sequence]:
@@ -233,6 +245,7 @@ def array_symbols(
     _check_unique(atoms, items)
     writer = _ArrayWriter(grammar, formulas, items, value)
     inner = writer.counting(0, (0,) * len(items.counted)) if items.counted else writer.plain(0)
+    writer.write()
     return [(("text", "["), inner, ("text", "]"))]
 
 
@@ -276,11 +289,25 @@ class _ArrayWriter:
     items: _Items
     value: Value
     made: dict[tuple[Any, ...], Symbol] = field(default_factory=dict)
+    waiting: list[tuple[str, int, tuple[int, ...] | None]] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Write the rules of all places."""
+        while self.waiting:
+            name, place, counts = self.waiting.pop()
+            if counts is None:
+                self.grammar.add(name, self._plain(place))
+            else:
+                self.grammar.add(name, self._alternatives(place, counts))
 
     def plain(self, place: int) -> Symbol:
         """Return the rule of what may follow at a place where nothing is counted."""
-        items = self.items
         name = self.grammar.name("a")
+        self.waiting.append((name, place, None))
+        return ("rule", name)
+
+    def _plain(self, place: int) -> list[Sequence]:
+        items = self.items
         found: list[Sequence] = [()] if place >= items.least else []
         conjunction = self.formulas.conjunction(items.literals(place))
         if conjunction is not None and (items.most is None or place < items.most):
@@ -298,8 +325,7 @@ class _ArrayWriter:
                     found = [(("repeat", pair, max(0, items.least - place), most),)]
                 else:
                     found.append((*item, ("repeat", pair, least, most)))
-        self.grammar.add(name, found)
-        return ("rule", name)
+        return found
 
     def counting(self, place: int, counts: tuple[int, ...]) -> Symbol:
         """Return the rule of what may follow where so much was counted."""
@@ -311,7 +337,7 @@ class _ArrayWriter:
                 raise ConstraintError("contains: too many combinations of counts")
             name = self.grammar.name("c")
             self.made[key] = ("rule", name)
-            self.grammar.add(name, self._alternatives(key[0], counts))
+            self.waiting.append((name, *key))
         return self.made[key]
 
     def _alternatives(self, place: int, counts: tuple[int, ...]) -> list[Sequence]:

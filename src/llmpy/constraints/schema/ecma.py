@@ -50,7 +50,17 @@ def parsed(pattern: str) -> Tree:
     tree = parser.alternatives(0)
     if parser.at < len(pattern):
         parser.refuse("an unmatched )")
+    if _size(tree) > MAX_REPEAT:
+        parser.refuse(f"repetitions that make more than {MAX_REPEAT} characters")
     return tree
+
+
+def _size(tree: Tree) -> int:
+    """How many characters a tree has, with all that must or may be repeated a number of times."""
+    if tree[0] in ("cat", "alt"):
+        return sum(map(_size, tree[1]))
+    times: int = max(1, tree[2], tree[3] or 0) if tree[0] == "repeat" else 1
+    return times * (_size(tree[1]) if tree[0] == "repeat" else 1)
 
 
 class _Parser:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from llmpy.constraints.lark import literal
+from llmpy.constraints.limits import MAX_RULES
 from llmpy.errors import ConstraintError
 
 __all__ = ["Grammar", "Symbol", "is_empty"]
@@ -28,6 +29,8 @@ class Grammar:
 
     def name(self, prefix: str) -> str:
         """Reserve a name for a rule."""
+        if len(self.rules) >= MAX_RULES:
+            raise ConstraintError("schema: its grammar is too large")
         name = f"{prefix}{len(self.rules)}"
         self.rules[name] = []
         return name
@@ -114,7 +117,7 @@ class Grammar:
                     used.add(rest[0])
                     waiting += [rest[0]] if rest[0] in self.rules else []
                 parts.append(rest[0])
-            elif all(self._can(s, productive) for s in rest[0]):
+            elif rest[2] != 0 and all(self._can(s, productive) for s in rest[0]):
                 inner = self._written(rest[0], productive, terminals, used, waiting)
                 parts.append(f"({inner}){_times(rest[1], rest[2])}")
         return " ".join(parts) or '""'
@@ -160,7 +163,7 @@ def is_empty(expression: str) -> bool:
     """Whether a terminal matches no text; ConstraintError where that takes too much to tell."""
     from llmpy.constraints.compiling import attempt
 
-    found = attempt(f"start: T\nT: {expression}", _byte_vocabulary())
+    found = attempt(f"start: T\nT: {expression}", _byte_vocabulary(), "schema")
     if not isinstance(found, str):
         return False
     if found != "no text matches it":
