@@ -113,8 +113,10 @@ if TYPE_CHECKING:
         Parsed,
         Piece,
         Ranked,
+        Score,
         Session,
         Stats,
+        Step,
         next_tokens,
     )
     from llmpy.tokenizer import Tokenizer, TokenizerProtocol
@@ -166,6 +168,7 @@ __all__ = [
     "Rng",
     "Sampler",
     "SamplerError",
+    "Score",
     "Session",
     "SessionClosed",
     "SessionInUse",
@@ -174,6 +177,7 @@ __all__ = [
     "Stats",
     "StoredFile",
     "StoredModel",
+    "Step",
     "TemplateError",
     "Tokenizer",
     "TokenizerError",
@@ -279,6 +283,8 @@ _HOMES = {
         "next_tokens"
         "STOP Completion ContextWarning Draft FinishReason Logprobs Mark Overflow Piece "
         "Session Stats next_tokens"
+        "STOP Completion ContextWarning Draft FinishReason Logprobs Mark Overflow Piece Ranked "
+        "Score Session Stats Step next_tokens"
     ),
     "llmpy.tokenizer": "Tokenizer TokenizerProtocol",
 }

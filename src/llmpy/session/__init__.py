@@ -8,7 +8,9 @@ from llmpy.session.mark import Mark
 from llmpy.session.overflow import ContextWarning, Overflow
 from llmpy.session.parsing import Parsed
 from llmpy.session.ranking import Ranked
+from llmpy.session.scoring import Score
 from llmpy.session.session import Session
+from llmpy.session.steps import Step
 
 __all__ = [
     "STOP",
@@ -22,7 +24,9 @@ __all__ = [
     "Parsed",
     "Piece",
     "Ranked",
+    "Score",
     "Session",
     "Stats",
+    "Step",
     "next_tokens",
 ]

@@ -29,6 +29,7 @@ from llmpy.session.embedding import (
 from llmpy.session.lengths import check_lengths
 from llmpy.session.ranking import Classifier, Ranked, has_pairs, pairs_of, ranked
 from llmpy.session.saved import SavedModel
+from llmpy.session.scoring import Score, scored
 from llmpy.tokenizer import Tokenizer
 
 __all__ = ["Reader"]
@@ -140,6 +141,55 @@ class Reader(ProcessBound):
     ) -> list[Ranked]:
         """`rank` for asyncio; cancelled, it waits until the scores are there."""
         call = partial(self.rank, query, texts, normalize=normalize, truncate=truncate)
+        return await in_thread(call)
+
+    def score(
+        self,
+        text: str | Sequence[int],
+        *,
+        after: str | Sequence[int] = "",
+        top: int = 0,
+        special: bool = False,
+    ) -> Score:
+        """Return how likely the model finds a text: the log-probability of each of its tokens.
+
+        `after`: what comes before it, which is not scored, as in `model.score(" Paris",
+        after="The capital of France is")`. `top`: how many of the likeliest tokens to report in
+        place of each. `special`: whether control tokens written in `text` and `after` are taken as
+        such. Text is scored beside whatever else the model does, in bounded memory. Raises
+        ContextFull for more tokens than `n_ctx`, ValueError for a text without tokens,
+        UnsupportedModelError for an encoder.
+        """
+        checks.whole("top", top, 0)
+        before = self._scored_ids("after", after, special, start=True)
+        ids = self._scored_ids("text", text, special, start=not before)
+        if not ids:
+            raise ValueError("text: expected at least one token, found none")
+        whole = before + ids
+        rows = self.logits(whole[:-1], max(len(before) - 1, 0))
+        return scored(rows, ids, len(before), top)
+
+    def _scored_ids(
+        self, name: str, text: str | Sequence[int], special: bool, *, start: bool
+    ) -> list[int]:
+        """The ids of a text; one that begins there has its begin-of-text token, as for sessions."""
+        if not isinstance(text, str):
+            return checks.token_ids(name, text, self.n_vocab)
+        if not text:
+            return []
+        bos = None if start else False
+        return self.tokenizer.encode(text, special=special, bos=bos, start=start)
+
+    async def ascore(
+        self,
+        text: str | Sequence[int],
+        *,
+        after: str | Sequence[int] = "",
+        top: int = 0,
+        special: bool = False,
+    ) -> Score:
+        """`score` for asyncio; cancelled, it waits until the scores are there."""
+        call = partial(self.score, text, after=after, top=top, special=special)
         return await in_thread(call)
 
     def logits(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:

@@ -23,9 +23,11 @@ from llmpy.session.banned import next_allowed
 from llmpy.session.described import Home
 from llmpy.session.draft import Draft
 from llmpy.session.events import STOP, Piece, Stats
+from llmpy.session.infilling import infill_ids
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import Overflow
 from llmpy.session.saved import save
+from llmpy.session.steps import Step, steps
 from llmpy.session.stream import editing, feeding, pieces
 from llmpy.session.tally import Tally
 from llmpy.session.transcript import Transcript
@@ -327,6 +329,54 @@ class Session(TypedAnswers, ProcessBound):
             return next_allowed(transcript, self, transcript.next(self)).token
         finally:
             transcript.end()
+
+    def steps(
+        self,
+        prompt: str | Sequence[int] = "",
+        *,
+        max_tokens: int | None = None,
+        special: bool = False,
+        bos: bool | None = None,
+    ) -> Generator[Step]:
+        """Read the prompt, then give the logits of each next token, to choose it from.
+
+        In the loop's body, `step.choose(token)` or `step.sample()` says a token; leaving the loop
+        before says none. It ends after an end-of-text token, `max_tokens`, or where the context is
+        full. The options are those of `stream`.
+
+            for step in session.steps("Once upon a time", max_tokens=20):
+                step.logits[forbidden] = -numpy.inf  # float32 [n_vocab], the row itself
+                step.sample()
+        """
+        transcript = self.transcript
+        return steps(transcript, self, prompt, max_tokens=max_tokens, special=special, bos=bos)
+
+    def infill(
+        self,
+        prefix: str,
+        suffix: str,
+        callback: Callback | None = None,
+        *,
+        max_tokens: int | None = None,
+        stop: str | Iterable[str] = (),
+    ) -> str:
+        """Return what the model writes between two texts, if it has tokens to fill in the middle.
+
+        The texts are read after what the session holds, in the order prefix, suffix, middle.
+        `callback` gets the pieces, as of `infer`. Raises UnsupportedModelError for a model without
+        those tokens.
+        """
+        checks.function("callback", callback)
+        ids = infill_ids(self.tokenizer, self._path, prefix, suffix, begins=not len(self))
+        texts = []
+
+        def add(piece: Piece) -> Any:
+            if piece.kind != "prompt":
+                texts.append(piece.text)
+            return callback(piece) if callback is not None else None
+
+        self.infer(ids, add, max_tokens=max_tokens, stop=stop)
+        return "".join(texts)
 
     def cancel(self) -> None:
         """Stop what another thread does with the session, within the step that runs.

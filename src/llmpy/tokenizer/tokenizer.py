@@ -49,7 +49,8 @@ class Tokenizer:
 
     `bos`, `eos`, `unk`: ids, or None. `add_bos`, `add_eos`: whether the file wants a text to begin
     and end with them. `end_ids`: every token that ends a reply. `n_vocab`: ids are below it.
-    `n_embedded`: those that the model can read and say are below it.
+    `n_embedded`: those that the model can read and say are below it. `infill_ids`: the tokens
+    before the prefix, the suffix and the middle of a text with a gap, or None.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Tokenizer:
         self.unk = vocabulary.unk
         self.add_bos = vocabulary.add_bos
         self.add_eos = vocabulary.add_eos
+        self.infill_ids = vocabulary.infill
         self.end_ids = frozenset(i for i in vocabulary.end_ids if i < self.n_embedded)
         self._vocabulary = vocabulary
         self._engine = build_engine(vocabulary) if engine is None else engine

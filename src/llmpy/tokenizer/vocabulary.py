@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from llmpy.errors import TokenizerError, UnsupportedModelError
 from llmpy.tokenizer.ends import end_ids, places_of, retype
+from llmpy.tokenizer.infill import infill_ids
 from llmpy.tokenizer.kinds import BYTE_TOKENS, Kind, Matching
 from llmpy.tokenizer.metadata import PREFIX, TokenizerMetadata
 from llmpy.tokenizer.pretokenizers import FAMILIES
@@ -45,6 +46,8 @@ class Vocabulary:
     "gpt2". `bos`, `eos`, `unk` are None where the model has none; `fuse_unk`: one unknown token
     stands for neighbours without tokens. How "t5" normalises text: by
     `charsmap`, to `one_space` between words; how "bert" does: `lowercase`, `strip_accents`.
+    `infill`: the tokens before a prefix, a suffix and the middle between them, None where the model
+    has none.
     """
 
     path: Path | None
@@ -67,6 +70,7 @@ class Vocabulary:
     one_space: bool = False
     lowercase: bool = False
     strip_accents: bool = False
+    infill: tuple[int, int, int] | None = None
 
     def of_kind(self, kind: Kind) -> list[int]:
         """Ids of all tokens of a kind, in order."""
@@ -136,6 +140,7 @@ def read_vocabulary(metadata: Mapping[str, Any], path: Path | None) -> Vocabular
         one_space=model == "t5" and source.flag("remove_extra_whitespaces", False),
         lowercase=lowercase,
         strip_accents=pieces and source.flag("normalizer.strip_accents", lowercase),
+        infill=infill_ids(tokens, read_id),
     )
 
 
