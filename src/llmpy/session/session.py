@@ -367,7 +367,7 @@ class Session(TypedAnswers, ProcessBound):
         those tokens.
         """
         checks.function("callback", callback)
-        ids = infill_ids(self.tokenizer, self._path, prefix, suffix, begins=not len(self))
+        ids = infill_ids(self.tokenizer, self._model.path, prefix, suffix, begins=not len(self))
         texts = []
 
         def add(piece: Piece) -> Any:
