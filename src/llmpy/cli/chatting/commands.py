@@ -46,7 +46,7 @@ COMMANDS = {
         Command("set", "[NAME VALUE]", "show the settings, or change one"),
         Command("think", "[on|off|auto]", "show the last thinking, or turn thinking on or off"),
         Command("stats", "", "show counts and speed of the last answer"),
-        Command("model", "[PATH]", "go on with another model"),
+        Command("model", "[NAME|PATH]", "go on with another model"),
         Command("quit", "", "leave; so does Ctrl-D"),
     )
 }
