@@ -55,6 +55,10 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "progress": FUNCTION, "rope": (5, "linear"), "tokenizer": (5, object()), "mmap": FLAG,
         "download": FLAG, "allow_licenses": LICENSES,
     },
+    "plan_memory": {
+        "path": PATH, "n_ctx": NUMBER, "sessions": NUMBER, "n_batch": NUMBER,
+        "backend": (5, str, None), "architecture": (5, b"llama"), "rope": (5, "linear"),
+    },
     "load_tokenizer": {"path": PATH, "architecture": (5,)},
     "load_template": {"path": PATH, "name": (5,), "architecture": (5,)},
     "open_model": {"path": PATH, "architecture": (5,)},
@@ -94,7 +98,8 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "next_tokens": {"sessions": (5, None, [5], "ab"), "ignore_eos": FLAG},
 }  # fmt: skip
 CHECKED_ELSEWHERE = {  # each of these has tests of its own
-    ("embed", "pooling"), ("load", "kv_dtype"), ("collect_importance", "backend"),
+    ("embed", "pooling"), ("load", "kv_dtype"), ("plan_memory", "kv_dtype"),
+    ("collect_importance", "backend"),
     ("encode", "errors"), ("encode_parts", "errors"), ("generate", "sampler"), ("generate", "seed"),
 }  # fmt: skip
 NAMES = {("convert", "type"): "type", ("quantize", "kind"): "type"}  # in messages
@@ -138,7 +143,8 @@ def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any
     wanted = {
         "convert": ("path", "out"), "quantize": ("path", "out"), "perplexity": ("model", "text"),
         "divergence": ("model", "base", "text"), "collect_importance": ("path", "text"),
-        "load": ("path",), "load_tokenizer": ("path",), "open_model": ("path",),
+        "load": ("path",), "plan_memory": ("path",), "load_tokenizer": ("path",),
+        "open_model": ("path",),
         "load_template": ("path",), "pull": ("name",), "copy_model": ("source", "name"),
     }  # fmt: skip
     more = {

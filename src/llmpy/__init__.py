@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from llmpy.machine.bandwidth import read_bandwidth
     from llmpy.machine.cpus import available_cpus
     from llmpy.model import LoadEvent, Model, aload, load, load_template, load_tokenizer
+    from llmpy.planning import MemoryPlan, plan_memory
     from llmpy.quantization import (
         Divergence,
         Importance,
@@ -152,6 +153,7 @@ __all__ = [
     "Logprobs",
     "Mark",
     "MeasureEvent",
+    "MemoryPlan",
     "Model",
     "ModelFileError",
     "ModelNotFound",
@@ -218,6 +220,7 @@ __all__ = [
     "open_gguf",
     "open_model",
     "perplexity",
+    "plan_memory",
     "presence",
     "pull",
     "quantize",
@@ -264,6 +267,7 @@ _HOMES = {
         "default_name find_model models pull remove_model set_default_model"
     ),
     "llmpy.model": "LoadEvent Model aload load load_template load_tokenizer",
+    "llmpy.planning": "MemoryPlan plan_memory",
     "llmpy.quantization": (
         "Divergence Importance MeasureEvent Perplexity QuantizeEvent collect_importance "
         "divergence perplexity quantize read_importance write_importance"

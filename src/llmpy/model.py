@@ -32,6 +32,7 @@ from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import PAIRS, Graph, is_encoder, n_embedded
 from llmpy.overrides import GivenTokenizer, tokenizer_of
+from llmpy.planning import MemoryPlan, planned
 from llmpy.restoring import OVERFLOWS, Restorer
 from llmpy.sampling import Chain, Rng, Sampler, Sampling, checked_chain, default_chain
 from llmpy.session.asynchronous import in_thread
@@ -43,7 +44,7 @@ from llmpy.session.saved import SavedModel
 from llmpy.session.session import Session
 from llmpy.session.transcript import Transcript
 from llmpy.tokenizer import Tokenizer, build_tokenizer
-from llmpy.wiring import wire
+from llmpy.wiring import Wired, wire
 
 if TYPE_CHECKING:
     from llmpy.chat import Chat, ChatTemplate
@@ -67,6 +68,29 @@ class LoadEvent:
     bytes_done: int
     bytes_total: int
     seconds: float
+
+
+class _Report:
+    """Tells `progress` how far a load is."""
+
+    def __init__(
+        self, progress: Callable[[LoadEvent], object] | None, total: int, begin: float
+    ) -> None:
+        self._progress = progress
+        self._total = total
+        self._begin = begin
+
+    def __call__(self, kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
+        if self._progress is not None:
+            seconds = time.perf_counter() - self._begin
+            self._progress(LoadEvent(kind, name, done, self._total, seconds))
+
+    def tensors(self, file: ModelFile, ready: Iterable[str]) -> None:
+        """Tell of each tensor once it is ready."""
+        done = 0
+        for name in ready:
+            done += file.tensors[name].size
+            self("tensor", name, done)
 
 
 def load(
@@ -121,35 +145,24 @@ def load(
     engine = make_backend(backend, n_threads, n_batch)
     kv_dtype = checked_kv_dtype(engine, kv_dtype)
 
-    def report(kind: Literal["metadata", "tensor", "done"], name: str, done: int) -> None:
-        if progress is not None:
-            progress(LoadEvent(kind, name, done, total, time.perf_counter() - begin))
-
     with contextlib.ExitStack() as opened:
         file = opened.enter_context(open_licensed(path, architecture, download, allow_licenses))
         wired = wire(engine, file, n_ctx=n_ctx, kv_dtype=kv_dtype, rope=rope)
-        graph, context = wired.graph, wired.n_ctx
-        max_pages = _pages(max_total_tokens, context)
-        prefix_bytes = _prefix_bytes(prefix_cache_bytes, graph, wired.needs)
-        pool = engine.kv_pool(graph, wired.kv_dtype)
-        total, done = sum(file.tensors[name].size for name in graph.used), 0
-        report("metadata", str(file.path), done)
+        max_pages = _pages(max_total_tokens, wired.n_ctx)
+        prefix_bytes = _prefix_bytes(prefix_cache_bytes, wired.graph, wired.needs)
+        total = sum(file.tensors[name].size for name in wired.graph.used)
+        report = _Report(progress, total, begin)
+        report("metadata", str(file.path), 0)
         file.release_all()  # of the metadata, and before any tensor is read ahead
-        buffers = _uploaded(engine, file, graph, mmap)
+        buffers = _uploaded(engine, file, wired.graph, mmap)
         # goes on while the tokenizer is made
         ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
-        words = tokenizer_of(file, tokenizer, n_embedded(graph))
-        for name in ready:
-            done += file.tensors[name].size
-            report("tensor", name, done)
-        classifier = _classifier(engine, file, graph, buffers)
-        compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=context)
-        parts = file, wired.hyperparameters, graph, words, compiled, pool
-        model = Model(*parts, context, n_batch, max_pages, prefix_bytes, classifier)
+        words = tokenizer_of(file, tokenizer, n_embedded(wired.graph))
+        report.tensors(file, ready)
+        model = _made(engine, file, wired, words, buffers, n_batch, max_pages, prefix_bytes)
         report("done", str(file.path), total)
-        log.log.info(
-            "loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, time.perf_counter() - begin
-        )
+        seconds = time.perf_counter() - begin
+        log.log.info("loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, seconds)
         if mmap:
             opened.pop_all()  # the map of the file lives as long as something reads it
     return model
@@ -225,6 +238,7 @@ class Model(Restorer):
         max_pages: int | None,
         prefix_bytes: int,
         classifier: Classifier | None,
+        planned: Callable[[int, int], MemoryPlan],
     ) -> None:
         self.path = file.path
         self.metadata = file.metadata
@@ -240,6 +254,7 @@ class Model(Restorer):
         self._classifier = classifier
         self._readers = {}
         self.saved = SavedModel(file.path, Fingerprint(file, graph, tokenizer).read)
+        self._planned = planned
         self._tracing = False
         self._write_trace: weakref.finalize[..., Model] | None = None  # see LLMPY_TRACE
         self._engine = Engine(
@@ -439,6 +454,16 @@ class Model(Restorer):
         with self._engine.lock:
             return prefix.stats() if prefix is not None else PrefixStats(0, 0, 0, 0, 0, 0)
 
+    def plan(self, *, n_ctx: int | None = None, sessions: int = 1) -> MemoryPlan:
+        """Return what the model takes with so many sessions of `n_ctx` tokens, all of them full.
+
+        Default: the context that it was loaded with. `llmpy.plan_memory` tells it before a model is
+        loaded.
+        """
+        n_ctx = self.n_ctx if n_ctx is None else checks.whole("n_ctx", n_ctx)
+        checks.whole("sessions", sessions)
+        return self._planned(n_ctx, sessions)
+
     def warm_up(self) -> None:
         """Do now what is otherwise done behind the first tokens, which are slower for it."""
         self._engine.check_open()
@@ -508,6 +533,27 @@ def _chain_of(sampler: Any, recommended: Mapping[str, Any], sampling: Mapping[st
         names = ", ".join(sampling)
         raise TypeError(f"expected a sampler or parameters of the usual one, found both: {names}")
     return checked_chain(sampler)
+
+
+def _made(
+    engine: Backend,
+    file: ModelFile,
+    wired: Wired,
+    tokenizer: Tokenizer,
+    buffers: dict[str, Any],
+    n_batch: int,
+    max_pages: int | None,
+    prefix_bytes: int,
+) -> Model:
+    """The model, once its tensors are there."""
+    graph, n_ctx = wired.graph, wired.n_ctx
+    classifier = _classifier(engine, file, graph, buffers)
+    pool = engine.kv_pool(graph, wired.kv_dtype)
+    compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=n_ctx)
+    told = engine, graph, file.tensors, wired.needs, wired.kv_dtype, tokenizer.n_vocab
+    parts = file, wired.hyperparameters, graph, tokenizer, compiled, pool
+    options = n_ctx, n_batch, max_pages, prefix_bytes, classifier, partial(planned, *told)
+    return Model(*parts, *options)
 
 
 def _check_arguments(path: object, progress: object, mmap: object, **numbers: object) -> None:

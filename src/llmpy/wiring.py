@@ -13,7 +13,7 @@ from llmpy.overrides import with_rope
 from llmpy.runnable import check_types, shapes_of
 from llmpy.session.context import context_length
 
-__all__ = ["Wired", "wire"]
+__all__ = ["Wired", "unchecked", "wire"]
 
 
 class Wired(NamedTuple):
@@ -38,13 +38,20 @@ def wire(
     rope: Mapping[str, Any] | None,
 ) -> Wired:
     """Wire the model of a file, for as many tokens as were asked for, or as memory holds."""
-    source, shapes = with_rope(file, rope), shapes_of(file)
-    hyperparameters, graph = build(source, shapes, n_ctx or 0)
+    hyperparameters, graph = unchecked(file, n_ctx, rope)
     kv_dtype = "f32" if is_encoder(graph) else kv_dtype  # kept for one text only
-    check_types(file, graph)
     needs = backend.requirements(graph, file.tensors, kv_dtype)
     trained = hyperparameters.n_ctx if rope is None else max(n_ctx or 0, hyperparameters.n_ctx)
     context = context_length(file, graph, n_ctx, trained, needs)
     if context != graph.n_ctx:  # less than was hoped for; some architectures look at it
-        hyperparameters, graph = build(source, shapes, context)
+        hyperparameters, graph = build(with_rope(file, rope), shapes_of(file), context)
     return Wired(hyperparameters, graph, context, kv_dtype, needs)
+
+
+def unchecked(
+    file: ModelFile, n_ctx: int | None, rope: Mapping[str, Any] | None
+) -> tuple[Any, Graph]:
+    """The hyperparameters and the graph of a file, whatever memory there is."""
+    hyperparameters, graph = build(with_rope(file, rope), shapes_of(file), n_ctx or 0)
+    check_types(file, graph)
+    return hyperparameters, graph

@@ -53,6 +53,7 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
         "info": ("info", *model),
         "ls": ("ls",),
         "perplexity": ("perplexity", *model, *engine, "-f", text, "-c", 64, "--windows", 1),
+        "plan": ("plan", stories),
         "pull": ("pull", stories, "--as", "streams"),
         "quantize": ("quantize", stories, tmp_path / "out.gguf", "f16"),
         "repl": ("repl", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2),

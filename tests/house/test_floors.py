@@ -28,6 +28,7 @@ MAY_USE = {
     "checkpoint": MIDDLE | {"hub", "quantization", "runnable"},
     "runnable": MIDDLE,
     "overrides": MIDDLE | {"checkpoint"},
+    "planning": MIDDLE | {"checkpoint", "wiring"},
     "restoring": MIDDLE | {"chat", "session"},
     "wiring": MIDDLE | {"overrides", "runnable", "session"},
     "constraints": {"tokenizer"} | GROUND,
@@ -35,12 +36,22 @@ MAY_USE = {
     "session": MIDDLE | {"constraints", "engine"},
     "chat": {"constraints", "sampling", "session", "tokenizer"} | GROUND,
     "model": MIDDLE
-    | {"chat", "checkpoint", "constraints", "engine", "overrides", "restoring", "session"}
-    | {"wiring"},
+    | {"chat", "checkpoint", "constraints", "engine", "overrides", "planning", "restoring"}
+    | {"session", "wiring"},
     "quantization": MIDDLE | {"checkpoint", "model"},
     "server": MIDDLE | {"chat", "checkpoint", "hub", "engine", "model", "session"},
     "__init__": MIDDLE
-    | {"chat", "checkpoint", "constraints", "hub", "model", "quantization", "server", "session"},
+    | {
+        "chat",
+        "checkpoint",
+        "constraints",
+        "hub",
+        "model",
+        "planning",
+        "quantization",
+        "server",
+        "session",
+    },
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},
 }

@@ -17,7 +17,7 @@ __all__ = ["main"]
 
 COMMANDS = (
     "bench", "chat", "convert", "cp", "default", "embed", "imatrix", "infer", "info", "ls",
-    "perplexity", "ps", "pull", "quantize", "repl", "rm", "serve", "show", "stop", "tokens",
+    "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm", "serve", "show", "stop", "tokens",
 )  # fmt: skip
 ALIASES = {"run": "chat"}
 

@@ -10,6 +10,8 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +84,14 @@ class CpuBackend:
         )
         page, state = page_layout(graph, kv_dtype)[2], state_layout(graph)[1]
         return Requirements(weights, page, state, available_memory())
+
+    def step_bytes(
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_wanted: int
+    ) -> int:
+        """Return the bytes of activations and logits of the largest step, of `n_wanted` rows."""
+        program = lower(graph, _absent(graph, tensors), kv_dtype)
+        rows = n_wanted * (program.wanted_bytes + 4 * program.n_vocab)
+        return self.max_tokens * program.all_bytes + rows
 
     def kv_pool(self, graph: Graph, kv_dtype: str) -> CpuKvPool:
         """Make an empty pool for plans of this graph."""
@@ -170,6 +180,17 @@ class CpuBackend:
             )
         data = values.astype(np.float16 if fits else np.float32)
         return _Raw(dtype, raw.shape, data.reshape(-1).view(np.uint8))
+
+
+def _absent(graph: Graph, tensors: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+    """Tensors to lower a graph over, none of which has values: for the sizes of its results."""
+    nothing = np.zeros(1, np.float32), np.zeros(1, np.uint8)
+    found = {}
+    for i, (name, uses) in enumerate(graph.used.items(), 1):
+        shape, dtype = tensors[name].shape, tensors[name].dtype
+        weights: Any = SimpleNamespace(address=i) if _is_matrix(shape, frozenset(uses)) else None
+        found[name] = Tensor(name, dtype, shape, weights, nothing[1], nothing[0])
+    return found
 
 
 def kept_bytes(tensor: StoredTensor, uses: frozenset[str]) -> int:

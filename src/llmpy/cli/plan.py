@@ -1,0 +1,57 @@
+"""`llmpy plan`: how much memory a model will take, before it is loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from llmpy.cli.options import PATH, architecture_option, kv_dtype_option, named_or_default
+
+
+def _chosen(ctx: click.Context, _argument: click.Parameter, path: Path | None) -> Path | None:
+    return path if ctx.resilient_parsing else named_or_default(path)
+
+
+@click.command(name="plan")
+@click.argument("path", metavar="[MODEL]", required=False, type=PATH, callback=_chosen)
+@architecture_option
+@click.option("-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]")
+@click.option(
+    "-s", "--sessions", type=click.IntRange(1), default=1, show_default=True, help="So many of it."
+)
+@click.option(
+    "-b", "--n-batch", type=click.IntRange(1), default=512, show_default=True, help="Tokens a step."
+)
+@kv_dtype_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    path: Path,
+    architecture: str | None,
+    n_ctx: int | None,
+    sessions: int,
+    n_batch: int,
+    kv_dtype: str,
+    as_json: bool,
+) -> int:
+    """Print how much memory MODEL takes with full sessions, part by part.
+
+    The exit code is 1 where more is needed than is free.
+    """
+    import llmpy
+
+    plan = llmpy.plan_memory(
+        path,
+        architecture=architecture,
+        n_ctx=n_ctx,
+        sessions=sessions,
+        n_batch=n_batch,
+        kv_dtype=kv_dtype,
+    )
+    if as_json:
+        click.echo(json.dumps({**asdict(plan), "total": plan.total, "fits": plan.fits}))
+    else:
+        click.echo(str(plan))
+    return 0 if plan.fits else 1

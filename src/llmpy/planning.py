@@ -1,0 +1,137 @@
+"""How much memory a model and its sessions will take, told before anything is allocated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from llmpy import checks
+from llmpy.backends import checked_kv_dtype, make_backend
+from llmpy.backends.base import PAGE_TOKENS, Backend, Requirements
+from llmpy.checkpoint.open import open_model
+from llmpy.graph import Graph, is_encoder
+from llmpy.machine.memory import readable_bytes
+from llmpy.wiring import unchecked
+
+if TYPE_CHECKING:
+    from llmpy.backends.base import StoredTensor
+
+__all__ = ["MemoryPlan", "plan_memory", "planned"]
+
+TOKEN_BYTES = 200  # that the tokenizer takes for each token of the vocabulary
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes that a model takes with `sessions` sessions of `n_ctx` tokens each, all of them full.
+
+    `weights`: the tensors as the backend keeps them; `kv_cache` and `recurrent`: those of all
+    sessions; `activations`: of a step of the largest batch; `tokenizer`: the vocabulary.
+    `available`: what is free now, None where the system does not tell.
+    """
+
+    n_ctx: int
+    sessions: int
+    kv_dtype: str
+    weights: int
+    kv_cache: int
+    recurrent: int
+    activations: int
+    tokenizer: int
+    available: int | None
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        parts = self.weights, self.kv_cache, self.recurrent, self.activations, self.tokenizer
+        return sum(parts)
+
+    @property
+    def fits(self) -> bool:
+        """Whether so much is free."""
+        return self.available is None or self.total <= self.available
+
+    def __str__(self) -> str:
+        rows = [
+            ("weights", self.weights),
+            (f"KV cache, {self.kv_dtype}, {self.sessions} x {self.n_ctx} tokens", self.kv_cache),
+            ("recurrent states", self.recurrent),
+            ("activations", self.activations),
+            ("tokenizer", self.tokenizer),
+            ("total", self.total),
+        ]
+        told = [(name, readable_bytes(n)) for name, n in rows if n]
+        if self.available is not None:
+            told.append(("free now", readable_bytes(self.available)))
+        width = max(len(name) for name, _ in told)
+        return "\n".join(f"{name:<{width}}  {size:>9}" for name, size in told)
+
+
+@runtime_checkable
+class StepSized(Protocol):
+    """A backend that tells what a step takes."""
+
+    def step_bytes(
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_wanted: int
+    ) -> int:
+        """Return the bytes of activations and logits of the largest step, of `n_wanted` rows."""
+
+
+def plan_memory(
+    path: str | os.PathLike[str],
+    *,
+    n_ctx: int | None = None,
+    sessions: int = 1,
+    backend: str | Backend = "auto",
+    n_batch: int = 512,
+    kv_dtype: str = "auto",
+    architecture: str | None = None,
+    rope: Mapping[str, Any] | None = None,
+) -> MemoryPlan:
+    """Return what a model would take with so many full sessions, without loading it.
+
+    `n_ctx`: tokens of a session (default: the model's own context). The other options are those of
+    `load`, and so are the errors about the file; too little memory is none.
+    """
+    checks.path("path", path)
+    for name, number in (("n_ctx", n_ctx), ("sessions", sessions), ("n_batch", n_batch)):
+        if number is not None:
+            checks.whole(name, number)
+    engine = make_backend(backend, None, n_batch)
+    kv_dtype = checked_kv_dtype(engine, kv_dtype)
+    with open_model(path, architecture=architecture) as file:
+        hyperparameters, graph = unchecked(file, n_ctx, rope)
+        kv_dtype = "f32" if is_encoder(graph) else kv_dtype
+        needs = engine.requirements(graph, file.tensors, kv_dtype)
+        tokens: Any = file.metadata.get("tokenizer.ggml.tokens", ())
+        told = engine, graph, file.tensors, needs, kv_dtype, len(tokens)
+        return planned(*told, n_ctx or hyperparameters.n_ctx, sessions)
+
+
+def planned(
+    backend: Backend,
+    graph: Graph,
+    tensors: Mapping[str, StoredTensor],
+    needs: Requirements,
+    kv_dtype: str,
+    n_tokens: int,
+    n_ctx: int,
+    sessions: int,
+) -> MemoryPlan:
+    """Return the plan from what the backend `needs`."""
+    step = 0
+    if isinstance(backend, StepSized):
+        step = backend.step_bytes(graph, tensors, kv_dtype, sessions)
+    return MemoryPlan(
+        n_ctx=n_ctx,
+        sessions=sessions,
+        kv_dtype=kv_dtype,
+        weights=needs.weights,
+        kv_cache=sessions * -(-n_ctx // PAGE_TOKENS) * needs.page,
+        recurrent=sessions * needs.recurrent,
+        activations=step,
+        tokenizer=TOKEN_BYTES * n_tokens,
+        available=needs.available,
+    )
