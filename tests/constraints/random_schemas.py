@@ -6,7 +6,8 @@ from random import Random
 from typing import Any
 
 WORDS = ("a", "bc", "name", "x-y", 'q"t', "é")
-PATTERNS = ("^[a-c]+$", "b", "^x?y*$", "[0-9]{2}", "^(red|green)$", "^.{1,3}$", "\\w\\s", "[^a]")
+# Where Python's expressions, which jsonschema takes, mean what ECMA-262's do: without `.` and `$`.
+PATTERNS = ("^[a-c]+", "b", "^x?y*[0-9]", "[0-9]{2}", "^(red|green)", "[^a]", "^a(b|c){1,3}d")
 
 
 def random_schema(random: Random, depth: int = 3) -> Any:

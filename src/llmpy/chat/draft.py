@@ -16,6 +16,7 @@ from llmpy.session.transcript import n_same
 
 if TYPE_CHECKING:
     from llmpy.chat.conversation import Chat
+    from llmpy.constraints import Constrain
 
 __all__ = ["ChatDraft", "ChatDraftOptions"]
 
@@ -29,6 +30,7 @@ class ChatDraftOptions(TypedDict, total=False):
     max_tokens: int | None
     stop: str | Iterable[str]
     logprobs: int | None
+    constrain: Constrain | None
     progress: Callable[[int, int], Any] | None
 
 

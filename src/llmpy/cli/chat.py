@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from llmpy.cli.constraining import (
+    check_whole,
+    constraint_options,
+    note_logprobs,
+    written_logprobs,
+)
 from llmpy.cli.options import (
     PATH,
     SessionFiles,
@@ -30,6 +37,7 @@ from llmpy.cli.options import (
 from llmpy.cli.streams import note
 
 if TYPE_CHECKING:
+    import llmpy
     from llmpy.cli.chatting.answering import Display
     from llmpy.cli.chatting.prelude import Prelude
     from llmpy.cli.chatting.talk import Talk
@@ -72,6 +80,7 @@ def chat_options(function: F) -> F:
                 help="When the context is full: stop, or leave out the oldest turns.",
             ),
             generation_options,
+            constraint_options,
             session_options,
             click.option(
                 "--plain", is_flag=True, help="Show answers as they are, without markdown."
@@ -104,6 +113,8 @@ def run_chat(options: dict[str, Any], *, fresh: bool) -> int:
     text = _prompt(_one_of("-p", options.pop("prompt"), "TEXT", options.pop("text")))
     if text is None and show["as_json"]:
         raise click.UsageError("--json needs -p or text on stdin")
+    if text is None and options["logprobs"] is not None:
+        raise click.UsageError("--logprobs needs -p or text on stdin")
     options["path"] = named_or_default(options["path"])
     files = options.pop("files")
     if fresh and files != SessionFiles():
@@ -134,6 +145,8 @@ def _talk(
     max_tokens: int | None,
     seed: int | None,
     stop: tuple[str, ...],
+    constrain: llmpy.Constraint | None,
+    logprobs: int | None,
     **others: Any,
 ) -> Talk:
     """Load the model; `others` are the options of the sampler."""
@@ -163,6 +176,8 @@ def _talk(
             saved=saved,
             system=system,
             think=think,
+            constrain=constrain,
+            logprobs=logprobs,
         )
     except llmpy.TemplateError as error:
         hint = "--template and --prelude stand in place of the model's own template"
@@ -207,9 +222,17 @@ def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bo
     import llmpy
     from llmpy.cli.chatting.answering import InterruptedAnswer, interruptible, shown
 
+    generated: list[llmpy.Piece] = []
+
+    def say(progress: Callable[[int, int], Any]) -> Generator[llmpy.Piece]:
+        with closing(talk.say(text, progress)) as pieces:
+            for piece in pieces:
+                generated.extend([piece] if piece.logprobs else [])
+                yield piece
+
     try:
         with interruptible() as stop:
-            reason = shown(partial(talk.say, text), _display(talk, plain, as_json), stop)
+            reason = shown(say, _display(talk, plain, as_json), stop)
     except InterruptedAnswer:
         reason = "interrupted"
     except llmpy.ContextFull as error:
@@ -218,7 +241,9 @@ def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bo
             "one with -c, or a shorter text"
         ) from error
     if as_json:
-        click.echo(json.dumps(_summary(talk, reason)))
+        click.echo(json.dumps(_summary(talk, reason, generated)))
+    else:
+        note_logprobs(talk.chat.session.tokenizer, generated)
     if reason == "interrupted":
         note("llmpy: interrupted")
         return 130
@@ -227,6 +252,7 @@ def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bo
         note(f"llmpy: the answer ends here: all {n_ctx} tokens of context are used")
     if stats:
         note(str(talk.chat.stats))
+    check_whole(talk.constrain, reason)
     return 0
 
 
@@ -245,7 +271,7 @@ def _display(talk: Talk, plain: bool, as_json: bool) -> Display:
     return PlainDisplay(sys.stdout, None if talk.settings.thinking == "hide" else sys.stderr)
 
 
-def _summary(talk: Talk, reason: str) -> dict[str, Any]:
+def _summary(talk: Talk, reason: str, generated: list[llmpy.Piece]) -> dict[str, Any]:
     """What `--json` prints."""
     chat, answer = talk.chat, dict[str, Any]()
     if chat.messages and chat.messages[-1]["role"] == "assistant":
@@ -257,6 +283,7 @@ def _summary(talk: Talk, reason: str) -> dict[str, Any]:
         "messages": chat.messages,
         "finish_reason": reason,
         "timings": timings(stats),
+        **written_logprobs(chat.session.tokenizer, generated),
     }
 
 

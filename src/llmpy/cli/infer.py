@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmpy.cli.constraining import (
+    check_whole,
+    constraint_options,
+    note_logprobs,
+    written_logprobs,
+)
 from llmpy.cli.options import (
     SessionFiles,
     checked_sampling,
@@ -40,6 +46,7 @@ MARK = "{{PROMPT}}"
     help=f"Take the prompt from this file, with {MARK} in it replaced by -p.",
 )
 @generation_options
+@constraint_options
 @session_options
 @click.option("--hide-prompt", is_flag=True, help="Print only what is generated.")
 @click.option(
@@ -58,6 +65,8 @@ def command(
     max_tokens: int | None,
     seed: int | None,
     stop: tuple[str, ...],
+    constrain: llmpy.Constraint | None,
+    logprobs: int | None,
     hide_prompt: bool,
     special: bool,
     stats: bool,
@@ -76,15 +85,20 @@ def command(
     else:
         session = model.load_session(files.load, sampler=sampler if given else None, seed=seed)
     printer = Printer(session, hide_prompt, quiet=as_json)
-    code = printer.run(_ids(session, parts), {"max_tokens": max_tokens, "stop": stop})
+    options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs}
+    code = printer.run(_ids(session, parts), {**options, "constrain": constrain})
     if files.save is not None:
         session.save(files.save)
     if printer.ended_at_once and not special and model.metadata.get("tokenizer.chat_template"):
         note("llmpy: the model ended the text at once; `llmpy chat` applies its chat template")
     if as_json:
         click.echo(json.dumps(printer.summary()))
-    if stats and printer.stats is not None:
-        note(str(printer.stats))
+    elif logprobs is not None:
+        note_logprobs(session.tokenizer, printer.generated)
+    if printer.stats is not None:
+        if stats:
+            note(str(printer.stats))
+        check_whole(constrain, printer.stats.finish_reason)
     return code
 
 
@@ -97,6 +111,7 @@ class Printer:
         self.quiet = quiet
         self.text = ""
         self.tokens: list[int] = []
+        self.generated: list[llmpy.Piece] = []  # those with log-probabilities
         self.stats: llmpy.Stats | None = None
 
     def run(self, prompt: list[int], options: dict[str, Any]) -> int:
@@ -121,6 +136,7 @@ class Printer:
         self.text += piece.text
         if piece.kind != "prompt" and piece.token is not None:
             self.tokens.append(piece.token)
+            self.generated += [piece] if piece.logprobs else []
         if not self.quiet and piece.text:
             sys.stdout.write(for_terminal(piece.text, sys.stdout))
             sys.stdout.flush()
@@ -139,6 +155,7 @@ class Printer:
             "tokens": self.tokens,
             "finish_reason": stats.finish_reason if stats else "interrupted",
             "timings": timings(stats),
+            **written_logprobs(self.session.tokenizer, self.generated),
         }
 
 

@@ -9,6 +9,7 @@ from llmpy import checks
 from llmpy.constraints import gbnf
 from llmpy.constraints.lark import literal, slashed
 from llmpy.constraints.limits import checked_lark, checked_regex
+from llmpy.constraints.vocabulary import byte_vocabulary
 from llmpy.errors import ConstraintError
 
 __all__ = ["Constraint", "choices", "grammar", "regex"]
@@ -39,9 +40,14 @@ def regex(pattern: str) -> Constraint:
     `.` is any character but a line break. Raises ConstraintError for a pattern that is none, or
     that would take too much to compile.
     """
+    from llmpy.constraints.compiling import attempt
+
     checked_regex("regex", checks.text("pattern", pattern))
     escaped = slashed(pattern)
-    return Constraint(f"start: ANSWER\nANSWER: /{escaped}/", f"regex {pattern!r}")
+    made = Constraint(f"start: ANSWER\nANSWER: /{escaped}/", f"regex {pattern!r}")
+    if isinstance(wrong := attempt(made.lark, byte_vocabulary(), "regex"), str):
+        raise ConstraintError(f"{made.source}: {wrong}")
+    return made
 
 
 def grammar(text: str) -> Constraint:
@@ -49,7 +55,8 @@ def grammar(text: str) -> Constraint:
 
     `text` is in Lark's syntax, beginning with the rule `start`, or in GBNF, that of llama.cpp, with
     a rule `root`. llguidance's documentation describes its dialect of Lark. Raises ConstraintError
-    for a grammar that has mistakes, or would take too much to compile.
+    for a grammar that is too large; one with mistakes is refused where it is used, before anything
+    is generated.
     """
     checks.text("text", text)
     lark = text if gbnf.is_lark(text) else gbnf.lark_of(text)

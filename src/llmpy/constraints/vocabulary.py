@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -12,7 +13,7 @@ from llmpy.tokenizer import Kind
 if TYPE_CHECKING:
     from llmpy.tokenizer import Tokenizer
 
-__all__ = ["token_vocabulary"]
+__all__ = ["byte_vocabulary", "token_vocabulary"]
 
 _MADE: WeakKeyDictionary[Tokenizer, Any] = WeakKeyDictionary()
 _LOCK = threading.Lock()
@@ -60,3 +61,21 @@ class _Tokens:
             pass
         ids: list[int] = self.made.greedy_tokenize(text) if self.made is not None else []
         return ids
+
+
+@lru_cache(maxsize=1)
+def byte_vocabulary() -> Any:
+    """Return the `LLTokenizer` of a vocabulary of single bytes, for checks without a model."""
+    from llguidance import LLTokenizer
+
+    class Bytes:
+        is_tokenizer_wrapper = True
+        eos_token_id = 256
+        bos_token_id = None
+        special_token_ids = (256,)
+        tokens = (*(bytes([i]) for i in range(256)), b"<end>")
+
+        def __call__(self, text: str) -> list[int]:
+            return list(text.encode())
+
+    return LLTokenizer(Bytes())  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from llmpy.session.events import Piece, Stats
 from llmpy.session.transcript import n_same
 
 if TYPE_CHECKING:
+    from llmpy.constraints import Constrain
     from llmpy.session.session import Session
 
 __all__ = ["Draft", "DraftOptions"]
@@ -27,6 +28,7 @@ class DraftOptions(TypedDict, total=False):
     max_tokens: int | None
     stop: str | Iterable[str]
     logprobs: int | None
+    constrain: Constrain | None
 
 
 class Draft(ReadAhead):

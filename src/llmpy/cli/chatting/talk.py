@@ -26,7 +26,7 @@ class Talk:
 
     `template` and `prelude` stand in place of the model's own template; `fresh`: each message is
     answered without those before it. `saved`: a file to go on from, which settings take the place
-    of where they were given.
+    of where they were given. `constrain` and `logprobs` are those of `Chat.say`.
     """
 
     load: Load
@@ -38,6 +38,8 @@ class Talk:
     system: str | None = None
     think: bool | None = None
     saved: Path | None = None
+    constrain: llmpy.Constraint | None = None
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         self.model = self.load(self.path)
@@ -157,4 +159,10 @@ class Talk:
 
     def _options(self, progress: Progress) -> dict[str, Any]:
         stop = self.settings.stop + (self.prelude.stop if self.prelude else ())
-        return {"max_tokens": self.settings.max_tokens, "stop": stop, "progress": progress}
+        return {
+            "max_tokens": self.settings.max_tokens,
+            "stop": stop,
+            "progress": progress,
+            "logprobs": self.logprobs,
+            "constrain": self.constrain,
+        }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 from llmpy.constraints.lark import literal
 from llmpy.constraints.limits import MAX_RULES
+from llmpy.constraints.vocabulary import byte_vocabulary
 from llmpy.errors import ConstraintError
 
 __all__ = ["Grammar", "Symbol", "is_empty"]
@@ -141,29 +141,11 @@ def _times(least: int, most: int | None) -> str:
     return f"{{{least},{'' if most is None else most}}}"
 
 
-@lru_cache(maxsize=1)
-def _byte_vocabulary() -> Any:
-    """A vocabulary of single bytes."""
-    from llguidance import LLTokenizer
-
-    class Bytes:
-        is_tokenizer_wrapper = True
-        eos_token_id = 256
-        bos_token_id = None
-        special_token_ids = (256,)
-        tokens = (*(bytes([i]) for i in range(256)), b"<end>")
-
-        def __call__(self, text: str) -> list[int]:
-            return list(text.encode())
-
-    return LLTokenizer(Bytes())  # type: ignore[arg-type]
-
-
 def is_empty(expression: str) -> bool:
     """Whether a terminal matches no text; ConstraintError where that takes too much to tell."""
     from llmpy.constraints.compiling import attempt
 
-    found = attempt(f"start: T\nT: {expression}", _byte_vocabulary(), "schema")
+    found = attempt(f"start: T\nT: {expression}", byte_vocabulary(), "schema")
     if not isinstance(found, str):
         return False
     if found != "no text matches it":
