@@ -147,6 +147,7 @@ def _talk(
     stop: tuple[str, ...],
     constrain: llmpy.Constraint | None,
     logprobs: int | None,
+    samplers: tuple[str, ...],
     **others: Any,
 ) -> Talk:
     """Load the model; `others` are the options of the sampler."""
@@ -156,8 +157,11 @@ def _talk(
 
     if template is not None and prelude is not None:
         raise click.UsageError("--prelude stands in place of a template: leave out --template")
+    given = checked_sampling(stop, samplers, others)
+    string = given.pop("sampler", None)
     settings = Settings(
-        sampling=checked_sampling(stop, others),
+        sampling=given,
+        sampler_string=string,
         seed=seed,
         max_tokens=max_tokens,
         overflow=overflow,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from llmpy.cli.options import (
     generation_options,
     load,
     load_options,
+    quoted,
     session_options,
     stdin_text,
     timings,
@@ -28,7 +30,7 @@ from llmpy.cli.options import (
     without_last_break,
 )
 from llmpy.cli.streams import note
-from llmpy.cli.terminal import for_terminal
+from llmpy.cli.terminal import cleaned, for_terminal
 
 if TYPE_CHECKING:
     import llmpy
@@ -54,6 +56,9 @@ MARK = "{{PROMPT}}"
     is_flag=True,
     help="Take control tokens written in the prompt as such; with -f, in that file only.",
 )
+@click.option(
+    "--explain", is_flag=True, help="Print on stderr what each sampler did to the likeliest tokens."
+)
 @click.option("--stats", is_flag=True, help="Print counts and rates on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def command(
@@ -67,6 +72,8 @@ def command(
     stop: tuple[str, ...],
     constrain: llmpy.Constraint | None,
     logprobs: int | None,
+    samplers: tuple[str, ...],
+    explain: bool,
     hide_prompt: bool,
     special: bool,
     stats: bool,
@@ -74,18 +81,15 @@ def command(
     **sampling: float | None,
 ) -> int:
     """Continue a prompt, printing the text as it is generated."""
-    import llmpy
-
-    given = checked_sampling(stop, sampling)
+    given = checked_sampling(stop, samplers, sampling)
     parts = _parts(prompt, file, special, optional=files.load is not None)
     model = load(path, **loading)
-    sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
     if files.load is None:
-        session = model.session(sampler=sampler, seed=seed)
+        session = model.session(seed=seed, **given)
     else:
-        session = model.load_session(files.load, sampler=sampler if given else None, seed=seed)
+        session = model.load_session(files.load, seed=seed, **given)
     printer = Printer(session, hide_prompt, quiet=as_json)
-    options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs}
+    options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "explain": explain}
     code = printer.run(_ids(session, parts), {**options, "constrain": constrain})
     if files.save is not None:
         session.save(files.save)
@@ -134,6 +138,8 @@ class Printer:
         if piece.kind == "prompt" and self.hide_prompt:
             return
         self.text += piece.text
+        if piece.stages and piece.token is not None:
+            note(explanation(self.session.tokenizer, piece.token, piece.stages))
         if piece.kind != "prompt" and piece.token is not None:
             self.tokens.append(piece.token)
             self.generated += [piece] if piece.logprobs else []
@@ -165,6 +171,25 @@ def _ids(session: llmpy.Session, parts: list[tuple[str, bool]]) -> list[int]:
     if not tokens:
         return tokenizer.encode_parts(parts, bos=None)
     return tokenizer.encode_parts(parts, start=tokenizer.is_control(tokens[-1]))
+
+
+def explanation(tokenizer: llmpy.Tokenizer, token: int, stages: Sequence[llmpy.Stage]) -> str:
+    """Return a line for the token that was drawn, and one for what was left after each sampler."""
+
+    def shown(candidates: Sequence[llmpy.Candidate]) -> str:
+        return "  ".join(
+            f"{name(one.token)} {one.probability:.1%}" for one in candidates if one.probability
+        )
+
+    def name(token: int) -> str:
+        return quoted(tokenizer.piece(token).decode("utf-8", "replace"))
+
+    first = stages[0]
+    width = max(len("model"), *(len(stage.step) for stage in stages))
+    rows = [("model", first.n_before, first.before)]
+    rows += [(stage.step, stage.n_after, stage.after) for stage in stages]
+    lines = [f"{step:<{width}} {n:>7}: {shown(found)}" for step, n, found in rows]
+    return "\n".join([f"-> {name(token)}", *(f"   {cleaned(line)}" for line in lines)])
 
 
 def _parts(

@@ -251,7 +251,16 @@ SAMPLING: tuple[tuple[str, type, str, float], ...] = (
 
 
 def _sampling_options(function: F) -> F:
-    """Add --temperature, --top-k, --top-p, --min-p, --repeat-penalty and --seed."""
+    """Add --temperature, --top-k, --top-p, --min-p, --repeat-penalty, -s and --seed."""
+    function = click.option(
+        "-s",
+        "--sampler",
+        "samplers",
+        multiple=True,
+        metavar="STRING",
+        help="The whole sampler in place of these options, as in 'top-k:k=40/temperature:0.7'; "
+        "several are applied in their order (docs/sampling.md).",
+    )(function)
     function = click.option(
         "--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same text.  [random]"
     )(function)
@@ -275,14 +284,23 @@ def generation_options(function: F) -> F:
     )(_sampling_options(function))
 
 
-def checked_sampling(stop: tuple[str, ...], sampling: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return the parameters of the sampler that were given; UsageError where one is wrong."""
+def checked_sampling(
+    stop: tuple[str, ...], samplers: tuple[str, ...], sampling: Mapping[str, float | None]
+) -> dict[str, Any]:
+    """Return what was given of the sampler, as `Model.session` takes it; UsageError if wrong."""
     import llmpy
 
     if "" in stop:
         raise click.UsageError("--stop: expected a text, found an empty one")
     given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
+    if samplers and given:
+        name = next(iter(given))
+        raise click.UsageError(
+            f"-s is the whole sampler: leave out --{name.replace('_', '-')}, or write it in -s"
+        )
     try:
+        if samplers:
+            return {"sampler": str(llmpy.chain(*samplers))}
         llmpy.default_chain(**given)
     except llmpy.SamplerError as error:
         raise click.UsageError(str(error)) from error

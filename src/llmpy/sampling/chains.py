@@ -275,18 +275,20 @@ def _checked(logits: Logits) -> Logits:
 
 def checked_chain(sampler: Any) -> Chain:
     """Return the chain that a `sampler=` argument means: a chain, a step, or a sampler string."""
-    if isinstance(sampler, Chain):
-        return sampler
-    return Chain(parsed(sampler)) if isinstance(sampler, str) else chain(sampler)
+    return sampler if isinstance(sampler, Chain) else chain(sampler)
 
 
-def chain(*steps: Sampler | Callable[[Logits, Any], Logits]) -> Chain:
+def chain(*steps: Sampler | Callable[[Logits, Any], Logits] | str) -> Chain:
     """Steps in the order given: `chain(top_k(8), my_function, temperature(0.7))`.
 
-    `chain()` draws from the model's own probabilities. SamplerError when a step cannot be called.
+    A text is a sampler string: `chain("top-k:k=8/temperature:0.7")`. `chain()` draws from the
+    model's own probabilities. SamplerError when a step cannot be called.
     """
     flat: list[Sampler] = []
     for index, step in enumerate(steps):
+        if isinstance(step, str):
+            flat += parsed(step)
+            continue
         if isinstance(step, type):
             name = step.__name__
             raise SamplerError(f"step {index}: expected a sampler, found the class {name}: call it")

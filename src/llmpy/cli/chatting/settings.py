@@ -19,6 +19,7 @@ SAMPLING: dict[str, tuple[type, float, str]] = {
     "last_n": (int, 64, "How many tokens are recent; -1: all."),
 }
 OTHERS = {
+    "sampler": "A sampler string in place of all these values.",
     "seed": "The same seed gives the same answers.",
     "max_tokens": "Tokens of an answer, at most.",
     "overflow": "What happens when the context is full: error or drop_oldest.",
@@ -37,6 +38,7 @@ class Settings:
     """
 
     sampling: dict[str, Any] = field(default_factory=dict)
+    sampler_string: str | None = None
     seed: int | None = None
     max_tokens: int | None = None
     overflow: str = "error"
@@ -48,6 +50,8 @@ class Settings:
         """Return the chain of these values."""
         import llmpy
 
+        if self.sampler_string is not None:
+            return llmpy.chain(self.sampler_string)
         return llmpy.default_chain(**{**self.recommended, **self.sampling})
 
     def set(self, name: str, text: str) -> None:
@@ -59,6 +63,8 @@ class Settings:
             if value not in CHOICES[name]:
                 raise ValueError(f"{name}: expected {' or '.join(CHOICES[name])}, found {text!r}")
             setattr(self, name, value)
+        elif name == "sampler":
+            self._set_sampler(text)
         elif name in ("seed", "max_tokens"):
             setattr(self, name, None if text == DEFAULT else _whole(name, text))
         else:
@@ -70,15 +76,25 @@ class Settings:
         for name, (_, default, meaning) in SAMPLING.items():
             value = self.sampling.get(name, self.recommended.get(name, default))
             found.append((name, f"{value:g}", meaning))
-        none = {"seed": "random", "max_tokens": "no limit"}
+        none = {"seed": "random", "max_tokens": "no limit", "sampler": "none"}
         for name, meaning in OTHERS.items():
-            value = getattr(self, name)
+            value = self.sampler_string if name == "sampler" else getattr(self, name)
             found.append((name, none[name] if value is None else str(value), meaning))
         return found
+
+    def _set_sampler(self, text: str) -> None:
+        import llmpy
+
+        try:
+            self.sampler_string = None if text == DEFAULT else str(llmpy.chain(text))
+        except llmpy.SamplerError as error:
+            raise ValueError(str(error)) from error
 
     def _set_sampling(self, name: str, text: str) -> None:
         import llmpy
 
+        if self.sampler_string is not None:
+            raise ValueError(f"{name}: the sampler is {self.sampler_string}: change that instead")
         kind = SAMPLING[name][0]
         changed = {key: value for key, value in self.sampling.items() if key != name}
         if text != DEFAULT:
