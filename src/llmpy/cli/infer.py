@@ -81,13 +81,18 @@ def command(
     **sampling: float | None,
 ) -> int:
     """Continue a prompt, printing the text as it is generated."""
+    import llmpy
+
     given = checked_sampling(stop, samplers, sampling)
     parts = _parts(prompt, file, special, optional=files.load is not None)
     model = load(path, **loading)
     if files.load is None:
         session = model.session(seed=seed, **given)
     else:
-        session = model.load_session(files.load, seed=seed, **given)
+        sampler = given.get("sampler")
+        if given and sampler is None:
+            sampler = llmpy.default_chain(**{**model.recommended_sampling, **given})
+        session = model.load_session(files.load, sampler=sampler, seed=seed)
     printer = Printer(session, hide_prompt, quiet=as_json)
     options = {"max_tokens": max_tokens, "stop": stop, "logprobs": logprobs, "explain": explain}
     code = printer.run(_ids(session, parts), {**options, "constrain": constrain})
