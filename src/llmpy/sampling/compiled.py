@@ -17,12 +17,13 @@ from llmpy.ffi import address, library, view
 from llmpy.ffi.abi import Chain, SampleError, SampleKind, SampleStep
 from llmpy.sampling.adaptive import AdaptiveP, Mirostat1, Mirostat2
 from llmpy.sampling.definition import sampled
-from llmpy.sampling.penalties import Frequency, LogitBias, Presence, Repetition
+from llmpy.sampling.penalties import Frequency, IgnoreEos, LogitBias, Presence, Repetition
 from llmpy.sampling.repeats import Dry, SequenceRepetition
 from llmpy.sampling.rng import Rng
 from llmpy.sampling.state import ChainState
 from llmpy.sampling.step import BuiltIn
 from llmpy.sampling.temperatures import DynamicTemperature, Greedy, Temperature
+from llmpy.sampling.texts import BannedStrings
 from llmpy.sampling.truncation import (
     LocallyTypical,
     MinP,
@@ -213,6 +214,10 @@ def _record(step: BuiltIn, keep: list[Any]) -> SampleStep | None:
             return _step(SampleKind.MIROSTAT2, value=(step.tau, step.eta))
         case AdaptiveP():
             return _step(SampleKind.ADAPTIVE_P, value=(step.target, step.decay))
+        case IgnoreEos():
+            step(np.zeros(1, np.float32), None)  # which says that it wants a vocabulary
+        case BannedStrings():
+            return None
     if step.truncates or isinstance(step, Xtc):
         return _truncation(step)
     return _penalty(step, keep)
