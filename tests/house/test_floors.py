@@ -39,7 +39,7 @@ MAY_USE = {
     | {"chat", "checkpoint", "constraints", "engine", "overrides", "planning", "restoring"}
     | {"session", "wiring"},
     "quantization": MIDDLE | {"checkpoint", "model"},
-    "server": MIDDLE | {"chat", "checkpoint", "hub", "engine", "model", "session"},
+    "server": MIDDLE | {"chat", "checkpoint", "constraints", "hub", "engine", "model", "session"},
     "__init__": MIDDLE
     | {
         "chat",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llmpy import ModelNotFound, copy_model
+from llmpy.errors import ModelFileError
 from llmpy.server.models import offers_of
 from tests.server.conftest import Running, serving
 
@@ -49,7 +49,7 @@ def test_names_are_those_that_were_given_or_those_of_files(stories: Path, tmp_pa
     assert list(found) == ["stories260K", "mine", "a=b"]
     with pytest.raises(ValueError, match="two are named 'mine'"):
         offers_of([f"mine={stories}", f"mine={strange}"])
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(ModelFileError, match="nowhere"):
         offers_of(["x=nowhere.gguf"])
 
 
@@ -156,17 +156,3 @@ def test_an_idle_server_takes_no_time(stories: Path) -> None:
         begin = time.process_time()
         time.sleep(2)
         assert time.process_time() - begin < 0.2  # of one core, a tenth; usual is a hundredth
-
-
-def test_an_installed_model_is_offered_by_its_name(
-    stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LLMPY_MODELS", str(tmp_path))
-    copy_model(stories, "tales:1b")
-    found = offers_of(["tales:1b", "mine=tales"])
-    assert {name: offer.path for name, offer in found.items()} == {
-        "tales:1b": stories,
-        "mine": stories,
-    }
-    with pytest.raises(ModelNotFound, match="no-such-model"):
-        offers_of(["no-such-model"])

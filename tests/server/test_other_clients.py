@@ -188,7 +188,7 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"format": "json"}, "format: "),
+        ({"format": "xml"}, "format: "),
         ({"options": {"mirostat": 1}}, "options.mirostat: "),
         ({"options": {"temperature": -1}}, "temperature: "),
         ({"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]},

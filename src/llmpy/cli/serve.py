@@ -14,7 +14,6 @@ from llmpy.cli.options import (
     chosen_template,
     compute_options,
     kv_dtype_option,
-    named_or_default,
     template_option,
 )
 from llmpy.cli.streams import note
@@ -27,8 +26,7 @@ from llmpy.cli.streams import note
     "models",
     multiple=True,
     metavar="[NAME=]MODEL",
-    help="A model (its name or path), and the name by which clients ask for it; may be given "
-    "several times.  [the default model]",
+    help="A model, and the name by which clients ask for it; may be given several times.  [all]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535),
@@ -86,7 +84,7 @@ def command(
         elif access_log:
             log = opened.enter_context(open(access_log, "a", encoding="utf-8"))
         llmpy.serve(
-            *(models or (str(named_or_default(None)),)),
+            *models,
             keys=keys,
             log=log,
             template=chosen_template(template),

@@ -167,7 +167,13 @@ class Decoder:
         for generation in self._active:
             if generation.cancelled:
                 self._end(generation, "cancelled", delivery)
-            elif generation.work is not None or self._ask(generation, delivery):
+                continue
+            try:
+                asked = generation.work is not None or self._ask(generation, delivery)
+            except Exception as error:
+                self._fail(generation, error, delivery)
+                continue
+            if asked:
                 assert generation.work is not None
                 works.append(generation.work)
         if works:
@@ -187,7 +193,7 @@ class Decoder:
         """Note the work for its next token, or for a prompt that several share."""
         session = generation.session
         assert session is not None
-        if (reason := generation.check_room()) is not None:  # no token was asked for
+        if (reason := generation.over()) is not None:  # no token was asked for
             self._end(generation, reason, delivery)
             return False
         if generation.forks:
@@ -196,6 +202,11 @@ class Decoder:
                 generation.work = Work(session.transcript.sequence, last, last, last)
                 return True
             self._fork(generation, delivery)
+        while pieces := generation.take_forced():
+            delivery.append((generation, pieces))
+            if generation.reason is not None:
+                self._ended(generation)
+                return False
         generation.work = session.transcript.request(generation.wanted)
         return True
 

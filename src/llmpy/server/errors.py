@@ -7,6 +7,7 @@ from typing import Any
 
 from llmpy.errors import (
     BackendError,
+    ConstraintError,
     ContextFull,
     ModelFileError,
     OutOfMemory,
@@ -118,7 +119,7 @@ def as_api_error(error: Exception) -> ApiError | None:
         case SamplerError():
             field = str(error).partition(":")[0]
             return ApiError(400, str(error), param=field if field.isidentifier() else None)
-        case TemplateError() | TokenizerError():
+        case ConstraintError() | TemplateError() | TokenizerError():
             return ApiError(400, str(error))
         case UnsupportedModelError():
             return ApiError(400, str(error), code="unsupported_model")

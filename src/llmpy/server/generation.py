@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llmpy.session import FinishReason, Piece
 from llmpy.session.stop import StopStrings
-from llmpy.session.wanted import Wanted
+from llmpy.session.wanted import PLAIN, Generated, Wanted
 
 if TYPE_CHECKING:
     from llmpy.chat.thinking import Reader
+    from llmpy.constraints import ConstraintState
     from llmpy.engine import Work
     from llmpy.model import Model
     from llmpy.sampling import Chain
@@ -32,7 +33,8 @@ class Prompt(NamedTuple):
     """What is generated from, and how: the part of a request that no API has names of its own for.
 
     `max_tokens` None: until the text ends or the context is full. `logprobs`: how many of the
-    likeliest tokens to report with each, None for no log-probabilities.
+    likeliest tokens to report with each, None for no log-probabilities. `constraint`: what the
+    answer must match, once thinking has ended; each text takes a copy of it.
     """
 
     ids: list[int]
@@ -41,6 +43,7 @@ class Prompt(NamedTuple):
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
+    constraint: ConstraintState | None = None
 
 
 class Inbox:
@@ -108,6 +111,7 @@ class Generation:
         self.work: Work | None = None
         self.wanted = Wanted(prompt.logprobs)  # of each token
         self._reader = reader
+        self._constraint: ConstraintState | None = None  # that has not begun
         self._stops = StopStrings(prompt.stop)
 
     # In the thread that decodes
@@ -131,6 +135,17 @@ class Generation:
         transcript.decoder = session.tokenizer.decoder(start=self.n_prompt <= N_CONTEXT)
         for token in self.prompt.ids[-N_CONTEXT:]:
             transcript.decoder(token)
+        if self.prompt.constraint is not None:
+            transcript.sequence.constraint = None  # of what this was forked from
+            self._constraint = self.prompt.constraint.fork()
+            self._constrain()
+
+    def _constrain(self) -> None:
+        """Let the constraint begin where the answer does."""
+        if self._constraint is not None and (self._reader is None or self._reader.answers):
+            assert self.session is not None
+            self.session.transcript.activate(self._constraint)
+            self._constraint = None
 
     @property
     def stop_string(self) -> str | None:
@@ -142,9 +157,11 @@ class Generation:
         """How many tokens of the prompt are in the KV cache."""
         return 0 if self.session is None else min(self.session.seen, self.n_prompt)
 
-    def check_room(self) -> FinishReason | None:
+    def over(self) -> FinishReason | None:
         """Why no token more can be generated, or None."""
         assert self.session is not None
+        if self.session.transcript.is_complete:
+            return "end"
         most = self.prompt.max_tokens
         if most is not None and self.n_generated >= most:
             return "length"
@@ -154,10 +171,25 @@ class Generation:
         """The pieces that the token of a step completes; the last one ends with a reason."""
         session = self.session
         assert session is not None
-        token, text, found, _ = session.transcript.result(work, session, self.wanted)
+        return self._taken(session.transcript.result(work, session, self.wanted))
+
+    def take_forced(self) -> list[Piece]:
+        """The pieces of the next token where only one is possible; empty where there is a choice.
+
+        It need not be computed.
+        """
+        assert self.session is not None
+        transcript = self.session.transcript
+        if self.wanted != PLAIN or (token := transcript.forced()) is None:
+            return []
+        return self._taken(Generated(token, transcript.add(token)))
+
+    def _taken(self, generated: Generated) -> list[Piece]:
+        token, text, found, _ = generated
+        assert self.session is not None
         if not self.first:
             self.first = time.perf_counter()
-        if token in session.tokenizer.end_ids:
+        if token in self.session.tokenizer.end_ids:
             return self.end("end")
         self.n_generated += 1
         pieces = self._shown(token, text)
@@ -166,7 +198,8 @@ class Generation:
         pieces[-1] = Piece(last.text, token, last.kind, found)
         if self._stops.found:
             return [*pieces, *self.end("stop")]
-        if (reason := self.check_room()) is not None:
+        self._constrain()
+        if (reason := self.over()) is not None:
             return [*pieces, *self.end(reason)]
         return pieces
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 
+from llmpy import hub
 from llmpy.chat import ChatTemplate, chosen_template
 from llmpy.chat.thinking import Format, format_of
 from llmpy.checkpoint.open import existing
-from llmpy.errors import OutOfMemory
+from llmpy.errors import ModelFileError, ModelNotFound, OutOfMemory
 from llmpy.machine.memory import readable_bytes
 from llmpy.model import Model, aload
 from llmpy.server.decoder import Decoder
@@ -212,30 +213,41 @@ class Models:
             offer.leaving = False
 
 
-def offers_of(
-    models: Sequence[str | os.PathLike[str]], resolve: Callable[[str], Path] = existing
-) -> dict[str, Offer]:
-    """The offers of what `-m` takes: a path or the name of a model, or NAME= and one of these.
+def offers_of(models: Sequence[str | os.PathLike[str]]) -> dict[str, Offer]:
+    """The offers of what `-m` takes: the path or name of a model, or NAME=MODEL.
 
-    ValueError for two of one name, FileNotFoundError for a path where nothing is, ModelNotFound
-    for the name of no model.
+    Without any: all models that this machine has by a name, the default one first. ValueError for
+    two of one name and where there is none, ModelFileError for what is not here.
     """
     found: dict[str, Offer] = {}
-    for model in models:
+    for model in models or _installed():
         given = os.fspath(model)
         name, is_named, target = given.partition("=")
         if not is_named or Path(given).exists():
             name, target = "", given
-        path = resolve(target)
+        path = existing(target)
         if not path.exists():
-            raise FileNotFoundError(f"model: nothing is at {target!r}")
-        if not name and not Path(target).exists():
-            name = target  # of an installed model
-        name = name or (path.resolve().name if path.is_dir() else path.stem)
+            raise ModelFileError(path, "model", "a file or folder", "nothing at this path")
+        if not name and Path(target).exists():
+            name = path.resolve().name if path.is_dir() else path.stem
+        name = name or target
         if name in found:
             raise ValueError(f"model: two are named {name!r}; say NAME=PATH for one of them")
         found[name] = Offer(name, path)
     return found
+
+
+def _installed() -> list[str]:
+    names = [model.name for model in hub.models()]
+    try:
+        default = hub.default_model()
+    except ModelNotFound:  # several could be it
+        default = None
+    if default is not None and default.name in names:
+        names = [default.name, *(name for name in names if name != default.name)]
+    if not names:
+        raise ValueError("model: none was named, and this machine has none; llmpy pull gets one")
+    return names
 
 
 def _size(path: Path) -> int:

@@ -34,11 +34,12 @@ def serve(
 ) -> None:
     """Serve models over HTTP until the process is interrupted: `llmpy.serve("MODEL.gguf")`.
 
-    `models`: paths, or NAME=PATH; the first is loaded now and answers requests that name none, the
-    others when they are asked for. `keys`: what clients must send one of. `log`: gets a line of
-    JSON for each request. `ready(url)` is called once requests are taken. The other settings are
-    those of `llmpy.server.Settings`. Raises ValueError for settings that do not fit, OSError where
-    the address cannot be had, and what `load` raises.
+    `models`: paths or names, or NAME=MODEL; the first is loaded now and answers requests that name
+    none, the others when they are asked for. Without any: all of `llmpy.models()`. `keys`: what
+    clients must send one of. `log`: gets a line of JSON for each request. `ready(url)` is called
+    once requests are taken. The other settings are those of `llmpy.server.Settings`. Raises
+    ValueError for settings that do not fit, OSError where the address cannot be had, and what
+    `load` raises.
     """
     checked = Settings(host=host, port=port, keys=tuple(keys), **settings)
     with Server(models, checked, log=log, ready=ready) as server:
@@ -63,8 +64,6 @@ class Server:
         log: TextIO | None = None,
         ready: Callable[[str], object] | None = None,
     ) -> None:
-        if not models:
-            raise ValueError("models: expected one at least, found none")
         self.app = App(offers_of(models), settings, log=log)
         self._socket = _listening(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -10,7 +10,7 @@ import msgspec
 
 from llmpy.server.api.anthropic_messages import AnthropicMessage, Block, conversation
 from llmpy.server.api.conversation import chat_prompt
-from llmpy.server.api.fields import Sampling, checked_stop, read, within
+from llmpy.server.api.fields import Sampling, checked_stop, read, schema_of, within
 from llmpy.server.call import Call
 from llmpy.server.errors import ApiError, anthropic_shape
 from llmpy.server.generation import Generation
@@ -26,7 +26,6 @@ REFUSED = {
     "tools": "calls of tools are not supported yet",
     "mcp_servers": "no servers of tools are asked",
     "container": "no code is run",
-    "output_format": "answers have no format yet",
 }
 IGNORED = {
     "metadata": "is kept by nobody",
@@ -36,7 +35,6 @@ IGNORED = {
     "context_management": "nothing of a conversation is left out",
     "inference_geo": "it is computed here",
     "cache_control": "all prompts share one cache",
-    "output_config": "is a trait of Anthropic's models",
 }
 REASONS = {"end": "end_turn", "length": "max_tokens", "context": "max_tokens", "stop": "end_turn"}
 
@@ -46,6 +44,13 @@ class Thinking(msgspec.Struct):
 
     type: str
     budget_tokens: int | None = None
+
+
+class OutputConfig(msgspec.Struct):
+    """What the answer must be, and how much the model shall think."""
+
+    format: dict[str, Any] | None = None
+    effort: str | None = None
 
 
 class CountRequest(Sampling, kw_only=True):
@@ -62,6 +67,8 @@ class MessagesRequest(CountRequest, kw_only=True):
 
     max_tokens: int
     stop_sequences: list[str] | None = None
+    output_config: OutputConfig | None = None
+    output_format: dict[str, Any] | None = None
     stream: bool | None = None
 
 
@@ -71,7 +78,10 @@ async def messages(call: Call, state: State) -> None:
     within("max_tokens", request.max_tokens, 1, 2**31)
     stop = checked_stop("stop_sequences", request.stop_sequences)
     async with state.models.use(request.model) as loaded:
-        prompt, reader = await _prompt(loaded, request, request.max_tokens, stop)
+        config = request.output_config or OutputConfig()
+        schema = schema_of(config.format or request.output_format, "output_config.format")
+        more = {"schema": schema, "schema_field": "output_config.format", "stop": stop}
+        prompt, reader = await _prompt(loaded, request, max_tokens=request.max_tokens, **more)
         streams = bool(request.stream)
         async with running(call, state, loaded, [prompt], reader=reader, streams=streams) as run:
             answer = Answer(call, request, run)
@@ -82,14 +92,12 @@ async def count_tokens(call: Call, state: State) -> None:
     """POST /v1/messages/count_tokens."""
     request = await read(call, CountRequest, REFUSED, IGNORED)
     async with state.models.use(request.model) as loaded:
-        prompt, _ = await _prompt(loaded, request, None, ())
+        prompt, _ = await _prompt(loaded, request)
         call.notes |= {"model": loaded.name, "n_prompt": len(prompt.ids)}
         await call.answer({"input_tokens": len(prompt.ids)})
 
 
-async def _prompt(
-    loaded: Loaded, request: CountRequest, max_tokens: int | None, stop: tuple[str, ...]
-) -> Any:
+async def _prompt(loaded: Loaded, request: CountRequest, **more: Any) -> Any:
     found = conversation(request.messages, request.system)
     kind = request.thinking.type if request.thinking else "adaptive"
     return await chat_prompt(
@@ -97,10 +105,9 @@ async def _prompt(
         found,
         request.chain(loaded),
         seed=request.own_seed,
-        max_tokens=max_tokens,
-        stop=stop,
         think={"enabled": True, "disabled": False}.get(kind),
         go_on=found[-1]["role"] == "assistant",
+        **more,
     )
 
 

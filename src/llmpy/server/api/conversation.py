@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmpy.chat.prompt import prompt_parts, tail_of
 from llmpy.chat.thinking import Reader
@@ -12,6 +12,9 @@ from llmpy.sampling import Chain
 from llmpy.server.errors import ApiError
 from llmpy.server.generation import Prompt
 from llmpy.server.models import Loaded
+
+if TYPE_CHECKING:
+    from llmpy.constraints import ConstraintState
 
 __all__ = ["chat_prompt"]
 
@@ -29,11 +32,14 @@ async def chat_prompt(
     effort: str | None = None,
     template_kwargs: Mapping[str, Any] | None = None,
     go_on: bool = False,
+    schema: Any = None,
+    schema_field: str = "response_format",
 ) -> tuple[Prompt, Callable[[], Reader]]:
     """The prompt for an answer, and what tells thinking from it, new for each answer.
 
-    `effort`: how much to think, in words of the model's template; "none": not at all. ApiError
-    where the template refuses the messages.
+    `effort`: how much to think, in words of the model's template; "none": not at all. `schema`:
+    JSON that the answer must be, by a JSON schema, of the field of that name. ApiError where the
+    template refuses the messages, and for a schema that cannot be followed.
     """
     kwargs = dict(template_kwargs or {})
     if effort is not None:
@@ -57,6 +63,18 @@ async def chat_prompt(
         ids, tail = await asyncio.to_thread(encoded)
     except (TypeError, ValueError) as error:  # TemplateError is one of these
         raise ApiError(400, str(error), param="messages") from None
+    constraint = None
+    if schema is not None:
+        constraint = await asyncio.to_thread(_constraint, schema, loaded, schema_field)
     stops = (*stop, *loaded.template.stop)
-    prompt = Prompt(ids, chain, seed, max_tokens, stops, logprobs)
+    prompt = Prompt(ids, chain, seed, max_tokens, stops, logprobs, constraint)
     return prompt, lambda: loaded.format.reader(tail)
+
+
+def _constraint(schema: Any, loaded: Loaded, field: str) -> ConstraintState:
+    from llmpy.constraints import begin, json_schema  # which take a while to import
+
+    try:
+        return begin(json_schema(schema), loaded.model.tokenizer)
+    except (TypeError, ValueError, RecursionError) as error:  # ConstraintError is one of these
+        raise ApiError(400, f"{field}: {error}", param=field, code="invalid_schema") from None

@@ -12,7 +12,7 @@ from llmpy.server.call import Call
 from llmpy.server.errors import ApiError, bad_value
 from llmpy.server.models import Loaded
 
-__all__ = ["Sampling", "checked_stop", "read", "within"]
+__all__ = ["Sampling", "checked_stop", "read", "schema_of", "within"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -92,6 +92,36 @@ async def read(
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
         raise bad_value(error) from None
+
+
+def schema_of(form: Any, name: str) -> Any:
+    """The JSON schema of what OpenAI's APIs call a format; None for any text.
+
+    A format is {"type": "text"}, "json_object", or "json_schema" with the schema in it, or in its
+    field "json_schema".
+    """
+    if form is None:
+        return None
+    kind = form.get("type")
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return {"type": "object"}
+    if kind != "json_schema":
+        raise ApiError(
+            400,
+            f"{name}.type: expected text, json_object or json_schema, found {kind!r:.60}",
+            param=f"{name}.type",
+        )
+    holder, where = form, name
+    if "json_schema" in form:
+        holder, where = form["json_schema"], f"{name}.json_schema"
+    schema = holder.get("schema") if isinstance(holder, dict) else None
+    if not isinstance(schema, dict):
+        raise ApiError(
+            400, f"{where}.schema: expected a JSON schema, found none", param=f"{where}.schema"
+        )
+    return schema
 
 
 def within(name: str, value: int | None, least: int, most: int) -> None:

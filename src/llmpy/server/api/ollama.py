@@ -41,7 +41,6 @@ REFUSED = {
     "context": "nothing is remembered between requests: use /api/chat",
     "template": "the model's own is used, or that of --template",
     "tools": "calls of tools are not supported yet",
-    "format": "answers have no format yet",
     "width": "no pictures are made",
     "height": "no pictures are made",
     "steps": "no pictures are made",
@@ -66,6 +65,7 @@ class Request(msgspec.Struct, kw_only=True):
     options: Options | None = None
     keep_alive: float | str | None = None
     think: bool | str | None = None
+    format: str | dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
 
@@ -73,6 +73,16 @@ class Request(msgspec.Struct, kw_only=True):
     def n_logprobs(self) -> int | None:
         """How many of the likeliest tokens are reported with each."""
         return (self.top_logprobs or 0) if self.logprobs else None
+
+    @property
+    def schema(self) -> Any:
+        """The JSON schema that the answer must be valid by, None for any text."""
+        if self.format == "json":
+            return {"type": "object"}
+        if isinstance(self.format, str) and self.format:
+            problem = f"format: expected json or a JSON schema, found {self.format[:40]!r}"
+            raise ApiError(400, problem, param="format")
+        return self.format or None
 
     @property
     def thinks(self) -> dict[str, Any]:
@@ -127,6 +137,8 @@ async def generate(call: Call, state: State) -> None:
             await _answer_load(call, request, state, {"response": ""})
             return
         reader: Any = None
+        if request.raw and request.schema is not None:
+            raise ApiError(400, "format: a text that goes on has none (raw)", param="format")
         if request.raw:
             options = _options(request)
             (ids,) = prompts_of(request.prompt, loaded, "prompt", True)
@@ -224,6 +236,8 @@ async def _chat_prompt(
         max_tokens=_most(options),
         stop=checked_stop("options.stop", options.stop),
         logprobs=request.n_logprobs,
+        schema=request.schema,
+        schema_field="format",
         **request.thinks,
     )
 

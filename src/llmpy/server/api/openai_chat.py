@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmpy.server.api.conversation import chat_prompt
-from llmpy.server.api.fields import Sampling, checked_stop, read, within
+from llmpy.server.api.fields import Sampling, checked_stop, read, schema_of, within
 from llmpy.server.api.messages import Message, for_template
 from llmpy.server.api.openai_shapes import (
     DONE,
@@ -97,6 +97,7 @@ async def chat_completions(call: Call, state: State) -> None:
             effort=request.reasoning_effort,
             template_kwargs=request.chat_template_kwargs,
             go_on=bool(request.continue_final_message),
+            schema=schema_of(request.response_format, "response_format"),
         )
         n, streams = request.n or 1, bool(request.stream)
         async with running(
@@ -115,13 +116,6 @@ def _check(request: ChatRequest) -> None:
         raise ApiError(400, "top_logprobs: it needs logprobs: true", param="top_logprobs")
     if request.modalities not in (None, [], ["text"]):
         raise ApiError(400, "modalities: models answer with text only here", param="modalities")
-    kind = (request.response_format or {}).get("type", "text")
-    if kind != "text":
-        raise ApiError(
-            400,
-            f"response_format.type: expected 'text', found {kind!r:.60}",
-            param="response_format.type",
-        )
 
 
 class Answer:

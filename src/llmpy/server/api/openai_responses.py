@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from llmpy.server.api.conversation import chat_prompt
-from llmpy.server.api.fields import Sampling, read, within
+from llmpy.server.api.fields import Sampling, read, schema_of, within
 from llmpy.server.api.messages import Function, Message, Part, ToolCall, for_template
 from llmpy.server.api.openai_shapes import chat_logprobs
 from llmpy.server.api.response_stream import ResponseStream
@@ -32,6 +32,12 @@ class Reasoning(msgspec.Struct):
     effort: str | None = None
 
 
+class TextFormat(msgspec.Struct):
+    """What the answer must be."""
+
+    format: dict[str, Any] | None = None
+
+
 class ResponseRequest(Sampling, kw_only=True):
     """The fields that are honoured; `REFUSED` and `IGNORED` have the others of that API."""
 
@@ -44,7 +50,7 @@ class ResponseRequest(Sampling, kw_only=True):
     include: list[str] | None = None
     metadata: dict[str, str] | None = None
     reasoning: Reasoning | None = None
-    text: dict[str, Any] | None = None
+    text: TextFormat | None = None
     truncation: str | None = None
     tool_choice: str | dict[str, Any] | None = None
 
@@ -88,6 +94,8 @@ async def responses(call: Call, state: State) -> None:
             max_tokens=request.max_output_tokens,
             logprobs=(request.top_logprobs or 0) if with_logprobs else None,
             effort=request.reasoning.effort if request.reasoning else None,
+            schema=schema_of(request.text and request.text.format, "text.format"),
+            schema_field="text.format",
         )
         streams = bool(request.stream)
         async with running(call, state, loaded, [prompt], reader=reader, streams=streams) as run:
@@ -104,14 +112,6 @@ def _check(request: ResponseRequest) -> None:
     within("top_logprobs", request.top_logprobs, 0, MOST_LOGPROBS)
     if request.truncation not in (None, "disabled"):
         raise ApiError(400, "truncation: nothing of a conversation is left out", param="truncation")
-    form = (request.text or {}).get("format")
-    kind = form.get("type") if isinstance(form, dict) else form
-    if kind not in (None, "text"):
-        raise ApiError(
-            400,
-            f"text.format.type: expected 'text', found {kind!r:.60}",
-            param="text.format.type",
-        )
 
 
 def _messages(request: ResponseRequest) -> list[dict[str, Any]]:
@@ -243,7 +243,7 @@ class Made:
             "reasoning": {"effort": request.reasoning and request.reasoning.effort},
             "store": False,
             "temperature": request.temperature,
-            "text": {"format": {"type": "text"}},
+            "text": {"format": (request.text and request.text.format) or {"type": "text"}},
             "tool_choice": "auto",
             "tools": [],
             "top_p": request.top_p,
