@@ -34,6 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses and little patience."""
     monkeypatch.setattr(transfer, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(web, "TIMEOUT", 0.5)
+    monkeypatch.setattr(web, "PAUSE", 0.001)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,8 @@ class Answer(BaseHTTPRequestHandler):
         found = RANGE.fullmatch(self.headers.get("Range", ""))
         start = int(found[1]) if found else None
         self.site.asked.append(Asked(self.path, start, dict(self.headers)))
-        data = self.site.files.get(self.path.partition("?")[0])
+        path = re.sub(r"^http://[^/]*", "", self.path)  # as a proxy is asked
+        data = self.site.files.get(path.partition("?")[0])
         with suppress(OSError):
             if data is None:
                 self.say(404, b"")

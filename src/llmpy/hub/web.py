@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +21,7 @@ from llmpy.hub.names import readable_name
 __all__ = ["TIMEOUT", "Broken", "check_address", "fetch_json", "open_range", "shown_address"]
 
 TIMEOUT = 20.0  # seconds without a byte
+PAUSE = 1.0  # seconds before metadata is asked for again
 LARGEST_ANSWER = 32 << 20  # bytes of metadata
 LONGEST_WAIT = 120  # seconds that a server may ask for before another try
 AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -121,8 +123,19 @@ def open_range(
         raise
 
 
-def fetch_json(url: str, headers: Mapping[str, str]) -> Any:
+def fetch_json(url: str, headers: Mapping[str, str], tries: int = 3) -> Any:
     """Return the JSON at an address; its size is bounded. Raises Broken or PullError."""
+    for left in reversed(range(tries)):
+        try:
+            return _fetch_json(url, headers)
+        except Broken as error:
+            if not left:
+                raise
+            time.sleep(max(PAUSE, error.wait))
+    raise AssertionError
+
+
+def _fetch_json(url: str, headers: Mapping[str, str]) -> Any:
     request = urllib.request.Request(url, headers={"User-Agent": "llmpy", **headers})
     with _opened(request) as answer:
         try:
