@@ -222,7 +222,7 @@ class _Describer:
         if args:
             name, key = self.described(args[0], f"{where} (a key)")
             value_schema, one = self.described(args[1], f"{where}[...]")
-            if not _is_text(name):
+            if not _is_text(self._resolved(name)):
                 raise checks.wrong_type(f"{where}: keys", "a type of strings", args[0])
         schema: dict[str, Any] = {"type": "object", "additionalProperties": value_schema}
         if name is not None and name != {"type": "string"}:
@@ -232,6 +232,12 @@ class _Describer:
             return {key(k): one(v) for k, v in _is(value, dict).items()}
 
         return schema, convert
+
+    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The definition that a schema refers to, or the schema itself."""
+        name = schema.get("$ref", "").removeprefix("#/$defs/")
+        found = self.definitions.get(name.replace("~1", "/").replace("~0", "~"), schema)
+        return found if isinstance(found, dict) else schema
 
     def _class(self, given: type, where: str) -> Described:
         """A class, as a reference to its definition."""
@@ -273,7 +279,12 @@ class _Describer:
 
     def _typed_dict(self, given: Any) -> Described:
         hints = typing.get_type_hints(given, include_extras=True)
-        return self._fields(hints, set(given.__required_keys__), dict)
+        needed = set(given.__required_keys__)
+        for name, hint in hints.items():  # where annotations are strings, Python has not seen these
+            origin = typing.get_origin(hint)
+            if origin in (typing.Required, typing.NotRequired):
+                (needed.add if origin is typing.Required else needed.discard)(name)
+        return self._fields(hints, needed, dict)
 
     def _fields(self, hints: dict[str, Any], needed: set[str], make: Any) -> Described:
         parts = {k: self.described(hint, f"{make.__name__}.{k}") for k, hint in hints.items()}

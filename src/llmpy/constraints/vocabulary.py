@@ -55,12 +55,13 @@ class _Tokens:
         """Return the ids of a text that goes on."""
         tokenizer = self._tokenizer()
         try:
-            if tokenizer is not None:
-                return tokenizer.encode(text, start=False)
+            ids = [] if tokenizer is None else tokenizer.encode(text, start=False)
         except TokenizerError:  # characters that the vocabulary cannot express whole
-            pass
-        ids: list[int] = self.made.greedy_tokenize(text) if self.made is not None else []
-        return ids
+            ids = []
+        if b"".join([self.tokens[i] for i in ids]) == text.encode():
+            return ids
+        greedy: list[int] = [] if self.made is None else self.made.greedy_tokenize(text)
+        return greedy
 
 
 @lru_cache(maxsize=1)
