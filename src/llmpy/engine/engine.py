@@ -74,7 +74,8 @@ class Engine:
         self._some_alone = False  # whether work may wait that must be done alone
         self._sequences = weakref.WeakSet[Sequence]()  # those that may hold pages
         self._n_prefill = min(n_batch, 2 * LEAST_PREFILL)  # tokens in STEP_SECONDS
-        self._row_seconds = 0.0  # of the last step that had no prompts, for each sequence in it
+        self._running_seconds: dict[int, float] = {}  # of steps of so many sequences, no prompts
+        self._n_running = 0  # sequences with one token in the last steps
         self._n_beside = LEAST_PREFILL  # tokens of prompts that take as long as the running ones
         self._n_generate = 4  # tokens of one sequence in STEP_SECONDS
         self._positions = np.arange(max(n_ctx, n_batch), dtype=np.int32)
@@ -201,9 +202,11 @@ class Engine:
         """See from the last step, of `n` tokens, how many of prompts take as long as its others."""
         n_running = sum(1 for part in slices if part.n == 1)
         if n_running == n:
-            self._row_seconds = self.seconds / n
-        elif n_running and n - n_running >= LEAST_PREFILL and self._row_seconds:
-            running = n_running * self._row_seconds
+            self._running_seconds[n] = self.seconds
+        elif n_running and n - n_running >= LEAST_PREFILL and self._running_seconds:
+            known = self._running_seconds
+            nearest = min(known, key=lambda count: abs(count - n_running))
+            running = known[nearest] * n_running / nearest
             others = max(self.seconds - running, self.seconds / 8)
             fitting = int((n - n_running) * running / others)
             half = (self._n_beside + fitting) // 2  # one step may have been disturbed
@@ -225,7 +228,7 @@ class Engine:
         page_ends = self.prefix is not None and self.pool.is_recurrent
         while not slices:
             waiting = self._waiting(works)
-            if n_prefill is not None and len(waiting) > 1:
+            if n_prefill is not None:
                 n_prefill = self._beside(waiting)
             free = self._free_pages()
             slices = plan_step(waiting, self.n_batch, free, n_prefill, page_ends)
@@ -279,7 +282,8 @@ class Engine:
         So these go on at half their speed at least, and prompts as well.
         """
         n_running = sum(1 for values in waiting if values.end - values.start == 1)
-        if not n_running or not self._row_seconds:
+        self._n_running = max(n_running, self._n_running // 2)  # some come back after this step
+        if not self._n_running or not self._running_seconds:
             return self._n_prefill
         return min(self._n_prefill, n_running + self._n_beside)
 
