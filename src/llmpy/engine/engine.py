@@ -34,6 +34,7 @@ __all__ = ["Engine"]
 
 STEP_SECONDS = 0.1  # how long a step may take that others wait for, or that may be cancelled
 LEAST_PREFILL = 8  # tokens of such a step; what a first one has is twice as many
+LEAST_BESIDE = 4  # tokens of prompts in a step beside sequences that go on
 NO_LIMIT = 1 << 60  # pages
 NO_LOGITS = np.empty((0, 0), np.float32)
 _new: Any = tuple.__new__
@@ -203,14 +204,14 @@ class Engine:
         n_running = sum(1 for part in slices if part.n == 1)
         if n_running == n:
             self._running_seconds[n] = self.seconds
-        elif n_running and n - n_running >= LEAST_PREFILL and self._running_seconds:
+        elif n_running and n - n_running >= LEAST_BESIDE and self._running_seconds:
             known = self._running_seconds
             nearest = min(known, key=lambda count: abs(count - n_running))
             running = known[nearest] * n_running / nearest
             others = max(self.seconds - running, self.seconds / 8)
             fitting = int((n - n_running) * running / others)
             half = (self._n_beside + fitting) // 2  # one step may have been disturbed
-            self._n_beside = min(self.n_batch, max(half, LEAST_PREFILL))
+            self._n_beside = min(self.n_batch, max(half, LEAST_BESIDE))
 
     def _is_ended(self, work: Work) -> bool:
         """Fail a piece of work that was cancelled, or whose time is over."""
