@@ -17,7 +17,8 @@ from tests.session.conftest import STORIES
 
 MEASURE = """
 import gc, json, sys
-import llmpy, llmpy.model, llmpy.session.session, llmpy.backends.cpu.backend, tokenizers
+import tokenizers
+import llmpy, llmpy.loading, llmpy.session.session, llmpy.backends.cpu.backend
 
 def anonymous():
     gc.collect()
@@ -29,8 +30,8 @@ before = anonymous()
 model = llmpy.load(path, n_ctx=n_ctx)
 model.warm_up()
 sessions = [model.session(sampler=llmpy.greedy()) for _ in range(n_sessions)]
-for session in sessions:
-    session.feed([5] * (n_ctx - 1))
+for i, session in enumerate(sessions):
+    session.feed([5 + i] * (n_ctx - 1))  # the same texts would share their pages
 llmpy.next_tokens(sessions)
 model.tokenizer.encode("a text")
 print(json.dumps(anonymous() - before))

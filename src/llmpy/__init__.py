@@ -53,9 +53,10 @@ if TYPE_CHECKING:
         remove_model,
         set_default_model,
     )
+    from llmpy.loading import LoadEvent, aload, load, load_template, load_tokenizer
     from llmpy.machine.bandwidth import read_bandwidth
     from llmpy.machine.cpus import available_cpus
-    from llmpy.model import LoadEvent, Model, aload, load, load_template, load_tokenizer
+    from llmpy.model import Model
     from llmpy.planning import MemoryPlan, plan_memory
     from llmpy.quantization import (
         Divergence,
@@ -266,7 +267,8 @@ _HOMES = {
         "CATALOGUE CatalogueEntry PullEvent StoredFile StoredModel copy_model default_model "
         "default_name find_model models pull remove_model set_default_model"
     ),
-    "llmpy.model": "LoadEvent Model aload load load_template load_tokenizer",
+    "llmpy.loading": "LoadEvent aload load load_template load_tokenizer",
+    "llmpy.model": "Model",
     "llmpy.planning": "MemoryPlan plan_memory",
     "llmpy.quantization": (
         "Divergence Importance MeasureEvent Perplexity QuantizeEvent collect_importance "

@@ -36,16 +36,19 @@ MAY_USE = {
     "session": MIDDLE | {"constraints", "engine"},
     "chat": {"constraints", "sampling", "session", "tokenizer"} | GROUND,
     "model": MIDDLE
-    | {"chat", "checkpoint", "constraints", "engine", "overrides", "planning", "restoring"}
-    | {"session", "wiring"},
-    "quantization": MIDDLE | {"checkpoint", "model"},
-    "server": MIDDLE | {"chat", "checkpoint", "constraints", "hub", "engine", "model", "session"},
+    | {"chat", "checkpoint", "constraints", "engine", "planning", "restoring", "session"},
+    "loading": MIDDLE
+    | {"chat", "checkpoint", "model", "overrides", "planning", "session", "wiring"},
+    "quantization": MIDDLE | {"checkpoint", "loading", "model"},
+    "server": MIDDLE
+    | {"chat", "checkpoint", "constraints", "hub", "engine", "loading", "model", "session"},
     "__init__": MIDDLE
     | {
         "chat",
         "checkpoint",
         "constraints",
         "hub",
+        "loading",
         "model",
         "planning",
         "quantization",

@@ -23,7 +23,7 @@ from llmpy.backends.reference.backend import ReferenceBackend, ReferenceKvPool, 
 from llmpy.backends.reference.moe import ACTIVATIONS
 from llmpy.backends.reference.tools import Array, Step
 from llmpy.graph import Graph, Node
-from llmpy.model import load
+from llmpy.loading import load
 from llmpy.quantization.importance import Importance
 from llmpy.quantization.measure import MeasureEvent, windows
 

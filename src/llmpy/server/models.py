@@ -15,8 +15,9 @@ from llmpy.chat import ChatTemplate, chosen_template
 from llmpy.chat.thinking import Format, format_of
 from llmpy.checkpoint.open import existing
 from llmpy.errors import ModelFileError, ModelNotFound, OutOfMemory
+from llmpy.loading import aload
 from llmpy.machine.memory import readable_bytes
-from llmpy.model import Model, aload
+from llmpy.model import Model
 from llmpy.server.decoder import Decoder
 from llmpy.server.errors import ApiError
 from llmpy.server.settings import Settings
