@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy import checks, log
+from llmpy import checks, log, quant
 from llmpy.backends import checked_kv_dtype, make_backend
 from llmpy.backends.base import PAGE_TOKENS, Backend, Requirements
 from llmpy.checkpoint.open import existing, open_licensed, open_vocabulary
 from llmpy.dtypes import BY_NAME
+from llmpy.engine import Turn, Turns
 from llmpy.format import ModelFile
-from llmpy.graph import PAIRS, Graph, is_encoder, n_embedded
+from llmpy.graph import PAIRS, Graph, is_encoder, key_rotations, n_embedded
 from llmpy.model import Model
 from llmpy.overrides import GivenTokenizer, tokenizer_of
 from llmpy.planning import planned
@@ -239,7 +240,27 @@ def _made(
     told = engine, graph, file.tensors, wired.needs, wired.kv_dtype, tokenizer.n_vocab
     parts = file, wired.hyperparameters, graph, tokenizer, compiled, pool
     options = n_ctx, n_batch, max_pages, prefix_bytes, classifier, partial(planned, *told)
-    return Model(*parts, *options)
+    return Model(*parts, *options, _turns(file, graph))
+
+
+def _turns(file: ModelFile, graph: Graph) -> Turns | None:
+    """How the keys in the caches are rotated; None where tokens cannot be moved."""
+    found = key_rotations(graph)
+    if found is None:
+        return None
+    turns: dict[int, Turn | None] = {}
+    for cache, rotation in found.items():
+        turns[cache] = None
+        if rotation is not None:
+            rope, divisors = rotation
+            frequencies = rope.frequencies()
+            if divisors:
+                info = file.tensors[divisors]
+                frequencies = frequencies / quant.dequantize(
+                    info.dtype, file.data(divisors), info.shape
+                )
+            turns[cache] = Turn(frequencies, rope.neox)
+    return turns
 
 
 def _check_arguments(path: object, progress: object, mmap: object, **numbers: object) -> None:

@@ -13,7 +13,7 @@ from llmpy import checks, log
 from llmpy.backends.base import KvPool, Plan
 from llmpy.backends.trace import Trace, Traceable
 from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
-from llmpy.engine import Engine, PrefixStats
+from llmpy.engine import Engine, PrefixStats, Turns
 from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import Graph
@@ -60,6 +60,7 @@ class Model(Restorer):
         prefix_bytes: int,
         classifier: Classifier | None,
         planned: Callable[[int, int], MemoryPlan],
+        turns: Turns | None,
     ) -> None:
         self.path = file.path
         self.metadata = file.metadata
@@ -87,6 +88,7 @@ class Model(Restorer):
             max_pages=max_pages,
             prefix_bytes=prefix_bytes,
         )
+        self._engine.turns = turns
         if log.traces():
             self._trace_until_closed()
 
@@ -96,6 +98,7 @@ class Model(Restorer):
         sampler: Chain | Sampler | str | None = None,
         seed: int | None = None,
         overflow: Overflow | str | Callable[..., Any] = "error",
+        n_keep: int = 0,
         **sampling: Unpack[Sampling],
     ) -> Session:
         """A new text with its own KV cache, sampler and random numbers.
@@ -105,9 +108,9 @@ class Model(Restorer):
         recommends, and `sampling` are its parameters: `model.session(temperature=0.5)`; they are
         temperature 0.8, top_k 40, top_p 0.95, min_p 0.05 where nobody says more. The same `seed`
         gives the same text; None draws one. `overflow`: what happens when the context is full:
-        "error", "shift" (the older half is left out and the rest is computed again, with a
-        ContextWarning), or a callable `(tokens, needed, n_ctx) -> tokens`. Raises
-        UnsupportedModelError for an encoder.
+        "error", "shift" (the older half behind the first `n_keep` tokens is left out, with a
+        ContextWarning), or a callable `(tokens, needed, n_ctx) -> tokens`, whose tokens are
+        computed again where they are other ones. Raises UnsupportedModelError for an encoder.
         """
         self._engine.check_open()
         check_generates(self)
@@ -115,6 +118,7 @@ class Model(Restorer):
         choice = checked_overflow(overflow, *OVERFLOWS, where="a session")
         sequence = self._engine.sequence(rng=Rng(seed))
         transcript = Transcript(self._engine, self.tokenizer, sequence, choice)
+        transcript.n_keep = checks.whole("n_keep", n_keep, 0)
         transcript.chain = chain
         return Session(transcript, self)
 

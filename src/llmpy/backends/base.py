@@ -24,6 +24,7 @@ __all__ = [
     "Counter",
     "Determinism",
     "GeneratingPlan",
+    "KeyedPool",
     "KvCache",
     "KvPool",
     "MemoryPool",
@@ -110,6 +111,24 @@ class SlottedPool(Protocol):
         """Return for each byte of a page which of its tokens it belongs to: uint8 [n_bytes].
 
         PAGE_TOKENS or more for bytes of none. A byte of bits of several belongs to the last.
+        """
+
+
+@runtime_checkable
+class KeyedPool(Protocol):
+    """A `KvPool` whose keys can be changed, so that tokens can be moved to other positions."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether that is so for the pool's storage type."""
+
+    def keys(self, page: int, cache: int) -> NDArray[np.float32]:
+        """Return the keys of a cache of the graph: [PAGE_TOKENS, heads, d], the caller's own."""
+
+    def set_keys(self, page: int, cache: int, keys: NDArray[np.float32], first: int) -> None:
+        """Store keys of the page's tokens from number `first` on, rounded as plans round them.
+
+        `keys` is [PAGE_TOKENS, heads, d]; what it has before `first` is not looked at.
         """
 
 

@@ -63,6 +63,14 @@ class ArrayPool:
         """Copy all arrays."""
         self._fill(target, self.arrays(source))
 
+    def slots(self) -> NDArray[np.uint8]:
+        """Return which token each byte of a page belongs to: the first dimension of each array."""
+        found = [
+            np.repeat(np.arange(part.shape[0], dtype=np.uint8), size // part.shape[0])
+            for part, size in zip(self._parts, self._sizes, strict=True)
+        ]
+        return np.concatenate(found) if found else np.zeros(0, np.uint8)
+
     def read(self, piece: int) -> bytes:
         """Return all bytes, array after array."""
         return b"".join(self._space.numpy(array).tobytes() for array in self.arrays(piece))
@@ -124,6 +132,20 @@ class ArrayKvPool:
         pages = self._space.xp.concat([self.pages.arrays(page)[cache] for page in ids], axis=0)
         start = first % PAGE_TOKENS
         return self.loaded(pages[start : start + end - first], cache)
+
+    has_keys = True
+
+    def keys(self, page: int, cache: int) -> NDArray[np.float32]:
+        """Return the keys of a cache in a page: [PAGE_TOKENS, heads, d]."""
+        rows = self.loaded(self.pages.arrays(page)[cache], cache)
+        return np.array(self._space.numpy(rows), np.float32)
+
+    def set_keys(self, page: int, cache: int, keys: NDArray[np.float32], first: int) -> None:
+        """Store keys of the page's tokens from number `first` on."""
+        arrays = self.pages.arrays(page)
+        values = self.stored(self._space.array(keys[first:]), arrays[cache])
+        where = slice(first, PAGE_TOKENS)
+        arrays[cache] = self._space.put(arrays[cache], where, values)
 
     @classmethod
     def checked(cls, pool: KvPool, graph: Graph) -> Self:

@@ -214,6 +214,21 @@ class PagedState:
             self.recurrent, self.state = self._pool.share(state), state.id
         self._n_read = n_read
 
+    def own_from(self, first: int) -> None:
+        """Make the pages from number `first` on writable."""
+        for i in range(first, len(self.pages)):
+            self.pages[i] = self._pool.own(self.pages[i])
+            self.page_table[i] = self.pages[i].id
+
+    def leave_out(self, first: int, n: int) -> None:
+        """Let go of `n` pages from number `first` on; those behind move there."""
+        for page in self.pages[first : first + n]:
+            self._pool.give(page)
+        del self.pages[first : first + n]
+        self.n_pages = len(self.pages)
+        self.page_table[:] = 0
+        self.page_table[: self.n_pages] = [page.id for page in self.pages]
+
     def fork(self) -> PagedState:
         """The same past for another sequence: memory is shared until one of them writes."""
         other = PagedState(self._pool, len(self.page_table) * PAGE_TOKENS)

@@ -22,6 +22,7 @@ from llmpy.engine.cache import PagePool
 from llmpy.engine.prefix import PrefixCache
 from llmpy.engine.scheduling import Slice, Waiting, plan_step
 from llmpy.engine.sequence import Sequence
+from llmpy.engine.shifting import Turns, can_shift, shift
 from llmpy.engine.waiting import WaitingThreads
 from llmpy.errors import Cancelled, ConstraintError, OutOfMemory, SamplerError, SessionClosed
 from llmpy.log import log
@@ -69,6 +70,7 @@ class Engine:
         self.pool = PagePool(kv)
         self.prefix = PrefixCache(self.pool, kv.layout, prefix_bytes) if prefix_bytes else None
         self.lock: Any = lock or threading.RLock()
+        self.turns: Turns | None = None  # how keys are rotated; None where they cannot be moved
         self.closed = False
         self.seconds = 0.0  # that the last step took
         self._max_pages = max_pages
@@ -133,6 +135,22 @@ class Engine:
         """Give the memory of a sequence back, when no step is reading it."""
         with self.lock:
             sequence.close()
+
+    def shift(self, sequence: Sequence, keep: int, n: int) -> bool:
+        """Leave out `n` tokens behind the first `keep` without computing the others again.
+
+        False, and nothing done, where that cannot be: `n` is no multiple of PAGE_TOKENS, they are
+        not cached, or keys cannot be moved.
+        """
+        with self.lock:
+            self.check_open()
+            movable = n % PAGE_TOKENS == 0 and 0 < n <= sequence.n_cached - keep
+            if not movable or self.turns is None or not can_shift(self.pool, self.turns):
+                return False
+            if not self.has_room(sequence.open_cache.n_pages):
+                return False
+            shift(self.pool, sequence, self.turns, keep, n)
+        return True
 
     def has_room(self, n_pages: int) -> bool:
         """Whether so many pages more may be held; to be asked under the lock."""

@@ -135,6 +135,19 @@ class Sequence:
         self.n_cached = n
         self.is_ours = False
 
+    def leave_out(self, keep: int, n: int) -> None:
+        """Forget `n` tokens behind the first `keep`, whose memory is gone already."""
+        rest = self.tokens.part(keep + n, len(self.tokens)).copy()
+        self.tokens.cut(keep)
+        self.tokens.append(rest)
+        self.n_cached -= n
+        self.is_ours = False
+        del self.keys[keep // PAGE_TOKENS :]
+        if self.state is not None:
+            self.state.moved(-n)
+        if self.constraint is not None:
+            self.constraint.moved(-n)
+
     def evict(self) -> None:
         """Give all pages back; the tokens stay, and are computed again when they are needed."""
         if self.cache is not None:

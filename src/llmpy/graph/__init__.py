@@ -16,6 +16,7 @@ from llmpy.graph.states import (
     states,
     table_of,
 )
+from llmpy.graph.turns import key_rotations
 from llmpy.graph.weights import Weights
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "for_pairs",
     "has_head",
     "is_encoder",
+    "key_rotations",
     "n_embedded",
     "show",
     "states",

@@ -30,6 +30,10 @@ class ChainState:
             kept.pop()
         self.values = kept[-1][1] if kept else self._initial
 
+    def moved(self, by: int) -> None:
+        """The tokens so far stand `by` places further on, before 0 where they were left out."""
+        self._kept = [(n + by, values) for n, values in self._kept if n + by > 0]
+
     def copy(self) -> ChainState:
         """Return the same past, to go on separately."""
         other = ChainState(self._initial)

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["ContextWarning", "Overflow", "checked_overflow", "shortened"]
+__all__ = ["ContextWarning", "Overflow", "checked_overflow", "n_shifted", "shortened"]
 
 
 class Overflow(StrEnum):
     """What to do when the context is full; each name may be given as a string.
 
     ERROR: raise ContextFull, or end the answer with the reason "context". DROP_OLDEST: leave out
-    the oldest turns of a chat. SHIFT: leave out the oldest half of a session's tokens, which are
-    then computed again.
+    the oldest turns of a chat. SHIFT: leave out the oldest half of a session's tokens behind the
+    first; the keys of the others are rotated to their new positions, or where a model or a backend
+    does not allow that, the others are computed again.
     """
 
     ERROR = "error"
@@ -43,11 +44,11 @@ def shortened(
     needed: int,
     n_ctx: int,
     overflow: Overflow | Callable[..., Any],
-    bos: int | None,
+    n_first: int,
 ) -> list[int] | None:
     """The tokens that stay in a full session, to make room for `needed` in all.
 
-    SHIFT keeps a begin-of-text token and the newer half of the rest. None where the choice is an
+    SHIFT keeps the first `n_first` and the newer half of the rest. None where the choice is an
     error, or too few would be left out.
     """
     if overflow is Overflow.ERROR:
@@ -55,6 +56,11 @@ def shortened(
     if callable(overflow):
         kept = [int(token) for token in overflow(list(tokens), needed, n_ctx)]
     else:
-        first = list(tokens[:1]) if bos is not None and tokens and tokens[0] == bos else []
-        kept = first + list(tokens[len(first) + (len(tokens) - len(first) + 1) // 2 :])
+        kept = list(tokens[:n_first])
+        kept += tokens[n_first + (len(tokens) - n_first + 1) // 2 :]
     return kept if len(kept) + needed - len(tokens) <= n_ctx else None
+
+
+def n_shifted(n: int, least: int, multiple: int) -> int:
+    """How many of `n` tokens are left out, half of them and at least `least`, in multiples."""
+    return -(-max((n + 1) // 2, least, 1) // multiple) * multiple

@@ -85,6 +85,7 @@ def _about(transcript: Transcript) -> dict[str, Any]:
         "layout": transcript.engine.pool.kv.layout,
         "n_fed": transcript.n_fed,
         "n_left_out": transcript.n_left_out,
+        "n_keep": transcript.n_keep,
         "overflow": str(overflow) if isinstance(overflow, Overflow) else None,
         "sampler": data_of_chain(transcript.chain),
         "sampler_state": list(sequence.state.values) if sequence.state is not None else [],
@@ -130,6 +131,7 @@ def begin_saved(
             _remember(snapshot, sequence)
         transcript.n_fed = _count(snapshot, "n_fed", len(sequence))
         transcript.n_left_out = _count(snapshot, "n_left_out", 1 << 62)
+        transcript.n_keep = _count(snapshot, "n_keep", 1 << 31)
     except BaseException:
         engine.release(sequence)
         raise

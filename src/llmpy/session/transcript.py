@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks, ffi
+from llmpy.backends.base import PAGE_TOKENS
 from llmpy.engine import Work
 from llmpy.errors import ContextFull, SessionInUse
 from llmpy.sampling import Chain, logit_bias
 from llmpy.session.asynchronous import user
 from llmpy.session.banned import Banned
 from llmpy.session.events import Logprobs
-from llmpy.session.overflow import ContextWarning, Overflow, shortened
+from llmpy.session.overflow import ContextWarning, Overflow, n_shifted, shortened
 from llmpy.session.wanted import PLAIN, Generated, Wanted
 from llmpy.tokenizer import SILENT
 
@@ -90,6 +91,7 @@ class Transcript:
         self.sequence = sequence
         self.overflow = overflow
         self.n_left_out = 0  # tokens, where the context was full
+        self.n_keep = 0  # tokens at the beginning that stay then
         self.n_fed = 0
         self.n_found = 0
         self.clock = {"prompt": 0.0, "generate": 0.0}
@@ -115,6 +117,7 @@ class Transcript:
         given = chain or self.chain
         other = Transcript(self.engine, self.tokenizer, sequence, self.overflow, given)
         other.n_left_out, other.n_fed = self.n_left_out, self.n_fed
+        other.n_keep = self.n_keep
         other.clock = dict(self.clock)
         return other
 
@@ -267,8 +270,10 @@ class Transcript:
         needed = len(self.sequence) + n
         if needed <= n_ctx:
             return
-        tokens, bos = self.sequence.tokens.tolist(), self.tokenizer.bos
-        kept = shortened(tokens, needed, n_ctx, self.overflow, bos)
+        if self.overflow is Overflow.SHIFT and self._shift(needed):
+            return
+        tokens = self.sequence.tokens.tolist()
+        kept = shortened(tokens, needed, n_ctx, self.overflow, self._n_first())
         if kept is None:
             raise ContextFull(n_ctx, needed)
         same = n_same(kept, tokens)
@@ -278,13 +283,32 @@ class Transcript:
         if constraint is not None:
             constraint.moved(len(kept) - len(tokens))
             self.sequence.constraint = constraint
+        self._left_out(len(tokens) - len(kept))
+
+    def _shift(self, needed: int) -> bool:
+        """Leave out tokens without computing those behind them again, where the engine can."""
+        keep, n = self._n_first(), len(self.sequence)
+        least = needed - self.engine.n_ctx
+        for wanted in (n_shifted(n - keep, least, PAGE_TOKENS), n_shifted(0, least, PAGE_TOKENS)):
+            if self.engine.shift(self.sequence, keep, wanted):
+                self.n_fed -= min(max(self.n_fed - keep, 0), wanted)
+                self._left_out(wanted)
+                return True
+        return False
+
+    def _n_first(self) -> int:
+        """How many tokens at the beginning stay where others are left out."""
+        tokens, bos = self.sequence.tokens, self.tokenizer.bos
+        begins = bos is not None and len(tokens) > 0 and tokens.item(0) == bos
+        return min(max(self.n_keep, int(begins)), len(tokens))
+
+    def _left_out(self, n: int) -> None:
         self.decoder = self._new_decoder()
-        self.n_left_out += len(tokens) - len(kept)
+        self.n_left_out += n
         warnings.warn(
-            f"the context of {n_ctx} tokens is full: {len(tokens) - len(kept)} of them were "
-            "left out",
+            f"the context of {self.engine.n_ctx} tokens is full: {n} of them were left out",
             ContextWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
     def rewind(self, n_tokens: int) -> None:

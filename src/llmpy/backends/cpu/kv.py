@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.cpu.keys import CODECS
 from llmpy.ffi import Memory, copy_memory, view
 from llmpy.ffi.abi import ALIGNMENT, CacheType
 from llmpy.graph import Graph, Node, Recurrence
@@ -141,19 +142,20 @@ class NativePool:
 
     def copy(self, source: int, target: int) -> None:
         """Copy all bytes."""
-        copy_memory(self._at(target), self._at(source), self.n_bytes)
+        copy_memory(self.address(target), self.address(source), self.n_bytes)
 
     def read(self, piece: int) -> bytes:
         """Return all bytes."""
-        return view(self._at(piece), self.n_bytes, np.uint8).tobytes()
+        return view(self.address(piece), self.n_bytes, np.uint8).tobytes()
 
     def write(self, piece: int, data: bytes) -> None:
         """Set all bytes."""
         if len(data) != self.n_bytes:
             raise ValueError(f"{self._purpose}: expected {self.n_bytes} bytes, found {len(data)}")
-        view(self._at(piece), self.n_bytes, np.uint8)[:] = np.frombuffer(data, np.uint8)
+        view(self.address(piece), self.n_bytes, np.uint8)[:] = np.frombuffer(data, np.uint8)
 
-    def _at(self, piece: int) -> int:
+    def address(self, piece: int) -> int:
+        """Return where a piece lies; ValueError for what is not the id of one."""
         if piece not in self._pieces:
             raise ValueError(f"{self._purpose}: {piece} is not the id of one")
         return piece
@@ -189,6 +191,36 @@ class CpuKvPool:
         self.layout = layout_name(graph, kv_dtype, level)
         self.pages = PagePool(graph, kv_dtype)
         self.states = NativePool(n_state, "a recurrent state", places)
+        self._offset = 0x80 if level in FORMATS[kv_dtype].by_level else 0
+        self._shapes = [cache.shape for cache in graph.caches]
+        self._places = page_layout(graph, kv_dtype)[0]
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether keys can be changed."""
+        return self.kv_dtype in CODECS
+
+    def keys(self, page: int, cache: int) -> NDArray[np.float32]:
+        """Return the keys of a cache in a page: [PAGE_TOKENS, heads, d]."""
+        read, d = CODECS[self.kv_dtype].read, self._shapes[cache][-1]
+        found = [read(head, d, self._offset) for head in self._heads(page, cache)]
+        return np.stack(found, axis=1)
+
+    def set_keys(self, page: int, cache: int, keys: NDArray[np.float32], first: int) -> None:
+        """Store keys of the page's tokens from number `first` on."""
+        changed = FORMATS[self.kv_dtype].key_slots(keys.shape[-1]) >= first
+        for i, head in enumerate(self._heads(page, cache)):
+            found = np.zeros_like(head)
+            CODECS[self.kv_dtype].write(found, np.ascontiguousarray(keys[:, i]), self._offset)
+            head[changed] = found[changed]
+
+    def _heads(self, page: int, cache: int) -> list[NDArray[np.uint8]]:
+        """The bytes of each head, in place."""
+        *heads, width = self._shapes[cache]
+        n = prod(heads)
+        size = FORMATS[self.kv_dtype].n_bytes(width) * PAGE_TOKENS
+        whole = view(self.pages.address(page) + self._places[cache], n * size, np.uint8)
+        return list(whole.reshape(n, size))
 
 
 def layout_name(graph: Graph, kv_dtype: str, level: str) -> str:
