@@ -95,7 +95,9 @@ def speeds(peer_python: str, path: Path, tokens: list[int], rounds: int) -> dict
             ("decode", {"tokens": tokens[:16], "n": DECODED}),
         ):
             turns = []
-            for _ in range(rounds + 1):
+            for turn in range(rounds + 1):
+                if what == "prefill":  # a text that neither has read
+                    arguments["tokens"] = (tokens[turn:] + tokens[:turn])[:SPEED_TOKENS]
                 one = ours(what, **arguments)
                 other = min(
                     (peer(what, flash=flash, **arguments) for flash in (False, True)),

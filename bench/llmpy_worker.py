@@ -34,7 +34,12 @@ class Engine:
     ) -> dict:
         started = time.perf_counter()
         self.model = llmpy.load(
-            path, n_threads=n_threads, n_ctx=n_ctx, backend=backend, kv_dtype=kv_dtype
+            path,
+            n_threads=n_threads,
+            n_ctx=n_ctx,
+            backend=backend,
+            kv_dtype=kv_dtype,
+            prefix_cache_bytes=0,  # nothing that was read before is known
         )
         self.model.warm_up()
         return {"seconds": time.perf_counter() - started}

@@ -20,7 +20,7 @@ from typing import Any
 from compare import find_model
 from lines import Worker, at_once
 from rows import Row
-from turns import token_ids
+from turns import TURNS, token_ids
 
 WHAT = {"prefill": (512, 0), "decode": (0, 16)}
 HEADING = (
@@ -42,20 +42,23 @@ def busy(count: int) -> Iterator[None]:
             process.wait()
 
 
-def one_round(workers: list[Worker], row: Row, tokens: list[int], count: int) -> list[float]:
+def one_round(workers: list[Worker], row: Row, n_vocab: int, count: int) -> list[float]:
     """Tokens per second alone, beside `count` busy processes, of two processes, of two models."""
-    options: dict[str, Any] = {"tokens": tokens}
-    if row.what == "decode":
-        options["n"] = row.n
+
+    def options() -> dict[str, Any]:
+        """New tokens for each prompt, so that none is known."""
+        if row.what == "decode":
+            return {"tokens": token_ids(row.length, n_vocab), "n": row.n}
+        return {"tokens": token_ids(row.length, n_vocab, next(TURNS))}
 
     def turn(worker: Worker) -> dict[str, float]:
-        return worker(row.what, **options)  # type: ignore[no-any-return]
+        return worker(row.what, **options())  # type: ignore[no-any-return]
 
     alone = turn(workers[0])
     with busy(count):
         beside = turn(workers[0])
     processes = at_once(turn, workers)
-    models = workers[0]("both", work=row.what, **options)
+    models = workers[0]("both", work=row.what, **options())
     return [each["tokens"] / each["seconds"] for each in (alone, beside, processes, models)]
 
 
@@ -73,9 +76,9 @@ def measure(engine: str, arguments: argparse.Namespace) -> Iterator[dict[str, An
         n_vocab = opened[0].get("n_vocab", 32000)
         for what, (n, after) in WHAT.items():
             row = Row(arguments.model, what, n if what == "prefill" else arguments.n, after)
-            tokens = token_ids(row.length, n_vocab)
             rounds = [
-                one_round(workers, row, tokens, arguments.busy) for _ in range(arguments.rounds + 1)
+                one_round(workers, row, n_vocab, arguments.busy)
+                for _ in range(arguments.rounds + 1)
             ]
             yield {"engine": engine, "row": row.name, "rounds": rounds[1:]}
 

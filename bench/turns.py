@@ -7,6 +7,7 @@ round: tokens per second, seconds to the first token ("first"), or microseconds 
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 import sys
 import time
@@ -32,13 +33,17 @@ WORK_SECONDS = 0.5
 LONG = 1024  # tokens; what reads more is not done only to warm up
 SMALL = 128e6  # bytes; of fewer, a part may stay in a cache from one token to the next
 TOGETHER = 16  # sessions
+TURNS = itertools.count(1)  # no two prompts are the same
 
 Round = dict[str, float]
 
 
-def token_ids(count: int, n_vocab: int) -> list[int]:
-    """The same pseudo-random tokens for both engines; low ids are left out: often special."""
-    generator = random.Random(2718)
+def token_ids(count: int, n_vocab: int, turn: int = 0) -> list[int]:
+    """Pseudo-random tokens, others in each turn; low ids are left out: often special.
+
+    A prompt that was read before may be found in a prefix cache, of whatever engine.
+    """
+    generator = random.Random(2718 + turn)
     return [generator.randrange(min(300, n_vocab // 2), n_vocab) for _ in range(count)]
 
 
@@ -47,7 +52,7 @@ def rate(worker: Worker, row: Row, n_vocab: int, seed: int, **options: Any) -> f
     if row.what == "public":
         result = worker("public", prompt=PROMPT, n=row.n, seed=seed, least=WORK_SECONDS, **options)
     elif row.what == "prefill":
-        result = worker("prefill", tokens=token_ids(row.n, n_vocab), **options)
+        result = worker("prefill", tokens=token_ids(row.n, n_vocab, next(TURNS)), **options)
     else:
         if row.what == "together":
             options["sessions"] = TOGETHER

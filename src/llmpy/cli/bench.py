@@ -71,11 +71,11 @@ def command(
     model.warm_up()
     threads = loading["n_threads"] or llmpy.available_cpus()
     results: dict[str, list[float]] = {"prefill": [], "decode": [], "machine": []}
-    for _ in range(rounds):
+    for turn in range(rounds):
         if loading["backend"] != "reference":
             with suppress(llmpy.BackendError):  # nothing compiled: "auto" has warned of it
                 results["machine"].append(llmpy.read_bandwidth(threads) / 1e9)
-        prefill, decode = one_round(model, n_prompt, n_generate)
+        prefill, decode = one_round(model, n_prompt, n_generate, turn)
         results["prefill"].append(prefill)
         results["decode"].append(decode)
     gigabytes = bytes_per_token(model) / 1e9
@@ -90,7 +90,7 @@ def command(
         "machine_gigabytes_per_second": statistics.median(results["machine"] or [0.0]) or None,
         "rounds": results,
     }
-    tables = operations(model, n_prompt, n_generate) if ops else {}
+    tables = operations(model, n_prompt, n_generate, rounds) if ops else {}
     if as_json:
         for part, trace in tables.items():
             summary[f"{part}_operations"] = [row._asdict() for row in trace.operations]
@@ -101,13 +101,22 @@ def command(
         click.echo(f"\n{part} of {n_prompt if part == 'prefill' else n_generate} tokens, {trace}")
 
 
-def one_round(model: llmpy.Model, n_prompt: int, n_generate: int) -> tuple[float, float]:
+def prompt(model: llmpy.Model, n: int, turn: int) -> list[int]:
+    """`n` tokens, and one that stays unread; others in each turn, lest the prefix cache know them.
+
+    The first turn is number 0.
+    """
+    return [(turn + 1 + i * (2 * turn + 1)) % model.n_vocab for i in range(n + 1)]
+
+
+def one_round(model: llmpy.Model, n_prompt: int, n_generate: int, turn: int) -> tuple[float, float]:
     """Tokens a second of one prefill and one decode, in a session of its own."""
     import llmpy
 
+    ids = prompt(model, n_prompt, turn)
     with model.session(sampler=llmpy.greedy()) as session:
         begin = time.perf_counter()
-        session.feed([i % model.n_vocab for i in range(n_prompt + 1)])  # the last stays unread
+        session.feed(ids)
         middle = time.perf_counter()
         for _ in range(n_generate):
             session.next_token()
@@ -115,14 +124,16 @@ def one_round(model: llmpy.Model, n_prompt: int, n_generate: int) -> tuple[float
     return n_prompt / (middle - begin), n_generate / (end - middle)
 
 
-def operations(model: llmpy.Model, n_prompt: int, n_generate: int) -> dict[str, llmpy.Trace]:
+def operations(
+    model: llmpy.Model, n_prompt: int, n_generate: int, turn: int
+) -> dict[str, llmpy.Trace]:
     """The times of the operations of one prefill and one decode."""
     import llmpy
 
     traces = {}
     with model.session(sampler=llmpy.greedy()) as session:
         with model.trace() as traces["prefill"]:
-            session.feed([i % model.n_vocab for i in range(n_prompt + 1)])
+            session.feed(prompt(model, n_prompt, turn))
         with model.trace() as traces["decode"]:
             for _ in range(n_generate):
                 session.next_token()
