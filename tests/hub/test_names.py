@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmpy.errors import PullError
-from llmpy.hub.names import check_name, file_name, relative_path
+from llmpy.hub.names import check_name, file_name, model_name, relative_path
 
 HOSTILE = st.text(st.characters(), max_size=30) | st.lists(
     st.sampled_from(["..", ".", "", "a", "con", "NUL.txt", "com1", "C:", " ", "x.", "\\", "\x00"]),
@@ -43,6 +43,20 @@ def test_any_text_makes_a_harmless_file_name(text: str) -> None:
     name = file_name(text)
     assert name.isascii()
     assert relative_path(name, "source") == Path(name)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("a/b-Q4_0.gguf", "b-Q4_0"), ("x.bin", "x"), ("x.gguf.GGUF", "x"), (".gguf", "gguf"),
+     ("My model", "My-model"), ("v1.5", "v1.5"), ("\u00e9", "model")],
+)  # fmt: skip
+def test_a_file_gives_its_model_a_name(file: str, name: str) -> None:
+    assert model_name(file) == name
+
+
+@given(HOSTILE)
+def test_any_file_gives_its_model_a_name_that_can_be_one(file: str) -> None:
+    check_name(model_name(file))
 
 
 @pytest.mark.parametrize(

