@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.arch import checkpoints  # noqa: E402
-from tools import api_docs  # noqa: E402
+from tools import api_docs, server_docs  # noqa: E402
 
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
@@ -191,6 +191,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "ops.md": operations,
     "cli.md": commands,
     "models.md": models,
+    "server-fields.md": lambda: server_docs.fields(NOTE),
 }
 
 

@@ -193,7 +193,7 @@ class Decoder:
         """Note the work for its next token, or for a prompt that several share."""
         session = generation.session
         assert session is not None
-        if (reason := generation.over()) is not None:  # no token was asked for
+        if not generation.first and (reason := generation.over()) is not None:  # none was wanted
             self._end(generation, reason, delivery)
             return False
         if generation.forks:

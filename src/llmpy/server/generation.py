@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llmpy.model import Model
     from llmpy.sampling import Chain
     from llmpy.session import Session
+    from llmpy.session.transcript import Transcript
 
 __all__ = ["Generation", "Inbox", "Prompt"]
 
@@ -108,6 +109,8 @@ class Generation:
         self.submitted = time.perf_counter()
         self.started = self.first = self.ended = 0.0
         self.session: Session | None = None
+        self._transcript: Transcript
+        self._n_ctx = 0
         self.work: Work | None = None
         self.wanted = Wanted(prompt.logprobs)  # of each token
         self._reader = reader
@@ -131,7 +134,8 @@ class Generation:
     def _begin(self, session: Session) -> None:
         self.session = session
         self.started = time.perf_counter()
-        transcript = session.transcript
+        self._transcript = transcript = session.transcript
+        self._n_ctx = session.n_ctx
         transcript.decoder = session.tokenizer.decoder(start=self.n_prompt <= N_CONTEXT)
         for token in self.prompt.ids[-N_CONTEXT:]:
             transcript.decoder(token)
@@ -159,46 +163,48 @@ class Generation:
 
     def over(self) -> FinishReason | None:
         """Why no token more can be generated, or None."""
-        assert self.session is not None
-        if self.session.transcript.is_complete:
+        transcript = self._transcript
+        if transcript.sequence.constraint is not None and transcript.is_complete:
             return "end"
         most = self.prompt.max_tokens
         if most is not None and self.n_generated >= most:
             return "length"
-        return "context" if len(self.session) >= self.session.n_ctx else None
+        return "context" if transcript.sequence.tokens.length >= self._n_ctx else None
 
     def take(self, work: Work) -> list[Piece]:
         """The pieces that the token of a step completes; the last one ends with a reason."""
-        session = self.session
-        assert session is not None
-        return self._taken(session.transcript.result(work, session, self.wanted))
+        return self._taken(self._transcript.result(work, self.session, self.wanted))
 
     def take_forced(self) -> list[Piece]:
         """The pieces of the next token where only one is possible; empty where there is a choice.
 
         It need not be computed.
         """
-        assert self.session is not None
-        transcript = self.session.transcript
-        if self.wanted != PLAIN or (token := transcript.forced()) is None:
+        transcript = self._transcript
+        if transcript.sequence.constraint is None or self.wanted != PLAIN:
             return []
-        return self._taken(Generated(token, transcript.add(token)))
+        token = transcript.forced()
+        return [] if token is None else self._taken(Generated(token, transcript.add(token)))
 
     def _taken(self, generated: Generated) -> list[Piece]:
         token, text, found, _ = generated
-        assert self.session is not None
         if not self.first:
             self.first = time.perf_counter()
-        if token in self.session.tokenizer.end_ids:
+        if token in self._transcript.tokenizer.end_ids:
             return self.end("end")
         self.n_generated += 1
-        pieces = self._shown(token, text)
-        last = pieces[-1]
-        self.n_thinking += last.kind == "thinking"
-        pieces[-1] = Piece(last.text, token, last.kind, found)
-        if self._stops.found:
-            return [*pieces, *self.end("stop")]
-        self._constrain()
+        stops = self._stops
+        if self._reader is None and not stops.strings:  # as most: without detours
+            pieces = [Piece(text, token, "generated", found)]
+        else:
+            pieces = self._shown(token, text)
+            last = pieces[-1]
+            self.n_thinking += last.kind == "thinking"
+            pieces[-1] = Piece(last.text, token, last.kind, found)
+            if stops.found:
+                return [*pieces, *self.end("stop")]
+        if self._constraint is not None:
+            self._constrain()
         if (reason := self.over()) is not None:
             return [*pieces, *self.end(reason)]
         return pieces

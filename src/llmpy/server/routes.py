@@ -16,13 +16,28 @@ from llmpy.server.api import (
     rerank,
     texts,
 )
+from llmpy.server.call import Call
+from llmpy.server.description import described
+from llmpy.server.state import State
 
 __all__ = ["ROUTES", "Handler"]
 
 Handler = Callable[..., Awaitable[None]]
 
+
+async def openapi(call: Call, state: State) -> None:  # noqa: ARG001
+    """GET /openapi.json: this server's own description."""
+    routes = tuple(
+        (path, method, (handler.__doc__ or "").partition("\n")[0])
+        for path, methods in ROUTES.items()
+        for method, handler in methods.items()
+    )
+    await call.answer(described(routes))
+
+
 ROUTES: dict[str, dict[str, Handler]] = {
     "/health": {"GET": openai_models.health},
+    "/openapi.json": {"GET": openapi},
     "/metrics": {"GET": openai_models.metrics},
     "/v1/models": {"GET": openai_models.models},
     "/v1/models/": {"GET": openai_models.model},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ class Sampling(msgspec.Struct, kw_only=True):
     repeat_last_n: int | None = None
     logit_bias: dict[str, float] | None = None
     seed: int | None = None
+    ignore_eos: bool | None = None
 
     def chain(self, loaded: Loaded) -> Chain:
         """The chain of the fields that were given, over what the model's file recommends."""
@@ -50,6 +52,9 @@ class Sampling(msgspec.Struct, kw_only=True):
             given["last_n"] = self.repeat_last_n
         if self.logit_bias:
             given["logit_bias"] = _biases(self.logit_bias, loaded.model.n_vocab)
+        if self.ignore_eos:
+            never = dict.fromkeys(loaded.model.tokenizer.end_ids, -math.inf)
+            given["logit_bias"] = {**given.get("logit_bias", {}), **never}
         return default_chain(**given)
 
     @property
