@@ -34,6 +34,7 @@ MAY_USE = {
     "constraints": {"tokenizer"} | GROUND,
     "engine": {"backends", "constraints", "sampling"} | GROUND,
     "session": MIDDLE | {"constraints", "engine"},
+    "testing": MIDDLE | {"engine"},
     "chat": {"constraints", "sampling", "session", "tokenizer"} | GROUND,
     "model": MIDDLE
     | {"chat", "checkpoint", "constraints", "engine", "planning", "restoring", "session"},
