@@ -5,9 +5,50 @@ from __future__ import annotations
 import warnings
 
 from llmpy import checks, ffi
-from llmpy.backends.base import Backend
+from llmpy.backends.base import (
+    PAGE_TOKENS,
+    Backend,
+    Batch,
+    Determinism,
+    GeneratingPlan,
+    KvCache,
+    KvPool,
+    MemoryPool,
+    Plan,
+    Preparation,
+    Requirements,
+    SlottedPool,
+    StepResult,
+    StoredTensor,
+)
+from llmpy.backends.plain import PlainBackend, PlainPlan
+from llmpy.backends.pool import ArrayKvPool, Logits, Piece
+from llmpy.backends.space import Space
 
-__all__ = ["Backend", "checked_kv_dtype", "make_backend"]
+__all__ = [
+    "PAGE_TOKENS",
+    "ArrayKvPool",
+    "Backend",
+    "Batch",
+    "Determinism",
+    "GeneratingPlan",
+    "KvCache",
+    "KvPool",
+    "Logits",
+    "MemoryPool",
+    "Piece",
+    "PlainBackend",
+    "PlainPlan",
+    "Plan",
+    "Preparation",
+    "Requirements",
+    "SlottedPool",
+    "Space",
+    "StepResult",
+    "StoredTensor",
+    "checked_kv_dtype",
+    "make_backend",
+]
 
 _METHODS = ("requirements", "upload", "prepare", "kv_pool", "compile")
 

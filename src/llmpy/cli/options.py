@@ -229,10 +229,10 @@ def compute_options(function: F) -> F:
             ),
             click.option(
                 "--backend",
-                type=click.Choice(["auto", "cpu", "reference"]),
+                metavar="NAME",
                 default="auto",
                 show_default=True,
-                help="The backend that computes.",
+                help="The backend that computes: cpu, reference, or array[:NAMESPACE[:DEVICE]].",
             ),
         ]
     ):
