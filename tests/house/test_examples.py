@@ -19,12 +19,13 @@ STORIES = "weights/stories260K/stories260K.gguf"
 EXAMPLES = sorted((rooms.ROOT / "examples").glob("*.py"))
 README = (rooms.ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
-CHAT_PAGES = (
+CHAT_PAGES = (  # need an instruct model
     "docs/chat.md",
     "docs/coming-from.md",
     "docs/pull.md",
+    "docs/sampling.md",
     "docs/sessions.md",
-)  # need an instruct model
+)
 CHAT_BLOCKS = [
     (page, kind, code)
     for page in CHAT_PAGES
