@@ -299,6 +299,28 @@ int32_t top_n_sigma(List* list, double n, int32_t min_keep, const Workspace& wor
     return keep_near(list, -(n * sigma), min_keep, work);
 }
 
+// Sorts n weights, the largest first, by 11 bits after the other; `other` is room for as many.
+int64_t* sort_weights(int64_t* weights, int64_t* other, int32_t n) {
+    constexpr int64_t kMask = 2047;
+    for (int shift = 0; shift <= kFractionBits; shift += 11) {
+        int32_t places[2048] = {};
+        for (int32_t i = 0; i < n; i++) {
+            places[(weights[i] >> shift) & kMask]++;
+        }
+        int32_t place = 0;
+        for (int64_t digit = kMask; digit >= 0; digit--) {
+            const int32_t count = places[digit];
+            places[digit] = place;
+            place += count;
+        }
+        for (int32_t i = 0; i < n; i++) {
+            other[places[(weights[i] >> shift) & kMask]++] = weights[i];
+        }
+        std::swap(weights, other);
+    }
+    return weights;
+}
+
 int32_t tail_free(List* list, double z, int32_t min_keep, const Workspace& work) {
     if (!(z >= 0.0 && z < 1.0)) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
@@ -307,12 +329,24 @@ int32_t tail_free(List* list, double z, int32_t min_keep, const Workspace& work)
     if (status < 0) {
         return status;
     }
-    Heavy heavy;
-    int32_t n = heavy_items(*list, work, &heavy);
-    Item* const items = work.items;
-    std::sort(items, items + n, [](const Item& a, const Item& b) { return a.key < b.key; });
-    const auto bend = [items](int32_t i) {
-        const int64_t second = items[i].weight - 2 * items[i + 1].weight + items[i + 2].weight;
+    static_assert(sizeof(Item) == 2 * sizeof(int64_t), "the memory of an item holds two weights");
+    int64_t* const memory = (int64_t*)work.items;
+    const float bound = (float)((double)list->peak + kVanishing);
+    int32_t n = 0;
+    for (int32_t b = 0; b < blocks_of(list->n); b++) {
+        if (work.block_peaks[b] < bound) {
+            continue;
+        }
+        int64_t w[kBlock];
+        weigh(*list, b, w);
+        for (int32_t i = 0; i < block_length(*list, b); i++) {
+            memory[n] = w[i];
+            n += w[i] != 0;
+        }
+    }
+    const int64_t* const sorted = sort_weights(memory, memory + list->n, n);
+    const auto bend = [sorted](int32_t i) {
+        const int64_t second = sorted[i] - 2 * sorted[i + 1] + sorted[i + 2];
         return second < 0 ? -second : second;
     };
     int64_t all = 0;
@@ -327,7 +361,7 @@ int32_t tail_free(List* list, double z, int32_t min_keep, const Workspace& work)
         }
         n = i > 1 ? i : 1;
     }
-    keep(list, but_least(*list, cut_of(items[n - 1].key), min_keep, work), work);
+    keep(list, top_cut(*list, n > min_keep ? n : min_keep, work), work);
     return 0;
 }
 
