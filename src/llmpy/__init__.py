@@ -244,55 +244,118 @@ __all__ = [
     "xtc",
 ]
 
-_HOMES = {
-    "llmpy.backends.trace": "OpTime Trace",
-    "llmpy.machine.cpus": "available_cpus",
-    "llmpy.machine.bandwidth": "read_bandwidth",
-    "llmpy.chat": "Chat ChatDraft ChatTemplate",
-    "llmpy.checkpoint.convert": "ConvertEvent convert",
-    "llmpy.constraints": "Constraint choices grammar json_schema regex schema_of",
+_HOMES = {  # the imports above once more, for __getattr__
+    "llmpy.backends.trace": ("OpTime", "Trace"),
+    "llmpy.chat": ("Chat", "ChatDraft", "ChatTemplate"),
+    "llmpy.checkpoint.convert": ("ConvertEvent", "convert"),
+    "llmpy.checkpoint.open": ("open_model",),
+    "llmpy.constraints": ("Constraint", "choices", "grammar", "json_schema", "regex", "schema_of"),
     "llmpy.errors": (
-        "BackendError Cancelled ContextFull GraphError LlmpyError ModelFileError OutOfMemory "
-        "SamplerError SessionClosed SessionInUse SnapshotError TemplateError TokenizerError "
-        "UnsupportedModelError"
-        "BackendError Cancelled ContextFull GraphError LicenseRefused LlmpyError ModelFileError "
-        "ModelNotFound OutOfMemory PullError SamplerError SessionClosed SessionInUse TemplateError "
-        "AnswerError BackendError Cancelled ConstraintError ContextFull GraphError LlmpyError "
-        "ModelFileError OutOfMemory SamplerError SessionClosed SessionInUse TemplateError "
-        "TokenizerError UnsupportedModelError"
+        "AnswerError",
+        "BackendError",
+        "Cancelled",
+        "ConstraintError",
+        "ContextFull",
+        "GraphError",
+        "LicenseRefused",
+        "LlmpyError",
+        "ModelFileError",
+        "ModelNotFound",
+        "OutOfMemory",
+        "PullError",
+        "SamplerError",
+        "SessionClosed",
+        "SessionInUse",
+        "SnapshotError",
+        "TemplateError",
+        "TokenizerError",
+        "UnsupportedModelError",
     ),
-    "llmpy.checkpoint.open": "open_model",
-    "llmpy.format": "open_gguf",
+    "llmpy.format": ("open_gguf",),
     "llmpy.hub": (
-        "CATALOGUE CatalogueEntry PullEvent StoredFile StoredModel copy_model default_model "
-        "default_name find_model models pull remove_model set_default_model"
+        "CATALOGUE",
+        "CatalogueEntry",
+        "PullEvent",
+        "StoredFile",
+        "StoredModel",
+        "copy_model",
+        "default_model",
+        "default_name",
+        "find_model",
+        "models",
+        "pull",
+        "remove_model",
+        "set_default_model",
     ),
-    "llmpy.loading": "LoadEvent aload load load_template load_tokenizer",
-    "llmpy.model": "Model",
-    "llmpy.planning": "MemoryPlan plan_memory",
+    "llmpy.loading": ("LoadEvent", "aload", "load", "load_template", "load_tokenizer"),
+    "llmpy.machine.bandwidth": ("read_bandwidth",),
+    "llmpy.machine.cpus": ("available_cpus",),
+    "llmpy.model": ("Model",),
+    "llmpy.planning": ("MemoryPlan", "plan_memory"),
     "llmpy.quantization": (
-        "Divergence Importance MeasureEvent Perplexity QuantizeEvent collect_importance "
-        "divergence perplexity quantize read_importance write_importance"
+        "Divergence",
+        "Importance",
+        "MeasureEvent",
+        "Perplexity",
+        "QuantizeEvent",
+        "collect_importance",
+        "divergence",
+        "perplexity",
+        "quantize",
+        "read_importance",
+        "write_importance",
     ),
     "llmpy.sampling": (
-        "Candidate Chain Rng Sampler Stage adaptive_p banned_strings chain default_chain "
-        "dry dynamic_temperature frequency greedy ignore_eos locally_typical logit_bias "
-        "min_p mirostat1 mirostat2 presence repetition sequence_repetition tail_free "
-        "temperature top_a top_k top_n_sigma top_p xtc"
+        "Candidate",
+        "Chain",
+        "Rng",
+        "Sampler",
+        "Stage",
+        "adaptive_p",
+        "banned_strings",
+        "chain",
+        "default_chain",
+        "dry",
+        "dynamic_temperature",
+        "frequency",
+        "greedy",
+        "ignore_eos",
+        "locally_typical",
+        "logit_bias",
+        "min_p",
+        "mirostat1",
+        "mirostat2",
+        "presence",
+        "repetition",
+        "sequence_repetition",
+        "tail_free",
+        "temperature",
+        "top_a",
+        "top_k",
+        "top_n_sigma",
+        "top_p",
+        "xtc",
     ),
-    "llmpy.server.serving": "serve",
+    "llmpy.server.serving": ("serve",),
     "llmpy.session": (
-        "STOP Completion ContextWarning FinishReason Logprobs Mark Overflow Piece Session "
-        "Stats next_tokens"
-        "STOP Completion ContextWarning FinishReason Logprobs Overflow Piece Ranked Session Stats "
-        "STOP Completion ContextWarning FinishReason Logprobs Overflow Parsed Piece Session Stats "
-        "next_tokens"
-        "STOP Completion ContextWarning Draft FinishReason Logprobs Mark Overflow Piece "
-        "Session Stats next_tokens"
-        "STOP Completion ContextWarning Draft FinishReason Logprobs Mark Overflow Piece Ranked "
-        "Score Session Stats Step next_tokens"
+        "Completion",
+        "ContextWarning",
+        "Draft",
+        "FinishReason",
+        "Logprobs",
+        "Mark",
+        "Overflow",
+        "Parsed",
+        "Piece",
+        "Ranked",
+        "STOP",
+        "Score",
+        "Session",
+        "Stats",
+        "Step",
+        "next_tokens",
     ),
-    "llmpy.tokenizer": "Tokenizer TokenizerProtocol",
+    "llmpy.tokenizer": ("Tokenizer", "TokenizerProtocol"),
 }
 
 
@@ -308,7 +371,7 @@ if not TYPE_CHECKING:  # which would let type checkers take any name for one of 
             globals()[name] = version("llmpy")
             return globals()[name]
         for module, names in _HOMES.items():
-            if name in names.split():
+            if name in names:
                 value = globals()[name] = getattr(import_module(module), name)
                 return value
         raise AttributeError(f"module 'llmpy' has no attribute {name!r}")
