@@ -234,8 +234,6 @@ __all__ = [
     "sequence_repetition",
     "serve",
     "set_default_model",
-    "sequence_repetition",
-    "serve",
     "tail_free",
     "temperature",
     "top_a",
