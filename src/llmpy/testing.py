@@ -1,10 +1,7 @@
 """Checks of a backend that anybody wrote: `check_backend` tries all that `Backend` promises.
 
-    from llmpy.testing import check_backend
-    check_backend(MyBackend())
-
-Small random models go through the backend and through the reference; docs/backends.md has an
-example. Nothing here needs pytest, but an AssertionError says what was expected and what found.
+Small random models go through the backend and through the reference. An AssertionError says what
+was expected and what found; docs/backends.md has an example.
 """
 
 from __future__ import annotations
