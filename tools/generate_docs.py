@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that follow from the code: ops.md, cli.md, models.md and api/.
+"""Write the pages of docs/ that follow from code: ops.md, cli.md, models.md, api/, part of typed.md
 
 python tools/generate_docs.py           write them
 python tools/generate_docs.py --check   only say which are out of date (exit code 1)
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ from llmpy.arch.base import architectures
 from llmpy.backends.reference.backend import OPERATIONS
 from llmpy.cli import group
 from llmpy.cli.chatting.commands import COMMANDS, Command
+from llmpy.constraints.schema.document import UNSUPPORTED
+from llmpy.constraints.schema.formats import FORMATS, REFUSED_FORMATS
+from llmpy.constraints.schema.formula import KEYWORDS
+from llmpy.constraints.schema.keywords import LIMITS
 from llmpy.graph import OPS
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +33,8 @@ from tools import api_docs, server_docs  # noqa: E402
 
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
+KEYWORDS_BEGIN = "<!-- keywords: written by tools/generate_docs.py -->\n"
+KEYWORDS_END = "<!-- end of keywords -->"
 INTRODUCTION = """\
 What runs, by the name in `general.architecture` of a GGUF file. A checkpoint of Hugging Face is
 known by the `model_type` of its config.json. Each architecture has tiny models with random
@@ -187,7 +193,27 @@ def _remarks(measured: dict[str, Any]) -> list[str]:
     return lines
 
 
+def typed() -> str:
+    """docs/typed.md: the page as it is, with the tables of keywords and formats anew."""
+    page = (DOCS / "typed.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(KEYWORDS_BEGIN)
+    _, _, after = rest.partition(KEYWORDS_END)
+    lines = ["", "| keyword | supported |", "|---|---|"]
+    lines += [f"| `{name}` | {_cell(LIMITS.get(name, 'yes'))} |" for name in KEYWORDS]
+    lines += [f"| `{name}` | no: {hint} |" for name, hint in UNSUPPORTED.items()]
+    lines += ["", "Other keywords say nothing about values. Formats that are checked, each value"]
+    lines += ["of which is one of that format: " + _listed(FORMATS) + "."]
+    lines += ["Formats that are refused: " + _listed(sorted(REFUSED_FORMATS)) + "; others say"]
+    lines += ["nothing.", ""]
+    return before + KEYWORDS_BEGIN + "\n".join(lines) + KEYWORDS_END + after
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "typed.md": typed,
     "ops.md": operations,
     "cli.md": commands,
     "models.md": models,

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 from llmpy.errors import ConstraintError
 
-__all__ = ["Document", "Literal", "Node", "copied"]
+__all__ = ["UNSUPPORTED", "Document", "Literal", "Node", "copied"]
 
 Literal = tuple[int, bool]  # the number of a subschema, and whether it shall hold
 

@@ -21,10 +21,33 @@ from llmpy.constraints.schema.formula import (
     type_of,
 )
 
-__all__ = ["MAX_COUNT"]
+__all__ = ["LIMITS", "MAX_COUNT"]
 
 MAX_COUNT = 10_000  # items, properties or characters that a schema may ask for
 MAX_MARKED = 5  # branches of anyOf whose evaluated parts are combined
+
+
+LIMITS = {
+    "$ref": "within the schema; nothing is fetched",
+    "$dynamicRef": "where its `$dynamicAnchor` is there once: then it is a `$ref`",
+    "anyOf": f"with `unevaluated...`: of at most {MAX_MARKED} branches",
+    "not": "of one keyword about all properties of an object at a time",
+    "properties": "names of at most 1,000 or so: rules of the grammar are limited",
+    "patternProperties": "at most 6 patterns in one object",
+    "minProperties": "at most one more than the required ones, where any name is allowed",
+    "unevaluatedProperties": "not within `not`, `oneOf` or `if`",
+    "unevaluatedItems": "not within `not`, `oneOf` or `if`",
+    "contains": "with `minContains` and `maxContains`, while their combinations are few",
+    "minItems": f"at most {MAX_COUNT}, as `maxItems`",
+    "uniqueItems": "`false`, or arrays of at most one item",
+    "minLength": f"at most {MAX_COUNT}, as `maxLength`",
+    "pattern": "without look-around, back references, `\\b`, and anchors within",
+    "format": "see below",
+    "minimum": "bounds up to 2**53",
+    "multipleOf": "with few digits; not within `not`, `oneOf` or `if`",
+    "enum": "and `const`: any values",
+}
+"""What each keyword may be, where that is less than the draft has."""
 
 
 def _one(*atoms: Atom) -> Alternatives:
