@@ -98,7 +98,8 @@ def command(
     code = printer.run(_ids(session, parts), {**options, "constrain": constrain})
     if files.save is not None:
         session.save(files.save)
-    if printer.ended_at_once and not special and model.metadata.get("tokenizer.chat_template"):
+    templated = not special and constrain is None and "tokenizer.chat_template" in model.metadata
+    if printer.ended_at_once and templated:
         note("llmpy: the model ended the text at once; `llmpy chat` applies its chat template")
     if as_json:
         click.echo(json.dumps(printer.summary()))
