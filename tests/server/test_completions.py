@@ -87,7 +87,6 @@ def test_log_probabilities_name_tokens_and_places(server: Running) -> None:
         ("prompt", [[5], [-1]], "prompt[1]"),
         ("prompt", [[]], None),
         ("prompt", ["x"] * 1000, None),
-        ("suffix", "end", "suffix"),
         ("best_of", 3, "best_of"),
         ("logprobs", 21, "logprobs"),
     ],

@@ -31,7 +31,7 @@ def endless(text: str = "Tell me a story.") -> dict[str, Any]:
 def test_hanging_up_while_it_is_generated_frees_the_place(server: Running) -> None:
     stream = server.open_stream(CHAT, endless())
     stream.line()
-    assert server.decoder.n_active == 1
+    server.wait_until(lambda: server.decoder.n_active == 1)
     stream.close()
     server.wait_until(lambda: server.decoder.n_active == 0, 5)
     assert server.logged(lambda line: line.get("gone", False))["path"] == CHAT

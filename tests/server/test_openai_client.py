@@ -194,7 +194,6 @@ def test_every_field_of_the_description_is_honoured_refused_or_listed_as_ignored
     ("path", "module", "request_body"),
     [
         (CHAT, openai_chat, {"messages": HELLO}),
-        (TEXTS, openai_completions, {"prompt": "x"}),
         ("/v1/responses", openai_responses, {"input": "x"}),
     ],
 )

@@ -211,6 +211,7 @@ class Decoder:
         return True
 
     def _take(self, generation: Generation, work: Work, delivery: Delivery) -> None:
+        generation.n_reused += work.n_found
         try:
             if generation.forks:
                 if work.error is not None:

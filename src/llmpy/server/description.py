@@ -10,6 +10,7 @@ import msgspec
 
 from llmpy.server.api import (
     anthropic,
+    infill,
     ollama,
     ollama_models,
     openai_chat,
@@ -37,6 +38,7 @@ REQUESTS: dict[str, type[msgspec.Struct]] = {
     "/api/embeddings": ollama_models.OldEmbedRequest,
     "/api/show": ollama_models.NamedRequest,
     "/api/pull": ollama_models.NamedRequest,
+    "/infill": infill.InfillRequest,
     "/tokenize": texts.TokenizeRequest,
     "/detokenize": texts.DetokenizeRequest,
     "/apply-template": texts.TemplateRequest,

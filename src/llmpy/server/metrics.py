@@ -64,7 +64,11 @@ class Metrics:
         lines += ["# TYPE llmpy_first_token_seconds histogram"]
         lines += self.first_token.lines("llmpy_first_token_seconds")
         loaded = [offer.loaded for offer in models.offers.values() if offer.loaded is not None]
+        cached = [m.model.prefix_cache() for m in loaded]
         for name, kind, values in (
+            ("prefix_cache_tokens_asked_total", "counter", [c.n_asked for c in cached]),
+            ("prefix_cache_tokens_found_total", "counter", [c.n_found for c in cached]),
+            ("prefix_cache_bytes", "gauge", [c.n_bytes for c in cached]),
             ("prompt_tokens_total", "counter", [m.decoder.counts.n_prompt for m in loaded]),
             ("generated_tokens_total", "counter", [m.decoder.counts.n_generated for m in loaded]),
             ("steps_total", "counter", [m.decoder.counts.n_steps for m in loaded]),

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from llmpy.server.api import (
     anthropic,
+    infill,
     ollama,
     ollama_models,
     openai_chat,
@@ -62,6 +63,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "/api/delete": {"DELETE": ollama_models.unchanged},
     "/v1/rerank": {"POST": rerank.rerank},
     "/rerank": {"POST": rerank.rerank},
+    "/infill": {"POST": infill.infill},
     "/tokenize": {"POST": texts.tokenize},
     "/detokenize": {"POST": texts.detokenize},
     "/apply-template": {"POST": texts.apply_template},

@@ -161,9 +161,9 @@ class Answer:
     def _usage(self) -> dict[str, Any]:
         (generation,) = self._run.generations
         return {
-            "input_tokens": generation.n_prompt - generation.n_reused,
+            "input_tokens": generation.n_prompt,  # known before it is read, cached or not
             "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": generation.n_reused,
+            "cache_read_input_tokens": 0,
             "output_tokens": generation.n_generated,
         }
 

@@ -18,9 +18,10 @@ from llmpy.server.running import Run, running
 from llmpy.server.state import State
 from llmpy.server.streaming import streamed
 from llmpy.session import Piece
+from llmpy.session.infilling import infill_ids
 from llmpy.tokenizer import Tokenizer
 
-__all__ = ["IGNORED", "REFUSED", "CompletionRequest", "completions", "prompts_of"]
+__all__ = ["IGNORED", "REFUSED", "CompletionRequest", "completions", "gap_ids", "prompts_of"]
 
 USUAL_LENGTH = 16  # tokens, where a request says no number: OpenAI's own
 
@@ -42,10 +43,11 @@ class CompletionRequest(Sampling, kw_only=True):
     stop: str | list[str] | None = None
     max_tokens: int | None = None
     logprobs: int | None = None
+    suffix: str | None = None
     special: bool | None = None
 
 
-REFUSED = {"suffix": "no text is generated between two others yet"}
+REFUSED: dict[str, str] = {}
 IGNORED = {"user": "there is no list of users"}
 
 
@@ -55,7 +57,10 @@ async def completions(call: Call, state: State) -> None:
     _check(request)
     async with state.models.use(request.model) as loaded:
         special = request.special is not False
-        texts = await asyncio.to_thread(prompts_of, request.prompt, loaded, "prompt", special)
+        if request.suffix:
+            texts = [gap_ids(loaded, request.prompt, request.suffix, "prompt")]
+        else:
+            texts = await asyncio.to_thread(prompts_of, request.prompt, loaded, "prompt", special)
         chain, stop = request.chain(loaded), checked_stop("stop", request.stop)
         most = USUAL_LENGTH if request.max_tokens is None else request.max_tokens
         prompts = [
@@ -110,6 +115,14 @@ def prompts_of(
             )
         found.append(ids)
     return found
+
+
+def gap_ids(loaded: Loaded, prefix: Any, suffix: str, name: str) -> list[int]:
+    """Token ids of a text with a gap that is filled; ApiError for a model that fills none."""
+    if not isinstance(prefix, str):
+        raise ApiError(400, f"{name}: expected a text before the gap", param=name)
+    model = loaded.model
+    return infill_ids(model.tokenizer, model.path, prefix, suffix, begins=True)
 
 
 class Answer:

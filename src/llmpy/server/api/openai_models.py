@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from llmpy.server.call import Call
@@ -34,7 +35,7 @@ async def health(call: Call, state: State) -> None:  # noqa: ARG001
 
 async def metrics(call: Call, state: State) -> None:
     """GET /metrics."""
-    text = state.metrics.text(state.models)
+    text = await asyncio.to_thread(state.metrics.text, state.models)  # which waits for a step
     await call.answer(text.encode(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 
