@@ -52,6 +52,16 @@ def test_files_of_another_converter_give_the_same(name: str, torch_python: str) 
         pytest.skip(done.stdout)  # by its own converter
 
 
+@pytest.mark.parity
+@pytest.mark.parametrize("name", checkpoints.names())
+def test_the_array_backend_on_torch_gives_the_golden(name: str, torch_python: str) -> None:
+    needed = [torch_python, "-c", "import array_api_compat"]
+    if subprocess.run(needed, capture_output=True, check=False).returncode:
+        pytest.skip(f"{torch_python} has no array_api_compat")
+    done = run([torch_python, ROOT / "tools" / "check_array_backend.py", "torch", name])
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+
+
 def run(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": paths}
