@@ -205,7 +205,7 @@ def test_an_error_of_a_custom_step_passes_through():
         chain(broken).sample(f32(1), SILENT, Rng(0))
 
 
-@pytest.mark.parametrize(("step", "text"), [("top_k", "found 'top_k'"), (greedy, "class Greedy")])
+@pytest.mark.parametrize(("step", "text"), [(40, "found 40"), (greedy, "class Greedy")])
 def test_a_chain_holds_only_samplers(step, text):
     with pytest.raises(SamplerError, match=f"step 1: expected a sampler, found .*{text[6:]}"):
         chain(top_k(1), step)
