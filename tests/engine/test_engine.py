@@ -14,7 +14,7 @@ import pytest
 import llmpy
 from llmpy.backends.base import PAGE_TOKENS, Batch, KvCache
 from llmpy.engine import Sequence as Tokens
-from llmpy.engine import Work
+from llmpy.engine import Slice, Work
 from tests.engine.conftest import Load
 from tests.threads import in_thread
 
@@ -358,3 +358,43 @@ def test_a_python_sampler_runs_outside_of_the_lock(model: llmpy.Model) -> None:
     session.next_token()
     llmpy.next_tokens([session, model.session(seed=1)])
     assert free == [True, True]
+
+
+def beside(model: llmpy.Model, n_running: int) -> list[int]:
+    """Tokens of the steps in which sequences go on beside a prompt of 100 tokens."""
+    running = [tokens_of(model, IDS[:9]) for _ in range(n_running)]
+    for sequence in running:
+        model._engine.run([Work(sequence, 8, 8, 8)])
+    prompt = Work(tokens_of(model, IDS[:100]), 100, 100, 100)
+    watched = Watched(model)
+    works = [Work(sequence, 9, 8, 9) for sequence in running]
+    model._engine.step([*works, prompt], shared=True)
+    assert all(work.served for work in works)
+    return watched.sizes
+
+
+def test_a_prompt_takes_no_longer_than_the_sequences_beside_it(load: Load) -> None:
+    engine = (model := load(n_batch=128, prefix_cache_bytes=0))._engine
+    engine._n_prefill = 100
+    assert beside(model, 4) == [100]  # nothing is known yet
+    engine._running_seconds = {4: 0.010}
+    engine._n_beside = 10
+    assert beside(model, 4) == [14]
+    engine._n_beside = 10
+    assert beside(model, 0) == [10]  # they will come back
+    engine._n_prefill, engine._n_running = 100, 0
+    assert beside(model, 0) == [100]
+
+
+def test_how_many_tokens_that_are_is_learned(load: Load) -> None:
+    engine = load()._engine
+    running = [Slice(i, 5, 1, range(1)) for i in range(4)]
+    engine.seconds = 0.010
+    engine._learn_beside(running, 4)
+    for _ in range(20):
+        engine.seconds = 0.010 + 40 * 0.001
+        engine._learn_beside([*running, Slice(4, 0, 40, range(0))], 44)
+    assert engine._n_beside in (9, 10)  # a millisecond each
+    engine.seconds = 1.0  # something was in the way
+    engine._learn_beside([*running, Slice(4, 0, 40, range(0))], 44)
+    assert engine._n_beside >= 4

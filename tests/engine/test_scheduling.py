@@ -41,6 +41,25 @@ def test_a_short_step_still_has_a_token_of_each() -> None:
     assert counts(plan_step(waiting, 64, PLENTY, n_prefill=2)) == [(i, 1) for i in range(5)]
 
 
+def test_prompts_beside_running_sequences_are_bounded() -> None:
+    running = [Waiting(i, 90, 91) for i in range(8)]
+    for priority in (0, 5, -5):
+        prompt = Waiting(8, 0, 4000, priority=priority)
+        for at in (0, 4, 8):
+            waiting = [*running[:at], prompt, *running[at:]]
+            found = dict(counts(plan_step(waiting, 512, PLENTY, n_prefill=8 + 20)))
+            assert found == {8: 20, **dict.fromkeys(range(8), 1)}
+    prompts = [Waiting(8 + i, 0, 4000) for i in range(3)]
+    found = dict(counts(plan_step([*prompts, *running], 512, PLENTY, n_prefill=8 + 20)))
+    assert sum(n for i, n in found.items() if i >= 8) == 20
+
+
+def test_steps_may_end_where_pages_do() -> None:
+    waiting = [Waiting(0, 10, 300), Waiting(1, 64, 65), Waiting(2, 128, 300)]
+    found = plan_step(waiting, 512, PLENTY, page_ends=True)
+    assert counts(found) == [(0, 54), (1, 1), (2, 64)]
+
+
 def test_what_is_whole_is_never_cut() -> None:
     texts = [Waiting(i, 0, n, whole=True) for i, n in enumerate((10, 30, 12))]
     assert counts(plan_step(texts, 32, PLENTY, n_prefill=1)) == [(0, 10), (2, 12)]

@@ -114,6 +114,25 @@ def test_rewinding_and_writing_leaves_what_is_kept_as_it_was(load: Load) -> None
         np.testing.assert_array_equal(logits_of(second), logits_of(alone))
 
 
+def test_a_page_is_found_only_after_its_own_past(load: Load) -> None:
+    model, other = load(), load(prefix_cache_bytes=0)
+    with model.session() as first:
+        first.feed(IDS[:64])
+        first.feed(IDS[100:264])
+        first.rewind(90)
+        first.feed(IDS[200:310])  # another page 1, and a page 2 behind that
+        said = first.tokens
+    for tokens, n in (
+        (IDS[100:290], 0),  # what was page 1 is page 0
+        (IDS[:64] + IDS[100:164] + said[128:192] + [7], 128),  # page 2 behind the former page 1
+        (said, 192),
+    ):
+        with model.session() as second, other.session() as alone:
+            assert second.infer(tokens, max_tokens=0).n_cached == n
+            alone.feed(tokens)
+            np.testing.assert_array_equal(logits_of(second), logits_of(alone))
+
+
 def test_what_was_used_last_stays(load: Load) -> None:
     page = load()._engine.pool.kv.pages.n_bytes
     model = load(prefix_cache_bytes=5 * page)

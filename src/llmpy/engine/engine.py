@@ -173,7 +173,8 @@ class Engine:
 
     def _known(self, sequence: Sequence) -> Sequence:
         if self._max_pages is not None:
-            self._sequences.add(sequence)
+            with self.pool.lock:  # not that of a step, for which nobody who begins shall wait
+                self._sequences.add(sequence)
         return sequence
 
     # A step; all of what follows runs under the lock
@@ -324,7 +325,8 @@ class Engine:
         """
         first = min((w for w in works if not w.served), key=lambda w: -w.sequence.limits.priority)
         waiting = {work.sequence for work in works}
-        holders = [s for s in self._sequences if s.cache is not None and s.cache.pages]
+        with self.pool.lock:
+            holders = [s for s in self._sequences if s.cache is not None and s.cache.pages]
         idle = [s for s in holders if s not in waiting]
         if idle and not may_evict:
             return False
