@@ -44,6 +44,16 @@ def test_typed_messages_get_the_same_answers(smol: llmpy.Model, at_once: list[st
         ]  # fmt: skip
 
 
+def test_the_stats_tell_what_a_draft_has_read(smol: llmpy.Model) -> None:
+    with smol.chat(SYSTEM, sampler=GREEDY) as chat:
+        draft = chat.draft()
+        typed(draft, FIRST)
+        n_read = draft.n_read
+        draft.ask(max_tokens=2)
+        assert chat.stats is not None
+        assert chat.stats.n_cached == n_read
+
+
 def test_what_comes_before_the_message_is_read_at_once(smol: llmpy.Model) -> None:
     with smol.chat(SYSTEM) as chat, chat.draft() as draft:
         assert draft.wait(60)

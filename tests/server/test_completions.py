@@ -33,6 +33,12 @@ def test_a_text_goes_on_as_the_model_has_it(server: Running, stories: Path) -> N
     assert answer.json["choices"][0]["finish_reason"] == "length"
 
 
+def test_tokens_that_were_computed_before_are_counted(server: Running) -> None:
+    prompt = [5 + i % 400 for i in range(150)]
+    usages = [server.post(PATH, request(prompt=prompt)).json["usage"] for _ in range(2)]
+    assert [usage["prompt_tokens_details"]["cached_tokens"] for usage in usages] == [0, 128]
+
+
 def test_several_prompts_are_answered_in_order(server: Running) -> None:
     prompts = [ONCE, "The dog", "A cat"]
     several = texts(server.post(PATH, request(prompt=prompts, n=2)))

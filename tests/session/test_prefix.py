@@ -133,6 +133,20 @@ def test_a_page_is_found_only_after_its_own_past(load: Load) -> None:
             np.testing.assert_array_equal(logits_of(second), logits_of(alone))
 
 
+def test_what_comes_from_a_file_is_not_shared(load: Load, tmp_path: Path) -> None:
+    with load().session() as first:
+        first.feed(IDS[:150])
+        first.save(tmp_path / "saved")
+    model = load()
+    restored = model.load_session(tmp_path / "saved")
+    restored.feed(IDS[150:200])
+    fork = restored.fork()
+    fork.feed(IDS[200:260])
+    assert model.prefix_cache().n_pages == 0
+    with model.session() as second:
+        assert second.infer(IDS[:260], max_tokens=0).n_cached == 0
+
+
 def test_what_was_used_last_stays(load: Load) -> None:
     page = load()._engine.pool.kv.pages.n_bytes
     model = load(prefix_cache_bytes=5 * page)

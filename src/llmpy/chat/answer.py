@@ -62,6 +62,7 @@ class Answer:
     _first: float | None = None  # when the first token came
     _n_read: int = 0
     _n_kept: int = 0
+    _n_found: int = 0  # by the session, before
 
     def __post_init__(self) -> None:
         if self.max_tokens is not None:
@@ -103,12 +104,14 @@ class Answer:
             now - first,
             self._reason,
             self._n_kept,
+            self.session.transcript.n_found - self._n_found,
         )
 
     def pieces(self) -> Generator[Piece]:
         """Pieces of the kinds "prompt", "thinking", "generated" and one "end"."""
         stops = self._stops
         self._begin = time.perf_counter()
+        self._n_found = self.session.transcript.n_found
         kept, new, tail = self._fit()
         self._n_read, self._n_kept = len(new), kept
         reader = self.format.reader(tail)

@@ -439,7 +439,8 @@ class Session(TypedAnswers, ProcessBound):
     def rewind(self, n_tokens: int) -> None:
         """Forget everything after the first `n_tokens` tokens.
 
-        Recurrent memory cannot be cut: such a model reads the rest once more before it goes on.
+        A recurrent state cannot be cut: such a model goes on from one that the prefix cache has,
+        mostly that at the end of the last page of 64 tokens, and computes the rest again.
         """
         checks.whole("n_tokens", n_tokens, 0)
         transcript = self.transcript
