@@ -24,11 +24,12 @@ constexpr int most_few_tokens = multiplies_pairs            ? 3
 constexpr int int8_tokens = multiplies_pairs ? 2 : token_tile;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
 
-// A tile's group in L1: quads in order, then scales [16][16], then minima: [8][16], or vectors of pairs and -dmin.
+// A tile's group in L1: quads in order, then scales and what is added, [17][16] each, with zeros for block T::blocks; then
+// vectors of pairs of minima and -dmin.
 constexpr int64_t panel_scales_at = 64 * quad_bytes;
-constexpr int64_t panel_minima_at = panel_scales_at + 16 * quad_bytes;
-constexpr int64_t panel_large_at = panel_minima_at + 9 * quad_bytes;
-static_assert(panel_large_at + large_factors_bytes == panel_tile_bytes, "as the scratch is laid out");
+constexpr int64_t panel_added_at = panel_scales_at + 17 * quad_bytes;
+constexpr int64_t panel_minima_at = panel_added_at + 17 * quad_bytes;
+static_assert(panel_minima_at + 9 * quad_bytes == panel_tile_bytes, "as the scratch is laid out");
 
 template <class T>
 constexpr bool quads_need_no_unpacking = T::plain_bytes && !multiplies_pairs;
@@ -43,24 +44,11 @@ LLMPY_INLINE int64_t block_at(int j) {
     }
 }
 
-// 255 times the scale of each of n blocks, then 255 times what is subtracted, [17][16] each; zeros for block T::blocks.
-template <class T>
-LLMPY_INLINE void fill_large_factors(float* factors, const typename T::Reader& reader, int n) {
-    const F32x16 times = set1(255.0f);
-    T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
-        const int block = j;
-        store(factors + 16 * block, reader.scale(j) * times);
-        if constexpr (T::minima != Minima::none) store(factors + 16 * (17 + block), reader.subtracted(j) * times);
-    });
-    store(factors + 16 * T::blocks, set1(0.0f));
-    store(factors + 16 * (17 + T::blocks), set1(0.0f));
-}
-
 template <class T>
 void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
     const typename T::Reader reader(group, n);
     float* scales = reinterpret_cast<float*>(panel + panel_scales_at);
-    float* minima = reinterpret_cast<float*>(panel + panel_minima_at);
+    float* added = reinterpret_cast<float*>(panel + panel_added_at);
     T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
         const int block = j;
         if constexpr (multiplies_pairs) {
@@ -71,10 +59,12 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
             });
         }
         store(scales + 16 * block, reader.scale(j));
-        if constexpr (T::minima == Minima::each) store(minima + 16 * block, reader.subtracted(j));
+        if constexpr (T::minima != Minima::none) store(added + 16 * block, reader.added(j));
     });
-    fill_large_factors<T>(reinterpret_cast<float*>(panel + panel_large_at), reader, n);
+    store(scales + 16 * T::blocks, set1(0.0f));
+    store(added + 16 * T::blocks, set1(0.0f));
     if constexpr (minimum_pairs<T> > 0) {
+        float* minima = reinterpret_cast<float*>(panel + panel_minima_at);
         unroll<minimum_pairs<T>>(
             [&](auto i) LLMPY_LAMBDA { store_bytes(minima + 16 * i.value, reader.template minimum_pairs<i.value>()); });
         store(minima + 16 * minimum_pairs<T>, reader.minus_dmin());
@@ -97,7 +87,10 @@ LLMPY_INLINE void fetch_values(const int8_t* next, int tokens, int j) {
 
 template <class T>
 LLMPY_INLINE void fetch_sides(const Int8Tokens& x, int next, int tokens) {
-    LLMPY_EACH(t, tokens) prefetch_l1(x.sides + next + t);
+    LLMPY_EACH(t, tokens) {
+        prefetch_l1(x.sides + next + t);
+        prefetch_l1(reinterpret_cast<const char*>(x.sides + next + t) + 64);
+    }
     if constexpr (T::quads == 4) LLMPY_EACH(t, tokens) prefetch_l1(x.of_16 + 16 * (next + t));
 }
 
@@ -123,16 +116,10 @@ LLMPY_INLINE U8x64 panel_quad(const uint8_t* quads, unsigned at) {
 template <class T, int tokens, int tiles>
 LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sums, bool first) {
     F32x16 f[tokens][tiles];
-    LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
     fetch_sides<T>(x, tokens, tokens);
-    const auto large_factors = [&](int r, int64_t at) LLMPY_LAMBDA {
-        return load(reinterpret_cast<const float*>(panel.rest[r] + panel_large_at) + 16 * at);
-    };
-    add_large<T, tokens, tiles>(
-        x, large_quads<tokens>(x), [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
-        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); },
-        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, j); },
-        [&](int r, unsigned j) LLMPY_LAMBDA { return large_factors(r, 17 + j); });
+    const int n_apart = most_kept_apart<tokens>(x);
+    if (n_apart > 0) LLMPY_EACH(t, tokens) prefetch_l1(x.apart + tokens + t);  // the next tokens will have some as well
+    LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
     for (int j = 0; j < panel.blocks; ++j) {
         fetch_values<T>(x.q + group_width * tokens, tokens, j);
         Dot<T::bits> dot[tokens][tiles];
@@ -155,10 +142,10 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
         }
         LLMPY_EACH(r, tiles) {
             const F32x16 scale = load(reinterpret_cast<const float*>(panel.rest[r] + panel_scales_at) + 16 * j);
-            LLMPY_EACH(t, tokens) f[t][r] = fma(to_f32(dot[t][r].result()), scale, f[t][r]);
+            LLMPY_EACH(t, tokens) f[t][r] = fma(in_scale<T>(dot[t][r], x, t, j), scale, f[t][r]);
             if constexpr (T::minima == Minima::each) {
-                const F32x16 minimum = load(reinterpret_cast<const float*>(panel.rest[r] + panel_minima_at) + 16 * j);
-                LLMPY_EACH(t, tokens) f[t][r] = fma(minimum, to_f32(set1(x.sides[t].minus_sums[j])), f[t][r]);
+                const F32x16 added = load(reinterpret_cast<const float*>(panel.rest[r] + panel_added_at) + 16 * j);
+                LLMPY_EACH(t, tokens) f[t][r] = fma(added, set1(x.sides[t].sums[j]), f[t][r]);
             }
         }
     }
@@ -177,10 +164,18 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
         }
     }
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) {
-        float* sum = sums + tile_rows * (tiles * t + r);
-        const F32x16 before = first ? set1(0.0f) : load(sum);
-        store(sum, fma(f[t][r], set1(x.sides[t].scale), before));
+        const F32x16 before = first ? set1(0.0f) : load(sums + tile_rows * (tiles * t + r));
+        f[t][r] = fma(f[t][r], set1(x.sides[t].scale), before);
     }
+    const auto rows_of = [&](int r, int64_t place, int64_t j) LLMPY_LAMBDA {
+        return load(reinterpret_cast<const float*>(panel.rest[r] + place) + tile_rows * j);
+    };
+    add_apart<T, tokens, tiles>(
+        x, n_apart, [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
+        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); },
+        [&](int r, unsigned j) LLMPY_LAMBDA { return rows_of(r, panel_scales_at, j); },
+        [&](int r, unsigned j) LLMPY_LAMBDA { return rows_of(r, panel_added_at, j); });
+    LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) store(sums + tile_rows * (tiles * t + r), f[t][r]);
 }
 
 // As many tokens as there is a kernel for, at most `rest`; returns how many.

@@ -38,6 +38,26 @@ struct NextTile {
     int64_t part, parts;
 };
 
+// What a group's activations that are kept apart add to the sums of some tokens; its weights are in a cache by then.
+template <class T, int tokens>
+LLMPY_NOINLINE void add_few_apart(const uint8_t* group, int blocks, const Int8Tokens& x, int n, F32x16* sums) {
+    const typename T::Reader reader(group, blocks);
+    const auto but_for_none = [](F32x16 factor, unsigned j) LLMPY_LAMBDA {
+        if constexpr (tokens == 1) return factor;
+        return as_f32(bits_of(factor) & set1(j < T::blocks ? -1 : 0));
+    };
+    add_apart<T, tokens, 1>(
+        x, n, [&](int t, int) LLMPY_LAMBDA -> F32x16& { return sums[t]; },
+        [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); },
+        [&](int, unsigned j) LLMPY_LAMBDA { return but_for_none(reader.scale_at(j % T::blocks), j); },
+        [&](int, unsigned j) LLMPY_LAMBDA {
+            if constexpr (T::minima == Minima::none)
+                return set1(0.0f);
+            else
+                return but_for_none(reader.added_at(j % T::blocks), j);
+        });
+}
+
 template <class T, int tokens>
 LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes, int64_t token,
                                int64_t tile, NextTile next_tile) {
@@ -55,22 +75,15 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         }
         if (fetches_ahead<T>(call) && next_tile.parts == 0 && next_tile.part == 0) fetch_weights(p, group_bytes);
         const Int8Tokens x = input.at(group, token);
-        const typename T::Reader reader(p, n);
+        typename T::Reader reader(p, n);
         F32x16 f[tokens];
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
-        const auto but_for_none = [](F32x16 factor, unsigned j) LLMPY_LAMBDA {
-            return as_f32(bits_of(factor * set1(255.0f)) & set1(j < T::blocks ? -1 : 0));
-        };
-        add_large<T, tokens, 1>(
-            x, large_quads<tokens>(x), [&](int t, int) LLMPY_LAMBDA -> F32x16& { return f[t]; },
-            [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); },
-            [&](int, unsigned j) LLMPY_LAMBDA { return but_for_none(reader.scale_at(j % T::blocks), j); },
-            [&](int, unsigned j) LLMPY_LAMBDA {
-                if constexpr (T::minima == Minima::none)
-                    return set1(0.0f);
-                else
-                    return but_for_none(reader.subtracted_at(j % T::blocks), j);
-            });
+        // For one token the units of its blocks become part of the scales: with the same result, as they are powers of two.
+        constexpr bool scales_have_units = T::one_factor && tokens == 1;
+        [[maybe_unused]] float factors[most_shift + 1][16];
+        if constexpr (scales_have_units) {
+            LLMPY_EACH(i, most_shift + 1) store(factors[i], reader.d * set1(static_cast<float>(1 << i)));
+        }
         T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
             fetch_block<T, tokens>(call, p, j);
@@ -82,11 +95,16 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
                     dot[t].template add<q.value, T::quads>(weights, x.q + group_width * t + 4 * T::quads * j);
                 }
             });
-            const F32x16 scale = reader.scale(j);
-            LLMPY_EACH(t, tokens) f[t] = fma(to_f32(dot[t].result()), scale, f[t]);
+            if constexpr (scales_have_units) {
+                reader.d = load(factors[x.sides->shifts[block_of_32<T>(j)]]);
+                f[0] = fma(to_f32(dot[0].result()), reader.scale(j), f[0]);
+            } else {
+                const F32x16 scale = reader.scale(j);
+                LLMPY_EACH(t, tokens) f[t] = fma(in_scale<T>(dot[t], x, t, j), scale, f[t]);
+            }
             if constexpr (T::minima == Minima::each) {
-                const F32x16 minimum = reader.subtracted(j);
-                LLMPY_EACH(t, tokens) f[t] = fma(minimum, to_f32(set1(x.sides[t].minus_sums[j])), f[t]);
+                const F32x16 added = reader.added(j);
+                LLMPY_EACH(t, tokens) f[t] = fma(added, set1(x.sides[t].sums[j]), f[t]);
             }
         });
         if constexpr (minimum_pairs<T> > 0) {
@@ -100,6 +118,12 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }
         LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(x.sides[t].scale), y[t]);
+        if (const int n_apart = most_kept_apart<tokens>(x); n_apart > 0) {
+            F32x16 sums[tokens];  // others than y, so that those can stay in registers
+            LLMPY_EACH(t, tokens) sums[t] = y[t];
+            add_few_apart<T, tokens>(p, n, x, n_apart, sums);
+            LLMPY_EACH(t, tokens) y[t] = sums[t];
+        }
         p += group_bytes;
     }
     LLMPY_EACH(t, tokens) finish(call, token + t, tile * tile_rows, y[t]);

@@ -10,7 +10,7 @@
 // third.
 //
 // Prepared input, int8: for all groups, all tokens: q int8 [256]; then Int8Side; then sums of 16 q int32 [16], negated;
-//                        then Int8Large.
+//                        then Int8Apart.
 // Prepared input, int16: for all groups, all tokens: q int16 [256]; then f32 scales [8].
 // Prepared input, floats: for all groups, all tokens: f32 [256].
 
@@ -22,31 +22,34 @@
 
 namespace llmpy {
 
-// What the kernels need to know about 256 activations besides themselves; one cache line.
+// What the kernels need to know about 256 activations besides themselves. An activation is q * scale * 2^shift, with a
+// shift for each 32.
+constexpr int most_shift = 3;
 struct Int8Side {
     int32_t minus_sums[8];  // of each 32 q, negated: what an offset of one in the weights adds
-    int32_t pairs[4];       // the sums as int16: (0,2) (1,3) (4,6) (5,7), in the order in which 6-bit minima come apart
+    int32_t shifts[8];      // from 0 to most_shift
+    float sums[8];          // of each 32 q, times 2^shift: what one that is added to the weights adds
+    int32_t pairs[4];       // the same as int16: (0,2) (1,3) (4,6) (5,7), in the order in which 6-bit minima come apart
     float scale;
-    int32_t n_large;  // entries of Int8Large
+    int32_t n_apart;  // entries of Int8Apart
     int32_t unused[2];
 };
-static_assert(sizeof(Int8Side) == 64, "one cache line");
+static_assert(sizeof(Int8Side) == 128, "two cache lines");
 
-// Activations that are much larger than the rest of their 256 would make the scale of all of them coarse. An activation
-// is scale * (q + 255 * h), with q and h from -127 to 127: h is zero but for those, which are kept here by quads (four
-// consecutive inputs).
-constexpr int most_large_quads = 4;
-constexpr int no_quad = 64;
-struct Int8Large {
-    int8_t h[most_large_quads][4];
-    uint8_t at[most_large_quads];  // which of the group's 64 quads; no_quad, with zeros in h, beyond the last entry
-    int32_t minus_sums[most_large_quads];  // of each quad's h, negated
-    int32_t unused[7];
+// Activations that are much larger than the rest of their 256 would make the scales of all 32 around them coarse. They
+// are kept here as they are, and their q are zero.
+constexpr int most_apart = 4;
+constexpr int no_quad = static_cast<int>(group_width) / 4;  // of an entry that a token does not have
+struct Int8Apart {
+    float x[most_apart];            // zero beyond the last entry
+    int8_t of_four[most_apart][4];  // which of its quad: that one is 1, the others 0
+    uint16_t at[most_apart];        // which of the group's inputs; group_width beyond the last entry
+    int32_t unused[6];
 };
-static_assert(sizeof(Int8Large) == 64, "one cache line");
+static_assert(sizeof(Int8Apart) == 64, "one cache line");
 
 constexpr int64_t int8_group_bytes =
-    group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)} + int64_t{sizeof(Int8Large)};
+    group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)} + int64_t{sizeof(Int8Apart)};
 
 constexpr int int16_block = 32;  // inputs that share an activation scale
 constexpr int int16_blocks = static_cast<int>(group_width) / int16_block;
@@ -86,9 +89,7 @@ struct TileBytes {
 constexpr int64_t tokens_at_once = 512;
 // How many tokens are multiplied at a time when `tokens` are not left.
 constexpr int fewer(int tokens) { return tokens > 4 ? tokens - 2 : 2; }
-// 255 times the scales and the minima of 16 blocks and of none, for what is large.
-constexpr int64_t large_factors_bytes = 2 * 17 * 64;
-constexpr int64_t panel_tile_bytes = 64 * 64 + 16 * 64 + 9 * 64 + large_factors_bytes;  // quads, scales, minima
+constexpr int64_t panel_tile_bytes = 64 * 64 + 17 * 64 + 17 * 64 + 9 * 64;  // quads, scales, what is added, minima
 constexpr int64_t scratch_bytes = 2 * panel_tile_bytes + tokens_at_once * 2 * tile_rows * int64_t{sizeof(float)};
 
 }  // namespace llmpy

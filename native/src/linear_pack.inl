@@ -48,13 +48,13 @@ void unpack_int8(const LinearCall& shape, int64_t row, float* values) {
             unroll<T::quads>(
                 [&](auto q) { store_bytes(bytes + quad_bytes * q.value, reader.template quad<q.value>(j)); });
             store(scales, reader.scale(j));
-            if constexpr (T::minima != Minima::none) store(minima, reader.subtracted(j));
+            if constexpr (T::minima != Minima::none) store(minima, reader.added(j));
             for (int i = 0; i < 4 * T::quads; ++i) {
                 const uint8_t byte = bytes[quad_bytes * (i / 4) + 4 * lane + i % 4];
                 const bool is_signed = T::bits == 8 && !weights_are_offset;
                 const int q = (is_signed ? static_cast<int8_t>(byte) : byte) - offset;
                 const float product = scales[lane] * static_cast<float>(q);
-                values[k + 4 * T::quads * j + i] = T::minima == Minima::none ? product : product - minima[lane];
+                values[k + 4 * T::quads * j + i] = T::minima == Minima::none ? product : product + minima[lane];
             }
         });
         p += packed_group_bytes(shape.type, width);

@@ -5,12 +5,14 @@
 //
 //   quad<q>(j)       weights as U8x64 without sign, too large by 2^offset_shift (nothing if offset_shift < 0)
 //   scale(j)         the weights' scale, float per row
-//   scale_at(j), subtracted_at(j)  the same of any block, which need not be known when compiled
-//   Minima::each     subtracted(j): float per row, what a weight is less than scale * quad
+//   added(j)         float per row, what a weight is more than scale * quad, unless Minima::none
+//   scale_at(j), added_at(j)  the same of any block, which need not be known when compiled
 //   Minima::pairs    minimum_pairs<i>(): int16 minima of two blocks, in the order of Int8Side::pairs; minus_dmin()
 //   ..._of_16        the same for blocks of 16: pair i is of blocks 4 (i / 2) + i % 2 and the next but one
 //
 // `plain_bytes`: quads are stored as they are multiplied, quads_at(j) those of block j.
+//
+// `one_factor`: Reader::d is a factor of all scales of a group.
 //
 // place(at) says where the reader finds quad at % quads of block at / quads, for packed_quad, which takes any.
 //
@@ -44,7 +46,7 @@ struct Block32 {
     static constexpr int64_t block_bytes = bits == 8 ? 512 : bits == 5 ? 320 : 256;
     static constexpr int64_t nibbles_at = bits == 5 ? quad_bytes : 0;
     static constexpr int low_bits = bits == 8 ? 8 : 4, high_bits = bits == 5 ? 1 : 0;
-    static constexpr bool looks_up = false;
+    static constexpr bool looks_up = false, one_factor = false;
 
     // Two blocks share a header: the scales of both, then the minima of both.
     static constexpr LLMPY_INLINE int64_t header_at(int j) {
@@ -110,11 +112,11 @@ struct Block32 {
         LLMPY_INLINE F32x16 scale(int j) const {
             return load_f16(reinterpret_cast<const uint16_t*>(group + header_at(j)));
         }
-        LLMPY_INLINE F32x16 subtracted(int j) const {
-            return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + header_at(j) + 64));
+        LLMPY_INLINE F32x16 added(int j) const {
+            return load_f16(reinterpret_cast<const uint16_t*>(group + header_at(j) + 64));
         }
         LLMPY_INLINE F32x16 scale_at(unsigned j) const { return scale(static_cast<int>(j)); }
-        LLMPY_INLINE F32x16 subtracted_at(unsigned j) const { return subtracted(static_cast<int>(j)); }
+        LLMPY_INLINE F32x16 added_at(unsigned j) const { return added(static_cast<int>(j)); }
     };
 };
 
@@ -138,7 +140,7 @@ struct SixBitScales {
     static constexpr int64_t scales_at = quad_bytes;
     static constexpr int64_t quads_at = 4 * quad_bytes;
     static constexpr int low_bits = 4, high_bits = bits - 4;
-    static constexpr bool looks_up = false;
+    static constexpr bool looks_up = false, one_factor = true;
 
     // Vector i of nibbles. The fifth bits lie between the first eight, each before the one that first needs it.
     static constexpr LLMPY_INLINE int64_t nibbles_at(int i) {
@@ -209,14 +211,14 @@ struct SixBitScales {
             return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + 32));
         }
         template <int j>
-        LLMPY_INLINE F32x16 subtracted(Index<j>) const {
-            return (set1(0.0f) - minus_dmin()) * to_f32(byte_of_lane<j % 4>(j < 4 ? minima_low : minima_high));
+        LLMPY_INLINE F32x16 added(Index<j>) const {
+            return minus_dmin() * to_f32(byte_of_lane<j % 4>(j < 4 ? minima_low : minima_high));
         }
         LLMPY_INLINE F32x16 scale_at(unsigned j) const {
             return d * to_f32(any_byte_of_lane(j < 4 ? scales_low : scales_high, j % 4));
         }
-        LLMPY_INLINE F32x16 subtracted_at(unsigned j) const {
-            return (set1(0.0f) - minus_dmin()) * to_f32(any_byte_of_lane(j < 4 ? minima_low : minima_high, j % 4));
+        LLMPY_INLINE F32x16 added_at(unsigned j) const {
+            return minus_dmin() * to_f32(any_byte_of_lane(j < 4 ? minima_low : minima_high, j % 4));
         }
         static LLMPY_INLINE U8x64 even_bytes() { return set1_bytes_of_lane(0x00ff00ff); }
     };
@@ -231,7 +233,7 @@ struct Q6_K {
     using FileBlock = BlockQ6_K;
     static constexpr int bits = 6;
     static constexpr int low_bits = 4, high_bits = 2;
-    static constexpr bool looks_up = false;
+    static constexpr bool looks_up = false, one_factor = true;
     static constexpr int quads = 4;
     static constexpr int blocks = 16;
     static constexpr Minima minima = Minima::none;

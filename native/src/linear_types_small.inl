@@ -32,7 +32,7 @@ struct Table32 {
     static constexpr bool plain_bytes = false;
     static constexpr int offset_shift = bits < 8 || weights_are_offset ? bits - 1 : -1;
     static constexpr int low_bits = 4, high_bits = 0;
-    static constexpr bool looks_up = true;
+    static constexpr bool looks_up = true, one_factor = false;
 
     static constexpr Place place(int at) { return Nibbles::place(at); }
     template <class Body>
@@ -90,7 +90,7 @@ struct IQ4_XS {
     static constexpr int64_t scales_at = quad_bytes;
     static constexpr int64_t nibbles_at = scales_at + 8 * tile_rows;
     static constexpr int low_bits = 4, high_bits = 0;
-    static constexpr bool looks_up = true;
+    static constexpr bool looks_up = true, one_factor = true;
 
     static constexpr Place place(int at) { return {nibbles_at + quad_bytes * (at / 8 * 4 + at % 4), at & 4, 0, 0}; }
 
@@ -141,7 +141,7 @@ struct TwoBits {
     static constexpr int blocks = 16;
     static constexpr int bits = 4;  // so few that sums stay in 16 bits for long
     static constexpr int low_bits = 2;
-    static constexpr bool looks_up = false;
+    static constexpr bool looks_up = false, one_factor = true;
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
@@ -215,16 +215,16 @@ struct Q2_K : TwoBits {
             return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + 32));
         }
         template <int j>
-        LLMPY_INLINE F32x16 subtracted(Index<j>) const {
+        LLMPY_INLINE F32x16 added(Index<j>) const {
             const U8x64 minima = shift_right<4>(four_scales<j / 4>()) & set1_byte(15);
-            return (set1(0.0f) - minus_dmin()) * to_f32(byte_of_lane<j % 4>(minima));
+            return minus_dmin() * to_f32(byte_of_lane<j % 4>(minima));
         }
         LLMPY_INLINE F32x16 scale_at(unsigned j) const {
             return d * to_f32(any_byte_of_lane(scales_of(j), j % 4) & set1(15));
         }
-        LLMPY_INLINE F32x16 subtracted_at(unsigned j) const {
+        LLMPY_INLINE F32x16 added_at(unsigned j) const {
             const U8x64 minima = shift_right<4>(scales_of(j)) & set1_byte(15);
-            return (set1(0.0f) - minus_dmin()) * to_f32(any_byte_of_lane(minima, j % 4));
+            return minus_dmin() * to_f32(any_byte_of_lane(minima, j % 4));
         }
         LLMPY_INLINE U8x64 scales_of(unsigned j) const {
             return load_bytes(group + scales_at(static_cast<int>(j / 4)));

@@ -176,21 +176,21 @@ struct Case {
             const float* scales = reinterpret_cast<const float*>(data + groups * m * group_width * 2);
             return q * static_cast<double>(scales[(group * m + t) * int16_blocks + i % group_width / 32]);
         }
-        const Int8Large& large = large_of(group, t);
-        int q = static_cast<int8_t>(data[(group * m + t) * group_width + i % group_width]);
-        for (int j = 0; j < side(group, t).n_large; ++j) {
-            if (large.at[j] == i % group_width / 4) q += 255 * large.h[j][i % 4];
+        const int64_t at = i % group_width;
+        for (int j = 0; j < side(group, t).n_apart; ++j) {
+            if (apart(group, t).at[j] == at) return static_cast<double>(apart(group, t).x[j]);
         }
-        return static_cast<double>(q) * static_cast<double>(side(group, t).scale);
+        const int q = static_cast<int8_t>(data[(group * m + t) * group_width + at]);
+        return ldexp(q * static_cast<double>(side(group, t).scale), side(group, t).shifts[at / 32]);
     }
     const Int8Side& side(int64_t group, int64_t t) const {
         const uint8_t* sides = input_data.data + group_count(k) * m * group_width;
         return reinterpret_cast<const Int8Side*>(sides)[group * m + t];
     }
-    const Int8Large& large_of(int64_t group, int64_t t) const {
+    const Int8Apart& apart(int64_t group, int64_t t) const {
         const int64_t before = group_width + int64_t{sizeof(Int8Side)} + 64;
         const uint8_t* all = input_data.data + group_count(k) * m * before;
-        return reinterpret_cast<const Int8Large*>(all)[group * m + t];
+        return reinterpret_cast<const Int8Apart*>(all)[group * m + t];
     }
 };
 

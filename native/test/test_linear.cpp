@@ -32,39 +32,50 @@ void test_unpacking(Case& c) {
     check(same, "packed weights are not the file's", c.n, c.k, c.m);
 }
 
-// The step of the integers for `width` activations that share a scale: by the largest size, with int8 by that of the
-// quads that are not among the largest (one for each 64) with sizes over five times the mean.
-double rounding_step(const Case& c, const float* x, int64_t width) {
-    double sizes[64] = {}, total = 0, largest = 0;
+// The sizes of up to 256 activations; with int8 those that are kept apart count as zero: those over ten times the mean, or
+// over the size that comes behind the largest ones, one for each 64 inputs.
+void sizes_to_round(const Case& c, const float* x, int64_t width, double* sizes) {
+    double total = 0, sorted[group_width];
     for (int64_t i = 0; i < width; ++i) {
-        const double size = fabs(static_cast<double>(x[i]));
-        sizes[i / 4] = fmax(sizes[i / 4], size);
-        total += size;
-        largest = fmax(largest, size);
+        sizes[i] = fabs(static_cast<double>(x[i]));
+        total += sizes[i];
+        int64_t at = i;
+        for (; at > 0 && sorted[at - 1] < sizes[i]; --at) sorted[at] = sorted[at - 1];
+        sorted[at] = sizes[i];
     }
-    if (c.input.kind == InputKind::int16) return largest / 32767;
-    const double limit = 5 * total / static_cast<double>(width);
-    for (int64_t i = 0; 64 * i < width; ++i) {
-        double* most = sizes;
-        for (double& size : sizes) most = size > *most ? &size : most;
-        if (*most > limit) *most = 0;
-    }
-    double rest = 0;
-    for (double size : sizes) rest = fmax(rest, size);
-    return fmax(rest / 127, largest / 32000);
+    const int64_t most = (width + 63) / 64;
+    if (c.input.kind != InputKind::int8 || most >= width) return;
+    const double limit = fmax(10 * total / static_cast<double>(width), sorted[most]);
+    for (int64_t i = 0; i < width; ++i) sizes[i] = sizes[i] > limit ? 0 : sizes[i];
 }
 
+double largest_of(const double* sizes, int64_t begin, int64_t end) {
+    double largest = 0;
+    for (int64_t i = begin; i < end; ++i) largest = fmax(largest, sizes[i]);
+    return largest;
+}
+
+// Each 32 have a step of their own: with 16 bits their largest size over 32767, with 8 that of the group over 127, halved
+// up to three times while theirs fits.
 void test_rounding(Case& c) {
     bool near = true;
     for (int64_t t = 0; t < c.m; ++t) {
-        const int64_t width = c.input.kind == InputKind::int16 ? 32 : group_width;
-        for (int64_t first = 0; first < c.k; first += width) {
-            const int64_t end = first + width < c.k ? first + width : c.k;
-            const float* x = c.x.data + t * (c.k + 3);
-            const double step = c.input.kind == InputKind::floats ? 0 : rounding_step(c, x + first, end - first);
-            for (int64_t i = first; i < end; ++i) {
-                const double error = c.activation(t, i) - static_cast<double>(x[i]);
-                near = near && fabs(error) <= (width == 32 ? 0.506 : 0.51) * step;  // quotients in float32
+        for (int64_t first = 0; first < c.k; first += group_width) {
+            const int64_t width = c.k - first < group_width ? c.k - first : group_width;
+            const float* x = c.x.data + t * (c.k + 3) + first;
+            double sizes[group_width];
+            sizes_to_round(c, x, width, sizes);
+            const double whole = largest_of(sizes, 0, width);
+            for (int64_t begin = 0; begin < width; begin += 32) {
+                const int64_t end = begin + 32 < width ? begin + 32 : width;
+                const double largest = largest_of(sizes, begin, end);
+                double step = 0, size = whole;
+                for (int halved = 0; halved < 3 && largest * 2 <= size; ++halved) size /= 2;
+                if (c.input.kind == InputKind::int8) step = 0.51 * size / 127;
+                if (c.input.kind == InputKind::int16) step = 0.506 * largest / 32767;  // quotients in float32
+                for (int64_t i = begin; i < end; ++i) {
+                    near = near && fabs(c.activation(t, first + i) - static_cast<double>(x[i])) <= step;
+                }
             }
         }
     }

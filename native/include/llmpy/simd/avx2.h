@@ -89,6 +89,10 @@ template <int n>
 LLMPY_INLINE I32x16 shift_left(I32x16 x) {
     return {_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)};
 }
+LLMPY_INLINE I32x16 shift_left_by(I32x16 x, int32_t n) {
+    const __m256i count = _mm256_set1_epi32(n);
+    return {_mm256_sllv_epi32(x.a, count), _mm256_sllv_epi32(x.b, count)};
+}
 template <int n>
 LLMPY_INLINE I32x16 shift_right_signed(I32x16 x) {
     return {_mm256_srai_epi32(x.a, n), _mm256_srai_epi32(x.b, n)};
@@ -164,6 +168,11 @@ LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     const __m128i sums = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
     return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
+}
+
+// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
+LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
+    for (int i = 0; i < 16; ++i) sums[i] = i < n ? sum_i8(p + 16 * i) : 0;
 }
 
 // ---- bytes

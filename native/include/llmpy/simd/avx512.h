@@ -70,6 +70,7 @@ template <int n>
 LLMPY_INLINE I32x16 shift_left(I32x16 a) {
     return {_mm512_slli_epi32(a.v, n)};
 }
+LLMPY_INLINE I32x16 shift_left_by(I32x16 a, int32_t n) { return {_mm512_sllv_epi32(a.v, _mm512_set1_epi32(n))}; }
 template <int n>
 LLMPY_INLINE I32x16 shift_right_signed(I32x16 a) {
     return {_mm512_srai_epi32(a.v, n)};
@@ -135,6 +136,23 @@ LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     const __m128i sums = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
     return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
+}
+// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
+LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
+    __m512i of_4[4];  // lane 4 j + i of vector v: of quad i of sixteen bytes 4 v + j
+    LLMPY_EACH(v, 4) {
+        const int bytes = n * 16 - v * 64;
+        const __mmask16 there = static_cast<__mmask16>(bytes >= 64 ? 0xffff : bytes <= 0 ? 0 : (1 << bytes / 4) - 1);
+        const __m512i x = _mm512_maskz_loadu_epi32(there, p + 64 * v);
+        of_4[v] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), x);
+    }
+    const auto halves = [](__m512i a, __m512i b) LLMPY_LAMBDA {
+        return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    };
+    const __m512i a = halves(of_4[0], of_4[1]), b = halves(of_4[2], of_4[3]);
+    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    const __m512i turned = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(sums, _mm512_permutexvar_epi32(turned, all));
 }
 
 // ---- bytes

@@ -96,6 +96,10 @@ template <int n>
 LLMPY_INLINE I32x16 shift_left(I32x16 a) {
     return LLMPY_PARTS(I32x16, vshlq_n_s32(a.v[i], n));
 }
+LLMPY_INLINE I32x16 shift_left_by(I32x16 a, int32_t n) {
+    const int32x4_t count = vdupq_n_s32(n);
+    return LLMPY_PARTS(I32x16, vshlq_s32(a.v[i], count));
+}
 template <int n>
 LLMPY_INLINE I32x16 shift_right_signed(I32x16 a) {
     return LLMPY_PARTS(I32x16, vshrq_n_s32(a.v[i], n));
@@ -165,6 +169,11 @@ LLMPY_INLINE int32_t max_lane(I32x16 a) {
 }
 // The sum of 16 bytes.
 LLMPY_INLINE int32_t sum_i8(const int8_t* p) { return vaddlvq_s8(vld1q_s8(p)); }
+
+// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
+LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
+    for (int i = 0; i < 16; ++i) sums[i] = i < n ? sum_i8(p + 16 * i) : 0;
+}
 
 // ---- bytes
 

@@ -113,6 +113,10 @@ LLMPY_INLINE I32x16 shift_left(I32x16 a) {
     const U8x64 x = words(a);
     return as_i32(LLMPY_PARTS(U8x64, x.v[i] << n));
 }
+LLMPY_INLINE I32x16 shift_left_by(I32x16 a, int32_t n) {
+    const U8x64 x = words(a);
+    return as_i32(LLMPY_PARTS(U8x64, x.v[i] << n));
+}
 template <int n>
 LLMPY_INLINE I32x16 shift_right_signed(I32x16 a) {
     return LLMPY_PARTS(I32x16, a.v[i] >> n);
@@ -190,6 +194,11 @@ LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
     int32_t total = 0;
     for (int i = 0; i < 16; ++i) total += p[i];
     return total;
+}
+
+// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
+LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
+    for (int i = 0; i < 16; ++i) sums[i] = i < n ? sum_i8(p + 16 * i) : 0;
 }
 
 // ---- bytes
