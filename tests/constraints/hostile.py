@@ -140,6 +140,10 @@ GRAMMARS: dict[str, str] = {
         ["start: T0", *(f"T{i}: T{i + 1}{{100}}" for i in range(20)), 'T20: "a"']
     ),
     "left recursion": 'start: start start | "a" | ""',
+    "greedy": "start: /a+/ /a+/",
+    "greedy gbnf": 'root ::= "x" [a]+ [a]+',
+    "settings": '%llguidance {"no_forcing": false}\nstart: /a+/ /a+/',
+    "settings without JSON": "%llguidance {\nstart: /a/",
     "ambiguous": "start: a+\na: b* b* b*\nb: c? c? c?\nc: /a*/",
     "no end": 'start: "a" start',
     "unknown rule": "start: nobody",

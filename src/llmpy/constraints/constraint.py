@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from llmpy import checks
 from llmpy.constraints import gbnf
@@ -13,6 +16,8 @@ from llmpy.constraints.vocabulary import byte_vocabulary
 from llmpy.errors import ConstraintError
 
 __all__ = ["Constraint", "choices", "grammar", "regex"]
+
+SETTINGS = re.compile(r"^[ \t]*%llguidance[ \t]*(.*)$", re.M)  # of llguidance, in a grammar
 
 MAX_CHOICES = 100_000  # characters of all together
 
@@ -54,14 +59,31 @@ def grammar(text: str) -> Constraint:
     """Return the constraint that the whole text can be derived by a grammar, from its first rule.
 
     `text` is in Lark's syntax, beginning with the rule `start`, or in GBNF, that of llama.cpp, with
-    a rule `root`. llguidance's documentation describes its dialect of Lark. Raises ConstraintError
+    a rule `root`. llguidance's documentation describes its dialect of Lark. Tokens that leave no
+    choice are sampled as all others, unlike those of other constraints. Raises ConstraintError
     for a grammar that is too large; one with mistakes is refused where it is used, before anything
     is generated.
     """
     checks.text("text", text)
     lark = text if gbnf.is_lark(text) else gbnf.lark_of(text)
     checked_lark(lark)
-    return Constraint(lark, "grammar")
+    return Constraint(_without_forcing(lark), "grammar")
+
+
+def _without_forcing(lark: str) -> str:
+    """A grammar of which nothing is read ahead.
+
+    In /a+/ /a+/ the first terminal takes all there is, so that nothing but "a" can ever come:
+    llguidance would go on for ever.
+    """
+    settings: dict[str, Any] = {}
+    for match in SETTINGS.finditer(lark):
+        try:
+            settings |= json.loads(match[1])
+        except (ValueError, TypeError):
+            raise ConstraintError(f"grammar: expected JSON after %llguidance: {match[1]}") from None
+    settings["no_forcing"] = True
+    return f"%llguidance {json.dumps(settings)}\n" + SETTINGS.sub("", lark)
 
 
 def choices(texts: Iterable[str]) -> Constraint:
