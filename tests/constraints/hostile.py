@@ -78,6 +78,12 @@ SCHEMAS: dict[str, Callable[[], Any]] = {
         "minItems": 9000,
         "items": {"type": "array", "minItems": 9000, "items": {"minLength": 9000}},
     },
+    "one long value": lambda: {
+        "type": "array",
+        "minItems": 9000,
+        "items": {"type": "array", "minItems": 9000, "items": {"const": 1}},
+    },
+    "one long string": lambda: {"type": "string", "minLength": 9000, "pattern": "^a*$"},
     "counted items": lambda: {
         "contains": {"type": "string", "pattern": "^a"},
         "minContains": 5000,

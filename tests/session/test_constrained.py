@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import llmpy
+from llmpy.constraints import state
 
 PHRASE = r"(red|green|blue), [0-9]{2,5} (apples|pears)\."
 NUMBERS = llmpy.regex(r"[0-9]{3} [0-9]{3} [0-9]{3}")
@@ -207,3 +208,19 @@ def test_shifted_contexts_keep_the_constraint(shared_data: Any) -> None:
         )
     assert reason == "end"
     assert re.fullmatch("[0-9]{100}", text.strip())
+
+
+def test_masks_that_take_long_are_computed_by_another_thread(
+    fast_stories: llmpy.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def text() -> str:
+        with fast_stories.session(seed=9) as session:
+            return generated(session, "Once", constrain=NUMBERS)[0]
+
+    here = text()
+    threads: list[Any] = []
+    monkeypatch.setattr(state, "WORTH_A_THREAD", -1.0)
+    thread = state._thread
+    monkeypatch.setattr(state, "_thread", lambda: threads.append(1) or thread())
+    assert text() == here
+    assert len(threads) > 3

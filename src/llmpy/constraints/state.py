@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -208,12 +208,9 @@ class ConstraintState:
 
 
 def _thread() -> ThreadPoolExecutor:
-    """The thread that computes masks while a step runs, in this process."""
-    import os
-
+    """Return the thread that computes masks while a step runs, of this process."""
     pid = os.getpid()
-    with threading.Lock():
-        if pid not in _THREADS:
-            _THREADS.clear()
-            _THREADS[pid] = ThreadPoolExecutor(1, thread_name_prefix="llmpy-mask")
+    if pid not in _THREADS:
+        _THREADS.clear()
+        _THREADS[pid] = ThreadPoolExecutor(1, thread_name_prefix="llmpy-mask")
     return _THREADS[pid]
