@@ -19,6 +19,7 @@ PROMPT = "Once upon a time"
 NUMBER = (512.0, "512", True, [1], 2.5)
 FLAG = ("no", 2, [])
 BOS = ("no", 2)
+EXPLAIN = ("5", 2.5, [1], None)
 TEXT = (b"text", 5, ["text"])
 FUNCTION = (5, "print")
 PATH = (5, b"model.gguf", ["model.gguf"])
@@ -29,12 +30,18 @@ IDS = (b"hi", bytearray(b"hi"), 5, None, [1.7], ["a"], [[1]], np.array([1.0]), {
 WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "infer": {
         "prompt": IDS, "callback": FUNCTION, "max_tokens": NUMBER, "logprobs": NUMBER,
-        "stop": (5, b"a", None), "special": FLAG, "bos": BOS,
+        "stop": (5, b"a", None), "special": FLAG, "bos": BOS, "explain": EXPLAIN,
     },
     "stream": {
         "prompt": IDS, "max_tokens": NUMBER, "logprobs": NUMBER, "stop": (5, b"a", None),
-        "special": FLAG, "bos": BOS,
+        "special": FLAG, "bos": BOS, "explain": EXPLAIN,
     },
+    "steps": {"prompt": IDS, "max_tokens": NUMBER, "special": FLAG, "bos": BOS},
+    "infill": {
+        "prefix": TEXT, "suffix": TEXT, "callback": FUNCTION, "max_tokens": NUMBER,
+        "stop": (5, b"a", None),
+    },
+    "score": {"text": IDS, "after": IDS, "top": NUMBER, "special": FLAG},
     "generate": {
         "prompt": (b"hi", 5, None, [1.7], [[1.7]]), "max_tokens": NUMBER, "logprobs": NUMBER,
         "stop": (5, b"a", None), "special": FLAG, "n_parallel": NUMBER,
@@ -101,6 +108,8 @@ CHECKED_ELSEWHERE = {  # each of these has tests of its own
     ("embed", "pooling"), ("load", "kv_dtype"), ("plan_memory", "kv_dtype"),
     ("collect_importance", "backend"),
     ("encode", "errors"), ("encode_parts", "errors"), ("generate", "sampler"), ("generate", "seed"),
+    ("generate", "sampling"), ("infer", "constrain"), ("stream", "constrain"),
+    ("generate", "constrain"),
 }  # fmt: skip
 NAMES = {("convert", "type"): "type", ("quantize", "kind"): "type"}  # in messages
 CASES = [
@@ -150,6 +159,7 @@ def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any
     more = {
         "quantize": {"kind": "q8_0"}, "read_bandwidth": {"n_threads": 1},
         "logits": {"tokens": [1]}, "decode": {"ids": [5]}, "encode": {"text": "a"},
+        "infill": {"prefix": "a", "suffix": "b"}, "score": {"text": "abc"},
         "infer": {"prompt": "a"}, "stream": {"prompt": "a"}, "feed": {"prompt": "a"},
         "embed": {"texts": "a"}, "next_tokens": {"sessions": ()},
         "generate": {"prompt": "a"}, "encode_parts": {"parts": ()},
@@ -192,7 +202,7 @@ def test_an_unknown_keyword_is_that_of_the_public_function(
 ) -> None:
     function = bound(name, model, session)
     with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'color'"):
-        function(color="red")
+        function(**right(name, model.path, model.path, model), color="red")
 
 
 @pytest.mark.parametrize("number", [np.int64(3), np.uint8(3)])

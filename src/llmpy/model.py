@@ -114,7 +114,7 @@ class Model(Restorer):
         """
         self._engine.check_open()
         check_generates(self)
-        chain = _chain_of(sampler, self.recommended_sampling, sampling)
+        chain = self._chain("session", sampler, sampling)
         choice = checked_overflow(overflow, *OVERFLOWS, where="a session")
         sequence = self._engine.sequence(rng=Rng(seed))
         transcript = Transcript(self._engine, self.tokenizer, sequence, choice)
@@ -164,7 +164,7 @@ class Model(Restorer):
             "special": special,
             "constrain": constrain,
         }
-        chain = _chain_of(sampler, self.recommended_sampling, sampling)
+        chain = self._chain("generate", sampler, sampling)
         new_session = partial(self.session, sampler=chain)
         return complete(new_session, prompt, seed, n_parallel, options)
 
@@ -203,9 +203,29 @@ class Model(Restorer):
             "special": special,
             "constrain": constrain,
         }
-        chain = _chain_of(sampler, self.recommended_sampling, sampling)
+        chain = self._chain("agenerate", sampler, sampling)
         new_session = partial(self.session, sampler=chain)
         return await acomplete(new_session, prompt, seed, n_parallel, options)
+
+    def _chain(self, caller: str, sampler: Any, sampling: Mapping[str, Any]) -> Chain:
+        """The chain of a `sampler=` argument, or the usual one with some parameters."""
+        known = Sampling.__annotations__
+        for name in sampling:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise TypeError(
+                    f"{caller}() got an unexpected keyword argument {name!r}; {hint}"
+                    f"Those of samplers: {', '.join(known)}"
+                )
+        if sampler is None:
+            return default_chain(**{**self.recommended_sampling, **sampling})
+        if sampling:
+            names = ", ".join(sampling)
+            raise TypeError(
+                f"{caller}(): expected a sampler or parameters of the usual, found both: {names}"
+            )
+        return checked_chain(sampler)
 
     def chat(
         self,
@@ -234,7 +254,7 @@ class Model(Restorer):
         from llmpy.chat import Chat, chosen_template
 
         return Chat(
-            self.session(sampler=sampler, seed=seed, **sampling),
+            self.session(sampler=self._chain("chat", sampler, sampling), seed=seed),
             chosen_template(self.metadata, self.tokenizer, template),
             system=system,
             messages=messages,
@@ -322,19 +342,3 @@ class Model(Restorer):
     def __repr__(self) -> str:
         name = self.metadata.get("general.name", self.path.name)
         return f"<llmpy.Model {name!r}: n_ctx {self.n_ctx}, n_vocab {self.n_vocab}>"
-
-
-def _chain_of(sampler: Any, recommended: Mapping[str, Any], sampling: Mapping[str, Any]) -> Chain:
-    """The chain of a `sampler=` argument, or the usual one with some parameters."""
-    known = Sampling.__annotations__
-    for name in sampling:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise TypeError(f"no argument is called {name!r}; {hint}Those of samplers: {[*known]}")
-    if sampler is None:
-        return default_chain(**{**recommended, **sampling})
-    if sampling:
-        names = ", ".join(sampling)
-        raise TypeError(f"expected a sampler or parameters of the usual one, found both: {names}")
-    return checked_chain(sampler)

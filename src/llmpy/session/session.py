@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,7 @@ from llmpy.session.mark import Mark
 from llmpy.session.overflow import Overflow
 from llmpy.session.saved import save
 from llmpy.session.steps import Step, steps
+from llmpy.session.stop import StopStrings
 from llmpy.session.stream import editing, feeding, pieces
 from llmpy.session.tally import Tally
 from llmpy.session.transcript import Transcript
@@ -367,6 +369,9 @@ class Session(TypedAnswers, ProcessBound):
         those tokens.
         """
         checks.function("callback", callback)
+        if max_tokens is not None:
+            checks.whole("max_tokens", max_tokens, 0, sys.maxsize)
+        stop = StopStrings(stop).strings
         ids = infill_ids(self.tokenizer, self._model.path, prefix, suffix, begins=not len(self))
         texts = []
 
