@@ -193,6 +193,7 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
         ({"options": {"temperature": -1}}, "temperature: "),
         ({"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]},
          "messages[0].images: "),
+        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages[0].tool_calls[0]: "),
         ({"keep_alive": "long"}, "keep_alive: "),
         ({"model": "none"}, "there is no model 'none'"),
     ],

@@ -11,7 +11,7 @@ import msgspec
 
 from llmpy.server.api.conversation import chat_prompt
 from llmpy.server.api.fields import Sampling, checked_stop, read, within
-from llmpy.server.api.messages import Message, for_template
+from llmpy.server.api.messages import Message, ToolCall, for_template
 from llmpy.server.api.openai_completions import prompts_of
 from llmpy.server.api.openai_shapes import FINISH, chat_logprobs
 from llmpy.server.call import LINES, Call
@@ -99,7 +99,7 @@ class OllamaMessage(msgspec.Struct):
     content: str = ""
     thinking: str | None = None
     images: list[Any] | None = None
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[ToolCall] | None = None
     tool_name: str | None = None
 
 
@@ -209,16 +209,12 @@ def _messages(given: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
         if message.images:
             where = f"messages[{i}].images"
             raise ApiError(400, f"{where}: models are given texts only here", param=where)
-        calls = [{"type": "function", **call} for call in message.tool_calls or []]
-        one = msgspec.convert(
-            {
-                "role": message.role,
-                "content": message.content,
-                "name": message.tool_name,
-                "reasoning_content": message.thinking,
-                "tool_calls": calls or None,
-            },
-            Message,
+        one = Message(
+            message.role,
+            message.content,
+            name=message.tool_name,
+            tool_calls=message.tool_calls or None,
+            reasoning_content=message.thinking,
         )
         found.append(one)
     return for_template(found)
