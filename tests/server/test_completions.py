@@ -36,7 +36,9 @@ def test_a_text_goes_on_as_the_model_has_it(server: Running, stories: Path) -> N
 def test_tokens_that_were_computed_before_are_counted(server: Running) -> None:
     prompt = [5 + i % 400 for i in range(150)]
     usages = [server.post(PATH, request(prompt=prompt)).json["usage"] for _ in range(2)]
-    assert [usage["prompt_tokens_details"]["cached_tokens"] for usage in usages] == [0, 128]
+    usages.append(server.post(PATH, request(prompt=prompt, n=2)).json["usage"])
+    found = [usage["prompt_tokens_details"]["cached_tokens"] for usage in usages]
+    assert found == [0, 128, 128]
 
 
 def test_several_prompts_are_answered_in_order(server: Running) -> None:

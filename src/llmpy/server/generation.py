@@ -190,7 +190,6 @@ class Generation:
         token, text, found, _ = generated
         if not self.first:
             self.first = time.perf_counter()
-            self.n_reused = self._transcript.n_found
         if token in self._transcript.tokenizer.end_ids:
             return self.end("end")
         self.n_generated += 1
