@@ -74,6 +74,12 @@ class Space:
         array[index] = values
         return array
 
+    def argsort(self, array: Array) -> Array:
+        """Which values of the last axis come first; equal ones stay in order."""
+        if self.name == "mlx":
+            return self.xp.argsort(array, axis=-1)
+        return self.xp.argsort(array, axis=-1, stable=True)
+
     def available(self) -> int | None:
         """Bytes that are free on the device, None where nobody tells."""
         if self.name == "torch" and str(self.device).startswith("cuda"):

@@ -89,7 +89,7 @@ class Step:
 
     def rank(self, x: Array) -> Array:
         """The place of each value on the last axis, 0 for the largest; ties: lower index first."""
-        return self.xp.argsort(self.xp.argsort(-x, axis=-1, stable=True), axis=-1, stable=True)
+        return self.space.argsort(self.space.argsort(-x))
 
     def rotation(self, spec: Rope, names: tuple[str, ...], w: Inputs) -> list[Array]:
         """Cosines and sines [T, 1, n_dims / 2] of each row's position."""
