@@ -11,7 +11,10 @@ from llmpy.backends.base import PAGE_TOKENS, Backend
 from llmpy.backends.cpu.backend import CpuBackend
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.engine.cache import PagedState
-from llmpy.graph import Value, Weights
+from llmpy.errors import BackendError
+from llmpy.ffi import level_names
+from llmpy.graph import Graph, Value, Weights
+from llmpy.graph.check import finish
 from tests.ops.harness import Array, Model, Trace, cpu_backend, random
 from tests.ops.test_attention import attention
 
@@ -143,3 +146,31 @@ def test_slots_tell_whose_each_byte_is(
             ours.step([(state, token, [token])])
         a, b = (np.frombuffer(contents(ours, state)[0], np.uint8) for state in states)
         np.testing.assert_array_equal(a == b, slots <= token)
+
+
+@pytest.mark.parametrize("kv_dtype", ["int14", "f32", "q8_0"])
+def test_pages_of_one_layout_have_the_same_bytes_at_all_levels(kv_dtype: str) -> None:
+    found: dict[str, set[bytes]] = {}
+    for level in level_names():
+        try:
+            engine = CpuBackend(level=level, n_threads=1)
+        except BackendError:
+            continue  # this processor lacks it
+        ours = Model(engine, random(1, 70, 3 * 32), attention_of_parts(32), kv_dtype=kv_dtype)
+        state = ours.state()
+        ours.step([(state, 0, range(70))])
+        found.setdefault(ours.kv.layout, set()).add(contents(ours, state)[0])
+    assert {layout: len(pages) for layout, pages in found.items()} == dict.fromkeys(found, 1)
+    assert len(set.union(*found.values())) == len(found), "layouts that do not differ"
+
+
+def test_a_pool_of_another_layout_is_refused() -> None:
+    ours, other = model("f32"), model("int14")
+    graph = Graph({"x.weight": (200, 32)})
+    x = graph.tokens().embed(Weights(graph.shapes).x).heads(4)
+    finished = finish(graph, x.attend(x.cached(), x.cached()))
+    for pool in (ours.kv, other.kv):
+        with pytest.raises(BackendError, match=r"kv_pool: expected the layout cpu/.*, found cpu/"):
+            cpu_backend().compile(finished, {}, pool, n_ctx=64)
+    with pytest.raises(BackendError, match="expected one of the cpu backend, found reference/f32"):
+        cpu_backend().compile(finished, {}, ReferenceBackend().kv_pool(finished, "f32"), n_ctx=64)
