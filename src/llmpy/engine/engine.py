@@ -35,7 +35,7 @@ __all__ = ["Engine"]
 
 STEP_SECONDS = 0.1  # how long a step may take that others wait for, or that may be cancelled
 LEAST_PREFILL = 8  # tokens of such a step; what a first one has is twice as many
-LEAST_BESIDE = 4  # tokens of prompts in a step beside sequences that go on
+LEAST_BESIDE = 8  # tokens of prompts beside sequences that go on: fewer cost nearly as much
 NO_LIMIT = 1 << 60  # pages
 NO_LOGITS = np.empty((0, 0), np.float32)
 _new: Any = tuple.__new__
