@@ -1,6 +1,9 @@
-"""Sessions: what forks, rewinds, drafts, the prefix cache and a prompt beside others cost.
+"""Sessions: what forks, rewinds, drafts, the prefix cache, a prompt beside others, snapshots cost.
 
-    python bench/sessions.py MODEL.gguf [--rows fork,draft,prefix,beside] [--json FILE]
+    python bench/sessions.py MODEL.gguf [--rows fork,draft,prefix,beside,snapshot,shift]
+        [--peer-python PYTHON] [--json FILE]
+
+With a Python that has llama-cpp-python, its saved states stand beside snapshots.
 
 Prompts are pseudo-random tokens, new ones in every round, so that nothing is found in the prefix
 cache but what the row is about. All times are the median of the rounds, of one process.
@@ -9,12 +12,16 @@ cache but what the row is about. All times are the median of the rounds, of one 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import random
 import statistics
+import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,9 +42,12 @@ Row = dict[str, float]
 class Bench:
     """One model, and new tokens for each text."""
 
-    def __init__(self, model: llmpy.Model, n_prompt: int, seed: int = 1) -> None:
+    def __init__(
+        self, model: llmpy.Model, n_prompt: int, peer: Path | None = None, seed: int = 1
+    ) -> None:
         self.model = model
         self.n_prompt = n_prompt
+        self._peer = peer
         self._random = random.Random(seed)
 
     def ids(self, n: int) -> list[int]:
@@ -127,6 +137,48 @@ class Bench:
             },
         )
 
+    def snapshot(self) -> Iterator[tuple[str, Row]]:
+        """Milliseconds to save and load a session, and the size of the file."""
+        for n in (SHORT, min(1000, self.n_prompt)):
+            with tempfile.TemporaryDirectory() as folder, self.session(n) as session:
+                yield f"snapshot of {n} tokens, ms", self._snapshot(session, Path(folder) / "saved")
+
+    def _snapshot(self, session: llmpy.Session, file: Path) -> Row:
+        times, sizes = Row(), Row()
+        for kind in compressions():
+            timed(times, f"save, {kind}", lambda: session.save(file, compression=kind))  # noqa: B023
+            sizes[f"MB, {kind}"] = file.stat().st_size / 1e6
+            loaded = timed(times, f"load, {kind}", lambda: self.model.load_session(file))
+            assert loaded.seen == session.seen
+            loaded.close()
+        numbers = {name: 1e3 * t for name, t in times.items()} | sizes
+        return numbers if self._peer is None else numbers | self._peer_state(len(session), file)
+
+    def _peer_state(self, n: int, file: Path) -> Row:
+        script = Path(__file__).with_name("peer_state.py")
+        counts = [str(self.model.n_ctx), str(n), str(file), "3"]
+        command = [str(self._peer), str(script), str(self.model.path), *counts]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        times = {f"llama.cpp: {k}": 1e3 * statistics.median(found[k]) for k in ("save", "load")}
+        return times | {"llama.cpp: MB": found["bytes"] / 1e6}
+
+    def shift(self) -> Iterator[tuple[str, Row]]:
+        """Milliseconds to leave out half of a full context, and to compute the rest again."""
+        n, times = self.model.n_ctx, Row()
+        sampler = llmpy.greedy()
+        with self.model.session(sampler=sampler, overflow="shift", n_keep=16) as session:
+            session.feed(self.ids(n - 1))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", llmpy.ContextWarning)
+                timed(times, "shift", lambda: session.feed(self.ids(2)))
+            left = session.tokens
+        with self.session() as fresh:
+            timed(times, "computed again", lambda: fresh.feed(left))
+        numbers = {name: 1e3 * t for name, t in times.items()}
+        numbers["ratio"] = times["shift"] / times["computed again"]
+        yield f"context of {n} tokens, ms", numbers
+
     def _gaps(self, sessions: list[llmpy.Session], work: Callable[[], object]) -> list[float]:
         """Seconds between tokens of sessions that go on, each in a thread, while `work` is done."""
         gaps: list[float] = []
@@ -151,6 +203,12 @@ class Bench:
             for thread in threads:
                 thread.join()
         return gaps
+
+
+def compressions() -> list[str]:
+    """Those that are installed here."""
+    found = importlib.util.find_spec("zstandard")
+    return ["none"] if found is None else ["none", "zstd"]
 
 
 def timed(times: Row, name: str, work: Callable[[], Any]) -> Any:
@@ -186,16 +244,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("model", type=Path)
-    parser.add_argument("--rows", default="fork,draft,prefix,beside")
+    parser.add_argument("--rows", default="fork,draft,prefix,beside,snapshot,shift")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--n-ctx", type=int, default=LONG + 100)
     parser.add_argument("--n-prompt", type=int, default=4000, help="tokens of a long prompt")
     parser.add_argument("--n-threads", type=int)
+    parser.add_argument("--peer-python", type=Path, help="with llama-cpp-python")
     parser.add_argument("--json", type=Path, help="write every round to this file")
     arguments = parser.parse_args()
     with llmpy.load(arguments.model, n_ctx=arguments.n_ctx, n_threads=arguments.n_threads) as model:
         model.warm_up()
-        bench, found = Bench(model, arguments.n_prompt), dict[str, list[Row]]()
+        bench, found = (
+            Bench(model, arguments.n_prompt, arguments.peer_python),
+            dict[str, list[Row]](),
+        )
         with bench.session(SHORT) as session:
             session.next_token()
         for row in arguments.rows.split(","):

@@ -39,7 +39,7 @@ MAY_USE = {
     "model": MIDDLE
     | {"chat", "checkpoint", "constraints", "engine", "planning", "restoring", "session"},
     "loading": MIDDLE
-    | {"chat", "checkpoint", "model", "overrides", "planning", "session", "wiring"},
+    | {"chat", "checkpoint", "engine", "model", "overrides", "planning", "session", "wiring"},
     "quantization": MIDDLE | {"checkpoint", "loading", "model"},
     "server": MIDDLE
     | {"chat", "checkpoint", "constraints", "hub", "engine", "loading", "model", "session"},
