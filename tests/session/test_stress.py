@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -74,6 +75,14 @@ class Person:
             old.feed(self.ids()[: N_CTX - 1 - len(old)])  # which is not seen here
         old.close()
 
+    def save(self) -> None:
+        """Go on from a file."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.session.save(Path(folder) / "s")
+            loaded = self.model.load_session(Path(folder) / "s")
+        old, self.session = self.session, loaded
+        old.close()
+
     def generate(self) -> None:
         n = self.random.randint(1, 5)
         if len(self.tokens) + n < N_CTX and self.tokens:
@@ -117,7 +126,7 @@ class Person:
     def live(self, until: float) -> None:
         uses: list[Callable[[], Any]] = [
             self.feed, self.feed, self.rewind, self.edit, self.mark, self.go_back, self.fork,
-            self.generate, self.cancelled, self.draft, self.check,
+            self.generate, self.cancelled, self.draft, self.save, self.check,
         ]  # fmt: skip
         while self.n_done == 0 or time.monotonic() < until:
             self.random.choice(uses)()
