@@ -224,3 +224,64 @@ def test_masks_that_take_long_are_computed_by_another_thread(
     monkeypatch.setattr(state, "_thread", lambda: threads.append(1) or thread())
     assert text() == here
     assert len(threads) > 3
+
+
+def test_a_full_context_is_an_error_and_leaves_the_session(shared_data: Any) -> None:
+    path = shared_data("weights/stories260K/stories260K.gguf")
+    with llmpy.load(path, n_ctx=64) as model, model.session(seed=1) as session:
+        session.feed("Once upon a time")
+        before = session.tokens
+        with pytest.raises(llmpy.AnswerError, match="context is full") as caught:
+            session.parse(" there were", {"type": "string", "minLength": 200})
+        assert caught.value.finish_reason == "context"
+        assert len(caught.value.text) > 20
+        assert session.tokens == before
+        assert session.constraint is None
+        assert session.parse(" there were", bool) in (True, False)
+
+
+def test_a_cancelled_answer_is_an_error(fast_stories: llmpy.Model) -> None:
+    with fast_stories.session(seed=1) as session:
+        answers = session.parse("Once", {"type": "string", "minLength": 200}, stream=True)
+        next(answers)
+        session.cancel()
+        with pytest.raises(llmpy.AnswerError, match="cancelled"):
+            list(answers)
+        assert session.tokens == []
+
+
+def test_an_answer_that_is_left_leaves_what_was_seen(fast_stories: llmpy.Model) -> None:
+    with fast_stories.session(seed=1) as session:
+        answers = session.parse("Once", {"type": "string", "minLength": 200}, stream=True)
+        for partial in answers:
+            if len(partial.text) > 10:
+                break
+        answers.close()
+        assert session.constraint is None
+        assert session.text.endswith(partial.text)
+
+
+def test_mistakes_are_found_before_anything_is_read(fast_stories: llmpy.Model) -> None:
+    with fast_stories.session() as session:
+        for wrong in ({"uniqueItems": True}, {"minimum": 3, "maximum": 2, "type": "integer"}):
+            with pytest.raises(llmpy.ConstraintError):
+                session.parse("Once", wrong)
+        with pytest.raises(TypeError):
+            session.stream("Once", constrain=b"bytes")
+        with pytest.raises(llmpy.ConstraintError):
+            session.stream("Once", constrain=llmpy.grammar("start: nobody"))
+        assert session.tokens == []
+
+
+def test_details_of_an_answer(fast_stories: llmpy.Model) -> None:
+    schema = {"type": "array", "prefixItems": [{"enum": [1, 2]}, {"const": "girl"}], "minItems": 2}
+    with fast_stories.session(seed=1) as session:
+        parsed = session.parse("Once", {**schema, "maxItems": 2}, details=True)
+    assert parsed.value[1] == "girl"
+    assert parsed.probabilities.keys() == {"/0", "/1"}
+    assert parsed.probabilities["/1"] == 1.0
+    assert 0.0 < parsed.probabilities["/0"] < 1.0
+    assert parsed.probability == pytest.approx(parsed.probabilities["/0"], rel=1e-3)
+    assert parsed.n_forced == parsed.n_tokens - 1
+    assert parsed.stats is not None
+    assert parsed.stats.n_generated == parsed.n_tokens
