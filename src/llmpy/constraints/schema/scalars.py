@@ -33,7 +33,13 @@ INTEGER = f"/-?{DIGITS}/"
 # With an exponent that keeps it below the largest float, and of 308 digits before the point.
 EXPONENT = "[eE](?:-[0-9]{1,3}|\\+?(?:[0-2]?[0-9]{1,2}|30[0-7]))"
 NUMBER = f"/-?(?:{DIGITS}(?:\\.[0-9]+)?|[0-9](?:\\.[0-9]+)?{EXPONENT})/"
-FRACTIONAL = f"/-?{DIGITS}\\.[0-9]*[1-9][0-9]*/"
+# Numbers that are not whole, of at most 15 digits, so that they are none as floats either.
+FRACTIONAL = "/-?(?:{})/".format(
+    "|".join(
+        ["0\\.[0-9]{0,14}[1-9]"]
+        + [f"[1-9][0-9]{{{n - 1}}}\\.[0-9]{{0,{14 - n}}}[1-9]" for n in range(1, 15)]
+    )
+)
 MAX_FORBIDDEN = 50  # numbers
 MAX_BOUND = 2**53
 MAX_STEP, MAX_DENOMINATOR = 10_000, 10**9  # of a number that others shall be multiples of
@@ -141,9 +147,11 @@ def _interval(
         return [(grammar.terminal(INTEGER if whole else NUMBER),)]
     schema: dict[str, Any] = {"type": "integer" if whole else "number"}
     if low is not None:
-        schema["minimum" if low[1] else "exclusiveMinimum"] = low[0]
+        schema["minimum"] = low[0] if low[1] else low[0] + _gap(low[0])
     if high is not None:
-        schema["maximum" if high[1] else "exclusiveMaximum"] = high[0]
+        schema["maximum"] = high[0] if high[1] else high[0] - _gap(high[0])
+    if not schema.get("minimum", -MAX_BOUND) <= schema.get("maximum", MAX_BOUND):
+        return []
     if steps:
         step = steps[0]
         for other in steps[1:]:
@@ -159,6 +167,11 @@ def _interval(
         for k, v in schema.items()
     )
     return [(grammar.json(f"{{{items}}}"),)]
+
+
+def _gap(value: Fraction) -> Fraction:
+    """A distance from a bound at which any decimal is another float than the bound."""
+    return Fraction(10) ** (len(str(int(abs(value)))) - 14)
 
 
 def _has_multiple(low: Bound | None, high: Bound | None, step: Fraction) -> bool:
