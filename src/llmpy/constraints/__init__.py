@@ -3,7 +3,7 @@
 from llmpy.constraints.compiling import begin, constraint_state
 from llmpy.constraints.constraint import Constraint, choices, grammar, regex
 from llmpy.constraints.partial import Leaf, leaves, partial_value
-from llmpy.constraints.schema import json_schema
+from llmpy.constraints.schema import json_schema, schema_rules
 from llmpy.constraints.state import ConstraintState
 from llmpy.constraints.types import AnswerType, Constrain, answer_type, schema_of
 
@@ -23,4 +23,5 @@ __all__ = [
     "partial_value",
     "regex",
     "schema_of",
+    "schema_rules",
 ]

@@ -3,6 +3,6 @@
 Objects have their properties in the order in which the schema names them, then the others.
 """
 
-from llmpy.constraints.schema.compiled import json_schema
+from llmpy.constraints.schema.compiled import json_schema, schema_rules
 
-__all__ = ["json_schema"]
+__all__ = ["json_schema", "schema_rules"]

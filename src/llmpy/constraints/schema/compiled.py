@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,9 @@ from llmpy.constraints.schema.rules import Grammar, Symbol
 from llmpy.constraints.schema.scalars import number_symbols, string_symbols
 from llmpy.errors import ConstraintError
 
-__all__ = ["json_schema"]
+__all__ = ["json_schema", "schema_rules"]
+
+NAME = re.compile("[a-z][a-z0-9_]*")
 
 
 def json_schema(schema: Mapping[str, Any] | bool, *, assert_formats: bool = True) -> Constraint:
@@ -29,19 +32,36 @@ def json_schema(schema: Mapping[str, Any] | bool, *, assert_formats: bool = True
     supported. Raises ConstraintError, before anything is generated, for a keyword that is not
     supported, a schema with mistakes, one that no value satisfies, and one that is too large.
     """
+    source = _source(schema)
+    checks.flag("assert_formats", assert_formats)
+    return Constraint(_grammar(source, assert_formats, "start"), f"schema {source}")
+
+
+def schema_rules(schema: Mapping[str, Any] | bool, name: str) -> str:
+    """Return the rule `name` that derives the JSON of what is valid by a schema, and its parts.
+
+    For larger grammars, in Lark's syntax: the names of all other rules begin with `name_`. Errors
+    are those of `json_schema`.
+    """
+    if not NAME.fullmatch(name) or name == "start":
+        raise ValueError(f"name: expected lower-case letters, digits and _, found {name!r}")
+    return _grammar(_source(schema), True, name)
+
+
+def _source(schema: Mapping[str, Any] | bool) -> str:
+    """The text of a schema that is JSON."""
     if not isinstance(schema, bool | Mapping):
         raise checks.wrong_type("schema", "a dict", schema)
-    checks.flag("assert_formats", assert_formats)
     given = copied(dict(schema) if isinstance(schema, Mapping) else schema)
-    source = json.dumps(given, ensure_ascii=False)
-    return Constraint(_grammar(source, assert_formats), f"schema {source}")
+    return json.dumps(given, ensure_ascii=False)
 
 
 @lru_cache(maxsize=64)
-def _grammar(source: str, assert_formats: bool) -> str:
+def _grammar(source: str, assert_formats: bool, name: str) -> str:
     try:
         document = Document(json.loads(source))
-        return _Compiler(Formulas(document, assert_formats)).text((document.root, True))
+        compiler = _Compiler(Formulas(document, assert_formats), name)
+        return compiler.text((document.root, True))
     except RecursionError:
         raise ConstraintError("schema: its references lead too deep") from None
 
@@ -49,9 +69,9 @@ def _grammar(source: str, assert_formats: bool) -> str:
 class _Compiler:
     """Makes a rule for each conjunction that the value or a part of it must satisfy."""
 
-    def __init__(self, formulas: Formulas) -> None:
+    def __init__(self, formulas: Formulas, name: str) -> None:
         self._formulas = formulas
-        self._grammar = Grammar()
+        self._grammar = Grammar(name)
         self._names: dict[Conjunction, str] = {}
         self._waiting: list[Conjunction] = []
 

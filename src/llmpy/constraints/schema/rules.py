@@ -19,9 +19,14 @@ MAX_SYMBOLS = 40_000
 
 
 class Grammar:
-    """Rules by name, each a list of alternatives, and terminals by expression."""
+    """Rules by name, each a list of alternatives, and terminals by expression.
 
-    def __init__(self) -> None:
+    `name` is that of the first rule in the text; but for "start", all others begin with it.
+    """
+
+    def __init__(self, name: str = "start") -> None:
+        self._start = name
+        self._prefix = "" if name == "start" else f"{name}_"
         self.rules: dict[str, list[tuple[Symbol, ...]]] = {}
         self._raw: dict[str, str] = {}
         self._terminals: dict[str, str] = {}
@@ -31,7 +36,7 @@ class Grammar:
         """Reserve a name for a rule."""
         if len(self.rules) >= MAX_RULES:
             raise ConstraintError("schema: its grammar is too large")
-        name = f"{prefix}{len(self.rules)}"
+        name = f"{self._prefix}{prefix}{len(self.rules)}"
         self.rules[name] = []
         return name
 
@@ -45,18 +50,19 @@ class Grammar:
 
     def terminal(self, expression: str) -> Symbol:
         """Return a terminal by its expression."""
-        return "term", self._terminals.setdefault(expression, f"T{len(self._terminals)}")
+        name = f"{self._prefix.upper()}T{len(self._terminals)}"
+        return "term", self._terminals.setdefault(expression, name)
 
     def json(self, schema: str) -> Symbol:
         """Return a rule for a schema that llguidance itself compiles."""
-        return "rule", self._raw.setdefault(schema, f"j{len(self._raw)}")
+        return "rule", self._raw.setdefault(schema, f"{self._prefix}j{len(self._raw)}")
 
     def text(self, start: str) -> str:
         """Return the grammar in Lark's syntax; ConstraintError where it derives no text."""
         productive = self._productive()
         if start not in productive:
             raise ConstraintError("schema: no value is valid")
-        lines = [f"start: {start}"]
+        lines = [f"{self._start}: {start}"]
         used, waiting = {start}, [start]
         terminals: set[str] = set()
         while waiting:
