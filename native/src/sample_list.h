@@ -11,14 +11,11 @@
 
 #include "llmpy/sample.h"
 #include "sample_bound.h"
+#include "sample_weigh.h"
 
 namespace {
 
-constexpr int32_t kBlock = llmpy::kPeakBlock;  // logits per block of the scan
-constexpr int32_t kFew = 64;                   // items that are cheaper to sort than to histogram
-constexpr int kFractionBits = 40;              // of a weight
-constexpr double kOne = 0x1p40;                // the weight of the most likely token
-constexpr double kVanishing = -29.0;           // exp of it rounds to a weight of 0
+constexpr int32_t kFew = 64;  // items that are cheaper to sort than to histogram
 
 // One token under selection: `key` rises as the logit falls, then with the id; no two are equal.
 struct Item {
@@ -126,38 +123,6 @@ int32_t scan(List* list, const Workspace& work) {
         return LLMPY_SAMPLE_NOT_A_NUMBER;
     }
     return list->peak == -INFINITY ? int32_t{LLMPY_SAMPLE_NOTHING_LEFT} : 0;
-}
-
-// w[i] = exp(x[i] - peak) as an integer with 40 fraction bits, for one block; `_exponential` in
-// sampling/weights.py. Range reduction by ln 2 in two parts, then the Taylor series: each operation
-// is one IEEE operation, so NumPy gets the same bits.
-void weigh_block(const float* x, float peak, int64_t* w) {
-    constexpr double kRound = 0x1.8p52;  // adding it leaves the nearest integer in the low bits
-    constexpr double kInteger = 0x1p52;
-    const F64x2 floor = {kVanishing, kVanishing};
-    for (int i = 0; i < kBlock; i += 2) {
-        F64x2 d = {(double)x[i] - (double)peak, (double)x[i + 1] - (double)peak};
-        d = d > floor ? d : floor;
-        const F64x2 shifted = d * 0x1.71547652b82fep+0 + kRound;
-        const F64x2 k = shifted - kRound;
-        const F64x2 r = (d - k * 0x1.62e42feep-1) - k * 0x1.a39ef35793c76p-33;
-        F64x2 p = r * (1.0 / 39916800.0) + 1.0 / 3628800.0;
-        p = p * r + 1.0 / 362880.0;
-        p = p * r + 1.0 / 40320.0;
-        p = p * r + 1.0 / 5040.0;
-        p = p * r + 1.0 / 720.0;
-        p = p * r + 1.0 / 120.0;
-        p = p * r + 1.0 / 24.0;
-        p = p * r + 1.0 / 6.0;
-        p = p * r + 0.5;
-        p = p * r + 1.0;
-        p = p * r + 1.0;
-        // 2^(k + 40): the exponent field is built from the low bits, all above them are shifted
-        // out.
-        const F64x2 fixed = p * (F64x2)(((U64x2)shifted + (1023 + kFractionBits)) << 52) + kInteger;
-        const U64x2 weight = (U64x2)fixed & 0xfffffffffffffu;
-        memcpy(w + i, &weight, sizeof weight);
-    }
 }
 
 // The weights of one block of the list, zeros after its end; returns their sum.

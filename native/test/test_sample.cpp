@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "llmpy/sample.h"
+#include "sample_weigh.h"
 
 namespace {
 
@@ -232,6 +233,27 @@ void test_repeated_sequences_by_hand() {
     CHECK(sample(steps, 2, logits, 5, said, 7) == 3);
 }
 
+// All widths of vectors that this processor has give the same weights.
+void test_weights_of_each_width() {
+    for (int round = 0; round < 2000; round++) {
+        float x[kBlock];
+        for (float& logit : x) {
+            logit = round % 3 == 0 ? (float)(random_bits() % 4000) * -0.01f : -1e-9f * (float)random_bits();
+        }
+        x[random_bits() % kBlock] = -INFINITY;
+        int64_t narrow[kBlock], wide[kBlock];
+        weigh_block_2(x, 0.0f, narrow);
+        weigh_block(x, 0.0f, wide);
+        CHECK(memcmp(narrow, wide, sizeof wide) == 0);
+#if defined(__x86_64__)
+        if (__builtin_cpu_supports("avx2")) {
+            weigh_block_4(x, 0.0f, wide);
+            CHECK(memcmp(narrow, wide, sizeof wide) == 0);
+        }
+#endif
+    }
+}
+
 void test_top_in_id_order() {
     const float logits[5] = {0.0f, 2.0f, -INFINITY, 2.0f, 1.0f};
     const int64_t size = llmpy_sample_workspace(5);
@@ -304,6 +326,7 @@ int main() {
     test_refusals();
     test_what_is_remembered();
     test_repeated_sequences_by_hand();
+    test_weights_of_each_width();
     test_top_in_id_order();
     test_random_bits();
     if (failures == 0) {
