@@ -54,6 +54,21 @@ def test_hanging_up_while_the_prompt_is_read_ends_reading(chat_server: Running) 
     assert 0 < generation.n_read < 2000 < generation.n_prompt
 
 
+def test_many_that_hang_up_leave_nothing_behind(server: Running) -> None:
+    alone = server.post(CHAT, request(max_tokens=24)).json["choices"]
+    for i in range(100):
+        stream = server.open_stream(CHAT, endless())
+        if i % 2:
+            stream.line()
+        stream.close()
+    assert server.post(CHAT, request(max_tokens=24)).json["choices"] == alone
+    server.wait_until(lambda: server.decoder.n_active == server.decoder.n_waiting == 0)
+    state = server.server.app.state
+    assert state is not None
+    server.wait_until(lambda: not state.streams)
+    server.wait_until(lambda: all(not o.n_users for o in state.models.offers.values()))
+
+
 def test_a_stream_gives_a_sign_of_life_while_the_prompt_is_read(chat_server: Running) -> None:
     begin = time.monotonic()
     stream = chat_server.open_stream(CHAT, endless(LONG * 2))
