@@ -16,8 +16,10 @@ import pytest
 
 import llmpy
 from llmpy import sampling
+from llmpy.backends.cpu.backend import CpuBackend
 from llmpy.engine import saving
 from llmpy.engine.saving import CacheSize
+from llmpy.ffi import level_names
 from llmpy.session.snapshot import open_snapshot
 from tests.arch import checkpoints
 from tests.session.conftest import STORIES
@@ -401,3 +403,35 @@ def test_a_snapshot_is_safetensors_that_others_can_read(
     snapshot = open_snapshot(tmp_path / "s")
     assert b"".join(snapshot.pieces()) == tensors["cache"].tobytes()
     snapshot.file.close()
+
+
+@pytest.mark.parametrize("kv_dtype", ["int14", "f32", "q8_0"])
+def test_another_instruction_set_goes_on_or_says_why_not(
+    shared_data: Callable[[str], Path], tmp_path: Path, kv_dtype: str
+) -> None:
+    levels = [name for name in level_names() if name != "portable"]
+    with llmpy.load(
+        shared_data(STORIES), backend=CpuBackend(level="portable"), kv_dtype=kv_dtype
+    ) as model:
+        saved = model.session(sampler=llmpy.greedy())
+        saved.infer(PROMPT, max_tokens=40)
+        saved.save(tmp_path / "s")
+        layout = model._engine.pool.kv.layout
+        said = saved.tokens
+    for level in levels:
+        with llmpy.load(
+            shared_data(STORIES), backend=CpuBackend(level=level), kv_dtype=kv_dtype
+        ) as other:
+            if other._engine.pool.kv.layout == layout:
+                loaded = other.load_session(tmp_path / "s")
+                assert loaded.seen == len(said) - 1
+            else:
+                assert (level, kv_dtype) == ("avx512", "q8_0")
+                with pytest.raises(llmpy.SnapshotError, match=r"q8_0-avx512.*instruction set"):
+                    other.load_session(tmp_path / "s")
+                loaded = other.load_session(tmp_path / "s", recompute=True)
+            fresh = other.session(sampler=llmpy.greedy())
+            fresh.feed(said)
+            for session in (loaded, fresh):
+                session.infer(max_tokens=20)
+            assert loaded.text == fresh.text
