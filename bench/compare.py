@@ -16,6 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import versions
 from lines import Worker, WorkerError
 from rows import ROWS, Row
 from table import HEADING, lines, machine, merged, write
@@ -82,10 +83,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--write", type=Path, help="put the table into this page, between its marks"
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="LIBRARY_OR_CHECKOUT",
+        help="instead of the peer, the llmpy of before: new over old of each row of speed",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the row names and stop")
     arguments = parser.parse_args()
-    if not (arguments.list or arguments.given or (arguments.peer_python and arguments.models)):
-        parser.error("--peer-python and --models are needed to measure")
+    other = arguments.peer_python or arguments.against
+    if not (arguments.list or arguments.given or (other and arguments.models)):
+        parser.error("--peer-python (or --against) and --models are needed to measure")
     return arguments
 
 
@@ -113,11 +119,24 @@ def measured(arguments: argparse.Namespace, failures: list[WorkerError]) -> list
     return results
 
 
+def against_before(arguments: argparse.Namespace) -> bool:
+    """Print the table of --against; whether all rows are as fast as they were."""
+    print(f"{machine(arguments.n_threads)}\n\n{HEADING}")
+    passed = True
+    for model, rows in versions.by_model([row for row in ROWS if chosen(row, arguments)]):
+        for line in versions.measured(arguments, find_model(model, arguments.models), rows):
+            print(line, flush=True)
+            passed = passed and line.passed is not False
+    return passed
+
+
 def main() -> None:
     arguments = parse()
     if arguments.list:
         print("\n".join(row.name for row in ROWS))
         return
+    if arguments.against:
+        sys.exit(not against_before(arguments))
     failures: list[WorkerError] = []
     print(f"{machine(arguments.n_threads)}\n\n{HEADING}")
     if arguments.given:

@@ -74,10 +74,13 @@ class Pair:
 class Worker:
     """One worker process, called like a function: `worker("prefill", tokens=[1, 2])`."""
 
-    def __init__(self, python: str | Path, script: str, *arguments: str) -> None:
+    def __init__(
+        self, python: str | Path, script: str, *arguments: str, env: dict[str, str] | None = None
+    ) -> None:
         self.name = Path(script).stem
         self._process = subprocess.Popen(
-            [str(python), str(Path(__file__).with_name(script)), *arguments],
+            [str(python), str(Path(__file__).parent / script), *arguments],
+            env=os.environ | (env or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -179,7 +179,7 @@ enum llmpy_gating { LLMPY_GATING_SOFTMAX = 0, LLMPY_GATING_SIGMOID, LLMPY_GATING
 enum llmpy_row_choice { LLMPY_ROW_TOKEN = 0, LLMPY_ROW_POSITION, LLMPY_ROW_FIRST };
 
 // How keys and values lie in pages, see attend.h.
-enum llmpy_cache_type { LLMPY_CACHE_INT14 = 0, LLMPY_CACHE_F32, LLMPY_CACHE_Q8_0 };
+enum llmpy_cache_type { LLMPY_CACHE_INT14 = 0, LLMPY_CACHE_F32, LLMPY_CACHE_Q8_0, LLMPY_CACHE_F16, LLMPY_CACHE_Q4_0 };
 
 typedef struct llmpy_op {
     int32_t kind;

@@ -321,6 +321,10 @@ void attend(const AttendCall& call) {
             return attend_pages<float>(call);
         case CacheType::q8_0:
             return attend_pages<int8_t>(call);
+        case CacheType::f16:
+            return attend_pages<uint16_t>(call);
+        case CacheType::q4_0:
+            return attend_pages<TwoNibbles>(call);
     }
 }
 

@@ -4,13 +4,22 @@
 // infinity or NaN, all of it becomes NaN.
 // q8_0: per block of 32, scale = (largest size) / 127 and the nearest integers to x / scale, ties to even; a block
 // with an infinity or NaN becomes NaN.
+// q4_0: per block of 32, scale = (value of largest size) / -8 and 8 more than x / scale, rounded up at half, from 0 to 15, as
+// ggml has it; a block with an infinity or NaN becomes NaN.
+// f16: to nearest, ties to even.
 
 #pragma once
 
 namespace llmpy {
 namespace {
 
+// Two values of q4_0.
+struct TwoNibbles {
+    uint8_t both;
+};
+
 LLMPY_INLINE F32x16 load_cache(const float* p) { return load(p); }
+LLMPY_INLINE F32x16 load_cache(const uint16_t* p) { return load_f16(p); }
 LLMPY_INLINE F32x16 load_cache(const int8_t* p) { return to_f32(load_i8(p)); }
 LLMPY_INLINE void store_column(const float* x, int64_t d, float* head, int64_t slot) {
     for (int64_t i = 0; i < d; ++i) head[i * kPageTokens + slot] = x[i];
@@ -18,6 +27,15 @@ LLMPY_INLINE void store_column(const float* x, int64_t d, float* head, int64_t s
 
 LLMPY_INLINE void store_row(const float* x, int64_t d, float* head, int64_t slot) {
     memcpy(head + slot * d, x, static_cast<size_t>(d) * sizeof *x);
+}
+
+LLMPY_INLINE void store_half_column(const float* x, int64_t d, uint16_t* head, int64_t slot) {
+    for (int64_t i = 0; i < d; ++i) head[i * kPageTokens + slot] = f16_from_f32(x[i]);
+}
+
+LLMPY_INLINE void store_half_row(const float* x, int64_t d, uint16_t* head, int64_t slot) {
+    const int64_t width = whole_vectors(d);
+    for (int64_t i = 0; i < width; ++i) head[slot * width + i] = i < d ? f16_from_f32(x[i]) : uint16_t{0};
 }
 
 // What numbers are divided by to become integers of at most `most_of_one`, whose sizes add up to at most `most_of_all`
@@ -95,6 +113,49 @@ LLMPY_INLINE void store_rounded_value(const float* x, int64_t d, uint8_t* head, 
     }
 }
 
+// n <= 32 values as q4_0 has them, zeros behind them: value i in the low half of byte i, i + 16 in the high one. Returns
+// their scale.
+LLMPY_INLINE float round_to_nibbles(const float* x, int64_t n, uint8_t* rounded) {
+    float most = 0.0f, size = 0.0f, nothing = 0.0f;  // NaN where there is an infinity or NaN
+    for (int64_t i = 0; i < n; ++i) {
+        const float of_this = float_from_bits(bits_from_float(x[i]) & 0x7fffffffu);
+        most = of_this > size ? x[i] : most;
+        size = greater(size, of_this);
+        nothing += x[i] - x[i];
+    }
+    const bool zero = size < 0x1p-100f || nothing != 0.0f;  // its reciprocal would overflow
+    const float scale = zero ? 0.0f : most / -8.0f, inverse = zero ? 0.0f : 1.0f / scale;
+    uint8_t nibbles[kCacheBlock];
+    for (int64_t i = 0; i < kCacheBlock; ++i) {
+        nibbles[i] =
+            static_cast<uint8_t>(lesser(15, static_cast<int>((zero || i >= n ? 0.0f : x[i] * inverse) + 8.5f)));
+    }
+    for (int64_t i = 0; i < 16; ++i) rounded[i] = static_cast<uint8_t>(nibbles[i] | nibbles[i + 16] << 4);
+    return scale + nothing;
+}
+
+LLMPY_INLINE void store_nibble_key(const float* x, int64_t d, uint8_t* head, int64_t slot) {
+    uint8_t* const scales = head + cache_blocks(d) * kCacheBlock / 2 * kPageTokens;
+    for (int64_t b = 0; b < cache_blocks(d); ++b) {
+        uint8_t rounded[kCacheBlock / 2];
+        const float scale = round_to_nibbles(x + b * kCacheBlock, lesser(d - b * kCacheBlock, kCacheBlock), rounded);
+        for (int64_t quad = 0; quad < kCacheBlock / 8; ++quad) {
+            const int64_t at = (b * kCacheBlock / 8 + quad) * kPageTokens + slot;
+            write(head + 4 * at, read<uint32_t>(rounded + 4 * quad));
+        }
+        write(scales + 2 * (b * kPageTokens + slot), f16_from_f32(scale));
+    }
+}
+
+LLMPY_INLINE void store_nibble_value(const float* x, int64_t d, uint8_t* head, int64_t slot) {
+    const int64_t width = cache_blocks(d) * kCacheBlock / 2;
+    for (int64_t b = 0; b < cache_blocks(d); ++b) {
+        uint8_t* const to = head + slot * width + b * kCacheBlock / 2;
+        const float scale = round_to_nibbles(x + b * kCacheBlock, lesser(d - b * kCacheBlock, kCacheBlock), to);
+        write(head + width * kPageTokens + 2 * (b * kPageTokens + slot), f16_from_f32(scale));
+    }
+}
+
 void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
         case CacheType::int14:
@@ -108,6 +169,10 @@ void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t sl
             return store_column(x, d, static_cast<float*>(head), slot);
         case CacheType::q8_0:
             return store_rounded_key(x, d, static_cast<uint8_t*>(head), slot);
+        case CacheType::f16:
+            return store_half_column(x, d, static_cast<uint16_t*>(head), slot);
+        case CacheType::q4_0:
+            return store_nibble_key(x, d, static_cast<uint8_t*>(head), slot);
     }
 }
 
@@ -124,6 +189,10 @@ void store_value(const float* x, int64_t d, CacheType type, void* head, int64_t 
             return store_row(x, d, static_cast<float*>(head), slot);
         case CacheType::q8_0:
             return store_rounded_value(x, d, static_cast<uint8_t*>(head), slot);
+        case CacheType::f16:
+            return store_half_row(x, d, static_cast<uint16_t*>(head), slot);
+        case CacheType::q4_0:
+            return store_nibble_value(x, d, static_cast<uint8_t*>(head), slot);
     }
 }
 
@@ -131,6 +200,9 @@ void store_value(const float* x, int64_t d, CacheType type, void* head, int64_t 
 LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const float*, float* out) {
     const F32x16 f = set1(factor);
     map1(x, d, out, [&](F32x16 v) LLMPY_LAMBDA { return v * f; });
+}
+LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const uint16_t*, float* out) {
+    prepare_query(x, d, factor, static_cast<const float*>(nullptr), out);
 }
 LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const int16_t*, float* out) {
     auto* const blocks = reinterpret_cast<QueryPairs*>(out);
@@ -141,14 +213,21 @@ LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const i
         blocks[b].scale = round_pairs(x + b * width, n, 32767.0f, kPairsMost, put) * factor;
     }
 }
-LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const int8_t*, float* out) {
+// `offset`: what keys are too large by.
+LLMPY_INLINE void prepare_blocks(const float* x, int64_t d, float factor, int32_t offset, float* out) {
     auto* const blocks = reinterpret_cast<QueryBlock*>(out);
     for (int64_t b = 0; b < cache_blocks(d); ++b) {
         QueryBlock& block = blocks[b];
         block.scale = round_block(x + b * kCacheBlock, lesser(d - b * kCacheBlock, kCacheBlock), block.values) * factor;
         block.start = 0;
-        for (int i = 0; weights_are_offset && i < kCacheBlock; ++i) block.start -= 128 * block.values[i];
+        for (int i = 0; offset != 0 && i < kCacheBlock; ++i) block.start -= offset * block.values[i];
     }
+}
+LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const int8_t*, float* out) {
+    prepare_blocks(x, d, factor, weights_are_offset ? 128 : 0, out);
+}
+LLMPY_INLINE void prepare_query(const float* x, int64_t d, float factor, const TwoNibbles*, float* out) {
+    prepare_blocks(x, d, factor, 8, out);
 }
 
 }  // namespace

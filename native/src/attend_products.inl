@@ -24,19 +24,19 @@ LLMPY_INLINE void prefetch(const T* p, int64_t ahead) {
 }
 
 // scores[r][j] = q[r] . key j, for the 64 keys [d, 64] of one head in a page
-template <int queries>
-void score_page(const float* q, const float* keys, int64_t d, int64_t ahead, float* scores) {
+template <int queries, class T>
+void score_page(const float* q, const T* keys, int64_t d, int64_t ahead, float* scores) {
     constexpr int vectors = vectors_at_once<queries>();
     for (int at = 0; at < kPageVectors; at += vectors) {
         F32x16 sum[queries][vectors];
         unroll<queries>([&](auto r) LLMPY_LAMBDA {
             unroll<vectors>([&](auto v) LLMPY_LAMBDA { sum[r.value][v.value] = set1(0.0f); });
         });
-        const float* key = keys + 16 * at;
+        const T* key = keys + 16 * at;
         for (int64_t i = 0; i < d; ++i, key += kPageTokens) {
             F32x16 k[vectors];
             unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                k[v.value] = load(key + 16 * v.value);
+                k[v.value] = load_cache(key + 16 * v.value);
                 prefetch(key + 16 * v.value, ahead);
             });
             unroll<queries>([&](auto r) LLMPY_LAMBDA {
@@ -53,17 +53,32 @@ void score_page(const float* q, const float* keys, int64_t d, int64_t ahead, flo
     }
 }
 
-// The same for keys of q8_0, and queries rounded alike: a block at a time.
-template <int queries>
-void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, float* scores) {
+// A quad of 16 tokens' keys.
+template <int quad>
+LLMPY_INLINE U8x64 load_key_quad(const int8_t* keys, int64_t token, int64_t ahead) {
+    const int8_t* const key = keys + 4 * (quad * kPageTokens + token);
+    prefetch(key, ahead);
+    return load_bytes(key);
+}
+template <int quad>
+LLMPY_INLINE U8x64 load_key_quad(const TwoNibbles* keys, int64_t token, int64_t ahead) {
+    const TwoNibbles* const key = keys + 4 * (quad % 4 * kPageTokens + token);
+    if constexpr (quad < 4) prefetch(key, ahead);
+    return shift_right < quad<4 ? 0 : 4>(load_bytes(key)) & set1_byte(15);
+}
+
+// The same for keys of q8_0 and q4_0, and queries rounded to 8 bits: a block at a time.
+template <int queries, int bits, class T>
+LLMPY_INLINE void score_blocks(const float* q, const T* keys, int64_t d, int64_t ahead, float* scores) {
     constexpr int vectors = vectors_at_once<queries>();
     constexpr int quads = static_cast<int>(kCacheBlock) / 4;
     const int64_t blocks = cache_blocks(d);
     const auto* const query = reinterpret_cast<const QueryBlock*>(q);
-    const auto* scale = reinterpret_cast<const uint16_t*>(keys + blocks * kCacheBlock * kPageTokens);
-    for (int64_t b = 0; b < blocks; ++b, keys += kCacheBlock * kPageTokens, scale += kPageTokens) {
+    constexpr int64_t block_bytes = bits * kCacheBlock / 8 * kPageTokens;
+    const auto* scale = reinterpret_cast<const uint16_t*>(keys + blocks * block_bytes);
+    for (int64_t b = 0; b < blocks; ++b, keys += block_bytes, scale += kPageTokens) {
         for (int at = 0; at < kPageVectors; at += vectors) {
-            Dot<8> dot[queries][vectors];
+            Dot<bits> dot[queries][vectors];
             unroll<queries>([&](auto r) LLMPY_LAMBDA {
                 const I32x16 start = set1(query[r.value * blocks + b].start);
                 unroll<vectors>([&](auto v) LLMPY_LAMBDA { dot[r.value][v.value].start(start); });
@@ -71,9 +86,7 @@ void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, fl
             unroll<quads>([&](auto quad) LLMPY_LAMBDA {
                 U8x64 k[vectors];
                 unroll<vectors>([&](auto v) LLMPY_LAMBDA {
-                    const int8_t* const key = keys + 4 * (quad.value * kPageTokens + 16 * (at + v.value));
-                    k[v.value] = load_bytes(key);
-                    prefetch(key, ahead);
+                    k[v.value] = load_key_quad<quad.value>(keys, 16 * (at + v.value), ahead);
                 });
                 unroll<queries>([&](auto r) LLMPY_LAMBDA {
                     const int8_t* const x = query[r.value * blocks + b].values;
@@ -93,6 +106,15 @@ void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, fl
             });
         }
     }
+}
+
+template <int queries>
+LLMPY_INLINE void score_page(const float* q, const int8_t* keys, int64_t d, int64_t ahead, float* scores) {
+    score_blocks<queries, 8>(q, keys, d, ahead, scores);
+}
+template <int queries>
+LLMPY_INLINE void score_page(const float* q, const TwoNibbles* keys, int64_t d, int64_t ahead, float* scores) {
+    score_blocks<queries, 4>(q, keys, d, ahead, scores);
 }
 
 // dot[r][v] = the sum over i < n of what `rows` holds at i for the lanes of vector v, times pair i of query r: products
@@ -210,6 +232,32 @@ void add_values(const float* p, const float* page, int64_t d, int first, int las
     if (at < d) add_vectors<queries, 1, false>(p, page, d, first, last, ahead, values, padded, at);
 }
 
+// The same for values of f16, whose rows are filled up.
+template <int queries>
+void add_values(const float* p, const uint16_t* page, int64_t d, int first, int last, int64_t ahead, float* values,
+                int64_t padded) {
+    if (first >= last) return;
+    constexpr int vectors = vectors_at_once<queries>();
+    const int64_t width = whole_vectors(d);
+    int64_t at = 0;
+    for (; at + 16 * vectors <= width; at += 16 * vectors) {
+        add_vectors<queries, vectors, true>(p, page, width, first, last, ahead, values, padded, at);
+    }
+    for (; at < width; at += 16) add_vectors<queries, 1, true>(p, page, width, first, last, ahead, values, padded, at);
+}
+
+// Weights [queries, 64] times the scales of a block's values.
+template <int queries>
+LLMPY_INLINE void join_scales(const float* p, const uint16_t* scales, float* weights) {
+    unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
+        const F32x16 s = load_f16(scales + 16 * v.value);
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            constexpr int at = r.value * kPageTokens + 16 * v.value;
+            store(weights + at, load(p + at) * s);
+        });
+    });
+}
+
 // The same for values of q8_0: each block's scales join the weights.
 template <int queries>
 void add_values(const float* p, const int8_t* page, int64_t d, int first, int last, int64_t ahead, float* values,
@@ -220,16 +268,62 @@ void add_values(const float* p, const int8_t* page, int64_t d, int first, int la
     const auto* scale = reinterpret_cast<const uint16_t*>(page + width * kPageTokens);
     for (int64_t b = 0; b < blocks; ++b, scale += kPageTokens) {
         float weights[queries * kPageTokens];
-        unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
-            const F32x16 s = load_f16(scale + 16 * v.value);
-            unroll<queries>([&](auto r) LLMPY_LAMBDA {
-                constexpr int at = r.value * kPageTokens + 16 * v.value;
-                store(weights + at, load(p + at) * s);
-            });
-        });
+        join_scales<queries>(p, scale, weights);
         for (int i = 0; i < kCacheBlock; i += 16 * vectors) {
             const int64_t at = b * kCacheBlock + i;
             add_vectors<queries, vectors, true>(weights, page, width, first, last, ahead, values, padded, at);
+        }
+    }
+}
+
+// values[r] += weights[r][j] * `halves` times 16 values j from 16 * `half` on, of a block of q4_0 whose bytes are `width`
+// apart.
+template <int queries, int half, int halves>
+void add_nibbles(const float* weights, const TwoNibbles* block, int64_t width, int first, int last, int64_t ahead,
+                 float* values, int64_t padded) {
+    F32x16 sum[queries][halves];
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<halves>([&](auto h) LLMPY_LAMBDA {
+            sum[r.value][h.value] = load(values + r.value * padded + 16 * (half + h.value));
+        });
+    });
+    const TwoNibbles* row = block + first * width;
+    for (int j = first; j < last; ++j, row += width) {
+        const I32x16 both = load_u8(row);
+        F32x16 x[halves];
+        if constexpr (half == 0) prefetch(row, ahead);
+        unroll<halves>([&](auto h) LLMPY_LAMBDA {
+            const I32x16 nibble = half + h.value == 0 ? both & set1(15) : shift_right_signed<4>(both);
+            x[h.value] = to_f32(nibble - set1(8));
+        });
+        unroll<queries>([&](auto r) LLMPY_LAMBDA {
+            const F32x16 weight = set1(weights[r.value * kPageTokens + j]);
+            unroll<halves>(
+                [&](auto h) LLMPY_LAMBDA { sum[r.value][h.value] = fma(weight, x[h.value], sum[r.value][h.value]); });
+        });
+    }
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        unroll<halves>([&](auto h) LLMPY_LAMBDA {
+            store(values + r.value * padded + 16 * (half + h.value), sum[r.value][h.value]);
+        });
+    });
+}
+
+// The same for values of q4_0.
+template <int queries>
+void add_values(const float* p, const TwoNibbles* page, int64_t d, int first, int last, int64_t ahead, float* values,
+                int64_t padded) {
+    if (first >= last) return;
+    const int64_t blocks = cache_blocks(d), width = blocks * kCacheBlock / 2;
+    const auto* scale = reinterpret_cast<const uint16_t*>(page + width * kPageTokens);
+    for (int64_t b = 0; b < blocks; ++b, scale += kPageTokens, page += kCacheBlock / 2, values += kCacheBlock) {
+        float weights[queries * kPageTokens];
+        join_scales<queries>(p, scale, weights);
+        if constexpr (queries * 2 > kAccumulators) {
+            add_nibbles<queries, 0, 1>(weights, page, width, first, last, ahead, values, padded);
+            add_nibbles<queries, 1, 1>(weights, page, width, first, last, ahead, values, padded);
+        } else {
+            add_nibbles<queries, 0, 2>(weights, page, width, first, last, ahead, values, padded);
         }
     }
 }

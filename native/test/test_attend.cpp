@@ -23,16 +23,17 @@ float* new_values(int64_t n) {
     return values;
 }
 
-// To values that q8_0 holds exactly, vector by vector, so that its products can be checked as closely as the others'.
-void snap(float* x, int64_t vectors, int32_t d) {
+// To values that q8_0 holds exactly (q4_0 with `most` -8), vector by vector, so that its products can be checked as closely
+// as the others'.
+void snap(float* x, int64_t vectors, int32_t d, float most = 127.0f) {
     for (int64_t i = 0; i < vectors; ++i, x += d) {
         for (int32_t begin = 0; begin < d; begin += kCacheBlock) {
             const int32_t end = begin + kCacheBlock < d ? static_cast<int32_t>(begin + kCacheBlock) : d;
             float size = 0.0f;
             for (int32_t j = begin; j < end; ++j) size = fabsf(x[j]) > size ? fabsf(x[j]) : size;
-            const float scale = exp2f(ceilf(log2f(size / 127.0f)));
+            const float limit = most < 0.0f ? 7.0f : most, scale = exp2f(ceilf(log2f(size / limit)));
             for (int32_t j = begin; j < end; ++j) x[j] = roundf(x[j] / scale) * scale;
-            x[begin] = (x[begin] < 0.0f ? -127.0f : 127.0f) * scale;
+            x[begin] = (x[begin] < 0.0f || most < 0.0f ? -fabsf(most) : most) * scale;
         }
     }
 }
@@ -54,10 +55,11 @@ struct Case {
         v = new_values(int64_t{n} * shape.n_kv * shape.d_value);
         y = new_values(int64_t{n} * shape.n_head * shape.d_value);
         scratch = new_values(attend_scratch_floats(shape));
-        if (shape.type == CacheType::q8_0) {
+        if (has_blocks(shape.type)) {
+            const float most = shape.type == CacheType::q8_0 ? 127.0f : -8.0f;
             snap(q, int64_t{n} * shape.n_head, shape.d_key);
-            snap(k, int64_t{n} * shape.n_kv, shape.d_key);
-            snap(v, int64_t{n} * shape.n_kv, shape.d_value);
+            snap(k, int64_t{n} * shape.n_kv, shape.d_key, most);
+            snap(v, int64_t{n} * shape.n_kv, shape.d_value, most);
         }
         positions = static_cast<int32_t*>(malloc(sizeof(int32_t) * static_cast<size_t>(n)));
         n_pages = (n + kPageTokens - 1) / kPageTokens;
@@ -168,7 +170,7 @@ void test(const Level& level, const AttendShape& shape, int32_t n) {
     const int64_t width = int64_t{shape.n_head} * shape.d_value;
     const size_t bytes = sizeof(float) * static_cast<size_t>(n * width);
     c.run(attend_rows(shape), attend_heads(shape, attend_rows(shape)));
-    const double tolerance = shape.type == CacheType::int14 ? 2e-3 : 3e-6;
+    const double tolerance = shape.type == CacheType::int14 || shape.type == CacheType::f16 ? 2e-3 : 3e-6;
     for (int i = 0; i < 40; ++i) {
         const auto t = i == 0 ? n - 1 : static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(n));
         const auto head = static_cast<int32_t>(dice.bits() % static_cast<uint64_t>(shape.n_head));
@@ -237,7 +239,8 @@ void test_kinds(const Level& level, CacheType type) {
 int main() {
     for (int32_t i = 0; level_of(i) != nullptr; ++i) {
         if (!level_runs_here(i)) continue;
-        for (const CacheType type : {CacheType::f32, CacheType::int14, CacheType::q8_0}) {
+        for (const CacheType type :
+             {CacheType::f32, CacheType::int14, CacheType::q8_0, CacheType::f16, CacheType::q4_0}) {
             for (const int32_t d : {1, 8, 15, 16, 17, 33, 64, 80}) {
                 test(*level_of(i), shape_of(4, 2, d, 81 - d, 0, type), 70);
             }

@@ -113,7 +113,7 @@ def unpacked(lazy: Model) -> int:
 
 
 @levels
-@pytest.mark.parametrize("kv_dtype", ["auto", "q8_0"])
+@pytest.mark.parametrize("kv_dtype", ["auto", "q8_0", "f16", "q4_0"])
 def test_long_contexts_and_threads(kv_dtype: str, level: str) -> None:
     """Past 512 tokens one token's attention is shared between threads by segments."""
     alone, shared = (model("F32", level, n, kv_dtype) for n in (1, 2))

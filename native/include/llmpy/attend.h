@@ -7,26 +7,31 @@
 //   q        f32         [rows, n_head, d_key]      y  f32 [rows, n_head * d_value]
 //   keys     [n_kv] of   at byte `keys` of each page: a lane is a token
 //     f32    f32 [d_key, 64]
-//     f16    int16 [d_key / 2, 64, 2], then scales f32 [64]
+//     f16    f16 [d_key, 64]
+//     int14  int16 [d_key / 2, 64, 2], then scales f32 [64]
 //     q8_0   int8 [blocks * 8, 64, 4], then scales f16 [blocks, 64]
+//     q4_0   uint4 [blocks * 4, 64, 4, 2] of quads i and i + 4, then scales f16 [blocks, 64]
 //   values   [n_kv] of   at byte `values` of each page: a lane is a dimension
 //     f32    f32 [64, d_value]
-//     f16    int16 [32, d_value, 2], then scales f32 [64]
+//     f16    f16 [64, d_value]
+//     int14  int16 [32, d_value, 2], then scales f32 [64]
 //     q8_0   int8 [64, blocks * 32], then scales f16 [blocks, 64]
-// Heads of int14 are filled up to a multiple of 16, those of q8_0 to blocks of 32.
+//     q4_0   uint4 [64, blocks, 16, 2] of values i and i + 16, then scales f16 [blocks, 64]
+// Heads of f16 and int14 are filled up to a multiple of 16, those of q8_0 and q4_0 to blocks of 32.
 //
 // How it is summed, whatever the batch and the threads: scores by fma over d ascending, as exponents of 2; pages
 // ascending; in a page the 64 exponentials pairwise, values by fma over tokens ascending. int14: a key or value of a token
 // is integers of 14 bits with one scale; blocks of 64 of a query are rounded to 16 bits, and so are the weights of a
 // page, times the values' scales; 64 dimensions or tokens are summed in integers, which cannot overflow, and joined by fma. q8_0: queries are rounded as
-// the keys are, blocks of 32 summed in integers and joined by fma; a value's scale joins its weight. Pages are cut into
+// the keys are, blocks of 32 summed in integers and joined by fma; a value's scale joins its weight. q4_0: the same, queries in 8 bits;
+// a value's integer is 8 less than what is stored. f16: as f32. Pages are cut into
 // segments of 8 at fixed places, whose results are joined in ascending order: a long context is shared between threads
 // by segments.
 // A soft cap (cap tanh(s / cap)) and then ALiBi (s - slope * distance) bend the scores before the softmax; a sink is one more
 // score of each head, of a token without a value. Not causal: a token sees those behind it too.
 // Memory that no token of the session has written may hold anything: what it scores is replaced before it is used.
-// Means the same as `attend` in backends/reference/ops.py, within 1e-5 of the largest value (f32 pages; 1e-3 for f16, where
-// it rounds to half precision; 3e-2 for q8_0, where it rounds keys and values, not queries).
+// Means the same as `attend` in backends/reference/ops.py, within 1e-5 of the largest value (f32 pages; 1e-3 for f16 and
+// int14; 3e-2 for q8_0, where it rounds keys and values, not queries).
 
 #ifndef LLMPY_ATTEND_H
 #define LLMPY_ATTEND_H
@@ -42,15 +47,23 @@ constexpr int32_t kSegmentPages = 8;
 constexpr int32_t kSegmentTokens = kSegmentPages * kPageTokens;
 constexpr int32_t kQueryRows = 64;  // queries of one key head that are taken together, unless more share that head
 
-enum class CacheType : int32_t { int14 = LLMPY_CACHE_INT14, f32 = LLMPY_CACHE_F32, q8_0 = LLMPY_CACHE_Q8_0 };
-constexpr int64_t kCacheBlock = 32;  // values of q8_0 that share a scale
+enum class CacheType : int32_t {
+    int14 = LLMPY_CACHE_INT14,
+    f32 = LLMPY_CACHE_F32,
+    q8_0 = LLMPY_CACHE_Q8_0,
+    f16 = LLMPY_CACHE_F16,
+    q4_0 = LLMPY_CACHE_Q4_0
+};
+inline bool has_blocks(CacheType type) { return type == CacheType::q8_0 || type == CacheType::q4_0; }
+constexpr int64_t kCacheBlock = 32;  // values of q8_0 and q4_0 that share a scale
 
 inline int64_t cache_blocks(int64_t d) { return (d + kCacheBlock - 1) / kCacheBlock; }
 inline int64_t whole_vectors(int64_t d) { return (d + 15) / 16 * 16; }
 // What one token's keys, or values, of a head of size `d` take in a page.
 inline int64_t cache_bytes(CacheType type, int64_t d) {
-    if (type == CacheType::q8_0) return cache_blocks(d) * (kCacheBlock + 2);
-    return type == CacheType::int14 ? whole_vectors(d) * 2 + 4 : d * 4;
+    if (has_blocks(type)) return cache_blocks(d) * ((type == CacheType::q8_0 ? kCacheBlock : kCacheBlock / 2) + 2);
+    if (type == CacheType::f32) return d * 4;
+    return whole_vectors(d) * 2 + (type == CacheType::int14 ? 4 : 0);
 }
 
 struct AttendShape {
@@ -101,7 +114,7 @@ inline int32_t attend_heads(const AttendShape& s, int32_t n_rows) {
 }
 
 inline int64_t padded_values(const AttendShape& s) {
-    return s.type == CacheType::q8_0 ? cache_blocks(s.d_value) * kCacheBlock : whole_vectors(s.d_value);
+    return has_blocks(s.type) ? cache_blocks(s.d_value) * kCacheBlock : whole_vectors(s.d_value);
 }
 constexpr int64_t kQueryPairs = 32;
 // A block of a query as f16 keys meet it.
@@ -110,7 +123,7 @@ struct QueryPairs {
     float scale;
 };
 inline int64_t query_pair_blocks(int64_t d) { return (d + 2 * kQueryPairs - 1) / (2 * kQueryPairs); }
-// A query's block as q8_0 keys meet it.
+// A query's block as keys of blocks meet it.
 struct QueryBlock {
     int8_t values[kCacheBlock];
     float scale;
@@ -118,7 +131,7 @@ struct QueryBlock {
 };
 // What a query takes in scratch memory.
 inline int64_t query_floats(const AttendShape& s) {
-    if (s.type == CacheType::f32) return s.d_key;
+    if (s.type == CacheType::f32 || s.type == CacheType::f16) return s.d_key;
     if (s.type == CacheType::int14) {
         return query_pair_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryPairs) / sizeof(float));
     }

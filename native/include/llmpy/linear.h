@@ -8,11 +8,12 @@
 //   y   f32   [tokens, outputs]   rows `y_stride` apart, must not overlap x
 //
 // How it is summed, in every path, so that the same input gives the same bits: inputs are taken in groups of 256 in
-// ascending order, y = fma(f, activation scale, y) for each group. With weights of blocks, the activations of a group
-// are rounded to multiples of one scale. They are int8, but for the few quads (four inputs) with activations so large
-// that the others would lose by it: those have two parts, q + 255 h. First f = fma(dot product of a quad with h,
-// 255 * weight scale, f) for each such quad in ascending order, minima likewise; then f = fma(integer dot product with
-// q, weight scale, f) over the blocks of the group in ascending order, minima by fma with the sums of q. With F16 and
+// ascending order, y = fma(f, activation scale, y) for each group. With weights of blocks, the activations of a group are
+// rounded to int8: each 32 to multiples of a unit of their own, the group's scale times a power of two from 1 to 8. Few
+// that are so large that the others would lose by it are not rounded but kept apart. First f = fma(integer dot product times
+// the power, weight scale, f) over the blocks of the group in ascending order, minima by fma with the sums of what was
+// multiplied; then, after y = fma(f, activation scale, y), y = fma(weight, activation, y) for those kept apart in
+// ascending order, all in float32. With F16 and
 // BF16 weights the activations of each 32 inputs are rounded to int16 with one scale, weights of each 256 likewise (when
 // they are packed; unless that would move one by more than a 1024th of their mean size: then the group of this tile
 // keeps them exact), f = fma(integer dot product of 32, activation scale, f), y = fma(f, weight scale, y). With F32

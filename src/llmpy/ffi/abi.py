@@ -105,6 +105,8 @@ class CacheType(IntEnum):
     INT14 = 0
     F32 = 1
     Q8_0 = 2
+    F16 = 3
+    Q4_0 = 4
 
 
 class SampleKind(IntEnum):

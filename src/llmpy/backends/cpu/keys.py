@@ -91,9 +91,51 @@ def _write_q8_0(head: Bytes, rows: Rows, offset: int) -> None:
     scales[...] = (size / np.float32(127)).T
 
 
+def _read_f16(head: Bytes, d: int, _offset: int) -> Rows:
+    return np.asarray(head.view(np.float16).reshape(-1, PAGE_TOKENS)[:d].T, np.float32)
+
+
+def _write_f16(head: Bytes, rows: Rows, _offset: int) -> None:
+    head.view(np.float16).reshape(-1, PAGE_TOKENS)[: rows.shape[1]] = rows.T
+
+
+def _q4_0_parts(head: Bytes, d: int) -> tuple[Bytes, NDArray[np.float16]]:
+    n_blocks = -(-d // 32)
+    size = n_blocks * 16 * PAGE_TOKENS
+    quads = head[:size].reshape(n_blocks, 4, PAGE_TOKENS, 4)
+    scales = head[size : size + 2 * n_blocks * PAGE_TOKENS].view(np.float16)
+    return quads, scales.reshape(n_blocks, PAGE_TOKENS)
+
+
+def _read_q4_0(head: Bytes, d: int, _offset: int) -> Rows:
+    quads, scales = _q4_0_parts(head, d)
+    halves = np.concatenate([quads & 15, quads >> 4], axis=1).transpose(2, 0, 1, 3)
+    numbers = halves.reshape(PAGE_TOKENS, -1, 32).astype(np.float32) - 8
+    blocks = numbers * scales.T.astype(np.float32)[:, :, None]
+    return np.asarray(blocks.reshape(PAGE_TOKENS, -1)[:, :d], np.float32)
+
+
+def _write_q4_0(head: Bytes, rows: Rows, _offset: int) -> None:
+    d = rows.shape[1]
+    quads, scales = _q4_0_parts(head, d)
+    padded = np.zeros((PAGE_TOKENS, len(scales) * 32), np.float32)
+    padded[:, :d] = rows
+    blocks = padded.reshape(PAGE_TOKENS, -1, 32)
+    at = np.abs(blocks).argmax(2)[:, :, None]
+    scale = np.take_along_axis(blocks, at, 2)[:, :, 0] / np.float32(-8)
+    scale[np.abs(scale) * 8 < _TINY] = 0
+    inverse = np.divide(1, scale, out=np.zeros_like(scale), where=scale != 0)
+    numbers = np.minimum(blocks * inverse[:, :, None] + np.float32(8.5), 15).astype(np.uint8)
+    halves = numbers.reshape(PAGE_TOKENS, len(scales), 8, 4).transpose(1, 2, 0, 3)
+    quads[...] = halves[:, :4] | halves[:, 4:] << 4
+    scales[...] = scale.T
+
+
 CODECS = {
     "int14": Codec(_read_int14, _write_int14),
     "f32": Codec(_read_f32, _write_f32),
     "q8_0": Codec(_read_q8_0, _write_q8_0),
+    "f16": Codec(_read_f16, _write_f16),
+    "q4_0": Codec(_read_q4_0, _write_q4_0),
 }
 """By storage type; keys of others cannot be changed."""

@@ -81,6 +81,20 @@ FORMATS = {
         lambda d: np.concatenate([_rows(-(-d // 32) * 32), _columns(-(-d // 32), 2)]),
         ("avx512",),
     ),
+    # half precision, filled up to 16 values
+    "f16": Format(
+        CacheType.F16,
+        lambda d: -(-d // 16) * 32,
+        lambda d: _columns(-(-d // 16) * 16, 2),
+        lambda d: _rows(-(-d // 16) * 32),
+    ),
+    # blocks of 32 of four bits with a scale in half precision
+    "q4_0": Format(
+        CacheType.Q4_0,
+        lambda d: -(-d // 32) * 18,
+        lambda d: np.concatenate([_columns(-(-d // 32) * 4, 4), _columns(-(-d // 32), 2)]),
+        lambda d: np.concatenate([_rows(-(-d // 32) * 16), _columns(-(-d // 32), 2)]),
+    ),
 }
 """Storage types of keys and values; the first is what "auto" means."""
 
