@@ -102,7 +102,7 @@ def test_many_queries_of_one_wide_key(level: str) -> None:
     np.testing.assert_array_equal(ours.read(range(n), chunk=1), ours.rows())
 
 
-@levels
+@pytest.mark.parametrize("level", LEVELS)
 def test_threads_share_all_kinds(level: str) -> None:
     """Past 512 tokens one token's attention is shared between threads by segments."""
     n_head, d, n = 16, 64, 1100
