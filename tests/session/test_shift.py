@@ -11,12 +11,16 @@ import pytest
 
 import llmpy
 from llmpy.backends.base import PAGE_TOKENS
+from llmpy.backends.cpu.backend import CpuBackend
+from llmpy.backends.cpu.keys import CODECS
+from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.engine import Turn
 from llmpy.engine.shifting import turned
 from llmpy.graph import key_rotations
 from tests.arch import checkpoints
 from tests.session.conftest import STORIES
 
+TOLERANCE = {"f32": 1e-6, "int14": 1e-4, "f16": 1e-3, "q8_0": 1e-2, "q4_0": 0.15}  # of the largest
 TOKENS = [int(t) for t in checkpoints.prompt(264, 256)]
 backends = pytest.mark.parametrize("backend", ["cpu", "reference"])
 pytestmark = pytest.mark.filterwarnings("ignore:the context of:llmpy.ContextWarning")
@@ -46,9 +50,29 @@ def test_a_turn_is_a_rotation_to_another_position(neox: bool) -> None:
     np.testing.assert_array_equal(there[..., 6:], keys[..., 6:])
 
 
-@backends
+@pytest.mark.parametrize("kv_dtype", CODECS)
+@pytest.mark.parametrize("d", [2, 16, 20, 64])
+def test_stored_keys_are_read_as_they_were_written(kv_dtype: str, d: int) -> None:
+    rows = np.random.default_rng(d).normal(size=(PAGE_TOKENS, d)).astype(np.float32)
+    head = np.zeros(8 * PAGE_TOKENS * (d + 32), np.uint8)  # more than enough
+    if kv_dtype == "f32":
+        head = head[: 4 * PAGE_TOKENS * d]
+    codec = CODECS[kv_dtype]
+    for offset in (0, 0x80):
+        codec.write(head, rows, offset)
+        found = codec.read(head, d, offset)
+        np.testing.assert_allclose(found, rows, atol=TOLERANCE[kv_dtype] * np.abs(rows).max())
+        again = head.copy()
+        codec.write(again, found, offset)
+        np.testing.assert_allclose(codec.read(again, d, offset), found, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3", "gpt-oss"])
-@pytest.mark.parametrize("kv_dtype", ["f32", "q8_0"])
+@pytest.mark.parametrize(
+    ("backend", "kv_dtype"),
+    [("cpu", kv) for kv in CpuBackend(n_threads=1).kv_dtypes if kv in CODECS]
+    + [("reference", kv) for kv in ReferenceBackend.kv_dtypes],
+)
 @pytest.mark.parametrize("keep", [0, 7, 64])
 def test_one_layer_remembers_nothing_of_what_was_left_out(
     name: str, backend: str, kv_dtype: str, keep: int, tmp_path: Path
@@ -73,8 +97,7 @@ def test_one_layer_remembers_nothing_of_what_was_left_out(
         for page in range(caches[0].n_pages):
             n = min(PAGE_TOKENS, len(left) - 1 - page * PAGE_TOKENS)
             a, b = (kv.keys(int(cache.page_table[page]), 0)[:n] for cache in caches)
-            tolerance = 1e-5 if kv_dtype == "f32" else 0.02 * np.abs(b).max()
-            np.testing.assert_allclose(a, b, atol=tolerance)
+            np.testing.assert_allclose(a, b, atol=2 * TOLERANCE[kv_dtype] * np.abs(b).max())
 
 
 @backends
