@@ -53,6 +53,11 @@ def _columns(n: int, size: int) -> NDArray[np.uint8]:
     return np.tile(np.repeat(_TOKENS, size), n)
 
 
+def _nobodys(size: int) -> NDArray[np.uint8]:
+    """`size` bytes for each token that are never written."""
+    return np.full(size * PAGE_TOKENS, PAGE_TOKENS, np.uint8)
+
+
 def _rows(size: int) -> NDArray[np.uint8]:
     """All `size` bytes of one token after those of another."""
     return np.repeat(_TOKENS, size)
@@ -85,7 +90,7 @@ FORMATS = {
     "f16": Format(
         CacheType.F16,
         lambda d: -(-d // 16) * 32,
-        lambda d: _columns(-(-d // 16) * 16, 2),
+        lambda d: np.concatenate([_columns(d, 2), _nobodys(-d % 16 * 2)]),
         lambda d: _rows(-(-d // 16) * 32),
     ),
     # blocks of 32 of four bits with a scale in half precision
