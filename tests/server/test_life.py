@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +117,20 @@ def test_a_reader_that_takes_nothing_holds_nobody_up(server: Running) -> None:
     assert len(texts) == 1
     for stream in streams:
         stream.close()
+
+
+def test_a_client_that_takes_nothing_for_long_is_let_go(stories: Path) -> None:
+    settings: dict[str, Any] = {"template": "chatml", "send_seconds": 0.5}
+    with serving(str(stories), **settings) as running:
+        body = json.dumps({**endless(), "logprobs": True, "top_logprobs": 20, "n": 4}).encode()
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        host, port = running.address.rsplit(":", 1)
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((host, int(port)))
+            client.sendall(head.encode() + body)
+            assert running.logged(lambda line: line.get("gone", False))["path"] == CHAT
+            running.wait_until(lambda: running.decoder.n_active == 0)
 
 
 def test_an_answer_that_runs_ends_before_the_server_does(stories: Path) -> None:

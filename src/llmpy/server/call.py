@@ -156,12 +156,7 @@ class Call:
             raise Gone
         self.last_sent = time.monotonic()
         self.n_sent += len(data)
-        try:
-            async with asyncio.timeout(self.settings.send_seconds):
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        except (TimeoutError, OSError):
-            self.gone = True
-            raise Gone from None
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     def _too_large(self) -> ApiError:
         return ApiError(

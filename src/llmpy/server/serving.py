@@ -70,7 +70,7 @@ class Server:
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             self.app,
-            http=timed_protocol(settings.receive_seconds),
+            http=timed_protocol(settings.receive_seconds, settings.send_seconds),
             ws="none",
             lifespan="on",
             log_config=None,
