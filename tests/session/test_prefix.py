@@ -147,6 +147,42 @@ def test_what_comes_from_a_file_is_not_shared(load: Load, tmp_path: Path) -> Non
         assert second.infer(IDS[:260], max_tokens=0).n_cached == 0
 
 
+def test_what_is_kept_is_given_up_where_memory_is_short(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> int:
+        raise llmpy.OutOfMemory("no page can be had")
+
+    model, other = load(), load(prefix_cache_bytes=0)
+    with model.session() as first:
+        first.feed(IDS[:250])
+    assert model.prefix_cache().n_pages == 3
+    monkeypatch.setattr(model._engine.pool.kv.pages, "allocate", none_left)
+    greedy = llmpy.greedy()
+    with model.session(sampler=greedy) as second, other.session(sampler=greedy) as alone:
+        second.feed(IDS[100:300])
+        assert model.prefix_cache().n_pages <= 3
+        alone.feed(IDS[100:300])
+        assert [second.next_token() for _ in range(3)] == [alone.next_token() for _ in range(3)]
+        with pytest.raises(llmpy.OutOfMemory):
+            second.feed(IDS[:100])
+
+
+def test_that_goes_for_generated_tokens_too(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> int:
+        raise llmpy.OutOfMemory("no page can be had")
+
+    model = load()
+    with model.session() as first:
+        first.feed(IDS[:250])
+    session = model.session(sampler=llmpy.greedy())
+    session.feed(IDS[300:364])  # in the page that was free
+    monkeypatch.setattr(model._engine.pool.kv.pages, "allocate", none_left)
+    for _ in range(3):
+        session.next_token()
+    assert len(session) == 67
+
+
 def test_what_was_used_last_stays(load: Load) -> None:
     page = load()._engine.pool.kv.pages.n_bytes
     model = load(prefix_cache_bytes=5 * page)

@@ -258,12 +258,24 @@ class Engine:
         for part in slices:
             work, (_, start, n, _) = works[part.sequence], part
             try:
-                work.sequence.open_cache.prepare(start, start + n)
+                self._prepare(work.sequence, start, start + n)
             except Exception as error:
                 work.fail(error)
             else:
                 prepared.append(part)
         return prepared
+
+    def _prepare(self, sequence: Sequence, start: int, end: int) -> None:
+        """Make positions writable; where memory is short, the prefix cache gives its own up."""
+        cache = sequence.open_cache
+        try:
+            cache.prepare(start, end)
+        except OutOfMemory:
+            if self.prefix is None:
+                raise
+            log.info("memory is short: the prefix cache is emptied")
+            self.prefix.clear()
+            cache.prepare(start, end)
 
     def _waiting(self, works: List[Work]) -> list[Waiting]:
         waiting = []
@@ -449,7 +461,7 @@ class Engine:
                 most = 1  # the state after each token is kept
                 assert sequence.state is not None
                 native.load(sequence.state)
-            cache.prepare(n - 1, n)
+            self._prepare(sequence, n - 1, n)
             tokens.make_room(most)
             made = generate(cache, tokens, most, native, rng)
         except SamplerError as error:
