@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SnapshotError,
         TemplateError,
         TokenizerError,
+        ToolError,
         UnsupportedModelError,
     )
     from llmpy.format import open_gguf
@@ -119,9 +120,11 @@ if TYPE_CHECKING:
         Session,
         Stats,
         Step,
+        ToolCall,
         next_tokens,
     )
     from llmpy.tokenizer import Tokenizer, TokenizerProtocol
+    from llmpy.tools import Tool
 
 __version__: str
 
@@ -185,6 +188,9 @@ __all__ = [
     "Tokenizer",
     "TokenizerError",
     "TokenizerProtocol",
+    "Tool",
+    "ToolCall",
+    "ToolError",
     "Trace",
     "UnsupportedModelError",
     "adaptive_p",
@@ -269,6 +275,7 @@ _HOMES = {  # the imports above once more, for __getattr__
         "SnapshotError",
         "TemplateError",
         "TokenizerError",
+        "ToolError",
         "UnsupportedModelError",
     ),
     "llmpy.format": ("open_gguf",),
@@ -353,9 +360,11 @@ _HOMES = {  # the imports above once more, for __getattr__
         "Session",
         "Stats",
         "Step",
+        "ToolCall",
         "next_tokens",
     ),
     "llmpy.tokenizer": ("Tokenizer", "TokenizerProtocol"),
+    "llmpy.tools": ("Tool",),
 }
 
 

@@ -18,7 +18,8 @@ LlmpyError
 ├── TemplateError         a chat template cannot be used, or refuses        (also ValueError)
 ├── SamplerError          a sampler got or gave what it must not            (also ValueError)
 ├── ConstraintError       a schema or grammar that cannot be followed       (also ValueError)
-└── AnswerError           a typed answer that did not become whole          (also ValueError)
+├── AnswerError           a typed answer that did not become whole          (also ValueError)
+└── ToolError             a call of a tool that cannot be made or answered  (also RuntimeError)
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "SnapshotError",
     "TemplateError",
     "TokenizerError",
+    "ToolError",
     "UnsupportedModelError",
 ]
 
@@ -186,3 +188,7 @@ class AnswerError(LlmpyError, ValueError):
         self.text = text
         self.finish_reason = finish_reason
         super().__init__(message)
+
+
+class ToolError(LlmpyError, RuntimeError):
+    """A tool did not return in time, a call is too long, or the model goes on calling tools."""

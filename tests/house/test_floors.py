@@ -35,14 +35,25 @@ MAY_USE = {
     "engine": {"backends", "constraints", "sampling"} | GROUND,
     "session": MIDDLE | {"constraints", "engine"},
     "testing": MIDDLE | {"engine"},
-    "chat": {"constraints", "sampling", "session", "tokenizer"} | GROUND,
+    "tools": {"constraints", "session", "tokenizer"} | GROUND,
+    "chat": {"constraints", "sampling", "session", "tokenizer", "tools"} | GROUND,
     "model": MIDDLE
     | {"chat", "checkpoint", "constraints", "engine", "planning", "restoring", "session"},
     "loading": MIDDLE
     | {"chat", "checkpoint", "engine", "model", "overrides", "planning", "session", "wiring"},
     "quantization": MIDDLE | {"checkpoint", "loading", "model"},
     "server": MIDDLE
-    | {"chat", "checkpoint", "constraints", "hub", "engine", "loading", "model", "session"},
+    | {
+        "chat",
+        "checkpoint",
+        "constraints",
+        "hub",
+        "engine",
+        "loading",
+        "model",
+        "session",
+        "tools",
+    },
     "__init__": MIDDLE
     | {
         "chat",
@@ -55,6 +66,7 @@ MAY_USE = {
         "quantization",
         "server",
         "session",
+        "tools",
     },
     "cli": {""},  # the public names of llmpy alone
     "__main__": {"cli"},

@@ -20,9 +20,12 @@ from llmpy.errors import ContextFull
 from llmpy.session import FinishReason, Piece, Session, Stats
 from llmpy.session.overflow import ContextWarning, Overflow
 from llmpy.session.stop import StopStrings
+from llmpy.tools import layout_of
 
 if TYPE_CHECKING:
     from llmpy.constraints import Constrain, ConstraintState
+    from llmpy.session import ToolCall
+    from llmpy.tools import Toolset
 
 __all__ = ["Answer"]
 
@@ -38,8 +41,8 @@ ADVICE = (
 class Answer:
     """The answer of a model to `messages`; `pieces()` makes it.
 
-    While it is made, `content` and `thinking` grow; `messages` shrink where older turns are left
-    out to make room.
+    While it is made, `content`, `thinking` and `tool_calls` grow; `messages` shrink where older
+    turns are left out to make room.
     """
 
     messages: list[Message]
@@ -54,6 +57,8 @@ class Answer:
     logprobs: int | None = None
     progress: Callable[[int, int], Any] | None = None
     constrain: Constrain | ConstraintState | None = None
+    tools: Toolset | None = None
+    tool_calls: list[ToolCall] = field(default_factory=list)
     content: str = ""
     thinking: str = ""
     _ids: list[int] = field(default_factory=list)  # generated
@@ -74,9 +79,21 @@ class Answer:
         checks.function("progress", self.progress)
         self._stops = StopStrings((*StopStrings(self.stop).strings, *self.template.stop))
         self._n_messages = len(self.messages)
+        self._layout = layout_of(self.template.source)
+        used = self.tools is not None and self.tools.is_used
+        self._definitions = self.tools.definitions if self.tools is not None else None
+        self._calls = (
+            self.tools.reader(self._layout, self.messages) if used and self.tools else None
+        )
         self._state = self._constraint()
 
     def _constraint(self) -> ConstraintState | None:
+        if self._calls is not None:
+            if self.constrain is not None:
+                raise ValueError("constrain: expected none beside tools: they constrain the answer")
+            assert self.tools is not None
+            tags = () if self.think is False else self.format.tags
+            return self.tools.state(self._layout, self.session.tokenizer, tags)
         if self.constrain is None:
             return None
         from llmpy.constraints import constraint_state  # which takes a while to import
@@ -91,7 +108,23 @@ class Answer:
     def message(self) -> Message:
         """The answer so far, as a message."""
         thought = {"reasoning_content": self.thinking} if self.thinking else {}
-        return {"role": "assistant", "content": self.content.strip(), **thought}
+        calls = {"tool_calls": [call.as_dict() for call in self.tool_calls]}
+        return {
+            "role": "assistant",
+            "content": self.content.strip(),
+            **thought,
+            **(calls if self.tool_calls else {}),
+        }
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ended within a call of a tool."""
+        return self._calls is not None and self._calls.is_within
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has come yet."""
+        return not (self.content or self.thinking or self.tool_calls)
 
     def stats(self) -> Stats:
         """Counts and times so far; the reason is "callback" until it has ended by itself."""
@@ -108,7 +141,7 @@ class Answer:
         )
 
     def pieces(self) -> Generator[Piece]:
-        """Pieces of the kinds "prompt", "thinking", "generated" and one "end"."""
+        """Pieces of the kinds "prompt", "thinking", "generated", "tool_call" and one "end"."""
         stops = self._stops
         self._begin = time.perf_counter()
         self._n_found = self.session.transcript.n_found
@@ -166,33 +199,49 @@ class Answer:
                 yield piece
 
     def _shown(self, piece: Piece, reader: Reader, stops: StopStrings) -> Generator[Piece]:
-        """A generated token as the parts of thinking and answer that it completes."""
-        tokenizer, token = self.session.tokenizer, piece.token
+        """A generated token as the parts of thinking, answer and calls that it completes."""
+        tokenizer, token, text = self.session.tokenizer, piece.token, piece.text
         assert token is not None
         name = tokenizer.token(token) if tokenizer.is_control(token) else ""
-        parts = reader.add(piece.text, name if reader.knows(name) else "")
-        parts = parts or [(reader.kind, "")]
-        for i, (kind, part) in enumerate(parts):
-            last = i == len(parts) - 1
-            yield self._counted(
-                Piece(
-                    stops.add(part) if kind == "generated" else part,
-                    token if last else None,
-                    kind,
-                    piece.logprobs if last else None,
-                )
-            )
+        if name and not reader.knows(name):
+            if self._calls is not None and self._layout.knows(name):
+                text += name
+            name = ""
+        pieces = list(self._parts(reader.add(text, name), stops))
+        pieces = pieces or [Piece("", None, reader.kind)]
+        pieces[-1] = pieces[-1]._replace(token=token, logprobs=piece.logprobs)
+        yield from map(self._counted, pieces)
+
+    def _parts(self, parts: Iterable[tuple[Any, str]], stops: StopStrings) -> Generator[Piece]:
+        """Parts of thinking and answer, and of the latter the calls."""
+        for kind, text in parts:
+            if kind != "generated" or self._calls is None:
+                yield Piece(stops.add(text) if kind == "generated" else text, None, kind)
+                continue
+            yield from self._read(self._calls.add(text), stops)
+
+    def _read(self, found: Iterable[str | ToolCall], stops: StopStrings) -> Generator[Piece]:
+        """What the reader of calls gave."""
+        for part in found:
+            if isinstance(part, str):
+                yield Piece(stops.add(part), None, "generated")
+            else:
+                yield Piece("", None, "tool_call", tool_call=part)
 
     def _rest(self, reader: Reader, stops: StopStrings, held: str) -> Generator[Piece]:
         """What was held back, and turned out to be text."""
-        for kind, part in [*reader.add(held), *reader.end()]:
-            text = stops.add(part) if kind == "generated" else part
-            yield self._counted(Piece(text, None, kind))
+        for piece in self._parts([*reader.add(held), *reader.end()], stops):
+            yield self._counted(piece)
+        if self._calls is not None:
+            for piece in self._read(self._calls.end(), stops):
+                yield self._counted(piece)
         if not stops.found and (rest := stops.rest()):
             yield self._counted(Piece(rest, None, "generated"))
 
     def _counted(self, piece: Piece) -> Piece:
-        if piece.kind == "thinking":
+        if piece.tool_call is not None:
+            self.tool_calls.append(piece.tool_call)
+        elif piece.kind == "thinking":
             self.thinking += piece.text
         else:
             self.content += piece.text
@@ -233,6 +282,7 @@ class Answer:
             self.format,
             self.session.tokenizer,
             self.messages,
+            tools=self._definitions,
             think=self.think,
             template_kwargs=self.template_kwargs,
         )

@@ -19,6 +19,7 @@ from llmpy.chat.answer import Answer
 from llmpy.chat.draft import ChatDraft
 from llmpy.chat.messages import Message, checked_message, checked_messages
 from llmpy.chat.prompt import prompt_parts
+from llmpy.chat.running import ToolRuns, Tools
 from llmpy.chat.template import ChatTemplate
 from llmpy.chat.thinking import format_of
 from llmpy.chat.turns import Turns
@@ -28,6 +29,7 @@ from llmpy.session.asynchronous import exhausted, in_thread, returned, stepped
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.parsing import parsing
 from llmpy.session.typed import detailed
+from llmpy.tools import Toolset, toolset
 
 if TYPE_CHECKING:
     from llmpy.constraints import Constrain, ConstraintState
@@ -47,7 +49,7 @@ class ParseOptions(TypedDict, total=False):
     progress: Progress | None
 
 
-class Chat:
+class Chat(ToolRuns):
     """A conversation with a model, made by `Model.chat`: `chat.ask("Hello")` gives the answer.
 
     `messages` is the conversation, a list of dicts with "role" and "content" (and
@@ -227,22 +229,30 @@ class Chat:
         logprobs: int | None = None,
         progress: Progress | None = None,
         constrain: Constrain | None = None,
+        tools: Tools | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
     ) -> Generator[Piece]:
         """Say `text` as the user, and give the pieces of the answer as they come.
 
         Nothing is said before the first piece is asked for: loop over what is returned.
         Pieces are of the kinds "thinking" (what the model thinks before it answers), "generated"
-        (the answer) and one "end", whose `finish_reason` is that of `Session.stream`. `stop`: texts
-        that end the answer. `constrain`: what the answer must match, as of `Session.stream`; what a
-        model thinks before is free. `progress(read, total)` is called while the conversation is
-        read. A loop that is left early leaves the answer so far in `messages`; an exception leaves
-        the chat as it was. Raises ContextFull where the conversation does not fit (see `overflow`),
-        TypeError and ValueError for a text that cannot be said, TemplateError where the template
-        refuses the conversation.
+        (the answer), "tool_call", and one "end", whose `finish_reason` is that of `Session.stream`.
+        `stop`: texts that end the answer. `constrain`: what the answer must match, as of
+        `Session.stream`; what a model thinks before is free. `tools`: functions, `Tool`s or dicts
+        that the model may call; `tool_choice` is "auto", "required" (one call at least), "none" or
+        the name of one; `run` calls them. `progress(read, total)` is called while the conversation
+        is read. A loop that is left early leaves the answer so far in `messages`; an exception
+        leaves the chat as it was. Raises ContextFull where the conversation does not fit (see
+        `overflow`), TypeError and ValueError for a text that cannot be said, TemplateError where
+        the template refuses the conversation, ConstraintError for schemas that are not supported.
         """
         self._with(text)  # raises here, not in the loop
         new = partial(self._with, text)
-        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress, constrain))
+        given = toolset(tools, tool_choice, parallel=parallel_tool_calls)
+        return _without_prompt(
+            self._answered(new, max_tokens, stop, logprobs, progress, constrain, given)
+        )
 
     def ask(
         self,
@@ -254,6 +264,9 @@ class Chat:
         logprobs: int | None = None,
         progress: Progress | None = None,
         constrain: Constrain | None = None,
+        tools: Tools | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
     ) -> str:
         """Say `text`, and return the answer, without what the model thought.
 
@@ -267,6 +280,9 @@ class Chat:
             logprobs=logprobs,
             progress=progress,
             constrain=constrain,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
         )
         with self._unchanged_by_errors(), closing(events):
             for piece in events:
@@ -282,6 +298,9 @@ class Chat:
         logprobs: int | None = None,
         progress: Progress | None = None,
         constrain: Constrain | None = None,
+        tools: Tools | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
     ) -> Generator[Piece]:
         """Answer the last message of the user again; pieces as those of `say`.
 
@@ -289,7 +308,10 @@ class Chat:
         """
         self._unanswered()  # raises here, not in the loop
         new = self._unanswered
-        return _without_prompt(self._answered(new, max_tokens, stop, logprobs, progress, constrain))
+        given = toolset(tools, tool_choice, parallel=parallel_tool_calls)
+        return _without_prompt(
+            self._answered(new, max_tokens, stop, logprobs, progress, constrain, given)
+        )
 
     def asay(
         self,
@@ -300,6 +322,9 @@ class Chat:
         logprobs: int | None = None,
         progress: Progress | None = None,
         constrain: Constrain | None = None,
+        tools: Tools | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
     ) -> AsyncGenerator[Piece]:
         """`say` for asyncio: `async for piece in chat.asay(...)`.
 
@@ -307,7 +332,8 @@ class Chat:
         """
         self._with(text)
         new = partial(self._with, text)
-        answered = self._answered(new, max_tokens, stop, logprobs, progress, constrain)
+        given = toolset(tools, tool_choice, parallel=parallel_tool_calls)
+        answered = self._answered(new, max_tokens, stop, logprobs, progress, constrain, given)
         return stepped(answered, self.session.cancel, _shown)
 
     async def aask(
@@ -320,6 +346,9 @@ class Chat:
         logprobs: int | None = None,
         progress: Progress | None = None,
         constrain: Constrain | None = None,
+        tools: Tools | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
     ) -> str:
         """`ask` for asyncio."""
         checks.function("callback", callback)
@@ -330,6 +359,9 @@ class Chat:
             logprobs=logprobs,
             progress=progress,
             constrain=constrain,
+            tools=tools,
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
         )
         with self._unchanged_by_errors():
             async with aclosing(events):
@@ -346,9 +378,14 @@ class Chat:
         logprobs: int | None = None,
         progress: Progress | None = None,
         constrain: Constrain | None = None,
+        tools: Tools | None = None,
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = True,
     ) -> AsyncGenerator[Piece]:
         """`retry` for asyncio."""
-        answered = self._answered(self._unanswered, max_tokens, stop, logprobs, progress, constrain)
+        given = toolset(tools, tool_choice, parallel=parallel_tool_calls)
+        new = self._unanswered
+        answered = self._answered(new, max_tokens, stop, logprobs, progress, constrain, given)
         return stepped(answered, self.session.cancel, _shown)
 
     def draft(self) -> ChatDraft:
@@ -485,6 +522,7 @@ class Chat:
         logprobs: int | None,
         progress: Progress | None,
         constrain: Constrain | ConstraintState | None,
+        tools: Toolset | None = None,
     ) -> Generator[Piece]:
         """Pieces of the answer to `messages()`, which become the conversation with it."""
         return self._turns.pieces(
@@ -501,6 +539,7 @@ class Chat:
                 logprobs,
                 progress,
                 constrain,
+                tools,
             )
         )
 
@@ -508,7 +547,7 @@ class Chat:
         """Make an answer part of the conversation."""
         self.n_left_out += answer.n_left_out
         self._messages[:] = [*answer.messages, answer.message()]
-        self.stats = answer.stats()
+        self.stats, self.is_cut = answer.stats(), answer.is_cut
 
 
 def _shown(piece: Piece) -> bool:

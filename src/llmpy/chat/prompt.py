@@ -7,7 +7,10 @@ from typing import Any
 
 from llmpy.chat.template import ChatTemplate, checked_inputs
 from llmpy.chat.thinking import Format
+from llmpy.chat.tool_prompt import in_first_user, plain_messages, takes_tools
+from llmpy.errors import TemplateError
 from llmpy.tokenizer import Tokenizer
+from llmpy.tools import layout_of
 
 __all__ = ["prompt_parts", "tail_of"]
 
@@ -27,13 +30,23 @@ def prompt_parts(
 ) -> list[int | str]:
     """The conversation as control tokens and texts between them; see `ChatTemplate.parts`.
 
-    `think`: None as the template has it. `go_on`: the answer goes on with the last message.
+    `tools`: definitions, as text where the template has no place for them. `think`: None as the
+    template has it. `go_on`: the answer goes on with the last message.
     """
     kwargs = dict(template_kwargs or {})
     switches = [name for name in SWITCHES if name in template.variables]
     if think is not None:
         kwargs = dict.fromkeys(switches, think) | kwargs
-    parts = template.parts(checked_inputs(messages, tools), not go_on, go_on, kwargs)
+    inputs = checked_inputs(messages, tools)
+    layout = layout_of(template.source)
+    inputs["messages"] = plain_messages(template, layout, inputs["messages"], inputs["tools"])
+    try:
+        parts = template.parts(inputs, not go_on, go_on, kwargs)
+    except TemplateError:
+        if not tools or takes_tools(template):
+            raise
+        inputs["messages"] = in_first_user(inputs["messages"])
+        parts = template.parts(inputs, not go_on, go_on, kwargs)
     if think is False and not switches and form.tags and not go_on:
         parts = _without_thinking(parts, form, tokenizer)
     return parts

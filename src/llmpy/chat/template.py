@@ -8,6 +8,7 @@ tokenizer sees them.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -127,12 +128,12 @@ class ChatTemplate:
         try:
             return render(values)
         except TemplateError:
-            if (plainer := _plainer(values)) == values:
-                raise
-            try:
-                return render(plainer)
-            except TemplateError:
-                pass
+            for other in (_plainer(values), _with_json(values)):
+                if other != values:
+                    try:
+                        return render(other)
+                    except TemplateError:
+                        pass
             raise
 
     def _continued(self, values: dict[str, Any]) -> str:
@@ -174,6 +175,25 @@ def _plainer(values: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(parts := message.get("content"), list):
             messages[i] = {**message, "content": "\n".join(part["text"] for part in parts)}
     return {**found, "messages": messages}
+
+
+def _with_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the arguments of calls as JSON, as OpenAI's API has them."""
+    found = []
+    for message in values["messages"]:
+        calls = message.get("tool_calls")
+        if isinstance(calls, list):
+            message = {**message, "tool_calls": [_json_call(call) for call in calls]}
+        found.append(message)
+    return {**values, "messages": found}
+
+
+def _json_call(call: Any) -> Any:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), dict):
+        return call
+    arguments = json.dumps(function["arguments"], ensure_ascii=False)
+    return {**call, "function": {**function, "arguments": arguments}}
 
 
 def _names(tokenizer: Tokenizer) -> dict[str, str]:

@@ -48,7 +48,7 @@ class Turns:
             pieces.close()
             if self._open is turn:
                 self._open = None
-                if not failed and (answer.content or answer.thinking or complete):
+                if not failed and (complete or not answer.is_empty):
                     self._keep(answer)
 
     def end(self) -> None:
@@ -69,5 +69,5 @@ class Turns:
                 "at a time; make one for each: chat.fork(), model.chat()"
             ) from None
         self._open = None
-        if answer.content or answer.thinking:
+        if not answer.is_empty:
             self._keep(answer)

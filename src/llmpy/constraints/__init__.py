@@ -2,6 +2,7 @@
 
 from llmpy.constraints.compiling import begin, constraint_state
 from llmpy.constraints.constraint import Constraint, choices, grammar, regex
+from llmpy.constraints.lark import literal
 from llmpy.constraints.partial import Leaf, leaves, partial_value
 from llmpy.constraints.schema import json_schema, schema_rules
 from llmpy.constraints.state import ConstraintState
@@ -20,6 +21,7 @@ __all__ = [
     "grammar",
     "json_schema",
     "leaves",
+    "literal",
     "partial_value",
     "regex",
     "schema_of",

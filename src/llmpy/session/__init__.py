@@ -3,7 +3,7 @@
 from llmpy.session.batched import next_tokens
 from llmpy.session.completion import Completion
 from llmpy.session.draft import Draft
-from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats
+from llmpy.session.events import STOP, FinishReason, Logprobs, Piece, Stats, ToolCall
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import ContextWarning, Overflow
 from llmpy.session.parsing import Parsed
@@ -28,5 +28,6 @@ __all__ = [
     "Session",
     "Stats",
     "Step",
+    "ToolCall",
     "next_tokens",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from llmpy.sampling import Stage
 
-__all__ = ["STOP", "FinishReason", "Logprobs", "Piece", "Stats", "Stop"]
+__all__ = ["STOP", "FinishReason", "Logprobs", "Piece", "Stats", "Stop", "ToolCall"]
 
 FinishReason = Literal["end", "stop", "length", "context", "callback", "cancelled"]
 
@@ -40,24 +40,41 @@ class Logprobs:
     top: tuple[tuple[int, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by a model: `arguments` are those of JSON, by name."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as chat templates have it, in the "tool_calls" of a message."""
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
+
 class Piece(NamedTuple):  # made for every token, in a third of a frozen dataclass's time
     """One event of a stream.
 
     `text` is what can be shown now: it may be empty while a character or a possible stop string is
     incomplete, and belong to several tokens once it is complete. `token` is the id this event is
-    about. `kind` is "prompt", "thinking" (of chats only), "generated", or "end": the last event,
-    with the text still held back, the end-of-text token if there was one, and `finish_reason`:
-    "end" (the model ended its text), "stop" (a stop string came), "length" (`max_tokens` reached),
-    "context" (the context is full), "cancelled" (by `Session.cancel` or a deadline). `stages`: with
-    `explain`, what each step of the sampler changed.
+    about. `kind` is "prompt", "thinking" (of chats only), "generated", "tool_call" (of chats with
+    tools: `tool_call` is the call), "tool_result" (what the tool that was called returned, as
+    `text`), or "end": the last event, with the text still held back, the end-of-text token if there
+    was one, and `finish_reason`: "end" (the model ended its text), "stop" (a stop string came),
+    "length" (`max_tokens` reached), "context" (the context is full), "cancelled" (by
+    `Session.cancel` or a deadline). `stages`: with `explain`, what each step of the sampler
+    changed.
     """
 
     text: str
     token: int | None
-    kind: Literal["prompt", "thinking", "generated", "end"]
+    kind: Literal["prompt", "thinking", "generated", "tool_call", "tool_result", "end"]
     logprobs: Logprobs | None = None
     finish_reason: FinishReason | None = None
     stages: tuple[Stage, ...] = ()
+    tool_call: ToolCall | None = None
 
     def __str__(self) -> str:
         return self.text
