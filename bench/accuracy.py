@@ -135,11 +135,11 @@ def measure_kv(path: Path, text: str, contexts: list[int]) -> Iterator[dict[str,
     for n in contexts:
         tokens = llmpy.load_tokenizer(path).encode(text, bos=False)[:n]
         last = {}
-        for kv_dtype in ("f32", "int14", "q8_0"):
+        for kv_dtype in ("f32", "int14", "f16", "q8_0", "q4_0"):
             with llmpy.load(path, n_ctx=n, kv_dtype=kv_dtype) as model:
                 rows = [r.copy() for r in model.logits(tokens, n - 256)]
             last[kv_dtype] = np.concatenate(rows)
-        for kv_dtype in ("int14", "q8_0"):
+        for kv_dtype in ("int14", "f16", "q8_0", "q4_0"):
             numbers = distance(last[kv_dtype], last["f32"], tokens[n - 256 :])
             yield {"file": path.stem, "context": n, "kv": kv_dtype, **numbers}
 
