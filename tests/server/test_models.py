@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from llmpy.errors import ModelFileError
+from llmpy.errors import ModelFileError, OutOfMemory
 from llmpy.server.models import offers_of
 from tests.server.conftest import Running, serving
 
@@ -98,6 +98,36 @@ def test_a_model_that_no_room_is_for_is_a_503_with_numbers(stories: Path, smollm
         assert answer.status == 503
         error = answer.json["error"]
         assert error["bytes_needed"] == smollm2.stat().st_size > error["bytes_free"] == 10_000_000
+        assert found.post(CHAT, request("a")).status == 200
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_memory_that_is_missing_is_taken_from_idle_models_or_told(
+    stories: Path, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    from llmpy.server import models as module
+
+    aload = module.aload
+
+    async def load(*arguments: Any, **options: Any) -> Any:
+        if not fits or loaded_now():
+            raise OutOfMemory("9 GB are needed and 1 GB is free")
+        return await aload(*arguments, **options)
+
+    def loaded_now() -> bool:
+        state: Any = found.server.app.state
+        return any(offer.loaded for offer in state.models.offers.values())
+
+    with serving(f"a={stories}", f"b={stories}", template="chatml") as found:
+        monkeypatch.setattr(module, "aload", load)
+        answer = found.post(CHAT, request("b"))
+        assert answer.status == (200 if fits else 503)
+        if fits:
+            assert loaded(found) == {"b"}
+        else:
+            assert "9 GB are needed" in answer.json["error"]["message"]
+            assert "retry-after" in answer.headers
+        monkeypatch.undo()
         assert found.post(CHAT, request("a")).status == 200
 
 
