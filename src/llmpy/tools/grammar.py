@@ -21,13 +21,12 @@ SHARED = (
     ("ws", "ws: /\\s{0,2}/"),
     ("id", "id: /[a-zA-Z0-9]{9}/"),
     ("number", "number: /0|[1-9][0-9]{0,2}/"),
-    ("text", "text: /(?s:.*)/"),
+    ("quoted", r"""quoted: /'(?:[^'\\\x00-\x1f]|\\[\\'nrt])*'/"""),
 )
+QUOTE = '<|"|>'  # of Gemma 4
+BOOLEANS = '("true" | "false" | "True" | "False")'  # templates write both
 MAX_LENGTH = 5000  # characters of a string that is written without quotes and has a bound
-PLAIN_WORDS = {  # keywords that say nothing about the value
-    "type", "title", "description", "default", "examples", "deprecated", "$comment", "enum",
-    "const", "minLength", "maxLength", "$defs", "definitions", "$ref", "anyOf", "oneOf",
-}  # fmt: skip
+PLAIN_WORDS = {"type", "title", "description", "default", "examples"}  # say nothing of a string
 
 
 def calls_constraint(
@@ -59,6 +58,7 @@ class _Rules:
         self._lines: list[str] = []
         self._used: set[str] = set()
         self._n = 0
+        self._parallel = False
 
     def all(self, required: bool, parallel: bool, tags: Tags) -> str:
         """Return the grammar."""
@@ -70,6 +70,8 @@ class _Rules:
             after = self._answer("b", required, [])
             starts.append(f"({thoughts}) {self._shared('ws')} {after}")
         self._add("calls", self._calls(parallel))
+        if self._layout.primed:
+            starts = self._primed(required)
         self._add("body", " | ".join(self._body(i, tool) for i, tool in enumerate(self._tools)))
         shared = [line for name, line in SHARED if name in self._used]
         return "\n".join(["%llguidance {}", f"start: {' | '.join(starts)}", *self._lines, *shared])
@@ -98,6 +100,17 @@ class _Rules:
         upper = free.upper() if free.isupper() else self._terminal_text()
         self._lines.append(f"{head}[lazy]: {upper} {literal(str(parts[0]))}")
         return f"({free} | {head} {rest} calls)"
+
+    def _primed(self, required: bool) -> list[str]:
+        """Answers to a prompt that has begun the first call, or the text, already."""
+        layout = self._layout
+        calls = self._calls_after("")
+        if required:
+            return [calls]
+        text = self._terminal_text()
+        self._lines.append(f"p_head[lazy]: {text} {literal(layout.trigger)}")
+        plain = f"{literal(layout.plain)} {self._marks(layout.after)}"
+        return [calls, f"{plain} ({text} | p_head {calls})"]
 
     def _terminal_text(self) -> str:
         if "TEXT" not in self._used:
@@ -133,9 +146,17 @@ class _Rules:
     def _calls(self, parallel: bool) -> str:
         """What comes after the trigger."""
         layout = self._layout
-        head = self._marks((layout.open + layout.before)[len(layout.trigger) :])
-        more = f"({self._marks(layout.between + layout.before)} body)*" if parallel else ""
-        return f"{head} body {more} {self._marks(layout.close)}"
+        self._parallel = parallel
+        return self._calls_after((layout.open + layout.before)[len(layout.trigger) :])
+
+    def _calls_after(self, head: str) -> str:
+        layout = self._layout
+        more = ""
+        if self._parallel:
+            more = f"({self._marks(layout.between + layout.before)} body)*"
+            if layout.between == NL:  # after which no call need come
+                more += f" {self._shared('nl')}"
+        return f"{self._marks(head)} body {more} {self._marks(layout.close)}"
 
     def _body(self, i: int, tool: Tool) -> str:
         layout, name = self._layout, f"t{i}"
@@ -154,7 +175,7 @@ class _Rules:
     def _one_by_one(self, name: str, tool: Tool) -> str:
         """Arguments in the order of the schema, those left out that need not be given."""
         properties, needed = properties_of(tool.schema)
-        separator = '", " ' if self._layout.arguments == "python" else ""
+        separator = {"python": '", " ', "gemma": '"," '}.get(self._layout.arguments, "")
         items = list(properties.items())
         for i in reversed(range(len(items))):
             key, schema = items[i]
@@ -169,24 +190,28 @@ class _Rules:
     def _argument(self, name: str, key: str, schema: Any) -> str:
         layout = self._layout
         if layout.arguments == "python":
-            value = self._json(name, schema)
-            if types_of(schema) == {"boolean"}:
-                value = '("True" | "False")'
-            self._add(name, f"{literal(key + '=')} {value}")
+            self._add(name, f"{literal(key + '=')} {self._python(name, schema)}")
             return name
         before, between, after = layout.parameter
+        if layout.arguments == "gemma":
+            before, between, after = "", ":", ""
         types = types_of(schema)
         ways = []
         if "string" in types:
             word = layout.is_string[0] if layout.is_string else "string"
-            ways.append(f"{self._marks(between.replace(KIND, word))} {self._raw(name, schema)}")
+            begin = between.replace(KIND, word)
+            end = after
+            if layout.arguments == "gemma":
+                begin, end = begin + QUOTE, QUOTE
+            ways.append(f"{self._marks(begin)} {self._raw(name, schema, end)}")
         if types - {"string"}:
             word = layout.is_string[1] if layout.is_string else type_word(schema)
             others = {"allOf": [schema, {"not": {"type": "string"}}]} if len(ways) else schema
-            ways.append(
-                f"{self._marks(between.replace(KIND, word))} {self._json(name, others)} "
-                f"{self._marks(after)}"
-            )
+            value = self._json(name, others)
+            if types == {"boolean"} and layout.arguments == "text" and "enum" not in schema:
+                value = BOOLEANS
+            begin = self._marks(between.replace(KIND, word))
+            ways.append(f"{begin} {value} {self._marks(after)}")
         self._add(name, f"{self._marks(before)} {literal(key)} ({' | '.join(ways)})")
         return name
 
@@ -194,9 +219,24 @@ class _Rules:
         self._lines += schema_rules(schema, f"{name}v").splitlines()
         return f"{name}v"
 
-    def _raw(self, name: str, schema: Any) -> str:
+    def _python(self, name: str, schema: Any) -> str:
+        """A literal: JSON, or Python's where it is another."""
+        types, choices = types_of(schema), choices_of(schema)
+        if (
+            types == {"boolean"}
+            and isinstance(schema, dict)
+            and not {"enum", "const"} & schema.keys()
+        ):
+            return '("True" | "False")'
+        ways = [self._json(name, schema)]
+        if choices is not None:
+            ways += [literal(repr(choice)) for choice in choices]
+        elif "string" in types and isinstance(schema, dict) and schema.keys() <= PLAIN_WORDS:
+            ways.append(self._shared("quoted"))
+        return f"({' | '.join(ways)})"
+
+    def _raw(self, name: str, schema: Any, after: str) -> str:
         """A string as it stands, and what comes after it."""
-        after = self._layout.parameter[2]
         if (choices := choices_of(schema)) is not None:
             return f"({' | '.join(map(literal, choices))}) {self._marks(after)}"
         bounds = _length(schema)
@@ -273,17 +313,22 @@ def _length(schema: Any) -> str | None:
     """
     if not isinstance(schema, dict):
         return None
-    for part in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        if isinstance(part, dict) and "string" in types_of(part):
-            unknown = {"pattern", "format", "allOf", "not", "if"} & part.keys()
-            if unknown:
-                raise ConstraintError(
-                    f"{', '.join(sorted(unknown))}: not supported for a string in the format of "
-                    "this model, which writes it without quotes"
-                )
-    least, most = schema.get("minLength", 0), schema.get("maxLength")
-    if not least and most is None:
+    branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    strings = [part for part in branches if isinstance(part, dict) and "string" in types_of(part)]
+    found = []
+    for part in (schema, *strings):
+        if unknown := {"pattern", "format", "allOf", "not", "if"} & part.keys():
+            raise ConstraintError(
+                f"{', '.join(sorted(unknown))}: not supported for a string in the format of this "
+                "model, which writes it without quotes"
+            )
+        if {"minLength", "maxLength"} & part.keys():
+            found.append((part.get("minLength", 0), part.get("maxLength")))
+    if not found:
         return None
+    if len(found) > 1 or len(strings) > 1:
+        raise ConstraintError("several lengths of one string are not supported")
+    least, most = found[0]
     if max(least, most or 0) > MAX_LENGTH:
         raise ConstraintError(f"a string of more than {MAX_LENGTH} characters is not supported")
     return f"{{{least},{'' if most is None else most}}}"

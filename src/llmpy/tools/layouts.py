@@ -20,7 +20,8 @@ class Layout:
 
     A call is its name within `before` and `after`, its arguments, and `end`. `arguments`: "json",
     an object; "text", each one as `parameter` says (before its name, after it, after its value), a
-    string as it stands and anything else as JSON; "python", those of a call in Python. `signs` are
+    string as it stands and anything else as JSON; "python", those of a call in Python; "gemma",
+    JSON with bare names and with strings between tokens. `signs` are
     texts that all stand in a template of the family. `first`: calls come only where the answer
     begins. `single`: one call in an answer.
     """
@@ -33,12 +34,14 @@ class Layout:
     open: str = ""
     between: str = ""
     close: str = ""
-    arguments: Literal["json", "text", "python"] = "json"
+    arguments: Literal["json", "text", "python", "gemma"] = "json"
     parameter: tuple[str, str, str] = ("", "", "")
     is_string: tuple[str, str] | None = None  # words for KIND; None: the type of JSON
     first: bool = False
     single: bool = False
     also: str = ""  # a control token that may come before
+    primed: str = ""  # what the prompt of an answer ends with, as a part of the first call
+    plain: str = ""  # the name under which text comes
 
     @property
     def trigger(self) -> str:
@@ -73,6 +76,35 @@ OBJECT = '{"name": "', '", "arguments": ', "}"
 
 LAYOUTS = (
     Layout(
+        "gemma 4",
+        ("<|tool_call>call:",),
+        "<|tool_call>call:",
+        "{",
+        "}<tool_call|>",
+        arguments="gemma",
+    ),
+    Layout(
+        "muse",
+        ("<atem:function_calls>",),
+        '<atem:invoke name="',
+        '">\n',
+        "</atem:invoke>\n",
+        open="<atem:function_calls>\n",
+        close="</atem:function_calls>",
+        arguments="text",
+        parameter=('<atem:parameter name="', '">', "</atem:parameter>\n"),
+        single=True,
+    ),
+    Layout(
+        "functionary 3.2",
+        ("'>>>all\\n'",),
+        ">>>",
+        "\n",
+        "",
+        primed=">>>",
+        plain="all",
+    ),
+    Layout(
         "harmony",
         ("<|channel|>", "to=functions."),
         "<|channel|>commentary to=functions.",
@@ -91,7 +123,7 @@ LAYOUTS = (
     ),
     Layout(
         "kimi k3",
-        ("call tool=", "argument key="),
+        ("open_tag('call'", "open_tag('argument'"),
         '<|open|>call tool="',
         f'" index="{NUMBER}"<|sep|>',
         "<|close|>call<|sep|>",
@@ -207,7 +239,7 @@ LAYOUTS = (
     ),
     Layout(
         "hunyuan",
-        ("<tool_calls:opensource>", "<tool_sep:opensource>"),
+        ("'<tool_calls{}>'", "'<tool_sep{}>'"),
         "<tool_call:opensource>",
         "<tool_sep:opensource>\n",
         "</tool_call:opensource>\n",
@@ -286,7 +318,7 @@ LAYOUTS = (
         close="]",
     ),
     Layout("functionary 3.1", ("<function=", "</function>"), "<function=", ">", "</function>"),
-    Layout("hermes", ("<tool_call>",), *HERMES, between="\n"),
+    Layout("hermes", ("<tool_call>",), *HERMES, between=NL),
     Layout(
         "llama 3",
         ('"parameters": ', "ipython"),
@@ -310,7 +342,7 @@ LAYOUTS = (
         first=True,
     ),
 )
-GENERIC = Layout("generic", (), *HERMES, between="\n")
+GENERIC = Layout("generic", (), *HERMES, between=NL)
 
 
 def layout_of(source: str) -> Layout:

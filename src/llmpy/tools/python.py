@@ -20,8 +20,12 @@ def arguments_of(text: str) -> dict[str, Any]:
 
     Values are literals of Python or JSON.
     """
+    text = "f" + ESCAPE.sub(_escaped, text)
     try:
-        call = ast.parse("f" + ESCAPE.sub(_escaped, text), mode="eval").body
+        try:
+            call = ast.parse(text, mode="eval").body
+        except SyntaxError:  # a line break within a string, say
+            call = ast.parse(text.replace("\n", "\\n"), mode="eval").body
     except (SyntaxError, MemoryError, RecursionError, ValueError) as error:
         raise ValueError(f"no arguments of a call: {error}") from None
     if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):

@@ -14,6 +14,7 @@ from typing import Any
 from llmpy.errors import ToolError
 from llmpy.session.events import ToolCall
 from llmpy.tools.definition import NAME
+from llmpy.tools.gemma import json_of
 from llmpy.tools.layouts import ID, KIND, NL, NUMBER, Layout
 from llmpy.tools.python import arguments_of
 from llmpy.tools.schemas import properties_of, value_of
@@ -28,12 +29,17 @@ MAX_DEPTH = 100
 SIGNS = re.compile(rf"(\s+|[{NL}{ID}{NUMBER}{KIND}])")
 ID_TEXT = re.compile(r"[\w.:-]+")
 WHITE = f" \n\t{NL}"
+CDATA = "<![CDATA["
 NAMES = ("name", "tool_name")
 ARGUMENTS = ("arguments", "parameters")
 
 
 class _NoCall(Exception):
     """What was read is no call."""
+
+
+class _Text(Exception):
+    """What was read says that text follows."""
 
 
 class _End(Exception):
@@ -76,8 +82,9 @@ class CallReader:
         self._schemas = schemas
         self._taken = set(taken)
         self._n_before = n_before
-        self._text = ""
+        self._text = layout.primed
         self._at = 0
+        self._begin = 0  # of the call, perhaps
         self._mark = 0  # what comes after it is not known to be text or a call
         self._ended = False
         self._id = ""
@@ -89,8 +96,6 @@ class CallReader:
         """Return what is certain after this text."""
         if text:
             self._text += text
-            if self.is_within and len(self._text) > MAX_CALL:
-                raise ToolError(f"a call of a tool: expected at most {MAX_CALL} characters")
             next(self._steps)
         parts, self._parts = self._parts, []
         return parts
@@ -109,10 +114,12 @@ class CallReader:
             try:
                 yield from self._outside(begins)
                 begins = False
-                self.is_within = True
+                self._begin, self.is_within = self._at, True
                 yield from self._calls()
+            except _Text:
+                self._mark = self._at
             except _NoCall:
-                self._at = self._mark + 1
+                self._at = self._begin + 1
                 self._show(self._at)
                 begins = False
             except _End:
@@ -145,7 +152,6 @@ class CallReader:
             if found:
                 self._at = min(found)
                 self._show(len(self._text[: self._at].rstrip()))
-                self._mark = self._at  # without the white space before calls
                 return
             held = max(_possible_start(self._text[self._at :], sign) for sign in signs)
             certain = self._text[: len(self._text) - held]
@@ -162,7 +168,7 @@ class CallReader:
             raise _NoCall
         while True:
             yield from self._call()
-            self._mark = self._at
+            self._mark = self._begin = self._at
             if not layout.close:
                 return
             if (yield from self._skip(layout.close)):
@@ -175,12 +181,21 @@ class CallReader:
         self._forget()
         if "{" in layout.before:
             name, arguments = yield from self._object()
+        elif layout.arguments == "gemma":
+            yield from self._expect(layout.before)
+            name = yield from self._until([layout.after])
+            arguments = yield from self._gemma()
+            yield from self._expect(layout.end)
         elif layout.arguments == "python":
             name = (yield from self._until(["("])).strip()
             arguments = yield from self._python()
         else:
             yield from self._expect(layout.before)
             name = yield from self._name()
+            if layout.plain and name == layout.plain:
+                yield from self._expect(layout.after)
+                yield from self._skip_one("\n")
+                raise _Text
             if layout.arguments == "json":
                 yield from self._expect(layout.after)
                 arguments = yield from self._json()
@@ -189,6 +204,8 @@ class CallReader:
             yield from self._expect(layout.end)
         if not NAME.fullmatch(name) or not isinstance(arguments, dict):
             raise _NoCall
+        if self._at - self._begin > MAX_CALL:
+            raise self._too_long()
         self._parts.append(ToolCall(self._own_id(), name, arguments))
 
     def _own_id(self) -> str:
@@ -220,7 +237,7 @@ class CallReader:
 
     def _name(self) -> Generator[None, None, str]:
         layout = self._layout
-        marks = [_first(layout.after)]
+        marks = [_first(layout.after) or ("" if NL in layout.after else layout.after)]
         if layout.arguments == "text":
             marks += [_first(layout.parameter[0]), _first(layout.end)]
         name = yield from self._until([mark for mark in marks if mark])
@@ -240,12 +257,30 @@ class CallReader:
             is_text = self._id == "true" if layout.is_string else self._id == "string"
             if between.endswith("\n"):
                 yield from self._skip_one("\n")
-            value = yield from self._until([_last_trimmed(after)])
+            value = yield from self._value(_last_trimmed(after))
             yield from self._expect(after)
             schema = {"type": "string"} if self._id and is_text else schemas.get(key.strip(), True)
             found[key.strip()] = value_of(value, schema)
         self._id = ""
         return found
+
+    def _value(self, after: str) -> Generator[None, None, str]:
+        """A value up to the text after it, perhaps as CDATA."""
+        if (yield from self._either([CDATA])) is None:
+            return (yield from self._until([after]))
+        self._at += len(CDATA)
+        value = yield from self._until(["]]>" + after])
+        self._at += len("]]>")
+        return value
+
+    def _gemma(self) -> Generator[None, None, Any]:
+        """JSON in the manner of Gemma 4."""
+        start = self._at
+        yield from self._until([self._layout.end])
+        try:
+            return json_of(self._text[start : self._at] + "}")
+        except ValueError:
+            raise _NoCall from None
 
     def _python(self) -> Generator[None, None, dict[str, Any]]:
         """The arguments of a call in Python, from its "(" to its ")"."""
@@ -269,15 +304,21 @@ class CallReader:
     # Pieces of text
 
     def _more(self) -> Wait:
+        if self.is_within and len(self._text) - self._begin > MAX_CALL:
+            raise self._too_long()
         if not self._ended:
             yield
         if self._ended:
             raise _End
 
+    def _too_long(self) -> ToolError:
+        return ToolError(f"a call of a tool: expected at most {MAX_CALL} characters")
+
     def _forget(self) -> None:
         """Let go of text that is known; no place in it may be remembered."""
-        self._text = self._text[self._mark :]
-        self._at, self._mark = self._at - self._mark, 0
+        n, self._mark = self._mark, 0
+        self._text = self._text[n:]
+        self._at, self._begin = self._at - n, self._begin - n
 
     def _balanced(self, opening: str, quotes: str) -> Wait:
         """Go to the end of what is between brackets, of which `opening` is the first."""
