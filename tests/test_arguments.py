@@ -60,8 +60,12 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "path": PATH, "architecture": (5, b"llama"), "n_ctx": NUMBER, "n_threads": NUMBER,
         "n_batch": NUMBER, "backend": (5, str, None), "max_total_tokens": NUMBER,
         "progress": FUNCTION, "rope": (5, "linear"), "tokenizer": (5, object()), "mmap": FLAG,
-        "download": FLAG, "allow_licenses": LICENSES,
+        "download": FLAG, "allow_licenses": LICENSES, "prefix_cache_bytes": NUMBER,
     },
+    "json_schema": {"schema": (5, "a", None), "assert_formats": FLAG},
+    "regex": {"pattern": TEXT},
+    "grammar": {"text": TEXT},
+    "choices": {"texts": (5, "ab", [5])},
     "plan_memory": {
         "path": PATH, "n_ctx": NUMBER, "sessions": NUMBER, "n_batch": NUMBER,
         "backend": (5, str, None), "architecture": (5, b"llama"), "rope": (5, "linear"),
@@ -161,7 +165,8 @@ def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any
         "logits": {"tokens": [1]}, "decode": {"ids": [5]}, "encode": {"text": "a"},
         "infill": {"prefix": "a", "suffix": "b"}, "score": {"text": "abc"},
         "infer": {"prompt": "a"}, "stream": {"prompt": "a"}, "feed": {"prompt": "a"},
-        "embed": {"texts": "a"}, "next_tokens": {"sessions": ()},
+        "embed": {"texts": "a"}, "json_schema": {"schema": {}}, "regex": {"pattern": "a"},
+        "grammar": {"text": "start: /a/"}, "choices": {"texts": ["a"]}, "next_tokens": {"sessions": ()},
         "generate": {"prompt": "a"}, "encode_parts": {"parts": ()},
         "write_importance": {"path": out, "importance": llmpy.Importance({}, {})},
     }  # fmt: skip
@@ -179,6 +184,7 @@ def test_every_public_function_is_tried() -> None:
     public = {name for name in llmpy.__all__ if inspect.isfunction(getattr(llmpy, name))}
     without = {"available_cpus", "chain", "default_chain"}
     without |= {"default_model", "default_name", "models"}
+    without |= {"schema_of", "serve"}  # take anything that is a type; any number of models
     assert public - WRONG.keys() == without | {"aload"}  # which passes all on to load
 
 

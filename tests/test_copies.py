@@ -32,6 +32,8 @@ ERRORS = [
     errors.SnapshotError("s", "version", "1", "2"),
     errors.ModelNotFound("name", "name", "an installed model", "none"),
     errors.ContextFull(10, 12),
+    errors.ConstraintError("too large", "/properties/a"),
+    errors.AnswerError("it was cut off", "[1,", "length"),
     *(
         kind("what happened")
         for name in errors.__all__

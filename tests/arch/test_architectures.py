@@ -94,25 +94,34 @@ def test_cpu_equals_reference(variant: tiny.Variant, loaded: Load) -> None:
 def rounded(x: Logits) -> Logits:
     """Activations as the compiled kernels round them (native/src/linear_prepare.inl).
 
-    int8 with one scale for 256 values; the quads with the largest values, which have more bits, do
-    not count for the scale.
+    int8 with one scale for 256 values, times a power of two for each 32; the few that are much
+    larger than the others stay as they are and count for no scale.
     """
     y = x.reshape(-1, x.shape[-1]).copy()
     for row in y:
         for i in range(0, len(row), 256):
             group = row[i : i + 256]
-            scale = _scale(group)
-            group[:] = np.rint(group / scale) * scale if scale > 0 else 0
+            rest = group.copy()
+            rest[_apart(group)] = 0
+            most = np.abs(rest).max()
+            if most > 0:
+                units = most / np.float32(127 * 8) * _powers(rest, most)
+                group[:] = np.where(rest == group, np.rint(rest / units) * units, group)
     return y.reshape(x.shape)
 
 
-def _scale(group: Logits) -> np.float32:
-    """The largest size of up to 256 values, large quads left out, by 127."""
-    quads = np.abs(group).reshape(-1, 4).max(axis=1)
-    large = np.flatnonzero(quads > np.abs(group).mean() * np.float32(5))
-    large = large[np.argsort(-quads[large], kind="stable")][: -(-len(group) * 4 // 256)]
-    rest = np.delete(quads, large).max(initial=0) / np.float32(127)
-    return np.float32(max(rest, quads.max() / np.float32(32000)) if len(large) else rest)
+def _apart(group: Logits) -> list[int]:
+    """Which of up to 256 values are kept apart: more than 10 times the mean, one for each 64."""
+    sizes = np.abs(group)
+    large = np.flatnonzero(sizes > sizes.mean() * np.float32(10))
+    return sorted(large, key=lambda at: -sizes[at])[: -(-len(group) * 4 // 256)]
+
+
+def _powers(group: Logits, most: np.float32) -> Logits:
+    """The power of two of each value: the least of 1 to 8 with which its 32 fit into int8."""
+    of_32 = np.abs(group).reshape(-1, 32).max(axis=1)
+    powers = 8 / 2.0 ** sum((of_32 <= most / 2**n).astype(int) for n in (1, 2, 3))
+    return np.repeat(powers, 32).astype(np.float32)
 
 
 def median_distance(ours: Runner, alike: Runner) -> float:

@@ -145,6 +145,6 @@ def test_less_memory_than_was_hoped_for_gives_the_factors_of_less_context(
     golden = checkpoints.load_golden("phi3-long")
     weights = golden.weights(checkpoints.spec("phi3-long"))
     folder = checkpoints.write(tmp_path / "model", golden.about["config"], weights)
-    monkeypatch.setattr("llmpy.model.context_length", lambda *_: 16)
+    monkeypatch.setattr("llmpy.wiring.context_length", lambda *_: 16)
     with llmpy.load(folder, backend="reference") as model:
         assert (model.n_ctx, factors(model.graph)) == (16, {"rope_factors_short.weight"})

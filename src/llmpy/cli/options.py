@@ -217,6 +217,15 @@ def session_options(function: F) -> F:
     return found
 
 
+def _backend(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Refuse a name that no backend has, before a model is opened."""
+    if name not in ("auto", "cpu", "reference") and name.split(":")[0] != "array":
+        raise click.BadParameter(
+            f"{name!r} is none of auto, cpu, reference, array[:NAMESPACE[:DEVICE]]"
+        )
+    return name
+
+
 def compute_options(function: F) -> F:
     """Add -t and --backend."""
     for option in reversed(
@@ -230,6 +239,7 @@ def compute_options(function: F) -> F:
             click.option(
                 "--backend",
                 metavar="NAME",
+                callback=_backend,
                 default="auto",
                 show_default=True,
                 help="The backend that computes: cpu, reference, or array[:NAMESPACE[:DEVICE]].",
