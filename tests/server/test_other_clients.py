@@ -123,7 +123,7 @@ def test_thinking_tools_and_system_turns_of_before_are_taken(server: Running) ->
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]},
          "messages[0].content[0]: expected a block of type 'text', found 'image'"),
         ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role: expected one of"),
-        ({"tools": [{"name": "x"}]}, "tools: "),
+        ({"tools": [{"name": "a b"}]}, "tools: name: expected"),
     ],
     ids=str,
 )  # fmt: skip

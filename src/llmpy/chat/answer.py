@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmpy import checks
 from llmpy.chat.messages import Message, checked_messages
+from llmpy.chat.parts import AnswerReader, piece_of
 from llmpy.chat.prompt import prompt_parts, tail_of
 from llmpy.chat.reuse import reusable
 from llmpy.chat.template import ChatTemplate
-from llmpy.chat.thinking import Format, Reader
+from llmpy.chat.thinking import Format
 from llmpy.errors import ContextFull
 from llmpy.session import FinishReason, Piece, Session, Stats
 from llmpy.session.overflow import ContextWarning, Overflow
@@ -147,7 +148,7 @@ class Answer:
         self._n_found = self.session.transcript.n_found
         kept, new, tail = self._fit()
         self._n_read, self._n_kept = len(new), kept
-        reader = self.format.reader(tail)
+        reader = AnswerReader(self.format.reader(tail), self._layout, self._calls)
         state = self._state
         if state is not None:
             state.active = reader.answers  # else once the model has thought
@@ -198,43 +199,22 @@ class Answer:
                     self._ids.append(piece.token)
                 yield piece
 
-    def _shown(self, piece: Piece, reader: Reader, stops: StopStrings) -> Generator[Piece]:
+    def _shown(self, piece: Piece, reader: AnswerReader, stops: StopStrings) -> Generator[Piece]:
         """A generated token as the parts of thinking, answer and calls that it completes."""
-        tokenizer, token, text = self.session.tokenizer, piece.token, piece.text
+        tokenizer, token = self.session.tokenizer, piece.token
         assert token is not None
         name = tokenizer.token(token) if tokenizer.is_control(token) else ""
-        if name and not reader.knows(name):
-            if self._calls is not None and self._layout.knows(name):
-                text += name
-            name = ""
-        pieces = list(self._parts(reader.add(text, name), stops))
-        pieces = pieces or [Piece("", None, reader.kind)]
-        pieces[-1] = pieces[-1]._replace(token=token, logprobs=piece.logprobs)
-        yield from map(self._counted, pieces)
+        parts = reader.add(piece.text, name) or [(reader.kind, "")]
+        for i, part in enumerate(parts):
+            found = piece_of(part, stops)
+            if i == len(parts) - 1:
+                found = found._replace(token=token, logprobs=piece.logprobs)
+            yield self._counted(found)
 
-    def _parts(self, parts: Iterable[tuple[Any, str]], stops: StopStrings) -> Generator[Piece]:
-        """Parts of thinking and answer, and of the latter the calls."""
-        for kind, text in parts:
-            if kind != "generated" or self._calls is None:
-                yield Piece(stops.add(text) if kind == "generated" else text, None, kind)
-                continue
-            yield from self._read(self._calls.add(text), stops)
-
-    def _read(self, found: Iterable[str | ToolCall], stops: StopStrings) -> Generator[Piece]:
-        """What the reader of calls gave."""
-        for part in found:
-            if isinstance(part, str):
-                yield Piece(stops.add(part), None, "generated")
-            else:
-                yield Piece("", None, "tool_call", tool_call=part)
-
-    def _rest(self, reader: Reader, stops: StopStrings, held: str) -> Generator[Piece]:
+    def _rest(self, reader: AnswerReader, stops: StopStrings, held: str) -> Generator[Piece]:
         """What was held back, and turned out to be text."""
-        for piece in self._parts([*reader.add(held), *reader.end()], stops):
-            yield self._counted(piece)
-        if self._calls is not None:
-            for piece in self._read(self._calls.end(), stops):
-                yield self._counted(piece)
+        for part in [*reader.add(held), *reader.end()]:
+            yield self._counted(piece_of(part, stops))
         if not stops.found and (rest := stops.rest()):
             yield self._counted(Piece(rest, None, "generated"))
 

@@ -10,14 +10,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from llmpy.chat.parts import piece_of
 from llmpy.session import FinishReason, Piece
 from llmpy.session.stop import StopStrings
 from llmpy.session.wanted import PLAIN, Generated, Wanted
 
 if TYPE_CHECKING:
-    from llmpy.chat.thinking import Reader
+    from llmpy.chat.parts import AnswerReader, Part
     from llmpy.constraints import ConstraintState
     from llmpy.engine import Work
     from llmpy.model import Model
@@ -93,7 +94,7 @@ class Generation:
     """
 
     def __init__(
-        self, prompt: Prompt, inbox: Inbox, *, index: int = 0, reader: Reader | None = None
+        self, prompt: Prompt, inbox: Inbox, *, index: int = 0, reader: AnswerReader | None = None
     ) -> None:
         self.prompt = prompt
         self.inbox = inbox
@@ -200,7 +201,7 @@ class Generation:
             pieces = self._shown(token, text)
             last = pieces[-1]
             self.n_thinking += last.kind == "thinking"
-            pieces[-1] = Piece(last.text, token, last.kind, found)
+            pieces[-1] = last._replace(token=token, logprobs=found)
             if stops.found:
                 return [*pieces, *self.end("stop")]
         if self._constraint is not None:
@@ -214,14 +215,17 @@ class Generation:
         self.reason, self.ended = reason, time.perf_counter()
         pieces: list[Piece] = []
         if reason != "stop" and self.session is not None:
-            held = self.session.transcript.decoder.flush()
+            text = self.session.transcript.decoder.flush()
             if self._reader is None:
-                pieces += self._plain(held)
+                pieces += self._plain(text)
             else:
-                pieces += self._parts([*self._reader.add(held), *self._reader.end()])
+                pieces += self._parts([*self._reader.add(text), *self._reader.end()])
             if not self._stops.found:
                 pieces += [Piece(self._stops.rest(), None, "generated")]
-        return [*(p for p in pieces if p.text), Piece("", None, "end", finish_reason=reason)]
+        return [
+            *(p for p in pieces if p.text or p.tool_call),
+            Piece("", None, "end", finish_reason=reason),
+        ]
 
     def close(self) -> None:
         """Give the session's memory back."""
@@ -236,14 +240,10 @@ class Generation:
         assert self.session is not None
         tokenizer = self.session.tokenizer
         name = tokenizer.token(token) if tokenizer.is_control(token) else ""
-        parts = reader.add(text, name if name and reader.knows(name) else "")
-        return self._parts(parts or [(reader.kind, "")])
+        return self._parts(reader.add(text, name) or [(reader.kind, "")])
 
     def _plain(self, text: str) -> list[Piece]:
         return [Piece(self._stops.add(text), None, "generated")]
 
-    def _parts(self, parts: Iterable[tuple[Any, str]]) -> list[Piece]:
-        return [
-            Piece(self._stops.add(text) if kind == "generated" else text, None, kind)
-            for kind, text in parts
-        ]
+    def _parts(self, parts: Iterable[Part]) -> list[Piece]:
+        return [piece_of(part, self._stops) for part in parts]

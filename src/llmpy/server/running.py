@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from llmpy.chat.thinking import Reader
+from llmpy.chat.parts import AnswerReader
 from llmpy.errors import ContextFull
 from llmpy.server.call import Call, Gone
 from llmpy.server.generation import Generation, Inbox, Prompt
@@ -82,7 +82,7 @@ async def running(
     prompts: Sequence[Prompt],
     *,
     n: int = 1,
-    reader: Callable[[], Reader] | None = None,
+    reader: Callable[[], AnswerReader] | None = None,
     streams: bool = False,
 ) -> AsyncIterator[Run]:
     """Generate `n` texts from each prompt, with the seeds that follow the prompt's own.

@@ -11,6 +11,7 @@ import msgspec
 from llmpy.server.api.anthropic_messages import AnthropicMessage, Block, conversation
 from llmpy.server.api.conversation import chat_prompt
 from llmpy.server.api.fields import Sampling, checked_stop, read, schema_of, within
+from llmpy.server.api.tools import anthropic_tools, arguments_of, calls_in
 from llmpy.server.call import Call
 from llmpy.server.errors import ApiError, anthropic_shape
 from llmpy.server.generation import Generation
@@ -18,19 +19,17 @@ from llmpy.server.models import Loaded
 from llmpy.server.running import Run, running
 from llmpy.server.state import State
 from llmpy.server.streaming import streamed
-from llmpy.session import Piece
+from llmpy.session import Piece, ToolCall
 
 __all__ = ["CountRequest", "MessagesRequest", "count_tokens", "messages"]
 
 REFUSED = {
-    "tools": "calls of tools are not supported yet",
     "mcp_servers": "no servers of tools are asked",
     "container": "no code is run",
 }
 IGNORED = {
     "metadata": "is kept by nobody",
     "service_tier": "there is one",
-    "tool_choice": "there are no tools",
     "betas": "there are none",
     "context_management": "nothing of a conversation is left out",
     "inference_geo": "it is computed here",
@@ -60,6 +59,8 @@ class CountRequest(Sampling, kw_only=True):
     messages: list[AnthropicMessage]
     system: str | list[Block] | None = None
     thinking: Thinking | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: dict[str, Any] | None = None
 
 
 class MessagesRequest(CountRequest, kw_only=True):
@@ -107,6 +108,7 @@ async def _prompt(loaded: Loaded, request: CountRequest, **more: Any) -> Any:
         seed=request.own_seed,
         think={"enabled": True, "disabled": False}.get(kind),
         go_on=found[-1]["role"] == "assistant",
+        tools=anthropic_tools(request.tools, request.tool_choice),
         **more,
     )
 
@@ -121,6 +123,7 @@ class Answer:
         self._id = f"msg_{uuid.uuid4().hex}"
         self._block: str | None = None  # the kind of the block that grows
         self._n_blocks = 0  # that are complete
+        self._n_calls = 0
 
     async def whole(self) -> None:
         """Send it once it is there."""
@@ -130,8 +133,11 @@ class Answer:
         content: list[dict[str, Any]] = []
         if thinking:
             content.append({"type": "thinking", "thinking": thinking, "signature": ""})
-        if text or not thinking:
+        calls = calls_in(pieces)
+        if text or not (thinking or calls):
             content.append({"type": "text", "text": text})
+        content += [{**_tool_use(call), "input": call.arguments} for call in calls]
+        self._n_calls = len(calls)
         await self._call.answer(self._message(content, pieces[-1]))
 
     async def stream(self) -> None:
@@ -175,6 +181,8 @@ class Answer:
         if found in (self._request.stop_sequences or []):
             return {"stop_reason": "stop_sequence", "stop_sequence": found}
         reason = REASONS.get(end.finish_reason or "end", "end_turn")
+        if self._n_calls and end.finish_reason == "end":
+            reason = "tool_use"
         return {"stop_reason": reason, "stop_sequence": None}
 
     def _part(self, _: Generation, pieces: Sequence[Piece]) -> bytes:
@@ -186,6 +194,8 @@ class Answer:
                 found += self._close()
                 usage = self._usage()
                 found += _event("message_delta", delta=self._reason(piece), usage=usage)
+            elif piece.tool_call is not None:
+                found += self._call_events(piece.tool_call)
             elif piece.text:
                 kind = "thinking" if piece.kind == "thinking" else "text"
                 if self._block not in (None, kind):
@@ -195,6 +205,17 @@ class Answer:
                 delta = {"type": f"{kind}_delta", kind: piece.text}
                 found += _event("content_block_delta", index=self._n_blocks, delta=delta)
         return found
+
+    def _call_events(self, call: ToolCall) -> bytes:
+        """A block for a call of a tool."""
+        found = self._close()
+        block = {**_tool_use(call), "input": {}}
+        found += _event("content_block_start", index=self._n_blocks, content_block=block)
+        delta = {"type": "input_json_delta", "partial_json": arguments_of(call)}
+        found += _event("content_block_delta", index=self._n_blocks, delta=delta)
+        self._block = "tool_use"
+        self._n_calls += 1
+        return found + self._close()
 
     def _open(self, kind: str) -> bytes:
         self._block = kind
@@ -209,6 +230,10 @@ class Answer:
         self._block = None
         self._n_blocks += 1
         return _event("content_block_stop", index=self._n_blocks - 1)
+
+
+def _tool_use(call: ToolCall) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call.id, "name": call.name}
 
 
 def _failed(error: ApiError) -> bytes:

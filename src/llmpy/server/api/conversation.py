@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from llmpy.chat.parts import AnswerReader
 from llmpy.chat.prompt import prompt_parts, tail_of
-from llmpy.chat.thinking import Reader
 from llmpy.sampling import Chain
 from llmpy.server.errors import ApiError
 from llmpy.server.generation import Prompt
 from llmpy.server.models import Loaded
+from llmpy.tools import Toolset, layout_of
 
 if TYPE_CHECKING:
     from llmpy.constraints import ConstraintState
+    from llmpy.tools import Layout
 
 __all__ = ["chat_prompt"]
 
@@ -34,18 +36,24 @@ async def chat_prompt(
     go_on: bool = False,
     schema: Any = None,
     schema_field: str = "response_format",
-) -> tuple[Prompt, Callable[[], Reader]]:
+    tools: Toolset | None = None,
+) -> tuple[Prompt, Callable[[], AnswerReader]]:
     """The prompt for an answer, and what tells thinking from it, new for each answer.
 
     `effort`: how much to think, in words of the model's template; "none": not at all. `schema`:
-    JSON that the answer must be, by a JSON schema, of the field of that name. ApiError where the
-    template refuses the messages, and for a schema that cannot be followed.
+    JSON that the answer must be, by a JSON schema, of the field of that name. `tools`: what may be
+    called. ApiError where the template refuses the messages, and for a schema that cannot be
+    followed.
     """
     kwargs = dict(template_kwargs or {})
     if effort is not None:
         kwargs.setdefault("reasoning_effort", effort)
         think = False if think is None and effort == "none" else think
     tokenizer = loaded.model.tokenizer
+    layout = layout_of(loaded.template.source)
+    used = tools if tools is not None and tools.is_used else None
+    if used is not None and schema is not None:
+        raise ApiError(400, f"{schema_field}: not supported beside tools", param=schema_field)
 
     def encoded() -> tuple[list[int], str]:
         parts = prompt_parts(
@@ -53,6 +61,7 @@ async def chat_prompt(
             loaded.format,
             tokenizer,
             messages,
+            tools=None if used is None else used.definitions,
             think=think,
             template_kwargs=kwargs,
             go_on=go_on,
@@ -66,9 +75,26 @@ async def chat_prompt(
     constraint = None
     if schema is not None:
         constraint = await asyncio.to_thread(_constraint, schema, loaded, schema_field)
+    elif used is not None:
+        tags = () if think is False else loaded.format.tags
+        constraint = await asyncio.to_thread(_calls_constraint, used, layout, loaded, tags)
     stops = (*stop, *loaded.template.stop)
     prompt = Prompt(ids, chain, seed, max_tokens, stops, logprobs, constraint)
-    return prompt, lambda: loaded.format.reader(tail)
+
+    def reader() -> AnswerReader:
+        calls = None if used is None else used.reader(layout, messages)
+        return AnswerReader(loaded.format.reader(tail), layout, calls)
+
+    return prompt, reader
+
+
+def _calls_constraint(
+    tools: Toolset, layout: Layout, loaded: Loaded, tags: Sequence[tuple[str, str]]
+) -> ConstraintState:
+    try:
+        return tools.state(layout, loaded.model.tokenizer, tags)
+    except (TypeError, ValueError, RecursionError) as error:  # ConstraintError is one of these
+        raise ApiError(400, f"tools: {error}", param="tools", code="invalid_schema") from None
 
 
 def _constraint(schema: Any, loaded: Loaded, field: str) -> ConstraintState:

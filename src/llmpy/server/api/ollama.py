@@ -14,6 +14,7 @@ from llmpy.server.api.fields import Sampling, checked_stop, read, within
 from llmpy.server.api.messages import Message, ToolCall, for_template
 from llmpy.server.api.openai_completions import prompts_of
 from llmpy.server.api.openai_shapes import FINISH, chat_logprobs
+from llmpy.server.api.tools import calls_in, openai_tools
 from llmpy.server.call import LINES, Call
 from llmpy.server.errors import ApiError, ollama_shape
 from llmpy.server.generation import Generation, Prompt
@@ -23,6 +24,7 @@ from llmpy.server.stamp import stamp
 from llmpy.server.state import State
 from llmpy.server.streaming import streamed
 from llmpy.session import Piece
+from llmpy.tools import Toolset
 
 __all__ = [
     "ChatRequest",
@@ -40,7 +42,6 @@ REFUSED = {
     "suffix": "no text is generated between two others yet",
     "context": "nothing is remembered between requests: use /api/chat",
     "template": "the model's own is used, or that of --template",
-    "tools": "calls of tools are not supported yet",
     "width": "no pictures are made",
     "height": "no pictures are made",
     "steps": "no pictures are made",
@@ -107,6 +108,7 @@ class ChatRequest(Request, kw_only=True):
     """A conversation to answer."""
 
     messages: list[OllamaMessage] | None = None
+    tools: list[dict[str, Any]] | None = None
 
 
 class GenerateRequest(Request, kw_only=True):
@@ -124,7 +126,8 @@ async def chat(call: Call, state: State) -> None:
         if not request.messages:
             await _answer_load(call, request, state, {"message": _message("")})
             return
-        prompt, reader = await _chat_prompt(loaded, request, _messages(request.messages))
+        tools = openai_tools(request.tools, None, None)
+        prompt, reader = await _chat_prompt(loaded, request, _messages(request.messages), tools)
         async with _running(call, state, loaded, request, prompt, reader) as run:
             await Answer(call, request, run, lambda text, more: {"message": _message(text, more)})()
 
@@ -221,7 +224,10 @@ def _messages(given: Sequence[OllamaMessage]) -> list[dict[str, Any]]:
 
 
 async def _chat_prompt(
-    loaded: Loaded, request: Request, messages: list[dict[str, Any]]
+    loaded: Loaded,
+    request: Request,
+    messages: list[dict[str, Any]],
+    tools: Toolset | None = None,
 ) -> tuple[Prompt, Any]:
     options = _options(request)
     return await chat_prompt(
@@ -234,6 +240,7 @@ async def _chat_prompt(
         logprobs=request.n_logprobs,
         schema=request.schema,
         schema_field="format",
+        tools=tools,
         **request.thinks,
     )
 
@@ -302,7 +309,13 @@ class Answer:
         content = "".join(piece.text for piece in pieces if piece.kind == "generated")
         thinking = "".join(piece.text for piece in pieces if piece.kind == "thinking")
         found = {"model": self._request.model, "created_at": stamp()}
-        found |= self._shape(content, {"thinking": thinking} if thinking else {})
+        more: dict[str, Any] = {"thinking": thinking} if thinking else {}
+        if calls := calls_in(pieces):
+            more["tool_calls"] = [
+                {"id": call.id, "function": {"name": call.name, "arguments": call.arguments}}
+                for call in calls
+            ]
+        found |= self._shape(content, more)
         if self._request.logprobs:
             tokenizer = self._run.loaded.model.tokenizer
             found["logprobs"] = chat_logprobs(pieces, tokenizer)["content"]
@@ -310,7 +323,7 @@ class Answer:
 
     def _lines(self, _: Generation, pieces: Sequence[Piece]) -> bytes:
         found = b""
-        if any(piece.text for piece in pieces):
+        if any(piece.text or piece.tool_call for piece in pieces):
             found += _line({**self._said(pieces), "done": False})
         if pieces[-1].kind == "end":
             found += _line({**self._said([]), **self._end(pieces[-1])})

@@ -12,19 +12,20 @@ from llmpy.server.api.fields import Sampling, checked_stop, read, schema_of, wit
 from llmpy.server.api.messages import Message, for_template
 from llmpy.server.api.openai_shapes import (
     DONE,
-    FINISH,
     StreamOptions,
     chat_logprobs,
     event,
+    finish_of,
     usage,
 )
+from llmpy.server.api.tools import arguments_of, calls_in, openai_call, openai_tools
 from llmpy.server.call import Call
 from llmpy.server.errors import ApiError, openai_shape
 from llmpy.server.generation import Generation
 from llmpy.server.running import Run, running
 from llmpy.server.state import State
 from llmpy.server.streaming import streamed
-from llmpy.session import Piece
+from llmpy.session import Piece, ToolCall
 
 __all__ = ["IGNORED", "REFUSED", "ChatRequest", "chat_completions"]
 
@@ -53,21 +54,21 @@ class ChatRequest(Sampling, kw_only=True):
     think: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     continue_final_message: bool | None = None
+    tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: dict[str, Any] | None = None
 
 
 REFUSED = {
-    "tools": "calls of tools are not supported yet",
-    "functions": "calls of functions are not supported yet",
-    "function_call": "calls of functions are not supported yet",
+    "functions": "use tools",
+    "function_call": "use tool_choice",
     "audio": "models answer with text only here",
     "web_search_options": "nothing is searched on the web",
 }
 IGNORED = {
     "metadata": "is kept by nobody",
     "moderation": "nothing is moderated",
-    "parallel_tool_calls": "says how many tools may be called",
     "prediction": "would only be faster",
     "prompt_cache_key": "all prompts share one cache",
     "prompt_cache_options": "all prompts share one cache",
@@ -84,6 +85,7 @@ async def chat_completions(call: Call, state: State) -> None:
     """POST /v1/chat/completions."""
     request = await read(call, ChatRequest, REFUSED, IGNORED)
     _check(request)
+    tools = openai_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
     async with state.models.use(request.model) as loaded:
         prompt, reader = await chat_prompt(
             loaded,
@@ -98,6 +100,7 @@ async def chat_completions(call: Call, state: State) -> None:
             template_kwargs=request.chat_template_kwargs,
             go_on=bool(request.continue_final_message),
             schema=schema_of(request.response_format, "response_format"),
+            tools=tools,
         )
         n, streams = request.n or 1, bool(request.stream)
         async with running(
@@ -128,6 +131,7 @@ class Answer:
         self._id = f"chatcmpl-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._wants_logprobs = bool(request.logprobs)
+        self._n_calls: dict[int, int] = {}  # by the number of the text
 
     async def whole(self) -> None:
         """Send it once it is there."""
@@ -165,26 +169,41 @@ class Answer:
     def _choice(self, generation: Generation, pieces: Sequence[Piece]) -> dict[str, Any]:
         thinking = "".join(piece.text for piece in pieces if piece.kind == "thinking")
         content = "".join(piece.text for piece in pieces if piece.kind == "generated")
-        message = {"role": "assistant", "content": content, "refusal": None}
+        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
         if thinking:
             message["reasoning_content"] = thinking
+        if calls := calls_in(pieces):
+            message |= {"content": content or None, "tool_calls": list(map(openai_call, calls))}
         return {
             "index": generation.index,
             "message": message,
             "logprobs": self._logprobs(pieces),
-            "finish_reason": FINISH[pieces[-1].finish_reason],
+            "finish_reason": finish_of(pieces[-1].finish_reason, len(calls)),
         }
 
     def _events(self, generation: Generation, pieces: Sequence[Piece]) -> bytes:
         found = []
         for piece in pieces:
             if piece.kind == "end":
-                found.append(self._event(generation, {}, FINISH[piece.finish_reason]))
+                reason = finish_of(piece.finish_reason, self._n_calls.get(generation.index, 0))
+                found.append(self._event(generation, {}, reason))
+            elif piece.tool_call is not None:
+                found += self._call_events(generation, piece.tool_call)
             elif piece.text or (self._wants_logprobs and piece.logprobs):
                 name = "reasoning_content" if piece.kind == "thinking" else "content"
                 delta = {name: piece.text}
                 found.append(self._event(generation, delta, None, self._logprobs([piece])))
         return b"".join(found)
+
+    def _call_events(self, generation: Generation, call: ToolCall) -> list[bytes]:
+        """A call: its name, and then its arguments."""
+        index = self._n_calls.get(generation.index, 0)
+        self._n_calls[generation.index] = index + 1
+        first = {**openai_call(call), "function": {"name": call.name, "arguments": ""}}
+        deltas = [first, {"function": {"arguments": arguments_of(call)}}]
+        return [
+            self._event(generation, {"tool_calls": [{"index": index, **delta}]}) for delta in deltas
+        ]
 
     def _event(
         self,

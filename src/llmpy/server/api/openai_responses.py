@@ -14,6 +14,7 @@ from llmpy.server.api.fields import Sampling, read, schema_of, within
 from llmpy.server.api.messages import Function, Message, Part, ToolCall, for_template
 from llmpy.server.api.openai_shapes import chat_logprobs
 from llmpy.server.api.response_stream import ResponseStream
+from llmpy.server.api.tools import calls_in, function_call, openai_tools
 from llmpy.server.call import Call
 from llmpy.server.errors import ApiError, bad_value
 from llmpy.server.running import Run, running
@@ -52,7 +53,9 @@ class ResponseRequest(Sampling, kw_only=True):
     reasoning: Reasoning | None = None
     text: TextFormat | None = None
     truncation: str | None = None
+    tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
 
 
 NO_MEMORY = "nothing is remembered between requests: send the whole conversation as input"
@@ -62,12 +65,10 @@ REFUSED = {
     "conversation": NO_MEMORY,
     "previous_response_id": NO_MEMORY,
     "prompt": "no prompts are kept",
-    "tools": "calls of tools are not supported yet",
 }
 IGNORED = {
     "max_tool_calls": "says how many tools may be called",
     "moderation": "nothing is moderated",
-    "parallel_tool_calls": "says how many tools may be called",
     "prompt_cache_key": "all prompts share one cache",
     "prompt_cache_options": "all prompts share one cache",
     "prompt_cache_retention": "the cache has a size and no times",
@@ -84,6 +85,7 @@ async def responses(call: Call, state: State) -> None:
     request = await read(call, ResponseRequest, REFUSED, IGNORED)
     _check(request)
     messages = _messages(request)
+    tools = openai_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
     with_logprobs = WITH_LOGPROBS in (request.include or [])
     async with state.models.use(request.model) as loaded:
         prompt, reader = await chat_prompt(
@@ -96,6 +98,7 @@ async def responses(call: Call, state: State) -> None:
             effort=request.reasoning.effort if request.reasoning else None,
             schema=schema_of(request.text and request.text.format, "text.format"),
             schema_field="text.format",
+            tools=tools,
         )
         streams = bool(request.stream)
         async with running(call, state, loaded, [prompt], reader=reader, streams=streams) as run:
@@ -202,7 +205,8 @@ class Made:
                     "content": [{"type": "reasoning_text", "text": thinking}],
                 }
             )
-        if content or not thinking:
+        calls = calls_in(pieces)
+        if content or not (thinking or calls):
             shown = [piece for piece in pieces if piece.kind == "generated"]
             text = {
                 "type": "output_text",
@@ -219,6 +223,7 @@ class Made:
                     "content": [text],
                 }
             )
+        output += map(function_call, calls)
         return self.response(status, output)
 
     def response(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
@@ -238,14 +243,14 @@ class Made:
             "max_output_tokens": request.max_output_tokens,
             "model": self._run.loaded.name,
             "output": output,
-            "parallel_tool_calls": True,
+            "parallel_tool_calls": request.parallel_tool_calls is not False,
             "previous_response_id": None,
             "reasoning": {"effort": request.reasoning and request.reasoning.effort},
             "store": False,
             "temperature": request.temperature,
             "text": {"format": (request.text and request.text.format) or {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
+            "tool_choice": request.tool_choice or "auto",
+            "tools": request.tools or [],
             "top_p": request.top_p,
             "truncation": "disabled",
             "metadata": request.metadata or {},

@@ -11,7 +11,7 @@ from llmpy.server.running import Run
 from llmpy.session import FinishReason, Piece
 from llmpy.tokenizer import Tokenizer
 
-__all__ = ["DONE", "FINISH", "StreamOptions", "chat_logprobs", "event", "usage"]
+__all__ = ["DONE", "FINISH", "StreamOptions", "chat_logprobs", "event", "finish_of", "usage"]
 
 DONE = b"data: [DONE]\n\n"
 
@@ -22,6 +22,11 @@ FINISH: dict[FinishReason | None, str] = {
     "context": "length",
     "cancelled": "stop",
 }
+
+
+def finish_of(reason: FinishReason | None, n_calls: int) -> str:
+    """Why an answer ended, in the words of that API."""
+    return "tool_calls" if n_calls and reason == "end" else FINISH[reason]
 
 
 class StreamOptions(msgspec.Struct):

@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
+from llmpy.server.api.tools import function_call
 from llmpy.server.call import Call
 from llmpy.server.errors import ApiError
 from llmpy.server.generation import Generation
 from llmpy.server.running import Run
 from llmpy.server.streaming import streamed
-from llmpy.session import Piece
+from llmpy.session import Piece, ToolCall
 
 __all__ = ["ResponseStream"]
 
@@ -70,6 +71,8 @@ class ResponseStream:
         for piece in pieces:
             if piece.kind == "end":
                 found += self._end(piece)
+            elif piece.tool_call is not None:
+                found += self._called(piece.tool_call)
             elif piece.text:
                 found += self._grown(piece)
         return found
@@ -88,6 +91,20 @@ class ResponseStream:
             self._tokens += more["logprobs"]
         delta = f"response.{self._name}.delta"
         return found + self._event(delta, **self._place, delta=piece.text, **more)
+
+    def _called(self, call: ToolCall) -> bytes:
+        """An item for a call of a tool."""
+        found = b"" if self._item is None else self._close("completed")
+        item, at = function_call(call), len(self._output)
+        place = {"item_id": item["id"], "output_index": at}
+        empty = {**item, "arguments": "", "status": "in_progress"}
+        said = item["arguments"]
+        found += self._event("response.output_item.added", output_index=at, item=empty)
+        found += self._event("response.function_call_arguments.delta", **place, delta=said)
+        name = {"name": call.name, "arguments": said}
+        found += self._event("response.function_call_arguments.done", **place, **name)
+        self._output.append(item)
+        return found + self._event("response.output_item.done", output_index=at, item=item)
 
     @property
     def _name(self) -> str:
