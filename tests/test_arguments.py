@@ -166,7 +166,8 @@ def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any
         "infill": {"prefix": "a", "suffix": "b"}, "score": {"text": "abc"},
         "infer": {"prompt": "a"}, "stream": {"prompt": "a"}, "feed": {"prompt": "a"},
         "embed": {"texts": "a"}, "json_schema": {"schema": {}}, "regex": {"pattern": "a"},
-        "grammar": {"text": "start: /a/"}, "choices": {"texts": ["a"]}, "next_tokens": {"sessions": ()},
+        "grammar": {"text": "start: /a/"}, "choices": {"texts": ["a"]},
+        "next_tokens": {"sessions": ()},
         "generate": {"prompt": "a"}, "encode_parts": {"parts": ()},
         "write_importance": {"path": out, "importance": llmpy.Importance({}, {})},
     }  # fmt: skip
