@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractContextManager, aclosing, closing
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 from llmpy import checks
 from llmpy.chat.messages import Message
@@ -20,21 +20,39 @@ Tools = Iterable[Any] | Toolset
 TIMEOUT = 60.0  # seconds
 
 
+class RunOptions(TypedDict, total=False):
+    """What `Chat.run` takes beside the text and the tools."""
+
+    tool_choice: str
+    parallel_tool_calls: bool
+    max_rounds: int
+    timeout: float | None
+    max_tokens: int | None
+    stop: str | Iterable[str]
+    progress: Progress | None
+
+
 class _Chat(Protocol):
     """What a chat has for this."""
 
-    say: Callable[..., Generator[Piece]]
-    retry: Callable[..., Generator[Piece]]
-    asay: Callable[..., AsyncGenerator[Piece]]
-    aretry: Callable[..., AsyncGenerator[Piece]]
     stats: Stats | None
     is_cut: bool
     _messages: list[Message]
-    _unchanged_by_errors: Callable[[], AbstractContextManager[None]]
-    _last_answer: Callable[[], str]
 
     @property
     def tool_calls(self) -> list[ToolCall]: ...
+
+    def say(self, *args: Any, **options: Any) -> Generator[Piece]: ...
+
+    def retry(self, *args: Any, **options: Any) -> Generator[Piece]: ...
+
+    def asay(self, *args: Any, **options: Any) -> AsyncGenerator[Piece]: ...
+
+    def aretry(self, *args: Any, **options: Any) -> AsyncGenerator[Piece]: ...
+
+    def _unchanged_by_errors(self) -> AbstractContextManager[None, Any]: ...
+
+    def _last_answer(self) -> str: ...
 
 
 class ToolRuns:
@@ -58,88 +76,127 @@ class ToolRuns:
         tools: Tools,
         callback: Callback | None = None,
         *,
-        tool_choice: str = "auto",
-        parallel_tool_calls: bool = True,
-        max_rounds: int = 8,
-        timeout: float | None = TIMEOUT,
-        max_tokens: int | None = None,
-        stop: str | Iterable[str] = (),
-        progress: Progress | None = None,
-    ) -> str:
+        stream: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> Any:
         """Say `text`, call the tools that the model asks for, and return its answer in the end.
 
         `tools` are functions, or `Tool`s with one. What a function returns goes to the model, as
         JSON unless it is a text; so does the message of an exception. `callback` gets the pieces of
-        `say`, and one of the kind "tool_result" for each call; it may return STOP. `max_rounds`:
-        how many answers may call tools. `tool_choice` holds for the first answer; `max_tokens` for
-        each. `timeout`: seconds for one call; a function that takes longer goes on in its thread.
+        `say`, and one of the kind "tool_result" for each call; it may return STOP. With `stream`,
+        an iterator of these pieces is returned. `max_rounds` (8): how many answers may call tools.
+        `tool_choice` holds for the first answer; `max_tokens` for each. `timeout` (60): seconds for
+        one call; a function that takes longer goes on in its thread. `parallel_tool_calls`, `stop`
+        and `progress` are those of `say`.
 
         Raises ToolError for a call that takes too long, and where the model still calls tools after
         `max_rounds`; AnswerError where `max_tokens` or the context end a call. Errors leave
         `messages` as they were.
         """
-        given = _runnable(tools, tool_choice, parallel_tool_calls)
-        limit = _limits(callback, max_rounds, timeout)
-        options = {"max_tokens": max_tokens, "stop": stop, "progress": progress}
-        with self._unchanged_by_errors():
-            events = self.say(text, tools=given, **options)
-            for _ in range(max_rounds):
-                with closing(events):
-                    for piece in events:
-                        if callback is not None and callback(piece) is STOP:
-                            return self._last_answer()
-                _check_whole(self)
-                calls = self.tool_calls
-                if not calls:
-                    return self._last_answer()
-                for call in calls:
-                    found = called(call, given.tools, limit)
-                    self._messages.append(result_message(call, found))
-                    piece = Piece(found, None, "tool_result", tool_call=call)
-                    if callback is not None and callback(piece) is STOP:
-                        return ""
-                given = Toolset(given.tools, "auto", given.parallel)
-                events = self.retry(tools=given, **options)
-            raise _endless(max_rounds)
+        checks.function("callback", callback)
+        pieces = _pieces(self, text, _Run(tools, options))
+        if stream:
+            return pieces
+        with closing(pieces):
+            for piece in pieces:
+                if callback is not None and callback(piece) is STOP:
+                    break
+        return self._last_answer()
 
-    async def arun(
+    def arun(
         self: _Chat,
         text: str,
         tools: Tools,
         callback: Callback | None = None,
         *,
-        tool_choice: str = "auto",
-        parallel_tool_calls: bool = True,
-        max_rounds: int = 8,
-        timeout: float | None = TIMEOUT,
-        max_tokens: int | None = None,
-        stop: str | Iterable[str] = (),
-        progress: Progress | None = None,
-    ) -> str:
-        """`run` for asyncio: tools that are coroutines run in the event loop, others in threads."""
-        given = _runnable(tools, tool_choice, parallel_tool_calls)
-        limit = _limits(callback, max_rounds, timeout)
-        options = {"max_tokens": max_tokens, "stop": stop, "progress": progress}
-        with self._unchanged_by_errors():
-            events = self.asay(text, tools=given, **options)
-            for _ in range(max_rounds):
-                async with aclosing(events):
-                    async for piece in events:
-                        if callback is not None and callback(piece) is STOP:
-                            return self._last_answer()
-                _check_whole(self)
-                calls = self.tool_calls
-                if not calls:
-                    return self._last_answer()
-                for call in calls:
-                    found = await acalled(call, given.tools, limit)
-                    self._messages.append(result_message(call, found))
-                    piece = Piece(found, None, "tool_result", tool_call=call)
-                    if callback is not None and callback(piece) is STOP:
-                        return ""
-                given = Toolset(given.tools, "auto", given.parallel)
-                events = self.aretry(tools=given, **options)
-            raise _endless(max_rounds)
+        stream: bool = False,
+        **options: Unpack[RunOptions],
+    ) -> Any:
+        """`run` for asyncio: a coroutine, or with `stream` an asynchronous iterator.
+
+        Tools that are coroutines run in the event loop, others in threads.
+        """
+        checks.function("callback", callback)
+        pieces = _apieces(self, text, _Run(tools, options))
+        return pieces if stream else _answered(self, pieces, callback)
+
+
+class _Run:
+    """What a run was given, checked."""
+
+    def __init__(self, tools: Tools, options: RunOptions) -> None:
+        given: dict[str, Any] = dict(options)
+        unknown = given.keys() - RunOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"run: unexpected {', '.join(sorted(unknown))}")
+        choice, parallel = given.pop("tool_choice", "auto"), given.pop("parallel_tool_calls", True)
+        self.tools = _runnable(tools, choice, parallel)
+        self.max_rounds = checks.whole("max_rounds", given.pop("max_rounds", 8), 1)
+        self.timeout = _seconds(given.pop("timeout", TIMEOUT))
+        self.options = given
+
+    def go_on(self) -> dict[str, Any]:
+        """What the answers after the first one are given: they need not call tools."""
+        tools = Toolset(self.tools.tools, "auto", self.tools.parallel)
+        return {"tools": tools, **self.options}
+
+
+def _pieces(chat: _Chat, text: str, run: _Run) -> Generator[Piece]:
+    """The pieces of all answers, and the results of tools; one end."""
+    with chat._unchanged_by_errors():
+        events = chat.say(text, tools=run.tools, **run.options)
+        for _ in range(run.max_rounds):
+            end = None
+            with closing(events):
+                for piece in events:
+                    if piece.kind == "end":
+                        end = piece
+                    else:
+                        yield piece
+            _check_whole(chat)
+            if not chat.tool_calls:
+                if end is not None:
+                    yield end
+                return
+            for call in chat.tool_calls:
+                found = called(call, run.tools.tools, run.timeout)
+                chat._messages.append(result_message(call, found))
+                yield Piece(found, None, "tool_result", tool_call=call)
+            events = chat.retry(**run.go_on())
+        raise _endless(run.max_rounds)
+
+
+async def _apieces(chat: _Chat, text: str, run: _Run) -> AsyncGenerator[Piece]:
+    """`_pieces` for asyncio."""
+    with chat._unchanged_by_errors():
+        events = chat.asay(text, tools=run.tools, **run.options)
+        for _ in range(run.max_rounds):
+            end = None
+            async with aclosing(events):
+                async for piece in events:
+                    if piece.kind == "end":
+                        end = piece
+                    else:
+                        yield piece
+            _check_whole(chat)
+            if not chat.tool_calls:
+                if end is not None:
+                    yield end
+                return
+            for call in chat.tool_calls:
+                found = await acalled(call, run.tools.tools, run.timeout)
+                chat._messages.append(result_message(call, found))
+                yield Piece(found, None, "tool_result", tool_call=call)
+            events = chat.aretry(**run.go_on())
+        raise _endless(run.max_rounds)
+
+
+async def _answered(chat: _Chat, pieces: AsyncGenerator[Piece], callback: Callback | None) -> str:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if callback is not None and callback(piece) is STOP:
+                break
+    return chat._last_answer()
 
 
 def _runnable(tools: Tools, choice: str, parallel: bool) -> Toolset:
@@ -155,9 +212,7 @@ def _runnable(tools: Tools, choice: str, parallel: bool) -> Toolset:
     return given
 
 
-def _limits(callback: Any, max_rounds: int, timeout: float | None) -> float | None:
-    checks.function("callback", callback)
-    checks.whole("max_rounds", max_rounds, 1)
+def _seconds(timeout: Any) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):

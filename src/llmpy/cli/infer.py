@@ -31,6 +31,7 @@ from llmpy.cli.options import (
 )
 from llmpy.cli.streams import note
 from llmpy.cli.terminal import cleaned, for_terminal
+from llmpy.cli.tooling import steps, tools_in, tools_option
 
 if TYPE_CHECKING:
     import llmpy
@@ -49,6 +50,7 @@ MARK = "{{PROMPT}}"
 )
 @generation_options
 @constraint_options
+@tools_option
 @session_options
 @click.option("--hide-prompt", is_flag=True, help="Print only what is generated.")
 @click.option(
@@ -73,6 +75,8 @@ def command(
     constrain: llmpy.Constraint | None,
     logprobs: int | None,
     samplers: tuple[str, ...],
+    tools: Path | None,
+    tool_choice: str,
     explain: bool,
     hide_prompt: bool,
     special: bool,
@@ -85,7 +89,25 @@ def command(
 
     given = checked_sampling(stop, samplers, sampling)
     parts = _parts(prompt, file, special, optional=files.load is not None)
+    functions = tools_in(tools, tool_choice)
+    if functions is not None and (files != SessionFiles() or constrain or logprobs or explain):
+        raise click.UsageError(
+            "--tools makes a chat of the prompt: use `llmpy chat` for more, and neither "
+            "constraints, --logprobs nor --explain"
+        )
     model = load(path, **loading)
+    if functions is not None:
+        said = "".join(text for text, _ in parts)
+        chat = model.chat(seed=seed, **given)
+        return _run_tools(
+            chat,
+            said,
+            functions,
+            as_json,
+            tool_choice=tool_choice,
+            max_tokens=max_tokens,
+            stop=stop,
+        )
     if files.load is None:
         session = model.session(seed=seed, **given)
     else:
@@ -110,6 +132,22 @@ def command(
             note(str(printer.stats))
         check_whole(constrain, printer.stats.finish_reason)
     return code
+
+
+def _run_tools(
+    chat: llmpy.Chat, text: str, tools: list[llmpy.Tool], as_json: bool, **options: Any
+) -> int:
+    """Answer with the help of tools: the answer on stdout, each call and its result on stderr."""
+    for piece in steps(chat.run(text, tools, stream=True, **options)):
+        if piece.kind == "thinking" and piece.tool_call is not None:
+            note(cleaned(piece.text.rstrip()))
+        elif piece.kind == "generated" and not as_json:
+            sys.stdout.write(for_terminal(piece.text, sys.stdout))
+            sys.stdout.flush()
+    reason = chat.stats.finish_reason if chat.stats else "interrupted"
+    answer = {"text": chat.messages[-1].get("content", ""), "messages": chat.messages}
+    click.echo(json.dumps({**answer, "finish_reason": reason}) if as_json else "")
+    return 0
 
 
 class Printer:

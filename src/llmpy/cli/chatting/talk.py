@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmpy.cli.chatting.settings import Settings
+from llmpy.cli.tooling import steps
 
 if TYPE_CHECKING:
     import llmpy
@@ -26,7 +27,8 @@ class Talk:
 
     `template` and `prelude` stand in place of the model's own template; `fresh`: each message is
     answered without those before it. `saved`: a file to go on from, which settings take the place
-    of where they were given. `constrain` and `logprobs` are those of `Chat.say`.
+    of where they were given. `constrain` and `logprobs` are those of `Chat.say`, `tools` and
+    `tool_choice` those of `Chat.run`.
     """
 
     load: Load
@@ -40,6 +42,8 @@ class Talk:
     saved: Path | None = None
     constrain: llmpy.Constraint | None = None
     logprobs: int | None = None
+    tools: Sequence[llmpy.Tool] | None = None
+    tool_choice: str = "auto"
 
     def __post_init__(self) -> None:
         self.model = self.load(self.path)
@@ -60,7 +64,8 @@ class Talk:
 
         self.drop_draft()
         with suppress(llmpy.LlmpyError, MemoryError):  # which come again when it is said
-            self._draft = None if self.fresh else self.chat.draft()
+            unread = self.fresh or self.tools is not None  # which stand before the conversation
+            self._draft = None if unread else self.chat.draft()
 
     def typed(self, text: str) -> None:
         """Take note of what is being typed."""
@@ -80,7 +85,12 @@ class Talk:
             return draft.commit(text, **self._options(progress))
         if self.fresh:
             self.chat.messages = [m for m in self.chat.messages if m["role"] == "system"]
-        return self.chat.say(text, **self._options(progress))
+        options = self._options(progress)
+        if self.tools is None:
+            return self.chat.say(text, **options)
+        del options["logprobs"], options["constrain"]
+        options["tool_choice"] = self.tool_choice
+        return steps(self.chat.run(text, self.tools, stream=True, **options))
 
     def retry(self, progress: Progress) -> Generator[llmpy.Piece]:
         """Answer the last message once more."""

@@ -1,0 +1,95 @@
+"""The options --tools, functions of a Python file that the model may call, and --tool-choice."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import runpy
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from llmpy.cli.options import PATH
+
+if TYPE_CHECKING:
+    import llmpy
+
+__all__ = ["steps", "tools_in", "tools_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+MODULE = "llmpy_tools"
+LONGEST = 200  # characters of a result that are shown
+
+
+def tools_option(function: F) -> F:
+    """Add the options, of which the function gets `tools`, a file, and `tool_choice`."""
+    function = click.option(
+        "--tool-choice",
+        default="auto",
+        show_default=True,
+        metavar="CHOICE",
+        help="Whether the model calls a tool first: auto, required, none, or the name of one.",
+    )(function)
+    return click.option(
+        "--tools",
+        type=PATH,
+        metavar="FILE.py",
+        help="The model may call the functions that this file defines; each needs a docstring. "
+        "Calls are shown on stderr.",
+    )(function)
+
+
+def tools_in(file: Path | None, choice: str) -> list[llmpy.Tool] | None:
+    """Return the functions that a file defines, as tools; UsageError where there are none.
+
+    The file is run. Its `__all__`, if it has one, says which functions are tools; else they are
+    those whose names do not begin with "_".
+    """
+    if file is None:
+        if choice not in ("auto", "none"):
+            raise click.UsageError("--tool-choice needs --tools")
+        return None
+    import llmpy
+
+    try:
+        names = runpy.run_path(str(file), run_name=MODULE)
+    except Exception as error:
+        raise click.UsageError(f"--tools: {file}: {type(error).__name__}: {error}") from error
+    chosen = names.get("__all__")
+    functions = [
+        value
+        for name, value in names.items()
+        if inspect.isfunction(value)
+        and (name in chosen if chosen is not None else value.__module__ == MODULE)
+        and (chosen is not None or not name.startswith("_"))
+    ]
+    if not functions:
+        raise click.UsageError(f"--tools: {file}: expected functions, found none")
+    try:
+        tools = [llmpy.Tool.of(function) for function in functions]
+    except (TypeError, ValueError) as error:  # ConstraintError is one of these
+        raise click.UsageError(f"--tools: {file}: {error}") from error
+    known = ["auto", "required", "none", *(tool.name for tool in tools)]
+    if choice not in known:
+        raise click.UsageError(f"--tool-choice: expected {', '.join(known)}, found {choice!r}")
+    return tools
+
+
+def steps(pieces: Generator[llmpy.Piece]) -> Generator[llmpy.Piece]:
+    """Give the pieces of `Chat.run`, with calls and their results as thinking, a line each."""
+    with closing(pieces):
+        for piece in pieces:
+            call = piece.tool_call
+            if call is None:
+                yield piece
+            elif piece.kind == "tool_call":
+                values = (f"{k}={json.dumps(v)}" for k, v in call.arguments.items())
+                text = f"{call.name}({', '.join(values)})\n"
+                yield piece._replace(kind="thinking", text=text)
+            else:
+                shown = " ".join(piece.text.split())
+                shown = shown if len(shown) <= LONGEST else shown[: LONGEST - 3] + "..."
+                yield piece._replace(kind="thinking", text=f"-> {shown}\n")
