@@ -46,7 +46,8 @@ MOST_PREFIX_BYTES = 2 << 30  # that the prefix cache takes where nothing else is
 class LoadEvent:
     """Progress of `load`: "metadata" once it is read, "tensor" for each one ready, then "done".
 
-    `bytes_done` of `bytes_total` tensor bytes are ready; `seconds` since the call began.
+    `bytes_done` of `bytes_total` tensor bytes are ready; `seconds` is the time since the call
+    began.
     """
 
     kind: Literal["metadata", "tensor", "done"]
@@ -97,33 +98,34 @@ def load(
     allow_licenses: Iterable[str] | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
-    """Load a model: a GGUF file, the folder of a Hugging Face checkpoint, or a file before GGUF.
+    """Load a model: a GGUF file, a Hugging Face checkpoint folder, or a GGML, GGMF or GGJT file.
 
-    `path`: where it is, or a name of `llmpy.models()`. `architecture`: of a GGML, GGMF or GGJT
-    file, which does not say it (see `open_model`). `n_ctx`: tokens a session can hold (default: the
-    model's own context, or what memory can hold of it). `n_threads`: default all CPUs available to
-    this process. `n_batch`: tokens read in one step, at most. `backend`: "cpu", "reference", or an
-    object of that protocol; "auto" takes the compiled one where it is installed. `kv_dtype`:
-    storage of keys and values; "auto" is the backend's own choice; of "cpu" that is "int14", 14-bit
-    integers with a scale, which are closer than half precision; "q8_0", blocks of 32, takes half of
-    that at some error; "f32" rounds nothing. `max_total_tokens`: tokens in the KV caches of all
-    sessions together (default: any number); more sessions wait for room, and where all of them
-    wait, the youngest gives its own up and is read again later, which changes no text.
-    `prefix_cache_bytes`: memory beside that for what was computed of texts, also of sessions that
-    have ended, so that another session that begins with the same tokens need not compute them
-    (default: a quarter of what is free, 2 GiB at most; 0: none). `progress` gets a `LoadEvent` as
-    things are ready; an exception cancels the load.
+    `path`: the path, or a name of `llmpy.models()`. `architecture`: that of a GGML, GGMF or GGJT
+    file, which does not contain it (see `open_model`). `n_ctx`: tokens a session can hold (default:
+    the model's own context length, or less if memory is short). `n_threads`: default all CPUs
+    available to this process. `n_batch`: largest number of tokens computed in one step. `backend`:
+    "cpu", "reference", or an object of that protocol; "auto" takes the compiled one if it is
+    installed. `kv_dtype`: storage type of keys and values; "auto" is the backend's own choice; for
+    "cpu" that is "int14", 14-bit integers with a scale, which are more accurate than half
+    precision; "q8_0", blocks of 32, takes half of that at some error; "f32" rounds nothing.
+    `max_total_tokens`: limit on the tokens in the KV caches of all sessions (default: none); above
+    it sessions wait, and if all of them wait, the youngest is preempted and computed again later,
+    which changes no text. `prefix_cache_bytes`: memory in addition for computed pages, also of
+    sessions that have ended, so that another session that begins with the same tokens reuses them
+    (default: a quarter of free memory, 2 GiB at most; 0: none). `progress` is called with a
+    `LoadEvent` as tensors become ready; an exception cancels the load.
 
-    `rope`: another rotation than the file says, a mapping of "freq_base", "freq_scale" (the
+    `rope`: RoPE parameters that override the file's, a mapping of "freq_base", "freq_scale" (the
     reciprocal of the factor by which the context is stretched), "scaling" ("none", "linear" or
-    "yarn"), "original_context". `tokenizer`: another one than the file's: the path of a
+    "yarn"), "original_context". `tokenizer`: a tokenizer that replaces the file's: the path of a
     tokenizer.json or of a model, or an object of `llmpy.TokenizerProtocol`. `mmap`: False copies
     the weights into memory, so that nothing reads the files once the model is loaded. `download`:
-    `pull` a model that is not here; else nothing is ever downloaded. `allow_licenses`: see `pull`.
+    `pull` a model that is not installed; without it nothing is ever downloaded. `allow_licenses`:
+    see `pull`.
 
     Raises ModelFileError or UnsupportedModelError for the file, ModelNotFound, LicenseRefused,
-    PullError where it is downloaded, OutOfMemory with the numbers, BackendError when the backend
-    cannot run here, ValueError for more context than a model with a table of positions can have.
+    PullError where it is downloaded, OutOfMemory with the numbers, BackendError if the backend
+    cannot run here, ValueError for an `n_ctx` above the size of a model's position table.
     """
     begin = time.perf_counter()
     sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "max_total_tokens": max_total_tokens}
@@ -172,7 +174,7 @@ async def aload(
     allow_licenses: Iterable[str] | None = None,
     progress: Callable[[LoadEvent], object] | None = None,
 ) -> Model:
-    """`load` for asyncio, in a thread of its own, which calls `progress`; it can be cancelled."""
+    """Run `load` in a thread, for asyncio; `progress` is called there, and it can be cancelled."""
     cancelled = threading.Event()
 
     def report(event: LoadEvent) -> None:
@@ -203,7 +205,7 @@ async def aload(
 
 
 def load_tokenizer(path: str | os.PathLike[str], *, architecture: str | None = None) -> Tokenizer:
-    """The tokenizer of a model file alone, without its weights."""
+    """Return the tokenizer of a model file, without its weights."""
     return build_tokenizer(open_vocabulary(path, architecture=architecture), existing(path))
 
 

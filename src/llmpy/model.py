@@ -40,10 +40,10 @@ __all__ = ["Model"]
 class Model(Restorer):
     """A model ready to run: immutable, and shared by all its sessions and threads.
 
-    `metadata` is the file's, `tokenizer` and `graph` what was made of it, `n_ctx` the tokens a
-    session can hold, `n_vocab` the token ids it can say; `recommended_sampling` are the parameters
-    of `default_chain` that the file recommends. Its memory belongs to this process: another one
-    loads the model itself.
+    `metadata` is the file's, `tokenizer` and `graph` are built from it, `n_ctx` is the number of
+    tokens a session can hold, and `n_vocab` the number of token ids it can generate;
+    `recommended_sampling` are the parameters of `default_chain` that the file recommends. The
+    memory belongs to this process: another process must load the model itself.
     """
 
     def __init__(
@@ -101,16 +101,16 @@ class Model(Restorer):
         n_keep: int = 0,
         **sampling: Unpack[Sampling],
     ) -> Session:
-        """A new text with its own KV cache, sampler and random numbers.
+        """Return a new, empty session with its own KV cache, sampler and random numbers.
 
         `sampler`: a chain, a sampler string (`"top-k:k=40/temperature:0.7"`), or any callable
         `(logits, session) -> logits`. Without one, it is `default_chain` with what the model file
-        recommends, and `sampling` are its parameters: `model.session(temperature=0.5)`; they are
-        temperature 0.8, top_k 40, top_p 0.95, min_p 0.05 where nobody says more. The same `seed`
-        gives the same text; None draws one. `overflow`: what happens when the context is full:
-        "error", "shift" (the older half behind the first `n_keep` tokens is left out, with a
-        ContextWarning), or a callable `(tokens, needed, n_ctx) -> tokens`, whose tokens are
-        computed again where they are other ones. Raises UnsupportedModelError for an encoder.
+        recommends, and `sampling` are its parameters: `model.session(temperature=0.5)`; the
+        defaults are temperature 0.8, top_k 40, top_p 0.95, min_p 0.05. The same `seed` gives the
+        same text; None draws a seed. `overflow`: the policy for a full context: "error", "shift"
+        (the older half of the tokens after the first `n_keep` is dropped, with a ContextWarning),
+        or a callable `(tokens, needed, n_ctx) -> tokens`, whose tokens are computed again where
+        they differ. Raises UnsupportedModelError for an encoder.
         """
         self._engine.check_open()
         check_generates(self)
@@ -150,10 +150,10 @@ class Model(Restorer):
         """Continue a prompt, or several in one batch: `model.generate("Once", max_tokens=50)`.
 
         Returns a `Completion` for a text (or its token ids), a list of them for a list of prompts,
-        of which `n_parallel` are computed together. No chat template is applied: `model.chat()`
-        does. The options are those of `session`, with `temperature` and the like, and of
-        `Session.stream`; prompt number i of a list
-        gets the seed `seed + i`, and is answered as it would be alone with that seed.
+        of which up to `n_parallel` are batched. No chat template is applied: `model.chat()` does.
+        The options are those of `session`, with `temperature` and the like, and of
+        `Session.stream`; prompt number i of a list gets the seed `seed + i`, and its completion is
+        what it would be alone with that seed.
         """
         from llmpy.session.completion import complete
 
@@ -193,7 +193,7 @@ class Model(Restorer):
         n_parallel: int = 16,
         **sampling: Unpack[Sampling],
     ) -> Completion | list[Completion]:
-        """`generate` for asyncio; cancelling the task stops after the step that runs."""
+        """Run `generate` in asyncio; cancelling the task stops it after the current step."""
         from llmpy.session.completion import acomplete
 
         options = {
@@ -240,16 +240,16 @@ class Model(Restorer):
         seed: int | None = None,
         **sampling: Unpack[Sampling],
     ) -> Chat:
-        """A new conversation in the model's chat format: `model.chat().ask("Hello")`.
+        """Return a new conversation in the model's chat format: `model.chat().ask("Hello")`.
 
-        `system`: the text of a system message. `messages`: what was said before, as dicts with
+        `system`: the text of a system message. `messages`: the messages so far, as dicts with
         "role" and "content". `template`: a named template ("chatml", ...) or one in Jinja; default:
         the model file's. `template_kwargs`: variables of the template. `think`: whether the model
-        shall think before it answers, where it can (None: as the template has it). `overflow`: what
-        happens when the context is full: "error", "drop_oldest" (the oldest turns are left out,
-        with a ContextWarning), or a callable `(messages, needed, n_ctx) -> messages`. `sampler`,
-        `seed` and `sampling` are those of `session`: `model.chat(temperature=0.5)`. Raises
-        TemplateError where no template is found or the one given cannot be used.
+        thinks before it answers, where it can (None: the template's default). `overflow`: the
+        policy for a full context: "error", "drop_oldest" (the oldest turns are dropped, with a
+        ContextWarning), or a callable `(messages, needed, n_ctx) -> messages`. `sampler`, `seed`
+        and `sampling` are those of `session`: `model.chat(temperature=0.5)`. Raises TemplateError
+        if no template is found or the one given cannot be used.
         """
         from llmpy.chat import Chat, chosen_template
 
@@ -265,7 +265,7 @@ class Model(Restorer):
 
     @contextlib.contextmanager
     def trace(self) -> Iterator[Trace]:
-        """Time each operation of the steps that run inside the `with` block, of all sessions.
+        """Time each operation of the steps that run inside the `with` block, for all sessions.
 
         `with model.trace() as trace: ...; print(trace)` prints a table: kind of operation and
         weights, calls, milliseconds, share, GB/s of weights read, GMAC/s. Linear operations that
@@ -294,23 +294,23 @@ class Model(Restorer):
             return Trace(plan.start_trace(), plan.description)
 
     def prefix_cache(self) -> PrefixStats:
-        """Return what the prefix cache holds, and how many tokens of prompts it had."""
+        """Return the size and the hit counts of the prefix cache."""
         prefix = self._engine.prefix
         with self._engine.lock:
             return prefix.stats() if prefix is not None else PrefixStats(0, 0, 0, 0, 0, 0)
 
     def plan(self, *, n_ctx: int | None = None, sessions: int = 1) -> MemoryPlan:
-        """Return what the model takes with so many sessions of `n_ctx` tokens, all of them full.
+        """Return the memory that the model needs with `sessions` full sessions of `n_ctx` tokens.
 
-        Default: the context that it was loaded with. `llmpy.plan_memory` tells it before a model is
-        loaded.
+        Default: the context length that it was loaded with. `llmpy.plan_memory` returns it before a
+        model is loaded.
         """
         n_ctx = self.n_ctx if n_ctx is None else checks.whole("n_ctx", n_ctx)
         checks.whole("sessions", sessions)
         return self._planned(n_ctx, sessions)
 
     def warm_up(self) -> None:
-        """Do now what is otherwise done behind the first tokens, which are slower for it."""
+        """Run the work now that otherwise runs during the first tokens and slows them down."""
         self._engine.check_open()
         self._engine.plan.warm_up()
 
@@ -320,7 +320,7 @@ class Model(Restorer):
             self._write_trace = weakref.finalize(self, log.write_trace, self.path, trace)
 
     def close(self) -> None:
-        """Free the model's memory at once; its sessions cannot go on."""
+        """Free the model's memory at once; its sessions cannot be used any more."""
         with self._engine.lock:
             if not self._engine.closed:
                 if self._write_trace is not None:

@@ -25,11 +25,12 @@ TOKEN_BYTES = 200  # that the tokenizer takes for each token of the vocabulary
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Bytes that a model takes with `sessions` sessions of `n_ctx` tokens each, all of them full.
+    """The memory in bytes that a model needs with `sessions` full sessions of `n_ctx` tokens.
 
-    `weights`: the tensors as the backend keeps them; `kv_cache` and `recurrent`: those of all
-    sessions; `activations`: of a step of the largest batch; `tokenizer`: the vocabulary.
-    `available`: what is free now, None where the system does not tell.
+    `weights`: the tensors as the backend stores them; `kv_cache` and `recurrent`: KV cache and
+    recurrent state of all sessions; `activations`: those of a step of the largest batch;
+    `tokenizer`: the vocabulary. `available`: free memory now, None if the system does not report
+    it.
     """
 
     n_ctx: int
@@ -44,13 +45,13 @@ class MemoryPlan:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Sum of all parts, in bytes."""
         parts = self.weights, self.kv_cache, self.recurrent, self.activations, self.tokenizer
         return sum(parts)
 
     @property
     def fits(self) -> bool:
-        """Whether so much is free."""
+        """True if that much memory is free."""
         return self.available is None or self.total <= self.available
 
     def __str__(self) -> str:
@@ -90,10 +91,10 @@ def plan_memory(
     architecture: str | None = None,
     rope: Mapping[str, Any] | None = None,
 ) -> MemoryPlan:
-    """Return what a model would take with so many full sessions, without loading it.
+    """Return the memory that a model needs with `sessions` full sessions, without loading it.
 
-    `n_ctx`: tokens of a session (default: the model's own context). The other options are those of
-    `load`, and so are the errors about the file; too little memory is none.
+    `n_ctx`: tokens of a session (default: the model's own context length). The other options are
+    those of `load`, and so are the errors about the file; too little memory is not an error.
     """
     checks.path("path", path)
     for name, number in (("n_ctx", n_ctx), ("sessions", sessions), ("n_batch", n_batch)):

@@ -8,7 +8,7 @@ __all__ = ["ProcessBound"]
 
 
 class ProcessBound:
-    """Base of what holds native memory or an open file: says what to do instead of copying it."""
+    """The base of objects with native memory or open files: copying raises an error with advice."""
 
     __slots__ = ()
 

@@ -25,7 +25,7 @@ OVERFLOWS = Overflow.ERROR, Overflow.SHIFT  # of a session
 
 
 class Restorer(Reader):
-    """The part of `Model` that loads saved sessions and chats."""
+    """The methods of `Model` that load saved sessions and chats."""
 
     def load_session(
         self,
@@ -36,12 +36,12 @@ class Restorer(Reader):
         overflow: Overflow | str | Callable[..., Any] | None = None,
         recompute: bool = False,
     ) -> Session:
-        """Return a session that goes on where the one that `Session.save` wrote was.
+        """Return the session that `Session.save` wrote.
 
-        Without a `sampler`, a `seed` or an `overflow` of its own it says the same, to the bit.
-        `recompute`: compute all tokens again where keys and values lie otherwise in memory here
-        (another backend, `kv_dtype` or instruction set), which is an error else. Raises
-        SnapshotError for a file that is none, is damaged, or is of another model, version or
+        Without another `sampler`, `seed` or `overflow` it generates the same text, bit for bit.
+        `recompute`: compute all tokens again if the layout of keys and values differs here (another
+        backend, `kv_dtype` or instruction set), which is an error otherwise. Raises SnapshotError
+        for a file that is not a saved session, is damaged, or is of another model, version or
         configuration.
         """
         snapshot = open_snapshot(checks.path("path", path))
@@ -83,7 +83,7 @@ class Restorer(Reader):
     ) -> Chat:
         """Return the chat that `Chat.save` wrote: its messages, settings, and session.
 
-        A `template` of another name takes the place of the saved one; the rest as `load_session`.
+        A `template` replaces the saved one; the other options are those of `load_session`.
         """
         from llmpy.chat import Chat, chosen_template
 
@@ -107,6 +107,6 @@ class Restorer(Reader):
         overflow: Overflow | str | Callable[..., Any] | None = None,
         recompute: bool = False,
     ) -> Session:
-        """`load_session` for asyncio; cancelled, it waits until the session is there."""
+        """Run `load_session` in asyncio; when cancelled, it waits until the session is loaded."""
         options: dict[str, Any] = {"sampler": sampler, "seed": seed, "overflow": overflow}
         return await in_thread(lambda: self.load_session(path, recompute=recompute, **options))

@@ -37,8 +37,8 @@ VALUES_AT_ONCE = 1 << 22  # bounds the temporaries to some 50 MB
 class ConvertEvent:
     """Progress of `convert`: "metadata" once it is read, "tensor" for each one written, "done".
 
-    `bytes_done` of `bytes_total` tensor bytes are written; `seconds` since the call began. Of a
-    tensor, `dtype` is the type that it got.
+    `bytes_done` of `bytes_total` tensor bytes are written; `seconds` is the time since the call
+    began. `dtype` is the type that a tensor was written in.
     """
 
     kind: Literal["metadata", "tensor", "done"]
@@ -58,17 +58,17 @@ def convert(
     n_threads: int | None = None,
     progress: Callable[[ConvertEvent], object] | None = None,
 ) -> Path:
-    """Write the model at `path` as the GGUF file `out`, whole or not at all.
+    """Convert the model at `path` to the GGUF file `out`, written atomically.
 
     `type`: a mixture of `quantize` ("f16", "q8_0", "q4_k_m", ...), None for the types that matrices
-    have. Vectors, norms and what else the ecosystem keeps so become F32. Where rows are no whole
-    blocks, a matrix gets a type that fits, and a warning names it. `architecture` is for files that
-    do not say it, as in `open_model`. `n_threads`: default all CPUs available to this process. An
-    exception that `progress` raises cancels. What was written is opened and checked before it gets
-    its name.
+    have. Vectors, norms and other small tensors that are usually kept in F32 become F32. A matrix
+    whose rows are not a multiple of the block size gets a type that fits, and a warning names it.
+    `architecture` is for files that do not contain it, as in `open_model`. `n_threads`: default all
+    CPUs available to this process. An exception that `progress` raises cancels the conversion. The
+    new file is opened and checked before it is renamed to `out`.
 
-    Raises ValueError for the type; ModelFileError or UnsupportedModelError for the model, and for
-    one that has blocks already which another type would round again.
+    Raises ValueError for the type; ModelFileError or UnsupportedModelError for the model, and for a
+    quantized one whose blocks another type would round again.
     """
     begin = time.perf_counter()
     checks.path("path", path)

@@ -27,13 +27,13 @@ TOKENIZER = "tokenizer.json"
 
 
 def open_model(path: str | os.PathLike[str], *, architecture: str | None = None) -> ModelFile:
-    """Open the model at `path`, or of that name: its metadata and tensors, read when used.
+    """Open the model at `path`, or of that name; its tensors are read when they are used.
 
     `architecture` is for GGML, GGMF and GGJT files ("llama", "falcon", "gpt2", "gptj", "gptneox",
-    "bloom" or "mpt"), which do not say it; of what says it, it must be the same.
+    "bloom" or "mpt"), which do not contain it; for other files it must be the same as theirs.
 
-    Raises ModelFileError for whatever is wrong with the files, UnsupportedModelError for what llmpy
-    does not have.
+    Raises ModelFileError for damaged files, UnsupportedModelError for a format or type that llmpy
+    does not support.
     """
     path = existing(path)
     if architecture is not None:

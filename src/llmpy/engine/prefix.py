@@ -23,10 +23,10 @@ __all__ = ["PrefixCache", "PrefixStats"]
 
 
 class PrefixStats(NamedTuple):
-    """What the prefix cache holds, and what it was good for.
+    """The size and the hit counts of a prefix cache.
 
-    `n_bytes` of at most `max_bytes`: `n_pages` pages of 64 tokens, and `n_states` recurrent states.
-    Of `n_asked` tokens of prompts that fill pages, `n_found` were not computed again.
+    It holds `n_bytes` of at most `max_bytes`: `n_pages` pages of 64 tokens, and `n_states`
+    recurrent states. Of `n_asked` prompt tokens that fill pages, `n_found` were not computed again.
     """
 
     n_bytes: int
@@ -38,7 +38,7 @@ class PrefixStats(NamedTuple):
 
     @property
     def hit_rate(self) -> float:
-        """`n_found` of `n_asked`, from 0 to 1."""
+        """Hit rate: `n_found` / `n_asked`, from 0 to 1."""
         return self.n_found / self.n_asked if self.n_asked else 0.0
 
 

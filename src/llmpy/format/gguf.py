@@ -28,13 +28,13 @@ _PART_NAME = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gg
 
 
 def open_gguf(path: str | os.PathLike[str]) -> ModelFile:
-    """Open the GGUF file at `path`, and its other parts if it has any.
+    """Open the GGUF file at `path`, with all its parts if it is split.
 
     Reads the metadata and the tensor table; tensor data is mapped and read when it is used. The
-    keys that only describe the parts ("split.*") are left out of the metadata.
+    keys that only describe the parts ("split.*") are not in the metadata.
 
-    Raises `ModelFileError` for whatever is wrong with the file, `UnsupportedModelError` where it is
-    another format or holds a tensor type that llmpy lacks.
+    Raises `ModelFileError` for a damaged file, `UnsupportedModelError` if it is another format or
+    has a tensor type that llmpy does not support.
     """
     with contextlib.ExitStack() as opened:
         first = _open_part(checks.path("path", path), opened)

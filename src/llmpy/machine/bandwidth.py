@@ -10,11 +10,11 @@ __all__ = ["read_bandwidth"]
 
 
 def read_bandwidth(n_threads: int, n_bytes: int = 512 << 20, passes: int = 3) -> float:
-    """Bytes a second that `n_threads` threads read together, the best of `passes`.
+    """Measure the memory read bandwidth of `n_threads` threads, in bytes per second.
 
-    `n_bytes` should be far more than the caches hold. Shared machines change within minutes, so
-    measure this in turns with what is compared to it. Raises BackendError without the compiled part
-    or the memory.
+    The best of `passes` is returned. `n_bytes` should be much larger than the CPU caches. Shared
+    machines change within minutes, so alternate this with the measurement that it is compared to.
+    Raises BackendError without the compiled library or the memory.
     """
     for name, value in (("n_threads", n_threads), ("passes", passes)):
         checks.whole(name, value)

@@ -12,7 +12,7 @@ __all__ = ["available_cpus"]
 
 
 def available_cpus() -> int:
-    """Threads that can run at once without taking turns; at least 1."""
+    """Return the number of CPUs available to this process, at least 1."""
     try:
         n = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows

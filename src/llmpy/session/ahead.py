@@ -91,9 +91,9 @@ class _Reader:
 
 
 class ReadAhead(ProcessBound):
-    """A text that is being typed, and the reader of what is certain of it.
+    """A text that is prefilled in the background while it is being typed.
 
-    Subclasses say which tokens that are, and what is done with the text in the end.
+    Subclasses define which tokens are final, and what is done with the text at the end.
     """
 
     def __init__(self, transcript: Transcript) -> None:
@@ -117,15 +117,15 @@ class ReadAhead(ProcessBound):
 
     @property
     def n_read(self) -> int:
-        """How many tokens are computed, those that were said before among them."""
+        """Number of computed tokens, including those before the text."""
         return self._reader.sequence.n_cached
 
     def update(self, text: str) -> None:
-        """Say what the text is now, and return at once.
+        """Set the text as it is now, and return at once.
 
         Tokens that cannot change any more, whatever is typed next, are computed in the background,
-        behind the calls that others wait for. Where the text has changed, what comes
-        before the change stays.
+        at a lower priority than other calls. When the text changes, the tokens before the change
+        are kept.
         """
         checks.text("text", text)
         if self._closed:
@@ -134,11 +134,11 @@ class ReadAhead(ProcessBound):
         self._reader.want(self._wanted(text))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all that is certain of the text is read; False if that took longer."""
+        """Wait until all final tokens of the text are computed; return False after the timeout."""
         return self._reader.wait(timeout)
 
     def close(self) -> None:
-        """Give the draft up. The session is as it was."""
+        """Discard the draft; the session does not change."""
         self._finished()
         self._reader.wait()
         self._transcript.engine.release(self._reader.sequence)

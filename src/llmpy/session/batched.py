@@ -13,16 +13,16 @@ __all__ = ["next_tokens"]
 
 
 def next_tokens(sessions: Sequence[Session], *, ignore_eos: bool = False) -> list[int]:
-    """`next_token()` of several sessions of one model, computed in one batch: an id for each.
+    """Generate one token for each of several sessions of one model, in one batch; return the ids.
 
-    Each session says what it would say alone, bit for bit. One that has ended stays as it is, and
-    its end-of-text token is returned once more, so that a loop may go on until all have `ended`;
-    with `ignore_eos` it goes on after that token, as `next_token` does.
+    Each session generates what it would generate alone, bit for bit. A session that has ended does
+    not change, and its end-of-text token is returned again, so that a loop may continue until all
+    have `ended`; with `ignore_eos` it continues after that token, as `next_token` does.
 
-    Raises ValueError for sessions of different models or one that is there twice, and what
-    `next_token` raises. An error that is found before the batch is computed leaves all sessions as
-    they were; one that only one session has in the end (in its sampler, say) is raised when the
-    others have said their tokens.
+    Raises ValueError for sessions of different models or one that is listed twice, and what
+    `next_token` raises. An error that is found before the batch is computed leaves all sessions
+    unchanged; an error of one session after that (in its sampler, for example) is raised once the
+    others have appended their tokens.
     """
     checks.flag("ignore_eos", ignore_eos)
     if not isinstance(sessions, Sequence):

@@ -42,10 +42,10 @@ class Options(Sampling, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A generated text: `text` without the prompt, the `tokens` it came of, `stats`.
+    """A generated text: `text` without the prompt, the `tokens` it was decoded from, and `stats`.
 
-    `finish_reason` is that of `Piece`; `logprobs` has an entry for each token where they were asked
-    for. `str()` is the text.
+    `finish_reason` is that of `Piece`. `logprobs` has an entry for each token if they were
+    requested. `str()` returns the text.
     """
 
     text: str

@@ -32,11 +32,12 @@ class DraftOptions(TypedDict, total=False):
 
 
 class Draft(ReadAhead):
-    """Made by `Session.draft`: `update(text)` with each key that is typed, `commit()` in the end.
+    """A prompt that is prefilled while it is typed, made by `Session.draft`.
 
-    Whatever is typed, `commit` gives what `Session.stream` gives for the same text, sooner. The
-    session stays as it is until then, and may be used; a draft of an earlier state of it saves no
-    time.
+    Call `update(text)` after each change of the text, and `commit()` at the end.
+
+    `commit` yields what `Session.stream` yields for the same text, sooner. The session does not
+    change until then and may be used; a draft of an earlier state of the session saves no time.
     """
 
     def __init__(self, session: Session, special: bool, bos: bool | None) -> None:
@@ -47,7 +48,7 @@ class Draft(ReadAhead):
         self._said = session.tokens
 
     def commit(self, text: str | None = None, **options: Unpack[DraftOptions]) -> Generator[Piece]:
-        """Say the text (None: that of the last update), and generate: the pieces of `stream`."""
+        """Append the text (None: that of the last update), and yield the pieces of `stream`."""
         text = self._finished(text)
         self._hand_over()
         return self._session.stream(text, special=self._special, bos=self._bos, **options)
@@ -58,7 +59,7 @@ class Draft(ReadAhead):
         text: str | None = None,
         **options: Unpack[DraftOptions],
     ) -> Stats:
-        """`commit` with a callback that gets the pieces, as `Session.infer` has it."""
+        """Run `commit` and pass each piece to the callback, as `Session.infer` does."""
         text = self._finished(text)
         self._hand_over()
         session = self._session
@@ -67,7 +68,7 @@ class Draft(ReadAhead):
     async def acommit(
         self, text: str | None = None, **options: Unpack[DraftOptions]
     ) -> AsyncGenerator[Piece]:
-        """`commit` for asyncio: `async for piece in draft.acommit()`."""
+        """Run `commit` in asyncio: `async for piece in draft.acommit()`."""
         text = self._finished(text)
         await in_thread(self._hand_over)
         session = self._session
@@ -82,7 +83,7 @@ class Draft(ReadAhead):
         text: str | None = None,
         **options: Unpack[DraftOptions],
     ) -> Stats:
-        """`infer` for asyncio."""
+        """Run `infer` in asyncio."""
         text = self._finished(text)
         await in_thread(self._hand_over)
         session = self._session

@@ -33,7 +33,7 @@ STOP = Stop()
 class Logprobs:
     """Natural logarithms of probabilities under the model itself, before any sampler.
 
-    `chosen` is that of the token taken; `top` are the likeliest (id, logprob), best first.
+    `chosen` is that of the generated token; `top` has the most likely (id, logprob), best first.
     """
 
     chosen: float
@@ -57,10 +57,10 @@ class ToolCall:
 class Piece(NamedTuple):  # made for every token, in a third of a frozen dataclass's time
     """One event of a stream.
 
-    `text` is what can be shown now: it may be empty while a character or a possible stop string is
-    incomplete, and belong to several tokens once it is complete. `token` is the id this event is
-    about. `kind` is "prompt", "thinking" (of chats only), "generated", "tool_call" (of chats with
-    tools: `tool_call` is the call), "tool_result" (what the tool that was called returned, as
+    `text` is the text that can be shown now: it may be empty while a character or a possible stop
+    string is incomplete, and belong to several tokens once it is complete. `token` is the token id
+    of the event. `kind` is "prompt", "thinking" (of chats only), "generated", "tool_call" (of chats
+    with tools: `tool_call` is the call), "tool_result" (what the tool that was called returned, as
     `text`), or "end": the last event, with the text still held back, the end-of-text token if there
     was one, and `finish_reason`: "end" (the model ended its text), "stop" (a stop string came),
     "length" (`max_tokens` reached), "context" (the context is full), "cancelled" (by
@@ -82,11 +82,11 @@ class Piece(NamedTuple):  # made for every token, in a third of a frozen datacla
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Sums of one inference: tokens, seconds, and why it ended.
+    """Token counts, seconds and finish reason of one inference.
 
-    `n_prompt` tokens were read for it, and `n_reused` of the conversation were there already. Of
-    those that were read, `n_cached` had been computed before: for another session that began with
-    the same tokens, or for a draft.
+    `n_prompt` tokens of the prompt were appended, and `n_reused` tokens of the conversation were in
+    the session already. Of the `n_prompt` tokens, `n_cached` had been computed before: for another
+    session that began with the same tokens, or for a draft.
     """
 
     n_prompt: int
@@ -99,12 +99,12 @@ class Stats:
 
     @property
     def prompt_rate(self) -> float:
-        """Prompt tokens a second."""
+        """Prompt tokens per second."""
         return self.n_prompt / self.prompt_seconds if self.prompt_seconds > 0 else 0.0
 
     @property
     def generate_rate(self) -> float:
-        """Generated tokens a second."""
+        """Generated tokens per second."""
         return self.n_generated / self.generate_seconds if self.generate_seconds > 0 else 0.0
 
     def __str__(self) -> str:

@@ -15,7 +15,9 @@ __all__ = ["Mark"]
 
 
 class Mark(ProcessBound):
-    """Made by `Session.mark`: the tokens of a session, and the memory of them, until it is closed.
+    """A saved state of a session, made by `Session.mark`: its tokens and its share of the KV cache.
+
+    The cache pages stay allocated until the mark is closed.
 
     `len()` is the number of tokens.
     """
@@ -26,14 +28,14 @@ class Mark(ProcessBound):
 
     @property
     def tokens(self) -> list[int]:
-        """The tokens that the session held (a copy)."""
+        """The token ids that the session held (a copy)."""
         return self._past.sequence.tokens.tolist()
 
     def __len__(self) -> int:
         return len(self._past.sequence.tokens)
 
     def past_of(self, engine: Engine) -> Past:
-        """What a session of `engine` goes back to; for the library itself."""
+        """Return the state that a session of `engine` rewinds to; for internal use."""
         if engine is not self._engine:
             raise ValueError("rewind_to: expected a mark of a session of the same model")
         if self._past.sequence.cache is None:
@@ -41,7 +43,7 @@ class Mark(ProcessBound):
         return self._past
 
     def close(self) -> None:
-        """Let go of the memory that it holds."""
+        """Release the memory that the mark holds."""
         self._engine.release(self._past.sequence)
 
     def __enter__(self) -> Mark:

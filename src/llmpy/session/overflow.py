@@ -10,12 +10,12 @@ __all__ = ["ContextWarning", "Overflow", "checked_overflow", "n_shifted", "short
 
 
 class Overflow(StrEnum):
-    """What to do when the context is full; each name may be given as a string.
+    """The policy for a full context; each name may be given as a string.
 
-    ERROR: raise ContextFull, or end the answer with the reason "context". DROP_OLDEST: leave out
-    the oldest turns of a chat. SHIFT: leave out the oldest half of a session's tokens behind the
-    first; the keys of the others are rotated to their new positions, or where a model or a backend
-    does not allow that, the others are computed again.
+    ERROR: raise ContextFull, or end the answer with the reason "context". DROP_OLDEST: drop the
+    oldest turns of a chat. SHIFT: drop the oldest half of a session's tokens after the first ones
+    that are kept; the keys of the others are rotated to their new positions, or computed again
+    where a model or a backend does not allow that.
     """
 
     ERROR = "error"
@@ -24,7 +24,7 @@ class Overflow(StrEnum):
 
 
 class ContextWarning(UserWarning):
-    """The context was full, and something was left out of it."""
+    """A warning that the context was full and tokens were dropped from it."""
 
 
 def checked_overflow(

@@ -25,14 +25,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Parsed(Generic[T]):
-    """A typed answer, or what there is of it so far.
+    """A typed answer, complete or partial.
 
-    `value` is of the type that was asked for once it is `complete`; before, it is what the JSON
-    `text` says so far, in dicts, lists and strings, or None. `probabilities` has the probability of
-    each field by its JSON pointer ("/address/city"; "" for an answer without fields), and
-    `probability` that of the whole: the model's own, before any sampler, among the tokens that the
-    type allows. Of the `n_tokens` of the answer, `n_forced` left no choice. `stats` are the counts
-    and times, None before the end.
+    `value` is of the requested type once it is `complete`; before, it is the part of the JSON
+    `text` generated so far, as dicts, lists and strings, or None. `probabilities` has the
+    probability of each field by its JSON pointer ("/address/city"; "" for an answer without
+    fields), and `probability` is that of the whole: under the model itself, before any sampler,
+    among the tokens that the type allows. The answer has `n_tokens` tokens; for `n_forced` of them
+    the type allowed no other. `stats` has the counts and times, None before the end.
     """
 
     value: T

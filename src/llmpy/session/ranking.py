@@ -33,7 +33,7 @@ _YES = ("yes", "relevant", "positive")
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A text of `Model.rank`: its number in the list, and its score, the larger the better."""
+    """A text ranked by `Model.rank`: its index in the list and its score (larger is better)."""
 
     index: int
     score: float

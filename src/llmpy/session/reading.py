@@ -36,7 +36,7 @@ __all__ = ["Reader"]
 
 
 class Reader(ProcessBound):
-    """The half of `Model` that reads texts; the other half makes sessions."""
+    """The methods of `Model` that score and embed texts; `Model` itself makes sessions."""
 
     path: Path
     metadata: Mapping[str, Any]
@@ -60,20 +60,21 @@ class Reader(ProcessBound):
         normalize: bool = True,
         truncate: bool | int | None = None,
     ) -> NDArray[np.float32]:
-        """Return a vector for each text: float32 [n, n_embd].
+        """Return an embedding for each text: float32 [n, n_embd].
 
-        `texts`: strings, or token ids that are taken as they are; of one string, one row. `pooling`
-        of the last states: "mean" of all tokens, "cls" for the first, "last"; by default what the
-        file says, else "mean" of encoders and "last" of decoders. `normalize`: to a length of 1.
-        The same text gives the same bits, whatever is beside it.
+        `texts`: strings, or token ids that are taken as they are; for one string, one row.
+        `pooling` of the last hidden states: "mean" of all tokens, "cls" for the first, "last"; by
+        default what the file says, else "mean" for encoders and "last" for decoders. `normalize`:
+        scale to a length of 1. The embeddings are batch invariant: the same text gives the same
+        bits, whatever else is in the list.
 
-        `truncate`: cut longer texts to this many tokens, the closing token among them. True: to
-        what the model takes; False: never; None: to the `max_seq_length` that a folder of
-        sentence-transformers says, as that library does, with a RuntimeWarning; without one, never.
+        `truncate`: truncate longer texts to this many tokens, including the closing token. True: to
+        the model's maximum; False: never; None: to the `max_seq_length` of a sentence-transformers
+        folder, as that library does, with a RuntimeWarning; without one, never.
 
-        Raises before any text is read, naming all that are at fault: ContextFull for texts longer
-        than `n_ctx`, ValueError for texts without tokens or, for an encoder, which reads a text in
-        one batch, longer than `n_batch`.
+        Raises before any text is computed, and names all texts at fault: ContextFull for texts
+        longer than `n_ctx`, ValueError for texts without tokens or, for an encoder, which reads a
+        text in one batch, longer than `n_batch`.
         """
         self._engine.check_open()
         checks.flag("normalize", normalize)
@@ -107,19 +108,20 @@ class Reader(ProcessBound):
         normalize: bool = True,
         truncate: bool | int | None = None,
     ) -> NDArray[np.float32]:
-        """`embed` for asyncio; cancelled, it waits until the vectors are there."""
+        """Run `embed` in asyncio; when cancelled, it waits until the embeddings are computed."""
         embed = partial(self.embed, pooling=pooling, normalize=normalize, truncate=truncate)
         return await in_thread(lambda: embed(texts))
 
     def rank(
         self, query: str, texts: Iterable[str], *, normalize: bool = True, truncate: bool = False
     ) -> list[Ranked]:
-        """Return how well each text fits the query, the best first, by a reranker's classifier.
+        """Score how well each text fits the query, by a reranker's classifier; best first.
 
-        Each `Ranked` has the text's number and its score: from 0 to 1 where `normalize`, else as
-        the head of the model gives it. `truncate`: cut texts that are too long beside the query. A
-        text has the same score in any company. Raises UnsupportedModelError for a model without a
-        classifier of one label (or of yes and no), and for lengths what `embed` raises.
+        Each `Ranked` has the text's index and its score: from 0 to 1 with `normalize`, else the
+        output of the model's head. `truncate`: truncate texts that are too long together with the
+        query. A text's score does not depend on the other texts. Raises UnsupportedModelError for a
+        model without a classifier of one label (or of yes and no), and for lengths what `embed`
+        raises.
         """
         self._engine.check_open()
         checks.flags(normalize=normalize, truncate=truncate)
@@ -139,7 +141,7 @@ class Reader(ProcessBound):
     async def arank(
         self, query: str, texts: Iterable[str], *, normalize: bool = True, truncate: bool = False
     ) -> list[Ranked]:
-        """`rank` for asyncio; cancelled, it waits until the scores are there."""
+        """Run `rank` in asyncio; when cancelled, it waits until the scores are computed."""
         call = partial(self.rank, query, texts, normalize=normalize, truncate=truncate)
         return await in_thread(call)
 
@@ -151,13 +153,13 @@ class Reader(ProcessBound):
         top: int = 0,
         special: bool = False,
     ) -> Score:
-        """Return how likely the model finds a text: the log-probability of each of its tokens.
+        """Return the log-probability of each token of a text under the model.
 
-        `after`: what comes before it, which is not scored, as in `model.score(" Paris",
-        after="The capital of France is")`. `top`: how many of the likeliest tokens to report in
-        place of each. `special`: whether control tokens written in `text` and `after` are taken as
-        such. Text is scored beside whatever else the model does, in bounded memory. Raises
-        ContextFull for more tokens than `n_ctx`, ValueError for a text without tokens,
+        `after`: what comes before it, which is not scored, as in `model.score(" Paris", after="The
+        capital of France is")`. `top`: how many of the most likely tokens to report at each
+        position. `special`: whether control tokens written in `text` and `after` are encoded as
+        such. The text is scored concurrently with other calls of the model, in bounded memory.
+        Raises ContextFull for more tokens than `n_ctx`, ValueError for a text without tokens,
         UnsupportedModelError for an encoder.
         """
         checks.whole("top", top, 0)
@@ -188,16 +190,16 @@ class Reader(ProcessBound):
         top: int = 0,
         special: bool = False,
     ) -> Score:
-        """`score` for asyncio; cancelled, it waits until the scores are there."""
+        """Run `score` in asyncio; when cancelled, it waits until the scores are computed."""
         call = partial(self.score, text, after=after, top=top, special=special)
         return await in_thread(call)
 
     def logits(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the logits after each of `tokens`, from number `first` on.
+        """Yield the logits after each of `tokens`, from index `first` on.
 
-        Float32 [n, n_vocab] for each step of up to `n_batch` tokens and 64 MB of logits, which
-        lasts until the next: a prompt of any length takes no more memory than that. Raises
-        ContextFull for more tokens than `n_ctx`, ValueError for ids out of range,
+        Each array is float32 [n, n_vocab] for a step of up to `n_batch` tokens and 64 MB of logits.
+        It is valid until the next step: a prompt of any length takes no more memory than that.
+        Raises ContextFull for more tokens than `n_ctx`, ValueError for ids out of range,
         UnsupportedModelError for an encoder.
         """
         self._engine.check_open()
@@ -205,10 +207,11 @@ class Reader(ProcessBound):
         return rows_of(self._engine, self._checked_ids(tokens, first), first)
 
     def hidden_states(self, tokens: Sequence[int], first: int = 0) -> Iterator[NDArray[np.float32]]:
-        """Yield the last hidden state of each of `tokens`, from number `first` on.
+        """Yield the last hidden state of each of `tokens`, from index `first` on.
 
-        Float32 [n, n_embd] in steps as those of `logits`; of an encoder all at once. Raises what
-        `logits` raises, and ValueError for a text longer than the batch of an encoder.
+        Each array is float32 [n, n_embd], in steps as those of `logits`; for an encoder, one array
+        has all. Raises what `logits` raises, and ValueError for a text longer than the batch of an
+        encoder.
         """
         self._engine.check_open()
         ids = self._checked_ids(tokens, first)

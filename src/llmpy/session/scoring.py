@@ -17,9 +17,10 @@ __all__ = ["Score", "scored"]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The `tokens` of a text, and the log-probability of each after those before it.
+    """The `tokens` of a text, and the log-probability of each token given those before it.
 
-    `logprobs` has an entry for each token; the first of a text without a beginning has None.
+    `logprobs` has an entry for each token; it is None for the first token of a text without a
+    begin-of-text token.
     """
 
     tokens: tuple[int, ...]
@@ -27,18 +28,18 @@ class Score:
 
     @property
     def total(self) -> float:
-        """The log-probability of the text: the sum of those of its tokens."""
+        """Log-probability of the text: the sum over its tokens."""
         return math.fsum(one.chosen for one in self.logprobs if one is not None)
 
     @property
     def mean(self) -> float:
-        """The mean log-probability of a token; 0 where there is none."""
+        """Mean log-probability of a token; 0 if there is none."""
         n = sum(one is not None for one in self.logprobs)
         return self.total / n if n else 0.0
 
     @property
     def perplexity(self) -> float:
-        """exp(-mean): of how many equally likely tokens the model chose each time."""
+        """Perplexity, exp(-mean)."""
         return math.exp(-self.mean)
 
 

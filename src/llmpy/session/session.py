@@ -49,14 +49,14 @@ Callback = Callable[[Piece], Any]
 
 
 class Session(TypedAnswers, ProcessBound):
-    """Made by `Model.session`. Holds what was said, its KV cache, a sampler and a random stream.
+    """A text with its KV cache, sampler and random numbers, made by `Model.session`.
 
-    One thread at a time may use it: while one does, a call from another raises SessionInUse. A
-    stream that is open between two pieces may be left at any time: what is done with the session
-    next ends it, as closing it does. What several sessions of one model are asked for at the same
-    time, from several threads or by `llmpy.next_tokens`, is computed in one batch.
+    One thread at a time may use a session; a call from another thread meanwhile raises
+    SessionInUse. A stream that is open between two pieces may be abandoned at any time: the next
+    call on the session ends it, as closing it does. Several sessions of one model that run at the
+    same time, from several threads or by `llmpy.next_tokens`, are batched.
 
-    `transcript` is what is behind it, for the library itself.
+    `transcript` holds the session's state, for internal use.
     """
 
     def __init__(self, transcript: Transcript, model: Home) -> None:
@@ -67,42 +67,42 @@ class Session(TypedAnswers, ProcessBound):
 
     @property
     def tokens(self) -> list[int]:
-        """Everything said by either side, as token ids (a copy)."""
+        """Token ids of the prompts and the generated text (a copy)."""
         return self.transcript.sequence.tokens.tolist()
 
     @property
     def seen(self) -> int:
-        """How many of the tokens are in the KV cache."""
+        """Number of tokens in the KV cache."""
         return self.transcript.sequence.n_cached
 
     @property
     def ended(self) -> bool:
-        """Whether the model has ended its text: the last token is a generated end-of-text token."""
+        """True if the last token is a generated end-of-text token."""
         return self.transcript.is_ended
 
     @property
     def n_ctx(self) -> int:
-        """How many tokens the session can hold."""
+        """Context length: the number of tokens the session can hold."""
         return self.transcript.engine.n_ctx
 
     @property
     def n_said(self) -> int:
-        """How many tokens were said, with those that were left out where the context was full."""
+        """Number of tokens appended, including those dropped when the context was full."""
         return self.transcript.n_said
 
     @property
     def makes_room(self) -> bool:
-        """Whether tokens are left out where the context is full."""
+        """True if tokens are dropped when the context is full."""
         return self.transcript.overflow is not Overflow.ERROR
 
     @property
     def n_batch(self) -> int:
-        """How many tokens are computed in one step, at most."""
+        """Largest number of tokens computed in one step."""
         return self.transcript.engine.n_batch
 
     @property
     def limits(self) -> Limits:
-        """`deadline` and `priority` of the session's calls; each may be assigned at any time."""
+        """The `deadline` and `priority` of the session's calls; both can be set at any time."""
         return self.transcript.sequence.limits
 
     @property
@@ -112,7 +112,7 @@ class Session(TypedAnswers, ProcessBound):
 
     @property
     def sampler(self) -> Chain:
-        """The chain that draws the next tokens; assign another one at any time."""
+        """The chain that samples the next tokens; another one may be assigned at any time."""
         return self.transcript.chain
 
     @sampler.setter
@@ -120,20 +120,20 @@ class Session(TypedAnswers, ProcessBound):
         self.transcript.chain = checked_chain(sampler)
 
     def reseed(self, seed: int | None) -> None:
-        """Begin the random numbers of `seed`, or of one from the operating system for None."""
+        """Restart the random numbers from `seed`; None takes a seed from the operating system."""
         self.transcript.sequence.rng = Rng(seed)
 
     def last_tokens(self, n: int) -> NDArray[np.int32]:
-        """Return the last `n` token ids, int32 (-1: all), as a view that lasts until the next one.
+        """Return the last `n` token ids, int32 (-1: all), as a view valid until the next token.
 
-        For samplers: `tokens` is a copy of all of them.
+        This is for samplers, which need no copy of all tokens as `tokens` makes it.
         """
         tokens = self.transcript.sequence.tokens
         return tokens.part(0 if n < 0 else max(0, tokens.length - n), tokens.length)
 
     @property
     def text(self) -> str:
-        """Everything said, as text, without control tokens."""
+        """Text of all tokens, without control tokens."""
         return self.tokenizer.decode(self.tokens)
 
     def __len__(self) -> int:
@@ -154,10 +154,10 @@ class Session(TypedAnswers, ProcessBound):
         bos: bool | None = None,
         constrain: Constrain | None = None,
     ) -> Stats:
-        """Read the prompt, generate, and give each piece to the callback, which may return STOP.
+        """Read the prompt, generate, and pass each piece to the callback, which may return STOP.
 
         The options are those of `stream`. Returns the counts and times of this inference. Without a
-        callback, several tokens may be generated in one go.
+        callback, several tokens may be generated in one native call.
         """
         checks.function("callback", callback)
         transcript = self.transcript
@@ -198,21 +198,21 @@ class Session(TypedAnswers, ProcessBound):
         bos: bool | None = None,
         constrain: Constrain | None = None,
     ) -> Generator[Piece]:
-        """Read the prompt, then generate: pieces of the prompt, generated pieces, one "end".
+        """Read the prompt, then generate; yield pieces of both, and an "end" piece.
 
         `max_tokens`: how many to generate at most (None: until the text ends or the context is
-        full). `stop`: strings that end the text; they are not shown. `logprobs`: how many of the
-        likeliest tokens to report with each (0: the chosen one only). `explain`: report with each
-        what the steps of the sampler changed, with the 5 likeliest candidates around each step, or
-        as many as the number says. `special`: whether control tokens written in the prompt are
-        taken as such. `bos`: whether the begin-of-text token comes first (None: once where a
-        session begins with text, if the file wants it). `constrain`: what the generated text must
-        match (`regex`, `grammar`, `choices` or `json_schema` make one; a type or a dict means JSON
-        for it); it ends by itself once it is whole. Leaving the loop early is safe: `tokens`
-        then ends with the last piece seen; after an error, of a sampler say, the session is as it
-        was before the call. Using the session for something else in between is leaving it, and then
-        the next piece raises SessionInUse. Raises
-        ContextFull if the prompt does not fit.
+        full). `stop`: strings that end the text; they are not part of it. `logprobs`: how many of
+        the most likely tokens to report with each token (0: the generated one only). `explain`:
+        report with each token what the steps of the sampler changed, with the 5 most likely
+        candidates before and after each step, or as many as the number says. `special`: whether
+        control tokens written in the prompt are encoded as such. `bos`: whether the begin-of-text
+        token comes first (None: once where a session begins with text, if the file requires it).
+        `constrain`: the constraint that the generated text must match (`regex`, `grammar`,
+        `choices` or `json_schema` make one; a type or a dict means JSON for it); generation ends
+        once the match is complete. Leaving the loop early is safe: `tokens` then ends with the last
+        piece seen; after an error, for example of a sampler, the session is as it was before the
+        call. Another use of the session in between ends the stream, and then the next piece raises
+        SessionInUse. Raises ContextFull if the prompt does not fit.
         """
         return pieces(
             self.transcript,
@@ -241,9 +241,9 @@ class Session(TypedAnswers, ProcessBound):
         bos: bool | None = None,
         constrain: Constrain | None = None,
     ) -> Stats:
-        """`infer` for asyncio; the callback is called in the event loop.
+        """Run `infer` in asyncio; the callback is called in the event loop.
 
-        Cancelling the task stops after the step that runs.
+        Cancelling the task stops generation after the current step.
         """
         checks.function("callback", callback)
         tally = Tally(self.transcript)
@@ -276,7 +276,7 @@ class Session(TypedAnswers, ProcessBound):
         bos: bool | None = None,
         constrain: Constrain | None = None,
     ) -> AsyncGenerator[Piece]:
-        """`stream` for asyncio: `async for piece in session.astream(...)`."""
+        """Run `stream` in asyncio: `async for piece in session.astream(...)`."""
         return stepped(
             self.stream(
                 prompt,
@@ -294,21 +294,21 @@ class Session(TypedAnswers, ProcessBound):
     async def afeed(
         self, prompt: str | Sequence[int], *, special: bool = False, bos: bool | None = None
     ) -> int:
-        """`feed` for asyncio; cancelled, it takes all of the prompt back."""
+        """Run `feed` in asyncio; when cancelled, it removes the prompt again."""
         return await exhausted(feeding(self.transcript, prompt, special, bos), self.cancel)
 
     async def anext_token(self) -> int:
-        """`next_token` for asyncio."""
+        """Run `next_token` in asyncio."""
         return await in_thread(self.next_token, self.cancel)
 
     def feed(
         self, prompt: str | Sequence[int], *, special: bool = False, bos: bool | None = None
     ) -> int:
-        """Say a part of the prompt now, to be read while the rest is being typed.
+        """Append a part of the prompt, and prefill it before the rest is known.
 
         `special` and `bos` are as in `stream`. Returns the number of tokens added. Raises
-        ContextFull, and adds none, if they do not fit. The last token stays unread until the next
-        one is asked for.
+        ContextFull, and adds none, if they do not fit. The last token is not computed until the
+        next one is requested.
         """
         transcript = self.transcript
         transcript.begin()
@@ -318,10 +318,10 @@ class Session(TypedAnswers, ProcessBound):
             transcript.end()
 
     def next_token(self) -> int:
-        """Compute what is not yet in the cache, sample one token, say it and return its id.
+        """Compute the tokens not yet in the KV cache, sample a token, append it and return its id.
 
         An end-of-text token is returned like any other (`model.tokenizer.end_ids` lists them), and
-        the text goes on after it if another token is asked for: see `ended`. Raises ContextFull
+        generation continues after it if another token is requested: see `ended`. Raises ContextFull
         when the session holds `n_ctx` tokens.
         """
         transcript = self.transcript
@@ -340,11 +340,11 @@ class Session(TypedAnswers, ProcessBound):
         special: bool = False,
         bos: bool | None = None,
     ) -> Generator[Step]:
-        """Read the prompt, then give the logits of each next token, to choose it from.
+        """Read the prompt, then yield the logits of each next token for the caller to choose from.
 
-        In the loop's body, `step.choose(token)` or `step.sample()` says a token; leaving the loop
-        before says none. It ends after an end-of-text token, `max_tokens`, or where the context is
-        full. The options are those of `stream`.
+        In the loop's body, `step.choose(token)` or `step.sample()` appends a token; leaving the
+        loop before appends none. The loop ends after an end-of-text token, after `max_tokens`, or
+        when the context is full. The options are those of `stream`.
 
             for step in session.steps("Once upon a time", max_tokens=20):
                 step.logits[forbidden] = -numpy.inf  # float32 [n_vocab], the row itself
@@ -362,11 +362,11 @@ class Session(TypedAnswers, ProcessBound):
         max_tokens: int | None = None,
         stop: str | Iterable[str] = (),
     ) -> str:
-        """Return what the model writes between two texts, if it has tokens to fill in the middle.
+        """Generate the text between a prefix and a suffix (fill in the middle), and return it.
 
-        The texts are read after what the session holds, in the order prefix, suffix, middle.
-        `callback` gets the pieces, as of `infer`. Raises UnsupportedModelError for a model without
-        those tokens.
+        The prompt is appended to the session in the order prefix, suffix, middle. `callback` gets
+        the pieces, as in `infer`. Raises UnsupportedModelError for a model without
+        fill-in-the-middle tokens.
         """
         checks.function("callback", callback)
         if max_tokens is not None:
@@ -384,18 +384,19 @@ class Session(TypedAnswers, ProcessBound):
         return "".join(texts)
 
     def cancel(self) -> None:
-        """Stop what another thread does with the session, within the step that runs.
+        """Cancel the call that another thread runs on the session, at the end of the current step.
 
         `infer` and `stream` end with the reason "cancelled", `feed` and `next_token` raise
-        Cancelled; `feed` takes its prompt back. Without effect on a session that nobody uses.
+        Cancelled; `feed` removes its prompt again. A session that no thread uses is not affected.
         """
         self.transcript.sequence.limits.cancelled = True
 
     def embeddings(self, first: int = 0) -> NDArray[np.float32]:
-        """Return the last hidden state of each token from number `first` on: float32 [n, n_embd].
+        """Return the last hidden state of each token from index `first` on: float32 [n, n_embd].
 
-        The tokens are read once more for it, from the first one, and the session stays as it is.
-        `Model.hidden_states` gives them in parts; `Model.embed` gives one vector for a text.
+        All tokens are computed again for this, and the session does not change.
+        `Model.hidden_states` yields the states in parts; `Model.embed` returns one vector for a
+        text.
         """
         checks.whole("first", first, 0)
         transcript = self.transcript
@@ -412,27 +413,28 @@ class Session(TypedAnswers, ProcessBound):
     # Keeping it
 
     def save(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
-        """Write the session to a file, from which `Model.load_session` goes on as if nothing
+        """Write the session to a file that `Model.load_session` reads.
 
-        had been between: tokens, KV cache, sampler and random numbers. What was at `path` before
-        stays until the new file is whole. `compression`: "none", or "zstd" with the package
-        zstandard. The session may go on meanwhile in another thread. Raises SessionInUse while a
-        call of another thread uses it, OSError where the file cannot be written.
+        The file holds tokens, KV cache, sampler and random numbers, so that the loaded session
+        generates what this one would. A file that was at `path` before is replaced once the new
+        file is complete. `compression`: "none", or "zstd" with the package zstandard. The session
+        may be used meanwhile in another thread. Raises SessionInUse while a call of another thread
+        uses it, OSError where the file cannot be written.
         """
         self.save_with(path, {}, compression=compression)
 
     def save_with(
         self, path: str | os.PathLike[str], more: dict[str, Any], *, compression: str
     ) -> None:
-        """`save`, with `more` in the file; for the library itself."""
+        """Write the session and `more` to a file, as `save` does; for internal use."""
         save(self.transcript, self._model.saved, checks.path("path", path), compression, more)
 
     async def asave(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
-        """`save` for asyncio; cancelled, it waits until the file is written."""
+        """Run `save` in asyncio; when cancelled, it waits until the file is written."""
         await in_thread(lambda: self.save(path, compression=compression))
 
     def playback(self) -> Iterator[Piece]:
-        """Yield the pieces of what was said, as a stream would have: "prompt" or "generated"."""
+        """Yield the pieces of the session's text as `stream` would: "prompt" or "generated"."""
         transcript = self.transcript
         decoder = transcript.tokenizer.decoder()
         for i, token in enumerate(self.tokens):
@@ -442,10 +444,10 @@ class Session(TypedAnswers, ProcessBound):
     # Going back, branching, ending
 
     def rewind(self, n_tokens: int) -> None:
-        """Forget everything after the first `n_tokens` tokens.
+        """Truncate the session to its first `n_tokens` tokens.
 
-        A recurrent state cannot be cut: such a model goes on from one that the prefix cache has,
-        mostly that at the end of the last page of 64 tokens, and computes the rest again.
+        A recurrent state cannot be truncated: such a model restarts from a state in the prefix
+        cache, usually that at the end of the last page of 64 tokens, and computes the rest again.
         """
         checks.whole("n_tokens", n_tokens, 0)
         transcript = self.transcript
@@ -458,9 +460,10 @@ class Session(TypedAnswers, ProcessBound):
             transcript.end()
 
     def mark(self) -> Mark:
-        """Return the present state, to which `rewind_to` goes back at any time, from any other.
+        """Return a mark of the current state, to which `rewind_to` can return at any time.
 
-        Its memory is shared with the session until that goes on. Random numbers are no part of it.
+        The mark shares the session's KV cache pages until the session appends tokens. It does not
+        include the random numbers.
         """
         transcript = self.transcript
         with transcript.engine.lock:
@@ -471,11 +474,11 @@ class Session(TypedAnswers, ProcessBound):
                 transcript.end()
 
     def rewind_to(self, mark: Mark) -> None:
-        """Go back to a mark of this session, or of any other of the same model.
+        """Rewind to a mark of this session, or of any other session of the same model.
 
-        Whatever was said, rewound or edited since, nothing of the mark's text is read again, also
-        by recurrent models. A mark can be used any number of times. Raises ValueError for a mark
-        of another model, SessionClosed for one that is closed.
+        Nothing of the mark's text is computed again, whatever was appended, rewound or edited
+        since, for recurrent models too. A mark can be used any number of times. Raises ValueError
+        for a mark of another model, SessionClosed for one that is closed.
         """
         if not isinstance(mark, Mark):
             raise checks.wrong_type("mark", "what Session.mark returned", mark)
@@ -494,11 +497,11 @@ class Session(TypedAnswers, ProcessBound):
         end: int | None = None,
         special: bool = False,
     ) -> int:
-        """Replace the tokens from number `at` up to `end` (None: to the last) by those of `text`.
+        """Replace `tokens[at:end]` (`end` None: to the last token) by the tokens of `text`.
 
-        The tokens before the first that differs stay in the cache; the others, also those after
-        `end`, are computed, and their number is returned. An edit that fails, is cancelled or
-        interrupted changes nothing. Raises ContextFull and ValueError before anything changes.
+        The tokens before the first that differs stay in the KV cache; the others, including those
+        after `end`, are computed, and their number is returned. An edit that fails, is cancelled or
+        is interrupted changes nothing. Raises ContextFull and ValueError before anything changes.
         """
         transcript = self.transcript
         transcript.begin()
@@ -515,24 +518,24 @@ class Session(TypedAnswers, ProcessBound):
         end: int | None = None,
         special: bool = False,
     ) -> int:
-        """`edit` for asyncio; cancelled, it changes nothing."""
+        """Run `edit` in asyncio; when cancelled, it changes nothing."""
         return await exhausted(editing(self.transcript, at, text, end, special), self.cancel)
 
     def draft(self, *, special: bool = False, bos: bool | None = None) -> Draft:
-        """Begin a prompt that is read while it is being typed.
+        """Return a draft: a prompt that is prefilled while it is being typed.
 
-        `draft.update(text)` with each change, then `draft.commit()`, which is `stream(text)` with
-        most of the text read already. `special` and `bos` are as in `stream`.
+        Call `draft.update(text)` after each change, then `draft.commit()`, which is `stream(text)`
+        with most of the text in the KV cache already. `special` and `bos` are as in `stream`.
         """
         return Draft(self, special, bos)
 
     def fork(
         self, *, sampler: Chain | Sampler | str | None = None, seed: int | None = None
     ) -> Session:
-        """A second session with the same past, whose memory is shared until one of them goes on.
+        """Return a second session with the same tokens, which shares KV cache pages with this one.
 
-        It goes on with the same sampler and the same random numbers, and so says the same, unless
-        it is given a `sampler` or a `seed` of its own.
+        It has the same sampler and the same random numbers, and so generates the same text, unless
+        a `sampler` or a `seed` is given. Pages are shared until one of the sessions writes to them.
         """
         transcript = self.transcript
         rng = transcript.sequence.rng
@@ -547,7 +550,7 @@ class Session(TypedAnswers, ProcessBound):
                 transcript.end()
 
     def close(self) -> None:
-        """Let go of the session's memory; further use raises SessionClosed."""
+        """Release the session's memory; further use raises SessionClosed."""
         self.transcript.engine.release(self.transcript.sequence)
 
     def __enter__(self) -> Session:

@@ -22,10 +22,11 @@ LOGITS = Wanted(logprobs=0)  # of the engine: a row of logits, and no token draw
 
 
 class Step:
-    """What may come next in a session: `logits`, float32 [n_vocab], until a token is chosen.
+    """The choice of the next token of a session: `logits`, float32 [n_vocab].
 
-    `logits` is the row itself, not a copy, and may be changed. `choose(token)` says a token,
-    `sample()` draws one with the session's sampler; then `token` is it, and `text` what it shows.
+    `logits` is valid until a token is chosen; it is the row itself, not a copy, and may be changed.
+    `choose(token)` appends a token, and `sample()` appends one drawn by the session's sampler; then
+    `token` is its id, and `text` the text that it completes.
     """
 
     __slots__ = ("_stream", "_transcript", "_viewer", "logits", "text", "token")
@@ -41,7 +42,7 @@ class Step:
         self._stream = stream
 
     def choose(self, token: int) -> str:
-        """Say this token, whatever its logit is; return the text that it completes."""
+        """Append this token, whatever its logit is, and return the text that it completes."""
         n_vocab = len(self.logits)
         (checked,) = checks.token_ids("token", (token,), n_vocab)
         self._begin()
@@ -52,9 +53,9 @@ class Step:
         return self.text
 
     def sample(self) -> int:
-        """Draw a token from `logits` with the session's sampler, say it, and return it.
+        """Sample a token from `logits` with the session's sampler, append it, and return its id.
 
-        SamplerError where the logits cannot be used; nothing is said then.
+        Raises SamplerError if the logits cannot be used; nothing is appended then.
         """
         self._begin()
         transcript = self._transcript
@@ -67,7 +68,7 @@ class Step:
         return self.token
 
     def top(self, n: int) -> list[tuple[int, float]]:
-        """Return the `n` likeliest tokens of `logits` with their log-probabilities, best first."""
+        """Return the `n` most likely tokens of `logits` and their log-probabilities, best first."""
         checks.whole("n", n, 0)
         return self._transcript.chain.top(self.logits, n)[0]
 

@@ -215,7 +215,7 @@ class Transcript:
 
     @property
     def n_said(self) -> int:
-        """How many tokens were said, with those that were left out where the context was full."""
+        """Number of tokens appended, including those dropped when the context was full."""
         return self.sequence.tokens.length + self.n_left_out
 
     @property

@@ -22,7 +22,7 @@ A = TypeVar("A")
 
 
 class ParseOptions(TypedDict, total=False):
-    """What `Session.parse` takes beside the prompt and the type."""
+    """The options of `Session.parse` besides the prompt and the type."""
 
     max_tokens: int | None
     special: bool
@@ -30,7 +30,7 @@ class ParseOptions(TypedDict, total=False):
 
 
 class _Session(Protocol):
-    """What a session has for this."""
+    """The members of a session that this part uses."""
 
     transcript: Transcript
     stream: Callable[..., Generator[Piece]]
@@ -46,7 +46,7 @@ class _Session(Protocol):
 
 
 class TypedAnswers:
-    """The part of a session that is about types."""
+    """The methods of a session that generate typed answers."""
 
     @overload
     def parse(self: _Session, prompt: Prompt, T: type[A], **o: Unpack[ParseOptions]) -> A: ...
@@ -65,14 +65,14 @@ class TypedAnswers:
         special: bool = False,
         bos: bool | None = None,
     ) -> Any:
-        """Read the prompt, and generate a value of the type `T`: an answer that is whole and valid.
+        """Read the prompt, and generate a complete and valid value of the type `T`.
 
-        `T`: a dataclass, a TypedDict, a pydantic model, an Enum, a Literal, `int`, `list[...]`,
-        `X | None` and the like, or a JSON schema as a dict. The model does not see the type: say in
-        the prompt what is wanted (`schema_of` gives the schema of a type). With `details`, a
-        `Parsed` is returned, which has the probability of each field. With `stream`, an iterator of
-        what there is so far: a `Parsed` for each token, the last one complete. The other options
-        are those of `stream`.
+        `T`: a dataclass, a TypedDict, a pydantic model, an Enum, a Literal, `int`, `list[...]`, `X
+        | None` and the like, or a JSON schema as a dict. The model does not see the type: describe
+        it in the prompt (`schema_of` returns the schema of a type). With `details`, a `Parsed` is
+        returned, which has the probability of each field. With `stream`, an iterator is returned:
+        it yields a partial `Parsed` for each token, and a complete one at the end. The other
+        options are those of `stream`.
 
         Raises, before anything is generated, ConstraintError for a schema that is not supported and
         TypeError for a type without JSON; AnswerError where `max_tokens` or the context end the
@@ -96,7 +96,7 @@ class TypedAnswers:
         special: bool = False,
         bos: bool | None = None,
     ) -> Any:
-        """`parse` for asyncio: a coroutine, or with `stream` an asynchronous iterator."""
+        """Run `parse` in asyncio: return a coroutine, or with `stream` an asynchronous iterator."""
         options = {"max_tokens": max_tokens, "special": special, "bos": bos}
         steps = _parsing(self, prompt, T, options, partial=stream)
         if stream:
@@ -105,10 +105,10 @@ class TypedAnswers:
 
     @property
     def constraint(self: _Session) -> Constraint | None:
-        """What each generated text must match; assign what `constrain=` takes, or None.
+        """The constraint of each generated text; assign a value of `constrain=`, or None.
 
-        It holds for `next_token` and for all streams without a constraint of their own, and begins
-        anew behind what is fed. A fork goes on where this session is; `rewind` goes back in it.
+        It applies to `next_token` and to all streams without a constraint of their own, and starts
+        again after each `feed`. A fork copies its state, and `rewind` rewinds it.
         """
         state = self.transcript.sequence.constraint
         return None if state is None else state.constraint
