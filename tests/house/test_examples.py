@@ -25,6 +25,7 @@ CHAT_PAGES = (  # need an instruct model
     "docs/pull.md",
     "docs/sampling.md",
     "docs/sessions.md",
+    "docs/tools.md",
     "docs/typed.md",
 )
 CHAT_BLOCKS = [

@@ -25,6 +25,7 @@ class AnswerReader:
         self._thinking = thinking
         self._layout = layout
         self._calls = calls
+        thinking.shows_calls = calls is not None and layout.channels
 
     @property
     def kind(self) -> Literal["thinking", "generated"]:
@@ -33,8 +34,11 @@ class AnswerReader:
 
     @property
     def answers(self) -> bool:
-        """Whether what comes next is the answer, unless the model begins to think by itself."""
-        return self._thinking.answers
+        """Whether what comes next is the answer, unless the model begins to think by itself.
+
+        The constraint of calls in channels governs the heads of all parts.
+        """
+        return self._thinking.answers or self._thinking.shows_calls
 
     @property
     def is_within_call(self) -> bool:

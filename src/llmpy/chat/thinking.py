@@ -6,6 +6,7 @@ family with channels (gpt-oss) writes a head before each part, which says for wh
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,7 @@ TAGS = (
 HEAD, BODY = "<|start|>", "<|message|>"  # around the head of a part
 CHANNEL = "<|channel|>"
 INNER = ("analysis", "to=self", "to=functions")  # in heads of parts that are not for the user
+CALLED = re.compile(r"to=functions\.([\w.-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,11 @@ class Reader:
     """Takes the text of an answer as it comes, and says which part of it is what.
 
     Text is held back while it may be a tag, and white space between thinking and answer is dropped.
+    Where it `shows_calls`, calls in channels are a part of the answer, with one form of their head.
     """
 
     def __init__(self, form: Format, prompt: str) -> None:
+        self.shows_calls = False
         self._form = form
         self._held = ""
         self._state: Literal["begin", "thinking", "generated", "head"] = "begin"
@@ -167,10 +171,16 @@ class Reader:
 
     def _add_channels(self, text: str) -> list[Part]:
         if text == BODY:
+            call = CALLED.search(self._held) if self.shows_calls else None
+            if call is not None:
+                self._state, self._held = "generated", ""
+                head = f"{CHANNEL}commentary to=functions.{call[1]} <|constrain|>json{BODY}"
+                return [("generated", head)]
             inner = any(word in self._held for word in INNER)
             self._state, self._held = ("thinking" if inner else "generated"), ""
         elif text in (HEAD, CHANNEL):
             self._state, self._has_channel = "head", True
+            self._held += " "  # between the words of a head
         elif text.startswith("<|") and text.endswith("|>"):
             pass  # the end of a part
         elif self._state == "head":

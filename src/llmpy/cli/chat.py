@@ -35,7 +35,7 @@ from llmpy.cli.options import (
     timings,
 )
 from llmpy.cli.streams import note
-from llmpy.cli.tooling import tools_in, tools_option
+from llmpy.cli.tooling import tools_option
 
 if TYPE_CHECKING:
     import llmpy
@@ -150,8 +150,7 @@ def _talk(
     constrain: llmpy.Constraint | None,
     logprobs: int | None,
     samplers: tuple[str, ...],
-    tools: Path | None,
-    tool_choice: str,
+    calling: dict[str, Any] | None,
     **others: Any,
 ) -> Talk:
     """Load the model; `others` are the options of the sampler."""
@@ -162,9 +161,6 @@ def _talk(
     if template is not None and prelude is not None:
         raise click.UsageError("--prelude stands in place of a template: leave out --template")
     given = checked_sampling(stop, samplers, others)
-    if tools is not None and (constrain is not None or logprobs is not None):
-        raise click.UsageError("--tools excludes constraints of the answer, and --logprobs")
-    functions = tools_in(tools, tool_choice)
     string = given.pop("sampler", None)
     settings = Settings(
         sampling=given,
@@ -189,8 +185,7 @@ def _talk(
             think=think,
             constrain=constrain,
             logprobs=logprobs,
-            tools=functions,
-            tool_choice=tool_choice,
+            calling=calling,
         )
     except llmpy.TemplateError as error:
         hint = "--template and --prelude stand in place of the model's own template"

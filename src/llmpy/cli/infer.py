@@ -31,7 +31,7 @@ from llmpy.cli.options import (
 )
 from llmpy.cli.streams import note
 from llmpy.cli.terminal import cleaned, for_terminal
-from llmpy.cli.tooling import steps, tools_in, tools_option
+from llmpy.cli.tooling import steps, tools_option
 
 if TYPE_CHECKING:
     import llmpy
@@ -75,8 +75,7 @@ def command(
     constrain: llmpy.Constraint | None,
     logprobs: int | None,
     samplers: tuple[str, ...],
-    tools: Path | None,
-    tool_choice: str,
+    calling: dict[str, Any] | None,
     explain: bool,
     hide_prompt: bool,
     special: bool,
@@ -89,25 +88,13 @@ def command(
 
     given = checked_sampling(stop, samplers, sampling)
     parts = _parts(prompt, file, special, optional=files.load is not None)
-    functions = tools_in(tools, tool_choice)
-    if functions is not None and (files != SessionFiles() or constrain or logprobs or explain):
-        raise click.UsageError(
-            "--tools makes a chat of the prompt: use `llmpy chat` for more, and neither "
-            "constraints, --logprobs nor --explain"
-        )
+    if calling is not None and files != SessionFiles():
+        raise click.UsageError("--tools makes a chat of the prompt: use `llmpy chat`")
     model = load(path, **loading)
-    if functions is not None:
+    if calling is not None:
         said = "".join(text for text, _ in parts)
-        chat = model.chat(seed=seed, **given)
-        return _run_tools(
-            chat,
-            said,
-            functions,
-            as_json,
-            tool_choice=tool_choice,
-            max_tokens=max_tokens,
-            stop=stop,
-        )
+        calling |= {"max_tokens": max_tokens, "stop": stop}
+        return _run_tools(model.chat(seed=seed, **given), said, as_json, calling)
     if files.load is None:
         session = model.session(seed=seed, **given)
     else:
@@ -134,11 +121,9 @@ def command(
     return code
 
 
-def _run_tools(
-    chat: llmpy.Chat, text: str, tools: list[llmpy.Tool], as_json: bool, **options: Any
-) -> int:
+def _run_tools(chat: llmpy.Chat, text: str, as_json: bool, calling: dict[str, Any]) -> int:
     """Answer with the help of tools: the answer on stdout, each call and its result on stderr."""
-    for piece in steps(chat.run(text, tools, stream=True, **options)):
+    for piece in steps(chat.run(text, stream=True, **calling)):
         if piece.kind == "thinking" and piece.tool_call is not None:
             note(cleaned(piece.text.rstrip()))
         elif piece.kind == "generated" and not as_json:

@@ -7,6 +7,7 @@ import json
 import runpy
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,32 +18,47 @@ from llmpy.cli.options import PATH
 if TYPE_CHECKING:
     import llmpy
 
-__all__ = ["steps", "tools_in", "tools_option"]
+__all__ = ["steps", "tools_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 MODULE = "llmpy_tools"
+EXCLUDED = ("constrain", "logprobs", "explain")
 LONGEST = 200  # characters of a result that are shown
 
 
 def tools_option(function: F) -> F:
-    """Add the options, of which the function gets `tools`, a file, and `tool_choice`."""
-    function = click.option(
-        "--tool-choice",
-        default="auto",
-        show_default=True,
-        metavar="CHOICE",
-        help="Whether the model calls a tool first: auto, required, none, or the name of one.",
-    )(function)
-    return click.option(
-        "--tools",
-        type=PATH,
-        metavar="FILE.py",
-        help="The model may call the functions that this file defines; each needs a docstring. "
-        "Calls are shown on stderr.",
-    )(function)
+    """Add the options, of which the function gets `calling`: tools and choice for `Chat.run`."""
+
+    @wraps(function)
+    def command(tools: Path | None, tool_choice: str, **others: Any) -> Any:
+        excluded = [name for name in EXCLUDED if others.get(name) not in (None, False)]
+        if tools is not None and excluded:
+            raise click.UsageError("--tools excludes constraints of the answer and --logprobs")
+        found = _tools_in(tools, tool_choice)
+        calling = None if found is None else {"tools": found, "tool_choice": tool_choice}
+        return function(calling=calling, **others)
+
+    for option in (
+        click.option(
+            "--tool-choice",
+            default="auto",
+            show_default=True,
+            metavar="CHOICE",
+            help="Whether the model calls a tool first: auto, required, none, or a name.",
+        ),
+        click.option(
+            "--tools",
+            type=PATH,
+            metavar="FILE.py",
+            help="The model may call the functions that this file defines; each needs a docstring. "
+            "Calls are shown on stderr.",
+        ),
+    ):
+        command = option(command)
+    return command  # type: ignore[return-value]
 
 
-def tools_in(file: Path | None, choice: str) -> list[llmpy.Tool] | None:
+def _tools_in(file: Path | None, choice: str) -> list[llmpy.Tool] | None:
     """Return the functions that a file defines, as tools; UsageError where there are none.
 
     The file is run. Its `__all__`, if it has one, says which functions are tools; else they are

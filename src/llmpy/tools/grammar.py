@@ -25,6 +25,7 @@ SHARED = (
 )
 QUOTE = '<|"|>'  # of Gemma 4
 BOOLEANS = '("true" | "false" | "True" | "False")'  # templates write both
+MAX_CALLS = 16  # in one answer
 MAX_LENGTH = 5000  # characters of a string that is written without quotes and has a bound
 PLAIN_WORDS = {"type", "title", "description", "default", "examples"}  # say nothing of a string
 
@@ -62,6 +63,8 @@ class _Rules:
 
     def all(self, required: bool, parallel: bool, tags: Tags) -> str:
         """Return the grammar."""
+        if self._layout.channels:
+            return self._channels(required)
         starts = []
         written = [pair for pair in tags if self._is_text(pair[0])]
         starts.append(self._answer("a", required, [opening for opening, _ in written]))
@@ -75,6 +78,19 @@ class _Rules:
         self._add("body", " | ".join(self._body(i, tool) for i, tool in enumerate(self._tools)))
         shared = [line for name, line in SHARED if name in self._used]
         return "\n".join(["%llguidance {}", f"start: {' | '.join(starts)}", *self._lines, *shared])
+
+    def _channels(self, required: bool) -> str:
+        """Answers of gpt-oss: parts with heads, of which the first one has begun with its role."""
+        self._add("body", " | ".join(self._body(i, tool) for i, tool in enumerate(self._tools)))
+        text = self._terminal_text()
+        part = f"{self._marks('<|channel|>')} {{}} {self._marks('<|message|>')} {text} "
+        again = self._marks("<|end|><|start|>assistant")
+        self._add("thought", part.format('"analysis"') + again)
+        self._add("preamble", part.format('"commentary"') + again)
+        self._add("final", part.format('"final"'))
+        call = f"{self._marks(self._layout.before)} body"
+        last = call if required else f"({call} | final)"
+        return "\n".join(["%llguidance {}", f"start: thought? preamble? {last}", *self._lines])
 
     # An answer
 
@@ -153,7 +169,7 @@ class _Rules:
         layout = self._layout
         more = ""
         if self._parallel:
-            more = f"({self._marks(layout.between + layout.before)} body)*"
+            more = f"({self._marks(layout.between + layout.before)} body){{0,{MAX_CALLS - 1}}}"
             if layout.between == NL:  # after which no call need come
                 more += f" {self._shared('nl')}"
         return f"{self._marks(head)} body {more} {self._marks(layout.close)}"

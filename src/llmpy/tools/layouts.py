@@ -42,6 +42,7 @@ class Layout:
     also: str = ""  # a control token that may come before
     primed: str = ""  # what the prompt of an answer ends with, as a part of the first call
     plain: str = ""  # the name under which text comes
+    channels: bool = False  # each part of an answer has a head that says what it is
 
     @property
     def trigger(self) -> str:
@@ -109,8 +110,9 @@ LAYOUTS = (
         ("<|channel|>", "to=functions."),
         "<|channel|>commentary to=functions.",
         " <|constrain|>json<|message|>",
-        "<|call|>",
+        "",
         single=True,
+        channels=True,
     ),
     Layout(
         "kimi k2",

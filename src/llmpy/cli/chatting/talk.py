@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,8 @@ class Talk:
 
     `template` and `prelude` stand in place of the model's own template; `fresh`: each message is
     answered without those before it. `saved`: a file to go on from, which settings take the place
-    of where they were given. `constrain` and `logprobs` are those of `Chat.say`, `tools` and
-    `tool_choice` those of `Chat.run`.
+    of where they were given. `constrain` and `logprobs` are those of `Chat.say`, `calling`
+    the tools and their choice for `Chat.run`.
     """
 
     load: Load
@@ -42,8 +42,7 @@ class Talk:
     saved: Path | None = None
     constrain: llmpy.Constraint | None = None
     logprobs: int | None = None
-    tools: Sequence[llmpy.Tool] | None = None
-    tool_choice: str = "auto"
+    calling: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.model = self.load(self.path)
@@ -64,7 +63,7 @@ class Talk:
 
         self.drop_draft()
         with suppress(llmpy.LlmpyError, MemoryError):  # which come again when it is said
-            unread = self.fresh or self.tools is not None  # which stand before the conversation
+            unread = self.fresh or self.calling is not None  # which stand before the conversation
             self._draft = None if unread else self.chat.draft()
 
     def typed(self, text: str) -> None:
@@ -86,11 +85,10 @@ class Talk:
         if self.fresh:
             self.chat.messages = [m for m in self.chat.messages if m["role"] == "system"]
         options = self._options(progress)
-        if self.tools is None:
+        if self.calling is None:
             return self.chat.say(text, **options)
         del options["logprobs"], options["constrain"]
-        options["tool_choice"] = self.tool_choice
-        return steps(self.chat.run(text, self.tools, stream=True, **options))
+        return steps(self.chat.run(text, stream=True, **self.calling, **options))
 
     def retry(self, progress: Progress) -> Generator[llmpy.Piece]:
         """Answer the last message once more."""
