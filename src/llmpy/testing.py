@@ -38,19 +38,19 @@ Trace = Callable[[Value, Weights], Value]
 
 @dataclass(frozen=True)
 class Checked:
-    """Which operations of graphs the backend computed, and which it refused to compile."""
+    """The operations that the backend computed, and those that it refused to compile."""
 
     operations: tuple[str, ...]
     missing: tuple[str, ...]
 
 
 def check_backend(backend: Backend, *, tolerance: float = 1e-3) -> Checked:
-    """Raise AssertionError unless the backend does what its contract says.
+    """Check that the backend fulfils its contract; raise AssertionError if not.
 
-    `tolerance`: how far logits may be from the reference backend's, relative to the largest. The
-    backend must be able to run a Llama: embed, rms_norm, linear, heads, flat, rope, cached, attend,
-    silu, mul and add; the result names the other operations that it has. What it does is tried
-    with several sequences, batches and pages, and compared bit by bit where it is "bitwise".
+    `tolerance`: largest difference of logits from the reference backend's, relative to the largest
+    logit. The backend must be able to run a Llama: embed, rms_norm, linear, heads, flat, rope,
+    cached, attend, silu, mul and add; the result names the other operations that it supports. It is
+    tested with several sequences, batches and pages, and compared bit by bit if it is "bitwise".
     """
     _check_members(backend)
     for kv_dtype in backend.kv_dtypes:

@@ -54,10 +54,10 @@ _METHODS = ("requirements", "upload", "prepare", "kv_pool", "compile")
 
 
 def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Backend:
-    """Return the backend of that name, for `load`; an object that is one already stays as it is.
+    """Return the backend of that name, or `backend` itself if it is an object already.
 
-    "auto" is the compiled one, or the reference with a warning where there is none. Raises
-    ValueError for another name, TypeError for an object that is no backend.
+    "auto" is the compiled one, or the reference with a warning if there is none. Raises ValueError
+    for another name, TypeError for an object that is not a backend.
     """
     if not isinstance(backend, str):
         methods = (getattr(backend, name, None) for name in _METHODS)
@@ -96,7 +96,7 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
 def checked_kv_dtype(backend: Backend, kv_dtype: str) -> str:
     """Return the storage type of that name, or the backend's own choice for "auto".
 
-    Raises ValueError for a name that the backend does not have.
+    Raises ValueError for a name that the backend does not support.
     """
     if kv_dtype == "auto":
         return backend.kv_dtypes[0]

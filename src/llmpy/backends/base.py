@@ -44,12 +44,12 @@ Determinism = Literal["bitwise", "per_run"]
 
 
 class Batch(NamedTuple):
-    """One step for any number of sequences; rows of the four arrays belong together.
+    """The input of one step, for any number of sequences.
 
     `tokens`, `positions` (in its sequence) and `sessions` (index into the caches given to `run`)
-    are int32 [T]; `wanted` int32 [W] are the rows, ascending, whose logits are asked for. Within a
-    sequence positions ascend one by one, and all before the first are in its pages already; its
-    recurrent state has read exactly those.
+    are int32 [T]; `wanted` int32 [W] are the output rows, ascending: those whose logits are
+    requested. Within a sequence positions are consecutive, and all before the first are in its
+    pages already; its recurrent state is the one after exactly those.
     """
 
     tokens: NDArray[np.int32]
@@ -59,11 +59,11 @@ class Batch(NamedTuple):
 
 
 class Requirements(NamedTuple):
-    """Bytes that a model takes where the backend keeps it, known before anything is allocated.
+    """The memory in bytes that a model needs on the backend, known before allocation.
 
     `weights`: all tensors that the graph reads; `page`: keys and values of PAGE_TOKENS tokens of
-    one sequence; `recurrent`: the recurrent state of one sequence; `available`: what is free there
-    now, None where nobody tells.
+    one sequence; `recurrent`: the recurrent state of one sequence; `available`: free memory there
+    now, None if it is not known.
     """
 
     weights: int
@@ -73,31 +73,32 @@ class Requirements(NamedTuple):
 
 
 class MemoryPool(Protocol):
-    """Pieces of memory of one size, each with an id from 1 to 2**64 - 1 that the pool chooses.
+    """An allocator of blocks of one size, each with an id from 1 to 2**64 - 1.
 
-    An id may be an index, or an address: callers only hand it back. One call at a time, but for
-    `free`, which the garbage collector may cause at any moment and in any thread.
+    The pool chooses the ids: they may be indices or addresses, and callers only pass them back.
+    Calls are made one at a time, except `free`, which the garbage collector may call at any moment
+    and in any thread.
     """
 
     n_bytes: int  # of one piece; 0 where the model has no use for it
 
     def allocate(self) -> int:
-        """Return the id of a new piece; raises OutOfMemory and then changes nothing.
+        """Allocate a block and return its id; raises OutOfMemory and then changes nothing.
 
-        A recurrent state is as before the first token; what a page holds is never read.
+        A recurrent state has its initial value; the content of a new page is never read.
         """
 
     def free(self, piece: int) -> None:
-        """Take a piece back."""
+        """Free a block."""
 
     def copy(self, source: int, target: int) -> None:
-        """Make `target` hold what `source` holds."""
+        """Copy the content of `source` to `target`."""
 
     def read(self, piece: int) -> bytes:
-        """Return what it holds, `n_bytes` bytes in this pool's layout; ValueError for other ids."""
+        """Return the content, `n_bytes` bytes in this pool's layout; ValueError for unknown ids."""
 
     def write(self, piece: int, data: bytes) -> None:
-        """Make it hold what `read` gave, here or in another pool of the same layout.
+        """Write bytes that `read` returned, of this pool or of another one of the same layout.
 
         Raises ValueError for other ids, or for data of another size.
         """
@@ -105,12 +106,16 @@ class MemoryPool(Protocol):
 
 @runtime_checkable
 class SlottedPool(Protocol):
-    """Pages that say which bytes belong to which token; without it snapshots end at whole pages."""
+    """A pool that knows which bytes of a page belong to which token.
+
+    Without it snapshots end at whole pages.
+    """
 
     def slots(self) -> NDArray[np.uint8]:
         """Return for each byte of a page which of its tokens it belongs to: uint8 [n_bytes].
 
-        PAGE_TOKENS or more for bytes of none. A byte of bits of several belongs to the last.
+        The value is PAGE_TOKENS or more for bytes of no token. A byte with bits of several tokens
+        belongs to the last.
         """
 
 
@@ -133,29 +138,30 @@ class KeyedPool(Protocol):
 
 
 class KvPool(Protocol):
-    """Memory of sequences in one layout, for all plans of that layout."""
+    """The memory of KV caches and recurrent states in one layout, for all plans of that layout."""
 
     @property
     def layout(self) -> str:
-        """Its name: bytes of a page mean the same wherever the names are equal.
+        """Name of the layout: pages of equal names are interchangeable as bytes.
 
-        That is the storage type, the shapes of the caches, and whatever else the bytes depend on.
+        It contains the storage type, the shapes of the caches, and all else that the bytes depend
+        on.
         """
 
     @property
     def pages(self) -> MemoryPool:
-        """Keys and values of PAGE_TOKENS tokens each."""
+        """Pool of pages, each with the keys and values of PAGE_TOKENS tokens."""
 
     @property
     def states(self) -> MemoryPool:
-        """The recurrent state of a sequence each."""
+        """Pool of recurrent states, one for each sequence."""
 
 
 class KvCache(Protocol):
-    """The KV cache of one sequence as a plan sees it; the ids are those of the plan's pool.
+    """The KV cache of one sequence as plans use it; the ids are those of the plan's pool.
 
-    `page_table` has the ids of the pages in order of position, the first `n_pages` of which are
-    there; those that a batch writes belong to this sequence alone. `state` is the id of the
+    `page_table` has the ids of the pages in order of position, of which the first `n_pages` are
+    allocated; the pages that a batch writes belong to this sequence alone. `state` is the id of the
     recurrent state, 0 for a graph without recurrences.
     """
 
@@ -165,28 +171,28 @@ class KvCache(Protocol):
 
 
 class StepResult(Protocol):
-    """What a step gave; the device may still be at work. It lasts until the plan's next step."""
+    """The result of a step, valid until the plan's next step; the device may still compute it."""
 
     def logits(self) -> NDArray[np.float32]:
-        """Return the logits of the wanted rows, float32 [W, n_vocab]: the plan's own memory."""
+        """Return the logits of the output rows, float32 [W, n_vocab], in the plan's own memory."""
 
 
 class Plan(Protocol):
-    """A graph made ready to run. Not thread-safe: one `run` at a time."""
+    """A compiled graph. It is not thread-safe: one `run` at a time."""
 
     n_vocab: int
 
     def run(self, batch: Batch, caches: Sequence[KvCache]) -> StepResult:
-        """Compute the batch; keys, values and recurrent states go to the caches.
+        """Compute the batch; keys, values and recurrent states are written to the caches.
 
         Raises ValueError for a batch that fits neither the model nor the caches.
         """
 
     def warm_up(self) -> None:
-        """Do now what would be done behind the first steps."""
+        """Run the work now that would run during the first steps."""
 
     def close(self) -> None:
-        """Free all memory at once, but for the pool's."""
+        """Free all memory at once, except the pool's."""
 
 
 class TokenIds(Protocol):
@@ -224,50 +230,51 @@ class Counter(Protocol):
 
 @runtime_checkable
 class GeneratingPlan(Protocol):
-    """A plan that also computes several tokens of one sequence without coming back for each."""
+    """A plan that can also generate several tokens of one sequence in one call."""
 
     def generate(
         self, cache: KvCache, tokens: TokenIds, most: int, sampler: Sampler, rng: Counter
     ) -> int:
-        """As `run` for the last token of one sequence; append what the sampler draws, and so on.
+        """Generate tokens from the last token of one sequence, and append them to `tokens`.
 
-        There is room for `most` more in `tokens` and in the cache. Returns how many were appended,
-        at least one: so many numbers of `rng` are used. Raises SamplerError for logits that cannot
-        be sampled.
+        `tokens` and the cache have capacity for `most` more. Returns how many were appended, at
+        least one; each uses one number of `rng`. Raises SamplerError for logits that cannot be
+        sampled.
         """
 
 
 class Preparation(Protocol):
-    """Work on uploaded tensors."""
+    """The running preparation of uploaded tensors; it iterates over the names of ready ones."""
 
     def __iter__(self) -> Iterator[str]:
-        """The names of the tensors, each once plans can read it."""
+        """Yield the name of each tensor once plans can read it."""
 
     def close(self) -> None:
-        """End what still goes on."""
+        """Stop the work that still runs."""
 
 
 class StoredTensor(Protocol):
-    """What is known of a tensor before its bytes are read."""
+    """The description of a tensor, known before its bytes are read."""
 
     @property
     def dtype(self) -> DType:
-        """How it is stored."""
+        """Storage type."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its dimensions; the last one is a row."""
+        """Dimensions; the last one is the length of a row."""
 
     @property
     def size(self) -> int:
-        """Bytes in the file."""
+        """Size in the file, in bytes."""
 
 
 class Backend(Protocol):
-    """Where a model runs. Any object of this shape can be given to `load(backend=...)`.
+    """A device or library that runs models; any such object can be given to `load(backend=...)`.
 
-    `determinism`: "bitwise" if a token's logits have the same bits however its sequence is cut into
-    steps and whatever is computed beside it, else "per_run": the same calls give the same bits.
+    `determinism`: "bitwise" if the backend is batch invariant: a token's logits have the same bits
+    however its sequence is split into steps and whatever else is in the batch. Else "per_run": the
+    same calls give the same bits.
     """
 
     name: str
@@ -280,7 +287,7 @@ class Backend(Protocol):
     def requirements(
         self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str
     ) -> Requirements:
-        """Return what the graph over these tensors takes in memory."""
+        """Return the memory that the graph with these tensors needs."""
 
     def upload(
         self,
@@ -290,26 +297,26 @@ class Backend(Protocol):
         data: NDArray[np.uint8],
         uses: frozenset[str],
     ) -> Any:
-        """Take over a tensor: `data` are its bytes as the file has them, little-endian;
+        """Upload a tensor, and return the buffer that plans read.
 
-        `uses` are the operations that will read it. The bytes stay readable while `data` is held.
+        `data` has its bytes as in the file, little-endian; they stay readable while `data` is
+        referenced. `uses` are the names of the operations that will read it.
         """
 
     def prepare(self, release: Callable[[str], object] = ...) -> Preparation:
-        """Begin what the uploaded tensors need, and give the name of each that can be read.
+        """Start preparing the uploaded tensors, and yield the name of each one that is ready.
 
-        The work may go on behind the caller's back, and behind the first steps of the plans.
-        `release` is called with the name of each tensor whose bytes in the file will hardly be
-        read again.
+        The work may continue in the background, also during the first steps of the plans. `release`
+        is called with the name of each tensor whose bytes in the file will rarely be read again.
         """
 
     def kv_pool(self, graph: Graph, kv_dtype: str) -> KvPool:
-        """Make an empty pool for plans of this graph; `kv_dtype`: one of `kv_dtypes`."""
+        """Return an empty pool for plans of this graph; `kv_dtype` is one of `kv_dtypes`."""
 
     def compile(
         self, graph: Graph, buffers: Mapping[str, Any], pool: KvPool, *, n_ctx: int
     ) -> Plan:
-        """Make a plan over memory of `pool`; `buffers` has what `upload` gave, by name.
+        """Compile a plan that uses `pool`; `buffers` has the results of `upload` by name.
 
         Raises BackendError for a pool of another layout than the graph's.
         """

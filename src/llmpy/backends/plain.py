@@ -28,10 +28,11 @@ S = TypeVar("S")  # what a plan makes of a batch
 
 
 class PlainPlan(Generic[S]):
-    """Runs the nodes of a graph in order: `step` prepares a batch, `compute` does a node.
+    """A plan that runs the nodes of a graph in order.
 
-    `operations`: a function `(node, step, inputs [T, ...], weights)` by name. BackendError for a
-    graph with others. `fetch` brings logits to the host.
+    `step` prepares a batch, and `compute` runs a node. `operations`: a function `(node, step,
+    inputs [T, ...], weights)` by name; a graph with others raises BackendError. `fetch` copies
+    logits to the host.
     """
 
     operations: Mapping[str, Callable[[Node, S, list[Any], list[Any]], Any]]
@@ -55,11 +56,11 @@ class PlainPlan(Generic[S]):
             self._done.setdefault(i, []).append(j)
 
     def step(self, batch: Batch, caches: Sequence[KvCache], of: NDArray[np.int64]) -> S:
-        """Return what `compute` needs of the rows `of` a batch."""
+        """Return the data that `compute` needs for the rows `of` a batch."""
         raise NotImplementedError
 
     def compute(self, node: Node, step: S, x: list[Any], w: list[Any]) -> Any:
-        """Return the result of a node, from its inputs [T, ...] and weights."""
+        """Compute the result of a node from its inputs [T, ...] and weights."""
         return self.operations[node.op](node, step, x, w)
 
     def run(self, batch: Batch, caches: Sequence[KvCache]) -> Logits:
@@ -80,15 +81,15 @@ class PlainPlan(Generic[S]):
         return Logits(results.get(self.graph.output, nothing), self._fetch)
 
     def warm_up(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing; no work is left."""
 
     def close(self) -> None:
-        """Let go of the weights."""
+        """Release the weights."""
         self._weights = {}
 
 
 class PlainBackend:
-    """Uploads tensors as float32 arrays, or as what `keep` makes of them."""
+    """A backend that uploads tensors as float32 arrays, or as what `keep` returns."""
 
     name = "plain"
     kv_dtypes: tuple[str, ...] = ("f32",)
@@ -99,21 +100,21 @@ class PlainBackend:
         self._uploaded: list[str] = []
 
     def keep(self, values: NDArray[np.float32], uses: frozenset[str]) -> Any:
-        """Return what plans read in place of a tensor."""
+        """Return the object that plans read in place of a tensor."""
         return values
 
     def value_bytes(self, shape: tuple[int, ...], uses: frozenset[str]) -> int:
-        """Return the bytes of one value of what `keep` returns."""
+        """Return the bytes per value of what `keep` returns."""
         return 4
 
     def kv_pool(self, graph: Graph, kv_dtype: str) -> KvPool:
-        """Make an empty pool for plans of this graph."""
+        """Return an empty pool for plans of this graph."""
         raise NotImplementedError
 
     def requirements(
         self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str
     ) -> Requirements:
-        """Return what the graph over these tensors takes in memory."""
+        """Return the memory that the graph with these tensors needs."""
         weights = 0
         for name, uses in graph.used.items():
             shape = tensors[name].shape
@@ -131,14 +132,14 @@ class PlainBackend:
         data: NDArray[np.uint8],
         uses: frozenset[str],
     ) -> Any:
-        """Dequantize a tensor, and keep it."""
+        """Dequantize a tensor, and return the result of `keep`."""
         if dtype.name not in quant.readable:
             raise BackendError(f"tensor {name!r}: llmpy cannot read the type {dtype} yet")
         self._uploaded.append(name)
         return self.keep(quant.dequantize(dtype, data, shape), uses)
 
     def prepare(self, release: Callable[[str], object] = str) -> Generator[str]:
-        """Nothing is left to do."""
+        """Do nothing; no work is left."""
         names, self._uploaded = self._uploaded, []
         for name in names:
             release(name)

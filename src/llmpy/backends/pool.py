@@ -20,7 +20,7 @@ __all__ = ["ArrayKvPool", "ArrayPool", "Logits", "Piece"]
 
 
 class Piece(NamedTuple):
-    """One of the arrays that a piece of memory consists of, and what is in it at first."""
+    """The shape of one of the arrays in a block of a pool, and its initial value."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -49,7 +49,7 @@ class ArrayPool:
         return piece
 
     def free(self, piece: int) -> None:
-        """Take a piece back."""
+        """Free a block."""
         self._pieces.pop(piece, None)
 
     def arrays(self, piece: int) -> list[Array]:
@@ -93,9 +93,9 @@ class ArrayPool:
 
 
 class ArrayKvPool:
-    """A `KvPool` of arrays: `pages` are the parts of a page; recurrent states are float32.
+    """A `KvPool` of arrays; `pages` lists the arrays of a page, recurrent states are float32.
 
-    The name of its layout is `kind` and a digest of the shapes of all that sequences keep.
+    The name of its layout is `kind` and a digest of the shapes of all caches and states.
     """
 
     def __init__(
@@ -109,15 +109,15 @@ class ArrayKvPool:
         self.states = ArrayPool(states, space)
 
     def stored(self, rows: Array, page: Array) -> Array:
-        """Return keys or values [T, *shape] as rows of an array of a page."""
+        """Convert keys or values [T, *shape] to rows of an array of a page."""
         return self._space.cast(rows, page)
 
     def loaded(self, rows: Array, cache: int) -> Array:  # noqa: ARG002
-        """Return what `stored` was given, as float32 [T, *shape]."""
+        """Convert rows of a page back to keys or values, float32 [T, *shape]."""
         return self._space.cast(rows, self._float)
 
     def store(self, cache: int, of: KvCache, positions: NDArray[np.int64], rows: Array) -> None:
-        """Write keys or values of a sequence at positions that ascend one by one."""
+        """Write keys or values of a sequence at consecutive positions."""
         for page in range(int(positions[0]) // PAGE_TOKENS, int(positions[-1]) // PAGE_TOKENS + 1):
             here = np.flatnonzero(positions // PAGE_TOKENS == page)
             slots = positions[here] - page * PAGE_TOKENS
@@ -127,7 +127,7 @@ class ArrayKvPool:
             arrays[cache] = self._space.put(arrays[cache], where, values)
 
     def load(self, cache: int, of: KvCache, first: int, end: int) -> Array:
-        """Return keys or values of positions `first` to `end` of a sequence."""
+        """Return keys or values of a sequence at positions `first` to `end`."""
         ids = of.page_table[first // PAGE_TOKENS : -(-end // PAGE_TOKENS)].tolist()
         pages = self._space.xp.concat([self.pages.arrays(page)[cache] for page in ids], axis=0)
         start = first % PAGE_TOKENS
@@ -149,20 +149,20 @@ class ArrayKvPool:
 
     @classmethod
     def checked(cls, pool: KvPool, graph: Graph) -> Self:
-        """Return a pool that is of this class and of the graph's layout, else BackendError."""
+        """Return the pool if it has this class and the graph's layout; else raise BackendError."""
         if not isinstance(pool, cls) or not pool.layout.endswith(_digest(graph)):
             raise BackendError(f"kv pool: the layout {pool.layout!r} is not that of this graph")
         return pool
 
 
 class Logits:
-    """The result of a step; `fetch` makes an array of NumPy of the rows where they are none."""
+    """The result of a step; `fetch` converts the rows to a NumPy array."""
 
     def __init__(self, rows: Array, fetch: Callable[[Array], NDArray[Any]] = np.asarray) -> None:
         self._rows, self._fetch = rows, fetch
 
     def logits(self) -> NDArray[np.float32]:
-        """Return the logits of the wanted rows."""
+        """Return the logits of the output rows."""
         if not isinstance(self._rows, np.ndarray):
             self._rows = self._fetch(self._rows)
         return np.ascontiguousarray(self._rows)

@@ -28,7 +28,7 @@ NAMESPACES = {
 
 
 class Space:
-    """`xp` is the namespace of that name; arrays are made on `device`, or where `xp` makes them."""
+    """An array namespace `xp` and the device of its arrays (None: the namespace's default)."""
 
     def __init__(self, name: str = "numpy", device: str | None = None) -> None:
         if name not in NAMESPACES:
@@ -46,42 +46,42 @@ class Space:
         self._where = {} if self.device is None else {"device": self.device}
 
     def array(self, values: NDArray[Any]) -> Array:
-        """A copy of an array of NumPy on the device."""
+        """Copy a NumPy array to the device."""
         if self.name == "mlx":
             return self.xp.array(values)
         return self.xp.asarray(values.copy(), **self._where)
 
     def full(self, shape: tuple[int, ...], fill: float, dtype: str = "float32") -> Array:
-        """An array of this shape that is `fill` everywhere."""
+        """Return an array of this shape filled with `fill`."""
         return self.xp.full(shape, fill, dtype=getattr(self.xp, dtype), **self._where)
 
     def numpy(self, array: Array) -> NDArray[Any]:
-        """A copy in host memory."""
+        """Copy an array to host memory."""
         if self.name == "torch":
             array = array.cpu().numpy()
         return array.get() if self.name == "cupy" else np.array(array)
 
     def cast(self, array: Array, like: Array) -> Array:
-        """The array in the type of another."""
+        """Convert an array to the type of another."""
         if array.dtype == like.dtype:
             return array
         return array.to(like.dtype) if self.name == "torch" else array.astype(like.dtype)
 
     def put(self, array: Array, index: Any, values: Array) -> Array:
-        """The array with `values` at `index`: changed in place where the namespace can."""
+        """Return the array with `values` at `index`; changed in place if the namespace can."""
         if self.name == "jax":
             return array.at[index].set(values)
         array[index] = values
         return array
 
     def argsort(self, array: Array) -> Array:
-        """Which values of the last axis come first; equal ones stay in order."""
+        """Return the indices that sort the last axis; equal values stay in order."""
         if self.name == "mlx":
             return self.xp.argsort(array, axis=-1)
         return self.xp.argsort(array, axis=-1, stable=True)
 
     def available(self) -> int | None:
-        """Bytes that are free on the device, None where nobody tells."""
+        """Return the free bytes of the device, None if they are not known."""
         if self.name == "torch" and str(self.device).startswith("cuda"):
             return int(self.xp.cuda.mem_get_info(self.device)[0])
         if self.name == "cupy":

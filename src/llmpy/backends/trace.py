@@ -9,9 +9,9 @@ __all__ = ["OpTime", "Trace", "Traceable"]
 
 
 class OpTime(NamedTuple):
-    """One kind of operation in all layers: how often it ran, for how long, and what it moved.
+    """The counts and times of one kind of operation in all layers.
 
-    `bytes` of weights were read, and `macs` multiply-accumulates done; 0 where that is not known.
+    `bytes` of weights were read, and `macs` multiply-accumulates computed; 0 if that is not known.
     """
 
     name: str
@@ -22,12 +22,12 @@ class OpTime(NamedTuple):
 
     @property
     def gigabytes_per_second(self) -> float:
-        """Weights read a second, in 10^9 bytes."""
+        """Weights read per second, in 10^9 bytes."""
         return self.bytes / self.seconds / 1e9 if self.seconds else 0.0
 
     @property
     def gmacs_per_second(self) -> float:
-        """Multiply-accumulates a second, in 10^9."""
+        """Multiply-accumulates per second, in 10^9."""
         return self.macs / self.seconds / 1e9 if self.seconds else 0.0
 
 
@@ -47,9 +47,9 @@ class Traceable(Protocol):
 
 
 class Trace:
-    """The times of the operations of a model, from `Model.trace`; `str` makes a table of them.
+    """The times of the operations of a model, from `Model.trace`; `str` prints them as a table.
 
-    `where` says what ran them: the backend, its instruction set and threads.
+    `where` names what ran them: the backend, its instruction set and threads.
     """
 
     def __init__(self, read: Callable[[], list[OpTime]], where: str) -> None:
@@ -59,16 +59,16 @@ class Trace:
 
     @property
     def operations(self) -> list[OpTime]:
-        """One entry for each kind of operation, the longest time first."""
+        """Entries of all kinds of operations, the longest time first."""
         return self._read() if self._kept is None else self._kept
 
     @property
     def seconds(self) -> float:
-        """The sum of all times."""
+        """Sum of all times, in seconds."""
         return sum(row.seconds for row in self.operations)
 
     def stop(self) -> None:
-        """Keep the table as it is now."""
+        """Stop timing; the table keeps its present values."""
         self._kept = self.operations
 
     def __str__(self) -> str:
