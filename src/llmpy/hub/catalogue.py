@@ -15,11 +15,11 @@ __all__ = ["CATALOGUE", "CatalogueEntry", "in_catalogue"]
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A model of the catalogue.
+    """A model of the built-in catalogue.
 
-    `source` is what `pull` takes; `inside` the file or folder in the package, `files` the SHA-256
-    of each file there, `size` their bytes, `download` the bytes to download, `n_ctx` the tokens of
-    context, `good_for` "chat" or "embeddings".
+    `source` is an argument of `pull`; `inside` the file or folder in the package, `files` the
+    SHA-256 of each file there, `size` their bytes, `download` the bytes to download, `n_ctx` the
+    context length in tokens, `good_for` "chat" or "embeddings".
     """
 
     name: str

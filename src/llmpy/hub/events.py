@@ -17,13 +17,13 @@ PAUSE = 0.1  # seconds between events of one kind
 
 @dataclass(frozen=True, slots=True)
 class PullEvent:
-    """Progress of `pull`.
+    """A progress event of `pull`.
 
     `kind`: "plan" (what will be downloaded is known), "download", "wait" (another process downloads
     the same file), "retry" (the connection failed; `text` says how), "check" (checksums), "unpack",
-    "done". `bytes_done` of `bytes_total` bytes are here (None: the source does not say); `speed` in
-    bytes a second and `seconds_left` are None while they are unknown. `license` is the model's, as
-    its source states it.
+    "done". `bytes_done` of `bytes_total` bytes are downloaded (None: the source does not report the
+    total); `speed` in bytes a second and `seconds_left` are None while they are unknown. `license`
+    is the model's, as its source states it.
     """
 
     kind: Kind

@@ -32,15 +32,16 @@ _SOURCES = ("hf:", "pypi:", "package:", "ollama:", "lmstudio:", "https://", "htt
 
 
 def models() -> list[StoredModel]:
-    """Return the models that are on this machine by a name, and whole.
+    """Return the complete models on this machine that have a name.
 
-    First those that were pulled or named, then those of Ollama and LM Studio; each by its name.
+    Models that were pulled or named come first, then those of Ollama and LM Studio; each group is
+    sorted by name.
     """
     return [model for model in Store().models() if model.whole] + neighbours()
 
 
 def find_model(name: str) -> StoredModel:
-    """Return the model of a name, as `load` finds it. Raises ModelNotFound.
+    """Return the model of a name, as `load` finds it; raises ModelNotFound.
 
     A name is one of `models()`, with or without its tag or "ollama:" and the like; `user/repo`, if
     it is in the cache of Hugging Face; `package:NAME`; or the source that a model was pulled from.
@@ -66,10 +67,10 @@ def find_model(name: str) -> StoredModel:
 
 
 def default_model() -> StoredModel | None:
-    """Return the model that commands take where none is named; None if there is none at all.
+    """Return the model that commands use if none is named; None if no model is installed.
 
     It is the one chosen by `set_default_model`, else the only one for chats. Raises ModelNotFound
-    where it is gone, or where several could be meant.
+    if it was removed, or if several models are for chats and none was chosen.
     """
     store = Store()
     if chosen := store.default():
@@ -88,7 +89,7 @@ def default_model() -> StoredModel | None:
 
 
 def default_name() -> str | None:
-    """Return the name of the default model, if there is one that can be used."""
+    """Return the name of the default model, or None if there is no usable one."""
     try:
         model = default_model()
     except ModelNotFound:
@@ -97,14 +98,14 @@ def default_name() -> str | None:
 
 
 def set_default_model(name: str | None) -> None:
-    """Choose the model that commands take where none is named; None: choose none."""
+    """Set the model that commands use if none is named; None unsets it."""
     Store().set_default(None if name is None else find_model(name).name)
 
 
 def copy_model(source: str | os.PathLike[str], name: str) -> StoredModel:
-    """Give a model, or a file or folder, a (second) name; no byte is copied.
+    """Add a name for a model, a file or a folder; no byte is copied.
 
-    Raises ModelNotFound for a source that is not there, ValueError for what cannot be a name.
+    Raises ModelNotFound for a source that does not exist, ValueError for an invalid name.
     """
     checks.path("source", source)
     check_name(checks.text("name", name))
@@ -114,9 +115,10 @@ def copy_model(source: str | os.PathLike[str], name: str) -> StoredModel:
 
 
 def remove_model(name: str) -> int:
-    """Forget a name and delete the files that no other name has; return the bytes freed.
+    """Remove a name, delete the files that no other name uses, and return the bytes freed.
 
-    Files of other programs, and files and folders that were only named, stay. Raises ModelNotFound.
+    Files of other programs, and files and folders that were only named, are kept. Raises
+    ModelNotFound.
     """
     store = Store()
     found = store.get(checks.text("name", name).removeprefix("hf:"))

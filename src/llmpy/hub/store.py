@@ -32,7 +32,7 @@ LARGEST = 64 << 20  # bytes of models.json
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of a model: where it lies, its bytes, its SHA-256 if it was computed."""
+    """A file of a model: its path, its size in bytes, and its SHA-256 if it was computed."""
 
     path: Path
     size: int
@@ -40,7 +40,7 @@ class StoredFile:
 
     @property
     def whole(self) -> bool:
-        """Whether it is there with that size."""
+        """True if the file exists with that size."""
         try:
             return self.path.is_file() and self.path.stat().st_size == self.size
         except OSError:
@@ -49,11 +49,12 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model on this machine, by its name.
+    """A named model on this machine.
 
-    `path` is what `load` opens, a GGUF file or a folder; `source` what `pull` would take to get it
-    again; `license` as the source states it; `good_for` "chat", "embeddings" or ""; `in_place`:
-    whether the files are another program's, which `remove_model` leaves alone; `added`: the day.
+    `path` is the GGUF file or folder that `load` opens; `source` the argument of `pull` that
+    downloads it again; `license` that which the source states; `good_for` "chat", "embeddings" or
+    ""; `in_place`: whether the files belong to another program, so that `remove_model` does not
+    delete them; `added`: the date.
     """
 
     name: str
@@ -67,14 +68,14 @@ class StoredModel:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files."""
+        """Size of all files, in bytes."""
         return sum(file.size for file in self.files)
 
     @property
     def fits(self) -> Literal["fits", "tight", "too big"] | None:
-        """Whether memory that is free now holds it: weights, and about a fifth for a session.
+        """Whether the model fits into free memory: its weights, and about a fifth for a session.
 
-        An estimate from its size; None where the system does not tell how much memory there is.
+        It is an estimate from the size; None if the system does not report its memory.
         """
         free = available_memory()
         if free is None:
@@ -85,7 +86,7 @@ class StoredModel:
 
     @property
     def whole(self) -> bool:
-        """Whether all its files are there, with their sizes."""
+        """True if all files exist with their sizes."""
         return bool(self.files) and all(file.whole for file in self.files)
 
 
