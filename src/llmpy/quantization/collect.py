@@ -121,12 +121,13 @@ def collect_importance(
     n_threads: int | None = None,
     progress: Callable[[MeasureEvent], object] | None = None,
 ) -> Importance:
-    """Let the model at `path` read `text`, and sum the squared inputs of its products.
+    """Run the model at `path` on `text`, and sum the squared inputs of its matmuls.
 
-    Windows of `n_ctx` tokens, the first `n_windows` or all; `name` of the text goes into the file.
-    `output`: the last product too, whose importance is usually left out. `backend` and `n_threads`
-    are those of `load`. The `estimate` of events is 0. Raises as `load`, and ValueError for a text
-    that is too short.
+    The text is split into windows of `n_ctx` tokens, of which the first `n_windows` or all are
+    used; `name` is the name of the text in the file. `output`: whether the output matrix is
+    included, whose importance is usually left out. `backend` and `n_threads` are those of `load`.
+    The `estimate` of events is 0. Raises what `load` raises, and ValueError for a text that is too
+    short.
     """
     begin = time.perf_counter()
     sums: Sums | _Sums

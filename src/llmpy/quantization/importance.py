@@ -30,9 +30,9 @@ _MOST = 1 << 24  # entries, and values of an entry, of an old file
 
 @dataclass(frozen=True)
 class Importance:
-    """Sums of squared inputs, float32 [matrices, columns], and counts [matrices], by tensor name.
+    """Sums of squared matmul inputs, float32 [matrices, columns], and counts [matrices], by tensor.
 
-    `chunks` of `chunk_size` tokens of the texts `datasets` were read.
+    They are of `chunks` chunks of `chunk_size` tokens of the texts `datasets`.
     """
 
     sums: Mapping[str, Floats]
@@ -42,7 +42,7 @@ class Importance:
     datasets: Sequence[str] = field(default=())
 
     def of(self, name: str) -> Floats | None:
-        """The mean of the squared inputs [matrices, columns]; ones for a matrix never used."""
+        """Return the mean squared inputs [matrices, columns]; ones for a matrix never used."""
         if name not in self.sums:
             return None
         sums, counts = self.sums[name], self.counts[name][:, None]
@@ -63,7 +63,7 @@ class Importance:
 
 
 def write_importance(path: str | os.PathLike[str], importance: Importance) -> None:
-    """Write it as GGUF, whole or not at all."""
+    """Write an importance matrix as GGUF, atomically."""
     path = checks.path("path", path)
     if not isinstance(importance, Importance):
         raise checks.wrong_type("importance", "an Importance", importance)
@@ -91,7 +91,7 @@ def checked_importance(
 
 
 def read_importance(path: str | os.PathLike[str]) -> Importance:
-    """Read a file of either form; ModelFileError for whatever is wrong with it."""
+    """Read an importance matrix in either file format; raises ModelFileError for a damaged file."""
     path = checks.path("path", path)
     with path.open("rb") as file:
         modern = file.read(4) in (b"GGUF", b"FUGG")

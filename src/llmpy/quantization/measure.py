@@ -24,7 +24,7 @@ _PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9, 100.0)
 
 @dataclass(frozen=True, slots=True)
 class MeasureEvent:
-    """Progress: the window just read, of `total`, and the estimate so far."""
+    """A progress event: the window just computed, of `total`, and the estimate so far."""
 
     window: int
     total: int
@@ -34,7 +34,7 @@ class MeasureEvent:
 
 @dataclass(frozen=True, slots=True)
 class Perplexity:
-    """exp of the mean loss of `n_tokens` tokens, and its standard error."""
+    """The perplexity, exp of the mean loss of `n_tokens` tokens, and its standard error."""
 
     value: float
     error: float
@@ -47,10 +47,11 @@ class Perplexity:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Kullback-Leibler divergence of the model's probabilities from the base's, in nats.
+    """The Kullback-Leibler divergence of a model's probabilities from the base's, in nats.
 
-    `mean` and its standard error; `percentiles` by percent; `same_top`: the fraction of tokens
-    where both find the same next one likeliest; and the perplexities of both.
+    `mean` has the standard error `error`; `percentiles` are by percent; `same_top` is the fraction
+    of positions where both models have the same most likely token; `perplexity` and `base` are the
+    perplexities of both.
     """
 
     mean: float
@@ -100,10 +101,11 @@ def perplexity(
     n_windows: int | None = None,
     progress: Callable[[MeasureEvent], object] | None = None,
 ) -> Perplexity:
-    """How surprised the model is by `text`, on average of its tokens.
+    """Compute the perplexity of the model on `text`.
 
-    Windows of `n_ctx` tokens, the first `n_windows` of them or all. Raises ValueError for a text
-    that is too short, or a window that the model cannot hold.
+    The text is split into windows of `n_ctx` tokens, of which the first `n_windows` or all are
+    used. Raises ValueError for a text that is too short, or a window longer than the model's
+    context.
     """
     begin = time.perf_counter()
     checks.function("progress", progress)
@@ -124,9 +126,9 @@ def divergence(
     n_windows: int | None = None,
     progress: Callable[[MeasureEvent], object] | None = None,
 ) -> Divergence:
-    """How far `model` is from `base`, the original, on `text`; windows as of `perplexity`.
+    """Measure the divergence of `model` from `base`, the original, on `text`.
 
-    Raises ValueError if the two have different vocabularies.
+    The windows are those of `perplexity`. Raises ValueError if the two have different vocabularies.
     """
     begin = time.perf_counter()
     checks.function("progress", progress)

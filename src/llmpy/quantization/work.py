@@ -45,12 +45,12 @@ _FLOATS = ("F32", "F16", "BF16")
 
 @dataclass(frozen=True, slots=True)
 class QuantizeEvent:
-    """Progress of `quantize`.
+    """A progress event of `quantize`.
 
-    "loading" once the file is open, then for each tensor "quantizing" and "quantized", or "skipped"
-    with the `reason`; "finished" at the end. `error` is the root of the mean squared difference,
-    divided by that of the values. Bytes are those of the tensor, in "finished" those of the files;
-    `done` of `total` tensors are ready; `seconds` since the call began.
+    `kind` is "loading" once the file is open, then for each tensor "quantizing" and "quantized", or
+    "skipped" with the `reason`, and "finished" at the end. `error` is the relative root mean square
+    error of the tensor. The bytes are those of the tensor, in "finished" those of the files; `done`
+    of `total` tensors are ready; `seconds` is the time since the call began.
     """
 
     kind: Literal["loading", "quantizing", "quantized", "skipped", "finished"]
@@ -91,18 +91,18 @@ def quantize(
     allow_in_place: bool = False,
     progress: Callable[[QuantizeEvent], object] | None = None,
 ) -> list[Path]:
-    """Write the model at `path` to `out` with smaller tensors; return the paths written.
+    """Quantize the model at `path` to the file `out`; return the paths written.
 
     `kind` is a mixture: "Q4_K_M", "Q8_0", "F16", ...; `pure` gives all tensors its main type.
-    `importance`: what errors cost, as `llmpy imatrix` collects it. `keep`: types by pattern of
-    tensor names ({"output.weight": "F16"}); norms and other small tensors change only where that
-    is their whole name. `architecture` is for files that do not say it. What was at `out` before is
-    there until the new file is whole. Rows that are no whole blocks get a type that fits, with a
-    warning.
+    `importance`: an importance matrix, as `llmpy imatrix` collects it. `keep`: types by pattern of
+    tensor names ({"output.weight": "F16"}); norms and other small tensors change only where that is
+    their whole name. `architecture` is for files that do not contain it. A file that was at `out`
+    before is replaced once the new file is complete. Tensors whose rows are not a multiple of the
+    block size get a type that fits, with a warning.
 
-    Raises ValueError for an unknown kind or type; ModelFileError for the file, and for what must be
-    asked for by name: quantizing what is quantized already, to the same types, or in place. An
-    exception that `progress` raises cancels.
+    Raises ValueError for an unknown kind or type; ModelFileError for the file, and for what an
+    option must allow: quantizing a quantized model again, to the same types, or in place. An
+    exception that `progress` raises cancels the call.
     """
     begin = time.perf_counter()
     source, target = checks.path("path", path), checks.path("out", out)
