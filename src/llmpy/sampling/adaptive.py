@@ -132,8 +132,8 @@ class AdaptiveP(BuiltIn):
 
     The target of a token is `2 * target` minus the mean probability of the tokens drawn before;
     they count by `decay` to the power of their age, a window of about 1 / (1 - decay) tokens.
-    Improbable tokens together may be likely, so let min-p come before it; it must be the last step.
-    Source: llama.cpp's `adaptive-p` (MrJackSpade and others, 2025).
+    Improbable tokens may have a large probability in sum, so put min-p before it; it must be the
+    last step. Source: llama.cpp's `adaptive-p` (MrJackSpade and others, 2025).
     """
 
     name = "adaptive-p"

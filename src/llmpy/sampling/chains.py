@@ -37,7 +37,7 @@ _PER_THREAD = threading.local()
 
 
 class Sampler(Protocol):
-    """Anything that may stand in a chain: it takes logits [n_vocab] float32, and returns such."""
+    """A step of a chain: a callable that takes and returns logits, float32 [n_vocab]."""
 
     def __call__(self, logits: Logits, session: Any, /) -> Logits:
         """The changed logits; -inf removes a token. `session.tokens` are the ids said so far.
@@ -59,10 +59,10 @@ class Sampled(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Steps in order. A chain is itself a sampler, and may stand in another chain.
+    """A sequence of sampler steps; a chain is itself a sampler, and may be part of another chain.
 
-    `str(chain)` is the sampler string of its built-in steps. SamplerError for steps that exclude
-    each other.
+    `str(chain)` is the sampler string of its built-in steps. Raises SamplerError for steps that
+    exclude each other.
     """
 
     steps: tuple[Sampler, ...]
@@ -92,15 +92,15 @@ class Chain:
         *,
         in_place: bool = False,
     ) -> int:
-        """The id of the next token: the steps, then a draw that takes one number of `rng`.
+        """Apply the steps, sample a token with one number of `rng`, and return its id.
 
-        `logits` is [n_vocab] float32, finite or -inf; `session` has `tokens`, the ids said so far
-        (only penalties and the user's own steps look at it). `state`: what the last step remembers,
-        brought up to date for this token; None where no text is gone on with. `in_place`: `logits`
-        may be changed, so that steps of the user's get them without a copy. SamplerError says what
-        is unusable; then `rng` and `state` are as they were.
+        `logits` is [n_vocab] float32, finite or -inf; `session` has `tokens`, the ids so far (only
+        penalties and custom steps read it). `state`: the state of the last step, updated with this
+        token; None outside a sequence. `in_place`: `logits` may be changed, so that custom steps
+        get them without a copy. Raises SamplerError for unusable logits; then `rng` and `state` do
+        not change.
 
-        To mask tokens, for a grammar say, set their logits to -inf before the call.
+        To mask tokens, for a grammar for example, set their logits to -inf before the call.
         """
         logits = _checked(logits)
         natives = self._natives(logits.size)
@@ -135,7 +135,7 @@ class Chain:
         *,
         in_place: bool = False,
     ) -> Sampled:
-        """As `sample`, with the log-probability of the token and of the `n` most likely ones."""
+        """Sample as `sample` does; also return log-probabilities, of the `n` most likely too."""
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
             raise SamplerError(f"logprobs: expected a count >= 0, found {n!r}")
         top, total = self.top(_checked(logits), n)
@@ -144,7 +144,7 @@ class Chain:
         return Sampled(token, float(logits[token]) - total, top)
 
     def top(self, logits: Logits, n: int) -> tuple[list[tuple[int, float]], float]:
-        """Return the `n` likeliest tokens with their log-probabilities, best first; and `log_sum`.
+        """Return the `n` most likely tokens and their log-probabilities, best first; and `log_sum`.
 
         No step of the chain is applied.
         """
@@ -162,10 +162,10 @@ class Chain:
     def explain(
         self, logits: Logits, session: Any, rng: Rng, n: int = 5, state: ChainState | None = None
     ) -> tuple[int, tuple[Stage, ...]]:
-        """Return the token that `sample` returns, and what each step changed.
+        """Return the token that `sample` returns, and a `Stage` for each step.
 
-        Each `Stage` has the `n` likeliest candidates before and after its step. `rng` and `state`
-        go on as with `sample`; it takes longer, for it computes in NumPy.
+        Each `Stage` has the `n` most likely candidates before and after its step. `rng` and `state`
+        change as with `sample`. This is slower, because it computes in NumPy.
         """
         stages: list[Stage] = []
 
@@ -181,29 +181,29 @@ class Chain:
         return token, tuple(stages)
 
     def compile(self, n_vocab: int, ends: Collection[int] = ()) -> NativeChain | None:
-        """This chain for the native sampler; None when a step is the user's own.
+        """Compile this chain for the native sampler; return None if a step is a custom one.
 
-        For loops that hand over addresses of arrays: `NativeChain.sample` runs it on one row of
-        logits, which may be masked before. What draws several tokens in one go stops after one of
-        `ends`. BackendError without the compiled library.
+        This is for loops that pass addresses of arrays: `NativeChain.sample` runs it on one row of
+        logits, which may be masked before. Native code that generates several tokens in one call
+        stops after one of `ends`. Raises BackendError without the compiled library.
         """
         return None if self._own else NativeChain(self._parts[0], n_vocab, ends)
 
     def bound(self, vocabulary: Vocabulary) -> Chain:
-        """Return the chain with the tokens of a vocabulary in place of texts."""
+        """Return the chain with texts replaced by the token ids of a vocabulary."""
         steps = [
             step.bound(vocabulary) if isinstance(step, BuiltIn) else step for step in self.steps
         ]
         return Chain(tuple(step for step in steps if step is not None))
 
     def initial_state(self) -> ChainState:
-        """Return what the chain remembers before the first token."""
+        """Return the state of the chain before the first token."""
         last = self.steps[-1] if self.steps else None
         return ChainState(last.initial_state() if isinstance(last, BuiltIn) else ())
 
     @property
     def banned(self) -> tuple[str, ...]:
-        """The texts that must not come (see `banned_strings`)."""
+        """Texts that must not be generated (see `banned_strings`)."""
         steps = [step for step in self.steps if isinstance(step, BannedStrings)]
         return tuple(text for step in steps for text in step.strings)
 
@@ -279,10 +279,10 @@ def checked_chain(sampler: Any) -> Chain:
 
 
 def chain(*steps: Sampler | Callable[[Logits, Any], Logits] | str) -> Chain:
-    """Steps in the order given: `chain(top_k(8), my_function, temperature(0.7))`.
+    """Return a chain of steps in the order given: `chain(top_k(8), my_function, temperature(0.7))`.
 
-    A text is a sampler string: `chain("top-k:k=8/temperature:0.7")`. `chain()` draws from the
-    model's own probabilities. SamplerError when a step cannot be called.
+    A text is a sampler string: `chain("top-k:k=8/temperature:0.7")`. `chain()` samples from the
+    model's own probabilities. Raises SamplerError if a step is not callable.
     """
     flat: list[Sampler] = []
     for index, step in enumerate(steps):
@@ -324,10 +324,10 @@ def default_chain(
     logit_bias: Mapping[int | str, float] | Mapping[int, float] | None = None,
     last_n: int = 64,
 ) -> Chain:
-    """The usual chain: penalties, logit bias, top-k, top-p, min-p, temperature, and the draw.
+    """Return the default chain: penalties, logit bias, top-k, top-p, min-p and temperature.
 
-    Steps at their neutral value are left out; at temperature 0 so are the truncating ones, which
-    could not change the result. The penalties look at the last `last_n` tokens (-1: all).
+    Steps at their neutral value are left out, and so are the truncating ones at temperature 0,
+    which could not change the result. The penalties use the last `last_n` tokens (-1: all).
     """
     repetition = Repetition(repeat_penalty, last_n)
     frequency = Frequency(frequency_penalty, last_n)

@@ -102,9 +102,9 @@ class NativeChain:
 
         It takes one number of `rng`. The addresses must be those of arrays of that size which live
         during the call (0 for an empty history). `state`: what the last step remembers, brought up
-        to date; None for that of a new text. To mask tokens, for a grammar say, set their logits to
-        -inf before the call. SamplerError when the logits or the history cannot be used; then
-        `rng` and `state` are as they were.
+        to date; None for that of a new text. To mask tokens, for a grammar for example, set their
+        logits to -inf before the call. SamplerError when the logits or the history cannot be used;
+        then `rng` and `state` are as they were.
         """
         self._check(n_vocab)
         if self.has_state:

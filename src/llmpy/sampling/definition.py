@@ -22,7 +22,7 @@ OwnStep = Callable[[Logits, Any], Logits]
 
 
 class Candidate(NamedTuple):
-    """A token that may be drawn, its logit, and its probability among those that are left."""
+    """A token that may be sampled, its logit, and its probability among the remaining tokens."""
 
     token: int
     logit: float
@@ -30,10 +30,10 @@ class Candidate(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """What a step changed: its name as in a sampler string, and the candidates around it.
+    """The effect of a step: its name in sampler strings, and the candidates before and after it.
 
-    `n_before` and `n_after` count the tokens that are left, `before` and `after` are the likeliest
-    of them, best first.
+    `n_before` and `n_after` are the numbers of remaining tokens, `before` and `after` the most
+    likely of them, best first.
     """
 
     step: str

@@ -65,8 +65,8 @@ class _Penalty(BuiltIn):
 class Repetition(_Penalty):
     """Divide the positive and multiply the negative logits of recent tokens by `penalty`.
 
-    Once for each token, however often it came. Source: CTRL (Keskar et al. 2019), with negative
-    logits as in transformers and llama.cpp.
+    It applies once to each token, however often it occurred. Source: CTRL (Keskar et al. 2019),
+    with negative logits as in transformers and llama.cpp.
     """
 
     name = "repetition"
@@ -78,7 +78,7 @@ class Repetition(_Penalty):
 
 @dataclass(frozen=True)
 class Frequency(_Penalty):
-    """Subtract `penalty` from a recent token's logit for each time it came, as OpenAI does."""
+    """Subtract `penalty` from a recent token's logit for each occurrence, as OpenAI does."""
 
     name = "frequency"
 
@@ -171,7 +171,7 @@ def _token(key: Any) -> int:
 
 @dataclass(frozen=True)
 class IgnoreEos(BuiltIn):
-    """Forbid all tokens that end a text, so that it goes on."""
+    """Forbid all end-of-text tokens, so that generation continues."""
 
     name = "ignore-eos"
 

@@ -21,7 +21,7 @@ _BREAKER_IDS: WeakKeyDictionary[Any, dict[tuple[str, ...], tuple[int, ...]]] = W
 
 @dataclass(frozen=True)
 class SequenceRepetition(BuiltIn):
-    """Lower the logit of a token that would go on with a sequence that came before.
+    """Lower the logit of a token that would continue an earlier sequence.
 
     The end of the last `last_n` tokens, at least `min_length` of them, is looked for further up.
     What followed there loses `flat_penalty + length * stacking_penalty`, with the length of that

@@ -25,11 +25,11 @@ def _mix(z: int) -> int:
 
 
 class Rng:
-    """The random numbers of one session; each sampled token takes one.
+    """The random number generator of a session; each sampled token takes one number.
 
     `seed` is 0 <= seed < 2**64, or None for one from the operating system. `counter` is how many
-    numbers were drawn: `Rng(rng.seed, rng.counter)` goes on where `rng` is. SamplerError when one
-    is out of range.
+    numbers were drawn: `Rng(rng.seed, rng.counter)` continues from the state of `rng`. Raises
+    SamplerError if one is out of range.
     """
 
     __slots__ = ("counter", "seed")
@@ -40,20 +40,20 @@ class Rng:
         self.counter = _uint64("counter", counter)
 
     def peek(self, stream: int = 0) -> float:
-        """The number that `uniform` will return next; another one for each other stream."""
+        """Return the number that `uniform` will return next; each `stream` has another one."""
         base = _mix((self.seed + _GOLDEN) & _MASK)
         base = _mix((base + stream) & _MASK) if stream else base
         mixed = _mix((base + (self.counter + 1) * _GOLDEN) & _MASK)
         return (mixed >> 11) * 2.0**-53
 
     def uniform(self) -> float:
-        """The next number, 0 <= u < 1, a multiple of 2**-53."""
+        """Draw and return the next number, 0 <= u < 1, a multiple of 2**-53."""
         u = self.peek()
         self.advance()
         return u
 
     def advance(self, n: int = 1) -> None:
-        """Count `n` numbers as drawn."""
+        """Skip `n` numbers."""
         self.counter = (self.counter + n) & _MASK
 
     def __repr__(self) -> str:

@@ -83,13 +83,13 @@ class BuiltIn:
         return self
 
     def initial_state(self) -> tuple[float, ...]:
-        """Return what the step remembers before the first token."""
+        """Return the state of the step before the first token."""
         return ()
 
     def next_state(
         self, before: Logits, after: Logits, token: int, state: tuple[float, ...]
     ) -> tuple[float, ...]:
-        """Return what the step remembers once `token` was drawn from its own logits `after`."""
+        """Return the state of the step after `token` was sampled from its own logits `after`."""
         raise NotImplementedError
 
 

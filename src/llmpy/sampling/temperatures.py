@@ -52,7 +52,7 @@ class Temperature(BuiltIn):
 
     @property
     def is_greedy(self) -> bool:
-        """Whether it leaves only the most likely token."""
+        """True if only the most likely token is kept."""
         return self.temperature < COLDEST
 
     def __call__(self, logits: Logits, session: Any) -> Logits:

@@ -17,11 +17,11 @@ __all__ = ["BannedStrings", "banned_strings"]
 
 @dataclass(frozen=True, init=False)
 class BannedStrings(BuiltIn):
-    """Never generate one of these texts; where one came, go back and take another way.
+    """Never generate one of these texts; if one was generated, rewind and sample other tokens.
 
-    Sessions hold text back while it may become one of them. `next_token`, which cannot take back
-    what it returned, refuses only the token that would complete one. Source: p-e-w and Sam Paech
-    2024, backtracking of phrases ("antislop").
+    Sessions hold back text that may become one of them. `next_token`, which cannot take back a
+    token that it returned, forbids only the token that would complete one. Source: p-e-w and Sam
+    Paech 2024, backtracking of phrases ("antislop").
     """
 
     name = "banned-strings"

@@ -56,7 +56,7 @@ class TopK(BuiltIn):
 
     @property
     def count(self) -> int:
-        """How many tokens stay; 0: all."""
+        """Number of tokens that are kept; 0: all."""
         return max(self.k, self.min_keep) if self.k else 0
 
     def __call__(self, logits: Logits, session: Any) -> Logits:  # noqa: ARG002
@@ -143,7 +143,7 @@ class MinP(_Truncation):
 
     @property
     def log_ratio(self) -> float:
-        """The natural logarithm of `p`."""
+        """Natural logarithm of `p`."""
         return math.log(self.p) if self.p > 0.0 else -math.inf
 
     def _kept(self, logits: Logits) -> Mask | None:
@@ -214,7 +214,7 @@ class TopNSigma(_Truncation):
 
 @dataclass(frozen=True)
 class TailFree(_Truncation):
-    """Cut the tail off where the sorted probabilities stop bending; 1 keeps all.
+    """Remove the tail of the sorted probabilities by their second differences; 1 keeps all.
 
     The absolute second differences of the sorted probabilities, made to sum to 1, are added from
     the most likely token on, and the tokens before the sum exceeds `z` stay. Source: Phenix and
@@ -278,10 +278,10 @@ class LocallyTypical(_Truncation):
 
 @dataclass(frozen=True)
 class Xtc(BuiltIn):
-    """With a chance of `probability`, remove all tokens at or above `threshold` but the last.
+    """Remove all tokens at or above `threshold` but the last, with a chance of `probability`.
 
-    So the most obvious choices are left out while one that is likely enough stays. Source: p-e-w
-    2024, "Exclude top choices" (text-generation-webui, pull request 6335).
+    This removes the most likely choices and keeps one that is likely enough. Source: p-e-w 2024,
+    "Exclude top choices" (text-generation-webui, pull request 6335).
     """
 
     name = "xtc"
