@@ -21,26 +21,26 @@ _SPECIALS = ("bos", "eos", "eot", "eom", "unknown", "seperator", "padding", "mas
 
 @runtime_checkable
 class TokenizerProtocol(Protocol):
-    """What `load(tokenizer=...)` takes besides a path; any thread may call the methods.
+    """The protocol of custom tokenizers for `load(tokenizer=...)`; any thread may call the methods.
 
-    llmpy makes a `Tokenizer` of it: control tokens, decoding and chats work as with any other.
+    llmpy wraps it in a `Tokenizer`: control tokens, decoding and chats work as with any other.
     """
 
     n_vocab: int
-    """Ids are from 0 to below this."""
+    """Number of ids, which are in [0, n_vocab)."""
     bos: int | None
-    """The begin-of-text token, which is put before each text; None for none."""
+    """Begin-of-text token, which is added before each text; None for none."""
     end_ids: Collection[int]
-    """The tokens that end a reply."""
+    """End-of-text and end-of-turn tokens."""
 
     def encode(self, text: str, /) -> Iterable[int]:
-        """Return the ids of a text, without control tokens around it or in it."""
+        """Return the ids of a text, without control tokens around or inside it."""
 
     def piece(self, token: int, /) -> bytes:
-        """Return the bytes that a token adds to a text; of a control token, those of its name."""
+        """Return the bytes that a token adds to a text; for a control token, those of its name."""
 
     def is_control(self, token: int, /) -> bool:
-        """Whether a token is one that only programs write, such as <|im_end|>."""
+        """Return whether a token is a control token, such as <|im_end|>."""
 
 
 class _Engine:

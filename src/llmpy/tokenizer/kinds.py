@@ -11,7 +11,7 @@ BYTE_TOKENS = {f"<0x{byte:02X}>": byte for byte in range(256)}
 
 
 class Kind(IntEnum):
-    """What a token is, with the numbers of `tokenizer.ggml.token_type`."""
+    """The kind of a token, with the numbers of `tokenizer.ggml.token_type`."""
 
     UNDEFINED = 0
     NORMAL = 1

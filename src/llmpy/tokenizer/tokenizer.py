@@ -45,12 +45,13 @@ def build_tokenizer(
 
 
 class Tokenizer:
-    """Text to token ids and back. Immutable; any number of threads may use it.
+    """A tokenizer: text to token ids and back; immutable, usable by any number of threads.
 
-    `bos`, `eos`, `unk`: ids, or None. `add_bos`, `add_eos`: whether the file wants a text to begin
-    and end with them. `end_ids`: every token that ends a reply. `n_vocab`: ids are below it.
-    `n_embedded`: those that the model can read and say are below it. `infill_ids`: the tokens
-    before the prefix, the suffix and the middle of a text with a gap, or None.
+    `bos`, `eos`, `unk`: ids, or None. `add_bos`, `add_eos`: whether the file requires them around a
+    text. `end_ids`: all end-of-text and end-of-turn tokens. `n_vocab`: the number of ids.
+    `n_embedded`: the number of ids that the model has embeddings of, which it can read and
+    generate. `infill_ids`: the tokens before the prefix, the suffix and the middle for fill in the
+    middle, or None.
     """
 
     def __init__(
@@ -95,17 +96,16 @@ class Tokenizer:
         start: bool = True,
         errors: Literal["strict", "drop"] = "strict",
     ) -> list[int]:
-        """Ids of `text`. Only with `special` do control tokens in it count as such.
+        """Return the ids of `text`; control tokens written in it are encoded only with `special`.
 
-        `bos` and `eos` put these tokens around it: yes, no, or None for what the file wants (no
-        second begin-of-text token before one that stands in the text). `start`: the text begins
-        here, or comes after a control token; it does not go on. `errors`: "drop" leaves out
-        characters that the vocabulary has neither tokens nor an unknown token for.
-        Sentencepiece vocabularies with a space prefix get one space before the text and before the
-        text after each control token, none after a user-defined token.
-        Raises TokenizerError for lone surrogates, for a bos or eos that the model does not have,
-        for tokens that the model has no embedding of, and for characters that the vocabulary cannot
-        express.
+        `bos` and `eos`: whether to add these tokens around it; None: as the file requires (no
+        second begin-of-text token before one that is in the text). `start`: the text begins here or
+        follows a control token, and does not continue another text. `errors`: "drop" leaves out
+        characters that the vocabulary has neither tokens nor an unknown token for. Sentencepiece
+        vocabularies with a space prefix get one space before the text and before the text after
+        each control token, none after a user-defined token. Raises TokenizerError for lone
+        surrogates, for a bos or eos that the model does not have, for tokens that the model has no
+        embedding of, and for characters that the vocabulary cannot express.
         """
         checks.text("text", text)
         checks.flag("special", special)
@@ -121,10 +121,11 @@ class Tokenizer:
         start: bool = True,
         errors: Literal["strict", "drop"] = "strict",
     ) -> list[int]:
-        """Ids of one text in parts: (text, special) pairs, as `encode` takes them.
+        """Return the ids of one text given in parts: (text, special) pairs.
 
-        Control tokens count only in parts that are special, and in one part each; the text between
-        is merged across parts. So a template's tokens count, and a user's text in it stays text.
+        Control tokens are encoded only in special parts, and each must be inside one part; the text
+        between is merged across parts. So a template's control tokens are encoded, and those in a
+        user's text are not. The options are those of `encode`.
         """
         checks.one_of("errors", errors, ("strict", "drop"))
         checks.flags(start=start, bos=bos or False, eos=eos or False)
@@ -186,7 +187,7 @@ class Tokenizer:
         yield from self._cut(((held, False),))
 
     def split(self, text: str) -> list[int | str]:
-        """Cut `text` at the control tokens written in it: their ids, and the texts between."""
+        """Split `text` at the control tokens in it; return their ids, and the texts between."""
         parts: list[int | str] = []
         held = ""
         for token, piece in self._special_splitter().split(text):
@@ -198,7 +199,7 @@ class Tokenizer:
         return [*parts, held] if held else parts
 
     def encode_split(self, parts: Iterable[int | str], *, start: bool = True) -> list[int]:
-        """Ids of what `split` gives: texts are encoded without control tokens, ids are kept.
+        """Return the ids of a result of `split`; texts are encoded without control tokens.
 
         `start`: the text begins here, as in `encode`.
         """
@@ -213,10 +214,10 @@ class Tokenizer:
         return ids
 
     def stable(self, text: str, *, special: bool = False) -> int:
-        """Return how many characters `text` begins with that keep their ids whatever follows it.
+        """Return the length in characters of the prefix of `text` whose ids are final.
 
-        The ids of that beginning are the first ids of every longer text, so that they can be
-        computed while the rest is being typed. It ends before a word, and may be empty.
+        The ids of that prefix are the first ids of every longer text, so that they can be computed
+        while the rest is being typed. It ends before a word, and may be empty.
         """
         checks.text("text", text)
         special = checks.flag("special", special)
@@ -225,15 +226,15 @@ class Tokenizer:
         return self._stable[special](text)
 
     def texts(self, *kinds: Kind) -> list[str]:
-        """How the vocabulary writes its tokens of these kinds."""
+        """Return all tokens of these kinds as the vocabulary writes them."""
         return [
             self._vocabulary.tokens[i] for kind in kinds for i in self._vocabulary.of_kind(kind)
         ]
 
     def decode(self, ids: Iterable[SupportsIndex], *, special: bool = False) -> str:
-        """The text of `ids`; control and unknown tokens only with `special`.
+        """Return the text of `ids`; control and unknown tokens are written only with `special`.
 
-        Bytes that are no UTF-8 become U+FFFD. Raises TokenizerError for an id out of range.
+        Bytes that are not UTF-8 become U+FFFD. Raises TokenizerError for an id out of range.
         """
         if isinstance(ids, str | bytes | bytearray) or not isinstance(ids, Iterable):
             raise checks.wrong_type("ids", "token ids", ids)
@@ -241,12 +242,12 @@ class Tokenizer:
         return "".join([decoder(token) for token in ids]) + decoder.flush()
 
     def decoder(self, *, special: bool = False, start: bool = True) -> Decoder:
-        """A decoder that takes one id at a time; `start`: nothing comes before its first id."""
+        """Return a decoder of one id at a time; `start`: its first id begins a text."""
         special, start = checks.flag("special", special), checks.flag("start", start)
         return Decoder(self, self._known[special], special, start)
 
     def piece(self, token: SupportsIndex) -> bytes:
-        """The bytes that a token adds to a text; of control tokens, those of its name."""
+        """Return the bytes that a token adds to a text; for a control token, those of its name."""
         try:
             return self._pieces[token]  # type: ignore[index]
         except KeyError:
@@ -255,11 +256,11 @@ class Tokenizer:
         return raw
 
     def token(self, token: SupportsIndex) -> str:
-        """The token as the vocabulary writes it."""
+        """Return a token as the vocabulary writes it."""
         return self._vocabulary.tokens[self._checked(token)]
 
     def id(self, token: str) -> int | None:
-        """The id of a token by its writing in the vocabulary; of equal ones the first."""
+        """Return the id of a token as the vocabulary writes it; of equal ones the first."""
         checks.text("token", token)
         if self._ids is None:
             tokens = self._vocabulary.tokens
@@ -267,11 +268,11 @@ class Tokenizer:
         return self._ids.get(token)
 
     def kind(self, token: SupportsIndex) -> Kind:
-        """What a token is."""
+        """Return the kind of a token."""
         return Kind(self._vocabulary.kinds[self._checked(token)])
 
     def is_control(self, token: SupportsIndex) -> bool:
-        """Whether a token is one that only programs write, never users."""
+        """Return whether a token is a control token, which users never write."""
         return self.kind(token) == Kind.CONTROL
 
     def _checked(self, token: SupportsIndex) -> int:
@@ -311,10 +312,10 @@ class Tokenizer:
 
 
 class Decoder:
-    """Ids to text, one at a time: each call returns the text that has become certain.
+    """A streaming decoder of ids to text: each call returns the text that is now final.
 
-    Bytes of an unfinished character wait for the next id; `flush` returns U+FFFD for what never
-    came. All returned texts together equal `Tokenizer.decode` of all ids.
+    Bytes of an incomplete character are held until the next id; `flush` returns U+FFFD for one that
+    stays incomplete. All returned texts together equal `Tokenizer.decode` of all ids.
     """
 
     __slots__ = ("_held", "_known", "_prefix", "_special", "_strip", "_tokenizer")
@@ -365,7 +366,7 @@ class Decoder:
         return self._joined(raw)
 
     def flush(self) -> str:
-        """What is left: U+FFFD for an unfinished character, else nothing."""
+        """Return the remaining text: U+FFFD for an incomplete character, else nothing."""
         text = self._held.decode(errors="replace")
         self._held = b""
         return text
