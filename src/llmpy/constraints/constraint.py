@@ -24,10 +24,10 @@ MAX_CHOICES = 100_000  # characters of all together
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A language that a generated text must belong to; `json_schema`, `regex`, ... make one.
+    """A language that a generated text must match; made by `json_schema`, `regex` and others.
 
-    `lark` is its grammar in the dialect of Lark that llguidance reads, `source` what it was made
-    of, for messages.
+    `lark` is its grammar in llguidance's dialect of Lark, `source` the description that it was made
+    from, for messages.
     """
 
     lark: str
@@ -42,8 +42,8 @@ def regex(pattern: str) -> Constraint:
     """Return the constraint that the whole text matches a regular expression.
 
     The syntax is that of Rust's `regex` crate, without anchors, look-around and back references;
-    `.` is any character but a line break. Raises ConstraintError for a pattern that is none, or
-    that would take too much to compile.
+    `.` is any character but a line break. Raises ConstraintError for an invalid pattern, or one
+    that is too large to compile.
     """
     from llmpy.constraints.compiling import attempt
 
@@ -59,10 +59,10 @@ def grammar(text: str) -> Constraint:
     """Return the constraint that the whole text can be derived by a grammar, from its first rule.
 
     `text` is in Lark's syntax, beginning with the rule `start`, or in GBNF, that of llama.cpp, with
-    a rule `root`. llguidance's documentation describes its dialect of Lark. Tokens that leave no
-    choice are sampled as all others, unlike those of other constraints. Raises ConstraintError
-    for a grammar that is too large; one with mistakes is refused where it is used, before anything
-    is generated.
+    a rule `root`. llguidance's documentation describes its dialect of Lark. Tokens without an
+    alternative are sampled like all others, unlike those of other constraints. Raises
+    ConstraintError for a grammar that is too large; an invalid one raises it when it is used,
+    before anything is generated.
     """
     checks.text("text", text)
     lark = text if gbnf.is_lark(text) else gbnf.lark_of(text)
@@ -87,7 +87,7 @@ def _without_forcing(lark: str) -> str:
 
 
 def choices(texts: Iterable[str]) -> Constraint:
-    """Return the constraint that the whole text is one of some texts, none of them empty."""
+    """Return the constraint that the whole text is one of `texts`, none of which may be empty."""
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise checks.wrong_type("texts", "a list of strings", texts)
     given = list(dict.fromkeys(checks.text(f"texts: number {i}", t) for i, t in enumerate(texts)))

@@ -93,7 +93,7 @@ def answer_type(given: Any) -> AnswerType:
 
 
 def schema_of(given: Any) -> dict[str, Any]:
-    """Return the JSON schema of a type as a dict, to show it to a model in a prompt, say."""
+    """Return the JSON schema of a type as a dict, for example to put it into a prompt."""
     schema: dict[str, Any] = json.loads(json.dumps(answer_type(given).schema))
     return schema
 

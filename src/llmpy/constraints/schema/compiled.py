@@ -24,13 +24,13 @@ NAME = re.compile("[a-z][a-z0-9_]*")
 
 
 def json_schema(schema: Mapping[str, Any] | bool, *, assert_formats: bool = True) -> Constraint:
-    """Return the constraint that the text is JSON, and valid by a schema (draft 2020-12).
+    """Return the constraint that the text is JSON that is valid under a schema (draft 2020-12).
 
     The JSON is written on one line, as Python's `json.dumps(..., ensure_ascii=False)` does, with
-    properties in the order of the schema. `assert_formats`: whether `format` is checked; the draft
-    leaves that open. Every text that can be generated is valid; docs/typed.md lists what is not
+    properties in the order of the schema. `assert_formats`: whether `format` is checked, which the
+    draft leaves open. Every text that can be generated is valid; docs/typed.md lists what is not
     supported. Raises ConstraintError, before anything is generated, for a keyword that is not
-    supported, a schema with mistakes, one that no value satisfies, and one that is too large.
+    supported, an invalid schema, one that no value satisfies, and one that is too large.
     """
     source = _source(schema)
     checks.flag("assert_formats", assert_formats)
