@@ -52,7 +52,7 @@ __all__ = [
 
 
 class LlmpyError(Exception):
-    """Base of all errors that llmpy raises on purpose. All of them can be pickled."""
+    """The base of all errors that llmpy raises on purpose; all of them can be pickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Restore message and attributes without `__init__`, which may want other arguments."""
@@ -66,9 +66,9 @@ def _restored(kind: type[LlmpyError], *args: object) -> LlmpyError:
 class ModelFileError(LlmpyError, ValueError):
     """A model file cannot be used.
 
-    `field` names the place in the format's own words ("tensor 'blk.0.attn_q.weight' dimension 1"),
+    `field` names the place in the terms of the format ("tensor 'blk.0.attn_q.weight' dimension 1"),
     `offset` is its byte position in the file (None when the error is not about one place),
-    `expected` and `found` say what was wrong, `hint` what to do.
+    `expected` and `found` describe the fault, and `hint` what to do.
     """
 
     def __init__(
@@ -97,19 +97,20 @@ class ModelFileError(LlmpyError, ValueError):
 
 
 class UnsupportedModelError(ModelFileError):
-    """A sound file that asks for an architecture, tokenizer or type that llmpy does not have."""
+    """A valid file needs an architecture, tokenizer or type that llmpy does not support."""
 
 
 class SnapshotError(ModelFileError):
     """A saved session cannot be used: `field` says why.
 
-    "format" or "version": it is none, or of another version; "sha256", and the names of its parts:
-    it is damaged; "model", "layout" or "n_ctx": it is of another model, backend or configuration.
+    "format" or "version": the file is not a saved session, or has another version; "sha256", and
+    the names of its parts: it is damaged; "model", "layout" or "n_ctx": it is of another model,
+    backend or configuration.
     """
 
 
 class ModelNotFound(ModelFileError):
-    """No file or folder has this path, and no installed model this name."""
+    """There is no file or folder with this path, and no installed model with this name."""
 
 
 class PullError(LlmpyError, RuntimeError):
@@ -125,7 +126,7 @@ class TokenizerError(LlmpyError, ValueError):
 
 
 class GraphError(LlmpyError, ValueError):
-    """The wiring of an architecture does not fit the shapes of its tensors."""
+    """The graph of an architecture does not fit the shapes of its tensors."""
 
 
 class BackendError(LlmpyError, RuntimeError):
@@ -151,23 +152,23 @@ class SessionClosed(LlmpyError, RuntimeError):
 
 
 class SessionInUse(LlmpyError, RuntimeError):
-    """A session was used while another thread uses it, or a stream after a later use of it."""
+    """A session is in use by another thread, or a stream was continued after another call."""
 
 
 class Cancelled(LlmpyError, RuntimeError):
-    """A call was ended by `Session.cancel`, or by the deadline of its session."""
+    """A call was cancelled by `Session.cancel`, or by the deadline of its session."""
 
 
 class TemplateError(LlmpyError, ValueError):
-    """A chat template is damaged, takes more than its limits, or refuses a conversation."""
+    """A chat template is invalid, exceeds its limits, or rejects a conversation."""
 
 
 class SamplerError(LlmpyError, ValueError):
-    """A sampler's parameter is out of range, or a custom sampler returned something unusable."""
+    """A sampler's parameter is out of range, or a custom sampler returned an invalid result."""
 
 
 class ConstraintError(LlmpyError, ValueError):
-    """A schema, regular expression or grammar that is wrong, unsupported, too costly or impossible.
+    """A schema, regular expression or grammar is invalid, unsupported, too large or unsatisfiable.
 
     `pointer` is the place in a JSON schema, as a JSON pointer, or None.
     """
@@ -178,10 +179,10 @@ class ConstraintError(LlmpyError, ValueError):
 
 
 class AnswerError(LlmpyError, ValueError):
-    """A typed answer did not become whole, or its type refuses it; the session is as it was before.
+    """A typed answer is incomplete or invalid for its type; the session is as it was before.
 
-    `text` is what was generated, `finish_reason` why it ended ("length", "context", "cancelled";
-    "end" where the type refuses the value).
+    `text` is the generated text, and `finish_reason` why it ended ("length", "context",
+    "cancelled"; "end" if the value is invalid for the type).
     """
 
     def __init__(self, message: str, text: str, finish_reason: str) -> None:
