@@ -192,4 +192,4 @@ class AnswerError(LlmpyError, ValueError):
 
 
 class ToolError(LlmpyError, RuntimeError):
-    """A tool did not return in time, a call is too long, or the model goes on calling tools."""
+    """A tool timed out, a call is too long, or the model called tools in too many rounds."""

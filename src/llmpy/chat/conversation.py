@@ -43,23 +43,23 @@ Refuse = Callable[[str, str, str], Exception]
 
 
 class ParseOptions(TypedDict, total=False):
-    """What `Chat.parse` takes beside the text and the type."""
+    """The options of `Chat.parse` besides the text and the type."""
 
     max_tokens: int | None
     progress: Progress | None
 
 
 class Chat(ToolRuns):
-    """A conversation with a model, made by `Model.chat`: `chat.ask("Hello")` gives the answer.
+    """A conversation with a model, made by `Model.chat`: `chat.ask("Hello")` returns the answer.
 
     `messages` is the conversation, a list of dicts with "role" and "content" (and
-    "reasoning_content", what the model thought); it may be changed or assigned at any time.
-    `session` is the session that reads it, `template` the chat template, `think` whether the model
-    shall think before it answers (None: as its template has it), `stats` the counts and times of
-    the last answer, `n_left_out` how many messages were left out because the context was full.
+    "reasoning_content", the model's thinking); it may be changed or assigned at any time. `session`
+    is the session that holds its tokens, `template` the chat template, `think` whether the model
+    thinks before it answers (None: the template's default), `stats` the counts and times of the
+    last answer, `n_left_out` how many messages were dropped because the context was full.
 
-    A chat gives one answer at a time. A new one ends another whose loop waits; where another is
-    being computed in a second thread, it raises RuntimeError. `fork()` makes a chat for each.
+    A chat generates one answer at a time. A new call ends an open stream of the same thread, and
+    raises RuntimeError while another thread generates; `fork()` makes a chat for each thread.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Chat(ToolRuns):
     def loaded(
         cls, session: Session, said: Any, template: ChatTemplate | None, refuse: Refuse
     ) -> Chat:
-        """The chat that `save` has written as `said`, with another template if one is given."""
+        """Return the chat that `save` wrote as `said`; `template` replaces the saved one."""
         if not isinstance(said, dict):
             raise refuse("chat", "a conversation", "a session without one")
         try:
@@ -117,7 +117,7 @@ class Chat(ToolRuns):
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation; the list itself, which may be changed in place."""
+        """Messages of the conversation; the list itself, which may be changed in place."""
         return self._messages
 
     @messages.setter
@@ -127,7 +127,7 @@ class Chat(ToolRuns):
 
     @property
     def system(self) -> str | None:
-        """The text of the system message, or None; assign to change it, None to remove it."""
+        """Text of the system message, or None; assign a text to change it, None to remove it."""
         first = checked_messages(self._messages[:1])
         return first[0].get("content") if first and first[0]["role"] == "system" else None
 
@@ -140,11 +140,11 @@ class Chat(ToolRuns):
 
     @property
     def can_think(self) -> bool:
-        """Whether the model's format has a place for thinking."""
+        """True if the model's chat format supports thinking."""
         return bool(self._format.tags) or self._format.channels
 
     def undo(self) -> list[Message]:
-        """Take back the last message of the user and what came after it; returns these messages."""
+        """Remove the last message of the user and all messages after it; return these messages."""
         self._turns.end()
         roles = [message["role"] for message in checked_messages(self._messages)]
         if "user" not in roles:
@@ -155,9 +155,9 @@ class Chat(ToolRuns):
         return removed
 
     def edit(self, i: int, text: str) -> None:
-        """Change the text of message number `i`, and remove the messages after it.
+        """Change the text of the message at index `i`, and remove the messages after it.
 
-        They answered something else; `retry()` answers what is the last message then.
+        `retry()` then answers the changed message.
         """
         self._turns.end()
         if not -len(self._messages) <= i < len(self._messages):
@@ -169,7 +169,7 @@ class Chat(ToolRuns):
         self._messages[i:] = [checked_message(changed, f"messages[{i}]")]
 
     def fork(self, *, sampler: Chain | Sampler | None = None, seed: int | None = None) -> Chat:
-        """A second chat with the same past, whose memory is shared until one of them goes on.
+        """Return a second chat with the same messages, which shares KV cache pages with this one.
 
         `sampler` and `seed` are those of `Session.fork`.
         """
@@ -181,9 +181,9 @@ class Chat(ToolRuns):
         return other
 
     def save(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
-        """Write the conversation and the session that has read it to a file.
+        """Write the conversation and its session to a file.
 
-        `Model.load_chat` goes on from there, and reads nothing again. See `Session.save`.
+        `Model.load_chat` reads it, and computes no token again. See `Session.save`.
         """
         self._turns.end()
         overflow = self.overflow
@@ -199,11 +199,11 @@ class Chat(ToolRuns):
         self.session.save_with(path, {"chat": chat}, compression=compression)
 
     async def asave(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
-        """`save` for asyncio; cancelled, it waits until the file is written."""
+        """Run `save` in asyncio; when cancelled, it waits until the file is written."""
         await in_thread(lambda: self.save(path, compression=compression))
 
     def close(self) -> None:
-        """Let go of the session's memory; `messages` stay readable."""
+        """Release the session's memory; `messages` stay readable."""
         self.session.close()
 
     def __enter__(self) -> Chat:
@@ -233,19 +233,19 @@ class Chat(ToolRuns):
         tool_choice: str = "auto",
         parallel_tool_calls: bool = True,
     ) -> Generator[Piece]:
-        """Say `text` as the user, and give the pieces of the answer as they come.
+        """Append `text` as the user's message, and yield the pieces of the answer.
 
-        Nothing is said before the first piece is asked for: loop over what is returned.
-        Pieces are of the kinds "thinking" (what the model thinks before it answers), "generated"
-        (the answer), "tool_call", and one "end", whose `finish_reason` is that of `Session.stream`.
-        `stop`: texts that end the answer. `constrain`: what the answer must match, as of
-        `Session.stream`; what a model thinks before is free. `tools`: functions, `Tool`s or dicts
-        that the model may call; `tool_choice` is "auto", "required" (one call at least), "none" or
-        the name of one; `run` calls them. `progress(read, total)` is called while the conversation
-        is read. A loop that is left early leaves the answer so far in `messages`; an exception
-        leaves the chat as it was. Raises ContextFull where the conversation does not fit (see
-        `overflow`), TypeError and ValueError for a text that cannot be said, TemplateError where
-        the template refuses the conversation, ConstraintError for schemas that are not supported.
+        Nothing is appended before the first piece is requested: loop over the result. Pieces are of
+        the kinds "thinking" (text before the answer), "generated" (the answer), "tool_call", and
+        one "end", whose `finish_reason` is that of `Session.stream`. `stop`: texts that end the
+        answer. `constrain`: the constraint of the answer, as in `Session.stream`; thinking is not
+        constrained. `tools`: functions, `Tool`s or dicts that the model may call; `tool_choice` is
+        "auto", "required" (one call at least), "none" or the name of one; `run` calls them.
+        `progress(read, total)` is called during prefill. A loop that is left early keeps the answer
+        so far in `messages`; an exception leaves the chat as it was. Raises ContextFull if the
+        conversation does not fit (see `overflow`), TypeError and ValueError for a text that cannot
+        be encoded, TemplateError if the template rejects the conversation, ConstraintError for
+        schemas that are not supported.
         """
         self._with(text)  # raises here, not in the loop
         new = partial(self._with, text)
@@ -268,7 +268,7 @@ class Chat(ToolRuns):
         tool_choice: str = "auto",
         parallel_tool_calls: bool = True,
     ) -> str:
-        """Say `text`, and return the answer, without what the model thought.
+        """Append `text` as the user's message, and return the answer without the thinking.
 
         `callback` gets each piece of `say`, and may return STOP. `stats` has the counts and times.
         """
@@ -302,9 +302,9 @@ class Chat(ToolRuns):
         tool_choice: str = "auto",
         parallel_tool_calls: bool = True,
     ) -> Generator[Piece]:
-        """Answer the last message of the user again; pieces as those of `say`.
+        """Generate another answer to the last message of the user; yield pieces as `say` does.
 
-        The random numbers go on, so that another answer may come.
+        The random numbers continue, so that the answer may differ.
         """
         self._unanswered()  # raises here, not in the loop
         new = self._unanswered
@@ -326,9 +326,10 @@ class Chat(ToolRuns):
         tool_choice: str = "auto",
         parallel_tool_calls: bool = True,
     ) -> AsyncGenerator[Piece]:
-        """`say` for asyncio: `async for piece in chat.asay(...)`.
+        """Run `say` in asyncio: `async for piece in chat.asay(...)`.
 
-        Cancelling the task stops after the step that runs; the answer so far stays in `messages`.
+        Cancelling the task stops generation after the current step; the answer so far stays in
+        `messages`.
         """
         self._with(text)
         new = partial(self._with, text)
@@ -350,7 +351,7 @@ class Chat(ToolRuns):
         tool_choice: str = "auto",
         parallel_tool_calls: bool = True,
     ) -> str:
-        """`ask` for asyncio."""
+        """Run `ask` in asyncio."""
         checks.function("callback", callback)
         events = self.asay(
             text,
@@ -382,17 +383,18 @@ class Chat(ToolRuns):
         tool_choice: str = "auto",
         parallel_tool_calls: bool = True,
     ) -> AsyncGenerator[Piece]:
-        """`retry` for asyncio."""
+        """Run `retry` in asyncio."""
         given = toolset(tools, tool_choice, parallel=parallel_tool_calls)
         new = self._unanswered
         answered = self._answered(new, max_tokens, stop, logprobs, progress, constrain, given)
         return stepped(answered, self.session.cancel, _shown)
 
     def draft(self) -> ChatDraft:
-        """Begin a message that is read while it is being typed.
+        """Return a draft: a message that is prefilled while it is being typed.
 
-        `draft.update(text)` with each change, then `draft.commit()`, which is `say(text)` with most
-        of the text read already. What comes before the message is read at once.
+        Call `draft.update(text)` after each change, then `draft.commit()`, which is `say(text)`
+        with most of the text in the KV cache already. The tokens before the message are computed at
+        once.
         """
         return ChatDraft(self, self._prompt)
 
@@ -414,10 +416,11 @@ class Chat(ToolRuns):
         stream: bool = False,
         progress: Progress | None = None,
     ) -> Any:
-        """Say `text` as the user, and answer with a value of the type `T`, as `Session.parse` does.
+        """Append `text` as the user's message, and generate a value of the type `T` as the answer.
 
-        A model that thinks does so freely before it. The JSON of the answer becomes the assistant's
-        message. An answer that is not whole is an AnswerError, and leaves `messages` as they were.
+        The options are those of `Session.parse`; thinking before the answer is not constrained. The
+        JSON of the answer becomes the assistant's message. An incomplete answer raises AnswerError,
+        and leaves `messages` as they were.
         """
         steps = self._parsing(text, T, max_tokens, progress, growing=stream)
         if stream:
@@ -435,7 +438,7 @@ class Chat(ToolRuns):
         stream: bool = False,
         progress: Progress | None = None,
     ) -> Any:
-        """`parse` for asyncio: a coroutine, or with `stream` an asynchronous iterator."""
+        """Run `parse` in asyncio: return a coroutine, or with `stream` an asynchronous iterator."""
         steps = self._parsing(text, T, max_tokens, progress, growing=stream)
         if stream:
             return stepped(steps, self.session.cancel)

@@ -25,7 +25,7 @@ Prompt = Callable[[list[Message]], list[int | str]]
 
 
 class ChatDraftOptions(TypedDict, total=False):
-    """What `Chat.say` takes beside the text."""
+    """The options of `Chat.say` besides the text."""
 
     max_tokens: int | None
     stop: str | Iterable[str]
@@ -35,11 +35,13 @@ class ChatDraftOptions(TypedDict, total=False):
 
 
 class ChatDraft(ReadAhead):
-    """Made by `Chat.draft`: `update(text)` with each key that is typed, `commit()` in the end.
+    """A message that is prefilled while it is typed, made by `Chat.draft`.
 
-    The conversation so far is read at once, and the message as far as its tokens are certain.
-    `commit` gives what `Chat.say` gives for the same text, sooner. The chat stays as it is until
-    then, and may be used; a draft of an earlier state of it saves no time.
+    Call `update(text)` after each change of the text, and `commit()` at the end.
+
+    The conversation so far is computed at once, and the message as far as its tokens are final.
+    `commit` yields what `Chat.say` yields for the same text, sooner. The chat does not change until
+    then and may be used; a draft of an earlier state of the chat saves no time.
     """
 
     def __init__(self, chat: Chat, prompt: Prompt) -> None:
@@ -51,7 +53,7 @@ class ChatDraft(ReadAhead):
     def commit(
         self, text: str | None = None, **options: Unpack[ChatDraftOptions]
     ) -> Generator[Piece]:
-        """Say the text (None: that of the last update): the pieces of `Chat.say`."""
+        """Append the text (None: that of the last update), and yield the pieces of `Chat.say`."""
         events = self._chat.say(self._finished(text), **options)
         self._hand_over()
         return events
@@ -62,7 +64,7 @@ class ChatDraft(ReadAhead):
         text: str | None = None,
         **options: Unpack[ChatDraftOptions],
     ) -> str:
-        """`commit` with a callback that gets the pieces; returns the answer, as `Chat.ask`."""
+        """Run `commit`, pass each piece to the callback, and return the answer, as `Chat.ask`."""
         text = self._finished(text)
         self._hand_over()
         return self._chat.ask(text, callback, **options)
@@ -70,7 +72,7 @@ class ChatDraft(ReadAhead):
     async def acommit(
         self, text: str | None = None, **options: Unpack[ChatDraftOptions]
     ) -> AsyncGenerator[Piece]:
-        """`commit` for asyncio: `async for piece in draft.acommit()`."""
+        """Run `commit` in asyncio: `async for piece in draft.acommit()`."""
         text = self._finished(text)
         await in_thread(self._hand_over)
         async with aclosing(self._chat.asay(text, **options)) as events:
@@ -83,7 +85,7 @@ class ChatDraft(ReadAhead):
         text: str | None = None,
         **options: Unpack[ChatDraftOptions],
     ) -> str:
-        """`ask` for asyncio."""
+        """Run `ask` in asyncio."""
         text = self._finished(text)
         await in_thread(self._hand_over)
         return await self._chat.aask(text, callback, **options)

@@ -21,7 +21,7 @@ TIMEOUT = 60.0  # seconds
 
 
 class RunOptions(TypedDict, total=False):
-    """What `Chat.run` takes beside the text and the tools."""
+    """The options of `Chat.run` besides the text and the tools."""
 
     tool_choice: str
     parallel_tool_calls: bool
@@ -56,14 +56,14 @@ class _Chat(Protocol):
 
 
 class ToolRuns:
-    """The part of a chat that calls tools."""
+    """The methods of a chat that call tools."""
 
     is_cut = False  # whether the last answer ended within a call
     _messages: list[Message]
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        """The calls of tools that the last message made."""
+        """Tool calls of the last message."""
         last = self._messages[-1] if self._messages else {}
         return [
             ToolCall(str(call.get("id")), call["function"]["name"], call["function"]["arguments"])
@@ -79,17 +79,17 @@ class ToolRuns:
         stream: bool = False,
         **options: Unpack[RunOptions],
     ) -> Any:
-        """Say `text`, call the tools that the model asks for, and return its answer in the end.
+        """Append `text`, run the tool calls of the model, and return its final answer.
 
-        `tools` are functions, or `Tool`s with one. What a function returns goes to the model, as
-        JSON unless it is a text; so does the message of an exception. `callback` gets the pieces of
-        `say`, and one of the kind "tool_result" for each call; it may return STOP. With `stream`,
-        an iterator of these pieces is returned. `max_rounds` (8): how many answers may call tools.
-        `tool_choice` holds for the first answer; `max_tokens` for each. `timeout` (60): seconds for
-        one call; a function that takes longer goes on in its thread. `parallel_tool_calls`, `stop`
-        and `progress` are those of `say`.
+        `tools` are functions, or `Tool`s with one. The result of a function is passed to the model,
+        as JSON unless it is a text; so is the message of an exception. `callback` gets the pieces
+        of `say`, and one of the kind "tool_result" for each call; it may return STOP. With
+        `stream`, an iterator of these pieces is returned. `max_rounds` (8): how many answers may
+        call tools. `tool_choice` holds for the first answer; `max_tokens` for each. `timeout` (60):
+        seconds for one call; a function that takes longer continues in its thread.
+        `parallel_tool_calls`, `stop` and `progress` are those of `say`.
 
-        Raises ToolError for a call that takes too long, and where the model still calls tools after
+        Raises ToolError for a call that takes too long, and if the model still calls tools after
         `max_rounds`; AnswerError where `max_tokens` or the context end a call. Errors leave
         `messages` as they were.
         """
@@ -112,7 +112,7 @@ class ToolRuns:
         stream: bool = False,
         **options: Unpack[RunOptions],
     ) -> Any:
-        """`run` for asyncio: a coroutine, or with `stream` an asynchronous iterator.
+        """Run `run` in asyncio: return a coroutine, or with `stream` an asynchronous iterator.
 
         Tools that are coroutines run in the event loop, others in threads.
         """

@@ -30,9 +30,9 @@ WORDS = ("role", "type")  # keys whose values are words of the format
 
 
 class ChatTemplate:
-    """A template of a model; `source` is its text in Jinja.
+    """A chat template of a model; `source` is its text in Jinja.
 
-    `stop` are texts that end an answer where the format has no token for that.
+    `stop` are texts that end an answer if the format has no end-of-turn token.
     """
 
     def __init__(self, source: str, tokenizer: Tokenizer, *, stop: Sequence[str] = ()) -> None:
@@ -50,7 +50,7 @@ class ChatTemplate:
 
     @property
     def literals(self) -> str:
-        """All text that the template can write by itself."""
+        """All literal text in the template."""
         return self._program.literals
 
     def render(
@@ -63,12 +63,12 @@ class ChatTemplate:
         continue_final_message: bool = False,
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> str:
-        """The text that the template makes, as transformers' `apply_chat_template` has it.
+        """Render messages to text, as transformers' `apply_chat_template` does.
 
-        `add_generation_prompt`: end with the head of an assistant's message.
-        `continue_final_message`: end within the last message, which the model shall go on with.
-        `template_kwargs`: other variables of the template. Raises TypeError and ValueError for what
-        are no messages, TemplateError where the template refuses them.
+        `add_generation_prompt`: end with the header of an assistant's message.
+        `continue_final_message`: end within the last message, which the model continues.
+        `template_kwargs`: other variables of the template. Raises TypeError and ValueError for
+        invalid messages, TemplateError if the template rejects them.
         """
         inputs = checked_inputs(messages, tools, documents)
         return self._render(inputs, add_generation_prompt, continue_final_message, template_kwargs)
@@ -83,7 +83,7 @@ class ChatTemplate:
         continue_final_message: bool = False,
         template_kwargs: Mapping[str, Any] | None = None,
     ) -> list[int]:
-        """Token ids of what `render` makes, with control tokens of the template only."""
+        """Render messages and return the token ids; only the template can write control tokens."""
         inputs = checked_inputs(messages, tools, documents)
         parts = self.parts(inputs, add_generation_prompt, continue_final_message, template_kwargs)
         return self._tokenizer.encode_split(parts)
@@ -95,10 +95,10 @@ class ChatTemplate:
         continue_final_message: bool,
         template_kwargs: Mapping[str, Any] | None,
     ) -> list[int | str]:
-        """The text cut at the template's own control tokens: their ids, and the texts between.
+        """Render messages, split at the template's control tokens: their ids and the texts between.
 
-        `inputs` are checked messages, tools and documents. A begin-of-text token that the
-        tokenizer wants and the template did not write comes first; none comes twice.
+        `inputs` are checked messages, tools and documents. A begin-of-text token that the tokenizer
+        requires and the template did not write is added first; it never comes twice.
         """
 
         def render(values: Mapping[str, Any]) -> str:

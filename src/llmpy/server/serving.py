@@ -35,11 +35,11 @@ def serve(
     """Serve models over HTTP until the process is interrupted: `llmpy.serve("MODEL.gguf")`.
 
     `models`: paths or names, or NAME=MODEL; the first is loaded now and answers requests that name
-    none, the others when they are asked for. Without any: all of `llmpy.models()`. `keys`: what
-    clients must send one of. `log`: gets a line of JSON for each request. `ready(url)` is called
-    once requests are taken. The other settings are those of `llmpy.server.Settings`. Raises
-    ValueError for settings that do not fit, OSError where the address cannot be had, and what
-    `load` raises.
+    none, the others are loaded when they are requested. Without any: all of `llmpy.models()`.
+    `keys`: API keys, one of which clients must send. `log`: a file that gets a line of JSON for
+    each request. `ready(url)` is called once the server accepts requests. The other settings are
+    those of `llmpy.server.Settings`. Raises ValueError for invalid settings, OSError if the address
+    cannot be bound, and what `load` raises.
     """
     checked = Settings(host=host, port=port, keys=tuple(keys), **settings)
     with Server(models, checked, log=log, ready=ready) as server:
@@ -51,9 +51,9 @@ def serve(
 
 
 class Server:
-    """A server of some models on a socket of its own: `run()` serves until `stop()`.
+    """A server of models on its own socket: `run()` serves until `stop()`.
 
-    `url` is where it listens; port 0 of the settings takes one that is free.
+    `url` is the address it listens on; port 0 in the settings takes a free port.
     """
 
     def __init__(

@@ -42,14 +42,14 @@ class Logprobs:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool by a model: `arguments` are those of JSON, by name."""
+    """A tool call by a model; `arguments` has the JSON arguments by name."""
 
     id: str
     name: str
     arguments: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as chat templates have it, in the "tool_calls" of a message."""
+        """Return the call as an entry of "tool_calls" of a message."""
         function = {"name": self.name, "arguments": self.arguments}
         return {"id": self.id, "type": "function", "function": function}
 

@@ -29,8 +29,8 @@ NOT_VARIABLE = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWO
 class Tool:
     """A function that a model may call.
 
-    `parameters` is the JSON schema of its arguments, an object. `function` is what `Chat.run`
-    calls, with the arguments by name; None for a tool that somebody else calls.
+    `parameters` is the JSON schema of its arguments, an object. `function` is the function that
+    `Chat.run` calls with the arguments by name; None for a tool that the caller runs.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Tool:
 
     @classmethod
     def of(cls, given: Any) -> Tool:
-        """Return a tool as it is, of a function, or of a dict as OpenAI's API has it.
+        """Return a tool made from a function, a dict of OpenAI's API, or a tool, which is returned.
 
-        Of a function, the schema comes from its type hints, the descriptions from its docstring
-        (its "Args:") and from `Annotated[int, "days ahead"]`; parameters with a default need not be
-        given. Raises TypeError for a function whose arguments no JSON can express.
+        For a function, the schema comes from its type hints, the descriptions from its docstring
+        (its "Args:") and from `Annotated[int, "days ahead"]`; parameters with a default are
+        optional. Raises TypeError for a function whose arguments cannot be expressed in JSON.
         """
         if isinstance(given, Tool):
             return given
@@ -72,18 +72,18 @@ class Tool:
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The schema of the arguments, of an object with no other properties than it names."""
+        """Schema of the arguments, an object without additional properties."""
         schema: dict[str, Any] = {"type": "object", **self.parameters}
         return typing.cast(dict[str, Any], _closed(schema))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the definition as chat templates and OpenAI's API have it."""
+        """Return the definition in the form of chat templates and OpenAI's API."""
         parameters = {"type": "object", "properties": {}, **copy.deepcopy(dict(self.parameters))}
         described = {"name": self.name, "description": self.description, "parameters": parameters}
         return {"type": "function", "function": described}
 
     def values(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return arguments of JSON as the function takes them; ValueError where they do not fit."""
+        """Convert JSON arguments to the function's types; raise ValueError if they do not fit."""
         if self._arguments is None:
             return dict(arguments)
         found: dict[str, Any] = self._arguments.value(json.dumps(arguments))
