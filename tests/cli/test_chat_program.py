@@ -199,7 +199,7 @@ def test_set_takes_effect_at_once(play: Play) -> None:
     play("/undo", "/set seed 8", "Once")
     assert play.messages != first
     shown = play("/set", "/set top-k=3", "/set top_k")
-    assert shown.count("Draw from the k likeliest") == 3
+    assert shown.count("Sample from the k most likely") == 3
 
 
 def test_stats_count(play: Play) -> None:

@@ -54,10 +54,10 @@ def command(
     ops: bool,
     as_json: bool,
 ) -> None:
-    """Measure prefill (reading a prompt) and decode (generating), in tokens a second.
+    """Measure prefill (reading a prompt) and decode (generating), in tokens per second.
 
-    Decode reads all weights for each token: GB/s stands beside the speed at which this machine can
-    read memory, measured in turns within the same run.
+    Decode reads all weights for each token: GB/s is printed beside the memory read bandwidth of
+    this machine, measured alternately within the same run.
     """
     import llmpy
 

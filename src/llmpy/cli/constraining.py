@@ -58,7 +58,7 @@ def constraint_options(function: F) -> F:
                 "--logprobs",
                 type=click.IntRange(0),
                 metavar="N",
-                help="Print the log-probability of each token, and the N likeliest, on stderr.",
+                help="Print the log-probability of each token, and the N most likely, on stderr.",
             ),
         ]
     ):

@@ -11,7 +11,7 @@ from llmpy.cli.terminal import cleaned
 @click.argument("source", metavar="SOURCE")
 @click.argument("name", metavar="NAME")
 def command(source: str, name: str) -> None:
-    """Give a model, or a file or folder, the name NAME; no byte is copied."""
+    """Add the name NAME for a model, a file or a folder; no byte is copied."""
     import llmpy
 
     model = llmpy.copy_model(source, name)

@@ -9,11 +9,11 @@ from llmpy.cli.terminal import cleaned
 
 @click.command(name="default")
 @click.argument("name", metavar="[NAME]", required=False)
-@click.option("--none", "no_default", is_flag=True, help="Have no default model.")
+@click.option("--none", "no_default", is_flag=True, help="Unset the default model.")
 def command(name: str | None, no_default: bool) -> None:
-    """Choose the model that commands take where none is named, or print it.
+    """Set the model that commands use if none is named, or print it.
 
-    Where none was chosen, it is the only one for chats that was pulled.
+    If none was set, it is the only chat model that was pulled.
     """
     import llmpy
 

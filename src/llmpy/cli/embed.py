@@ -13,17 +13,23 @@ from llmpy.cli.options import PATH, load, load_options, stdin_text, text_of, wit
 
 @click.command(name="embed")
 @load_options
-@click.option("-f", "--file", type=PATH, help="A file with a text on each line.")
+@click.option("-f", "--file", type=PATH, help="A file with one text per line.")
 @click.option(
     "--pooling",
     type=click.Choice(["mean", "cls", "last"]),
-    help="How states of tokens become one vector.  [model's own]",
+    help="Pooling of the hidden states of tokens.  [model's own]",
 )
-@click.option("--normalize/--no-normalize", default=True, help="Scale vectors to length 1.  [yes]")
 @click.option(
-    "--truncate", type=click.IntRange(0), help="Cut texts to N tokens; 0: to what the model takes."
+    "--normalize/--no-normalize", default=True, help="Scale embeddings to length 1.  [yes]"
 )
-@click.option("-o", "--out", type=PATH, help="Write them to this file, as NumPy's save does.")
+@click.option(
+    "--truncate",
+    type=click.IntRange(0),
+    help="Truncate texts to N tokens; 0: to the model's maximum.",
+)
+@click.option(
+    "-o", "--out", type=PATH, help="Write the embeddings to this file in NumPy's format (.npy)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list of lists.")
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 def command(
@@ -37,7 +43,7 @@ def command(
     as_json: bool,
     texts: tuple[str, ...],
 ) -> None:
-    """Print a vector for each TEXT, one on a line.
+    """Print an embedding for each TEXT, one per line.
 
     Without TEXT and -f, each line of stdin is a text.
     """

@@ -38,7 +38,7 @@ def command(
     n_threads: int | None,
     backend: str,
 ) -> None:
-    """Let a model read a text, and write how large the inputs of its products were.
+    """Run a model on a text, and write the importance matrix of its weights.
 
     The file is for `llmpy quantize --imatrix`.
     """

@@ -56,10 +56,12 @@ MARK = "{{PROMPT}}"
 @click.option(
     "--special",
     is_flag=True,
-    help="Take control tokens written in the prompt as such; with -f, in that file only.",
+    help="Encode control tokens written in the prompt as such; with -f, in that file only.",
 )
 @click.option(
-    "--explain", is_flag=True, help="Print on stderr what each sampler did to the likeliest tokens."
+    "--explain",
+    is_flag=True,
+    help="Print the effect of each sampler on stderr.",
 )
 @click.option("--stats", is_flag=True, help="Print counts and rates on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")

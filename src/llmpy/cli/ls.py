@@ -14,7 +14,7 @@ from llmpy.cli.terminal import cleaned
 @click.command(name="ls")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def command(as_json: bool) -> None:
-    """List the models that -m knows by name, those of Ollama and LM Studio too.
+    """List the models that -m accepts by name, including those of Ollama and LM Studio.
 
     The default model is marked with '*'. Whether a model fits into the memory that is free now is
     estimated from its size.

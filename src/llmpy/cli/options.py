@@ -120,7 +120,7 @@ def model_argument(function: F) -> F:
 architecture_option = click.option(
     "--architecture",
     metavar="NAME",
-    help="What a GGML, GGMF or GGJT file is: llama, gptj, ...  [other files say it]",
+    help="Architecture of a GGML, GGMF or GGJT file: llama, gptj, ...  [other files contain it]",
 )
 
 
@@ -136,7 +136,7 @@ kv_dtype_option = click.option(
     type=click.Choice(get_args(KvDtype)),
     default="auto",
     show_default=True,
-    help="How keys and values are stored; the backend says which it has.",
+    help="Storage type of the KV cache; not every backend has all of them.",
 )
 
 LOADING = (
@@ -166,12 +166,12 @@ def _override_options(function: F) -> F:
     for option in reversed(
         [
             click.option(
-                "--rope-freq-base", type=positive, help="Base of the rotation.  [model's own]"
+                "--rope-freq-base", type=positive, help="RoPE base frequency.  [model's own]"
             ),
             click.option(
                 "--rope-freq-scale",
                 type=positive,
-                help="Factor on its frequencies: 0.25 stretches the context to four times.",
+                help="RoPE frequency factor: 0.25 extends the context to four times.",
             ),
             click.option(
                 "--tokenizer", type=PATH, help="A tokenizer.json, or a model to take it from."
@@ -251,10 +251,20 @@ def compute_options(function: F) -> F:
 
 
 SAMPLING: tuple[tuple[str, type, str, float], ...] = (
-    ("temperature", float, "Randomness; 0 takes the likeliest token.", 0.8),
-    ("top_k", int, "Draw from the k likeliest tokens; 0: from all.", 40),
-    ("top_p", float, "Draw from the likeliest that make up this probability; 1: all.", 0.95),
-    ("min_p", float, "Drop tokens less likely than this fraction of the likeliest; 0: none.", 0.05),
+    ("temperature", float, "Randomness; 0 takes the most likely token.", 0.8),
+    ("top_k", int, "Sample from the k most likely tokens; 0: from all.", 40),
+    (
+        "top_p",
+        float,
+        "Sample from the fewest tokens with this total probability; 1: all.",
+        0.95,
+    ),
+    (
+        "min_p",
+        float,
+        "Drop tokens less likely than this fraction of the top token; 0: none.",
+        0.05,
+    ),
     ("repeat_penalty", float, "Penalty on recent tokens; 1: none.", 1.0),
 )
 """Parameters of `llmpy.default_chain`: name, type, meaning, default."""
@@ -272,7 +282,9 @@ def _sampling_options(function: F) -> F:
         "several are applied in their order (docs/sampling.md).",
     )(function)
     function = click.option(
-        "--seed", type=click.IntRange(0, 2**64 - 1), help="The same seed, the same text.  [random]"
+        "--seed",
+        type=click.IntRange(0, 2**64 - 1),
+        help="The same seed gives the same text.  [random]",
     )(function)
     for name, kind, meaning, default in reversed(SAMPLING):
         option = f"--{name.replace('_', '-')}"
@@ -290,7 +302,7 @@ def generation_options(function: F) -> F:
         "-n",
         "--max-tokens",
         type=click.IntRange(0),
-        help="Generate at most so many tokens.  [until the text ends or the context is full]",
+        help="Most tokens to generate.  [until the text ends or the context is full]",
     )(_sampling_options(function))
 
 

@@ -18,12 +18,24 @@ def _chosen(ctx: click.Context, _argument: click.Parameter, path: Path | None) -
 @click.command(name="plan")
 @click.argument("path", metavar="[MODEL]", required=False, type=PATH, callback=_chosen)
 @architecture_option
-@click.option("-c", "--n-ctx", type=click.IntRange(1), help="Tokens of context.  [model's own]")
 @click.option(
-    "-s", "--sessions", type=click.IntRange(1), default=1, show_default=True, help="So many of it."
+    "-c", "--n-ctx", type=click.IntRange(1), help="Context length in tokens.  [model's own]"
 )
 @click.option(
-    "-b", "--n-batch", type=click.IntRange(1), default=512, show_default=True, help="Tokens a step."
+    "-s",
+    "--sessions",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of sessions.",
+)
+@click.option(
+    "-b",
+    "--n-batch",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="Largest number of tokens in a step.",
 )
 @kv_dtype_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -36,7 +48,7 @@ def command(
     kv_dtype: str,
     as_json: bool,
 ) -> int:
-    """Print how much memory MODEL takes with full sessions, part by part.
+    """Print the memory that MODEL needs with full sessions, by part.
 
     The exit code is 1 where more is needed than is free.
     """

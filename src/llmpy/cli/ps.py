@@ -12,7 +12,7 @@ from llmpy.cli.terminal import cleaned
 
 @click.command(name="ps")
 @server_options
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the server's response as JSON.")
 def command(url: str, key: str | None, as_json: bool) -> None:
     """Show the models that a running `llmpy serve` has loaded."""
     models = ask(url, key, "/api/ps")["models"]

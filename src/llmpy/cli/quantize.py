@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     help="Type of the tensors whose names fit (norms and other small ones: their whole name); may "
     "be repeated, the first that fits decides.",
 )
-@click.option("--pure", is_flag=True, help="The same type for all tensors, no mixture.")
+@click.option("--pure", is_flag=True, help="Use the same type for all tensors, no mixture.")
 @click.option(
     "-t", "--n-threads", type=click.IntRange(1), help="Number of threads.  [all CPUs allowed]"
 )
-@click.option("--allow-requantize", is_flag=True, help="Also quantize what is quantized already.")
+@click.option(
+    "--allow-requantize", is_flag=True, help="Requantize tensors that are quantized already."
+)
 @click.option("--allow-same", is_flag=True, help="Write the file even if no tensor changes.")
-@click.option("--in-place", is_flag=True, help="OUT may be MODEL itself.")
+@click.option("--in-place", is_flag=True, help="Allow OUT to be MODEL itself.")
 @architecture_option
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing on stderr.")
@@ -58,7 +60,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write MODEL with smaller tensors as the GGUF file OUT.
+    """Quantize MODEL to the GGUF file OUT.
 
     KIND is a mixture (q4_k_m, q5_k_s, ...) or a plain type (q8_0, iq4_xs, f16, ...). OUT appears
     when it is complete; what was there before stays until then.

@@ -11,9 +11,9 @@ from llmpy.cli.terminal import cleaned
 @click.command(name="rm")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 def command(names: tuple[str, ...]) -> None:
-    """Remove models by name, and say how many bytes are free again.
+    """Remove models by name, and print how many bytes were freed.
 
-    Files that another name has too, and files that llmpy did not download, stay.
+    Files that another name uses, and files that llmpy did not download, are kept.
     """
     import llmpy
 

@@ -33,8 +33,8 @@ from llmpy.cli.streams import note
               help="The port; 0: one that is free.")  # fmt: skip
 @click.option("--api-key", "keys", multiple=True, envvar="LLMPY_API_KEY",
               help="A key that clients must send; may be given several times.")  # fmt: skip
-@click.option("--api-key-file", type=PATH, help="A file of keys, one a line.")
-@click.option("--insecure", is_flag=True, help="Serve other machines without a key.")
+@click.option("--api-key-file", type=PATH, help="A file of keys, one per line.")
+@click.option("--insecure", is_flag=True, help="Allow other machines to connect without a key.")
 @click.option("--allow-origin", "allow_origins", multiple=True, metavar="ORIGIN",
               help="An origin whose web pages may use the server; *: any.")  # fmt: skip
 @click.option("--allow-host", "allow_hosts", multiple=True, metavar="NAME",
@@ -43,17 +43,17 @@ from llmpy.cli.streams import note
     "-c", "--n-ctx", type=click.IntRange(1), help="Context length in tokens.  [model's own]"
 )
 @click.option("--parallel", "n_parallel", default=32, show_default=True, type=click.IntRange(1),
-              help="Texts that are generated at the same time.")  # fmt: skip
+              help="Number of texts generated at the same time.")  # fmt: skip
 @click.option("--queue", "n_queue", default=256, show_default=True, type=click.IntRange(0),
-              help="Texts that may wait; more are refused.")  # fmt: skip
+              help="Texts that may wait; more are rejected.")  # fmt: skip
 @click.option("--max-body", default=8 << 20, show_default=True, type=click.IntRange(1),
-              help="Bytes of a request at most.")  # fmt: skip
+              help="Largest request in bytes.")  # fmt: skip
 @click.option("--max-total-tokens", type=click.IntRange(1),
               help="Tokens in the KV caches of all texts of a model.  [any number]")  # fmt: skip
 @click.option("--keep-alive", type=click.FloatRange(0), metavar="SECONDS",
               help="Unload a model that was not used for so long.  [never]")  # fmt: skip
 @click.option("--memory", type=click.FloatRange(0), metavar="GB",
-              help="Memory for models; the least recently used make room.  [any]")  # fmt: skip
+              help="Memory for models; the least recently used are unloaded.  [any]")  # fmt: skip
 @click.option("--access-log", default="-", metavar="FILE", show_default=True,
               help="Where a line of JSON for each request goes; -: stderr.")  # fmt: skip
 @template_option
@@ -70,8 +70,8 @@ def command(
 ) -> None:
     """Serve models over HTTP, for clients of the APIs of OpenAI, Anthropic and Ollama.
 
-    The first model is loaded now, the others when a client asks for them. Ctrl-C ends the server
-    once the answers that it gives have ended; a second one ends it at once.
+    The first model is loaded now, the others when a client requests them. Ctrl-C stops the server
+    once the running answers have ended; a second one stops it at once.
     """
     import llmpy
 

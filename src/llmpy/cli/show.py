@@ -15,7 +15,7 @@ from llmpy.cli.terminal import cleaned
 @click.argument("name", metavar="[NAME]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(name: str | None, as_json: bool) -> None:
-    """Print what is known of a model by its name: path, size, licence, source.
+    """Print the path, size, licence and source of a model.
 
     NAME is also one of the catalogue that is not installed; without it, it is the default model.
     `llmpy info -m NAME` prints what its file says.

@@ -21,7 +21,7 @@ from llmpy.cli.options import (
 @click.command(name="tokens")
 @model_option
 @architecture_option
-@click.option("--special", is_flag=True, help="Take control tokens written in the text as such.")
+@click.option("--special", is_flag=True, help="Encode control tokens written in the text as such.")
 @click.option("--chat", is_flag=True, help="TEXT is a message of a user: apply the chat template.")
 @click.option("--system", help="With --chat: the text of a system message.")
 @template_option
@@ -37,11 +37,11 @@ def command(
     as_json: bool,
     text: str,
 ) -> None:
-    """Print the token ids of TEXT ('-': stdin) and their pieces, one a line.
+    """Print the token ids of TEXT ('-': stdin) and their pieces, one per line.
 
-    They are those that `llmpy infer` reads: the begin-of-text token comes first, where the model
-    wants one. With --chat they are those that `llmpy chat` reads. Text is in quotes; control tokens
-    are not.
+    They are those that `llmpy infer` reads: the begin-of-text token comes first, if the model
+    requires one. With --chat they are those that `llmpy chat` reads. Text is in quotes; control
+    tokens are not.
     """
     import llmpy
 
