@@ -10,7 +10,7 @@ import pytest
 from tests.house import rooms
 
 LINES_OF_A_FILE = 600  # of meaning that belongs together; 350 is what to aim at
-LINES_OF_A_FUNCTION = 60  # without its docstring
+LINES_OF_A_FUNCTION = 60  # without its parameters and docstring
 LINES_OF_AN_EXAMPLE = 30
 LINES_OF_A_DECISION = 40
 LINES_OF_A_DOCSTRING = 6  # of a module of the package
@@ -34,7 +34,7 @@ def test_functions_are_short() -> None:
         for node in ast.walk(rooms.tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 said = node.body[0] if ast.get_docstring(node) else None
-                lines = (node.end_lineno or 0) - node.lineno + 1
+                lines = (node.end_lineno or 0) - node.body[0].lineno + 1
                 lines -= (said.end_lineno or 0) - said.lineno + 1 if said else 0
                 if lines > LINES_OF_A_FUNCTION:
                     long[f"{rooms.name(path)}: {node.name}"] = lines
