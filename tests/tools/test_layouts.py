@@ -16,6 +16,7 @@ from llmpy.tokenizer import Tokenizer
 from llmpy.tools import Layout, Tool, layout_of, parse_calls
 from llmpy.tools.grammar import calls_constraint
 from llmpy.tools.layouts import GENERIC, LAYOUTS
+from tests.chat.conftest import ALSO, byte_tokenizer
 
 FOUND = {
     "Apertus-8B-Instruct": "apertus",
@@ -218,3 +219,36 @@ def test_other_ways_to_write_an_object() -> None:
     ):
         assert parse_calls(said, GENERIC)[1][0].arguments == {"a": 1}
     json.dumps(GENERIC.example())
+
+
+@pytest.mark.parametrize("control", [True, False], ids=["tokens", "text"])
+@pytest.mark.parametrize(
+    ("said", "required", "matches"),
+    [
+        ("<think>Shall I <tool_call> it?</think>\n\nCALL", True, True),
+        ("<think>Shall I <tool_call> it?</think>CALL", False, True),
+        ("<think>Hm.</think>Hello, <b>you</b>.", False, True),
+        ("<think>Hm.</think>Hello. CALL", False, True),
+        ("Hello. CALL", False, True),
+        ("CALL", True, True),
+        ("<think>Hm.</think>Hello", True, False),
+        ("<think>Hm.", True, False),
+    ],
+)
+def test_what_a_model_thinks_before_calls_is_free(
+    control: bool, said: str, required: bool, matches: bool
+) -> None:
+    tokens = [token for token in ALSO if control or "think" not in token]
+    tokenizer = byte_tokenizer(tokens)
+    constraint = calls_constraint(
+        GENERIC,
+        [TOOL],
+        tokenizer,
+        required=required,
+        parallel=True,
+        tags=[("<think>", "</think>")],
+    )
+    matcher = begin(constraint, tokenizer)._matcher
+    call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>'
+    ids = tokenizer.encode_split(tokenizer.split(said.replace("CALL", call)))
+    assert (matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()) == matches
