@@ -116,3 +116,11 @@ def test_however_a_text_is_cut_it_says_the_same(data: st.DataObject) -> None:
     assert in_pieces(text, layout, [1]) == whole
     if not any(isinstance(part, ToolCall) for part in whole):
         assert "".join(map(str, whole)) in (text, layout.primed + text)
+
+
+def test_what_begins_within_what_was_no_call_is_found() -> None:
+    (layout,) = (layout for layout in ALL if layout.name == "functionary 3.2")
+    said, (call,) = parse_calls('>f\n{"a": 1}', layout)  # after the ">>>" of the prompt
+    assert (said, call.name, call.arguments) == (">", "f", {"a": 1})
+    said, (call,) = parse_calls('all\nHello.\n>>>f\n{"a": 1}', layout)
+    assert (said, call.name) == ("Hello.", "f")
