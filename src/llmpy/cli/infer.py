@@ -58,11 +58,7 @@ MARK = "{{PROMPT}}"
     is_flag=True,
     help="Encode control tokens written in the prompt as such; with -f, in that file only.",
 )
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Print the effect of each sampler on stderr.",
-)
+@click.option("--explain", is_flag=True, help="Print the effect of each sampler on stderr.")
 @click.option("--stats", is_flag=True, help="Print counts and rates on stderr.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 def command(

@@ -253,18 +253,8 @@ def compute_options(function: F) -> F:
 SAMPLING: tuple[tuple[str, type, str, float], ...] = (
     ("temperature", float, "Randomness; 0 takes the most likely token.", 0.8),
     ("top_k", int, "Sample from the k most likely tokens; 0: from all.", 40),
-    (
-        "top_p",
-        float,
-        "Sample from the fewest tokens with this total probability; 1: all.",
-        0.95,
-    ),
-    (
-        "min_p",
-        float,
-        "Drop tokens less likely than this fraction of the top token; 0: none.",
-        0.05,
-    ),
+    ("top_p", float, "Sample from the fewest tokens with this total probability; 1: all.", 0.95),
+    ("min_p", float, "Drop tokens less likely than this fraction of the top token; 0: none.", 0.05),
     ("repeat_penalty", float, "Penalty on recent tokens; 1: none.", 1.0),
 )
 """Parameters of `llmpy.default_chain`: name, type, meaning, default."""
@@ -282,9 +272,7 @@ def _sampling_options(function: F) -> F:
         "several are applied in their order (docs/sampling.md).",
     )(function)
     function = click.option(
-        "--seed",
-        type=click.IntRange(0, 2**64 - 1),
-        help="The same seed gives the same text.  [random]",
+        "--seed", type=click.IntRange(0, 2**64 - 1), help="Seed of the random numbers.  [random]"
     )(function)
     for name, kind, meaning, default in reversed(SAMPLING):
         option = f"--{name.replace('_', '-')}"
