@@ -21,7 +21,7 @@ CONFIG = {
     **default_config,
     "docstring_style": None,  # ours are plain paragraphs
     "heading_level": 2,
-    "inherited_members": False,
+    "inherited_members": True,
     "line_length": 100,
     "members_order": "source",
     "show_if_no_docstring": False,
@@ -61,9 +61,20 @@ def _exports(package: griffe.Module | griffe.Alias, module: str) -> list[str]:
 
 
 def _rendered(found: griffe.Object) -> str:
-    text = griffe2md.render_object_docs(found, CONFIG)  # type: ignore[arg-type]
+    shown = _meant(found)
+    text = griffe2md.render_object_docs(shown, CONFIG)  # type: ignore[arg-type]
+    if shown is not found:  # a second name, under which it is public
+        text = re.sub(rf"\b{shown.name}\b", found.name, text, count=2)
     text = re.sub(r"<code>(.*?)</code>", _without_links, text)  # to anchors of other pages
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _meant(found: griffe.Object) -> griffe.Object:
+    """Return the class that an attribute is another name of; anything else as it is."""
+    if isinstance(found, griffe.Attribute) and isinstance(found.value, griffe.ExprName):
+        meant = found.module.modules_collection[found.value.canonical_path]
+        return meant.final_target if isinstance(meant, griffe.Alias) else meant
+    return found
 
 
 def _without_links(match: re.Match[str]) -> str:
@@ -71,6 +82,7 @@ def _without_links(match: re.Match[str]) -> str:
 
 
 def _first(found: griffe.Object) -> str:
-    doc = found.docstring.value if found.docstring else ""
+    meant = _meant(found)
+    doc = meant.docstring.value if meant.docstring else ""
     sentence = re.split(r"(?<=\.)\s", " ".join(doc.split("\n\n")[0].split()))[0]
     return sentence.replace("|", "\\|")
