@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "llmpy"
-FOLDERS = ("src", "native", "tests", "tools", "bench", "examples", "docs")
+FOLDERS = ("src", "native", "tests", "tools", "bench", "examples", "docs", "integrations")
 TEXT = {".py", ".md", ".toml", ".txt", ".h", ".cpp", ".inl", ".cmake", ".c"}
 BUILT = {"__pycache__", "_native", "build"}
 
