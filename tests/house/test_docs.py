@@ -45,6 +45,7 @@ NAMES = {
     "NVIDIA",
     "OpenAI",
     "JavaScript",
+    "LangChain",
     "PyTorch",
     "JAX",
     "CuPy",

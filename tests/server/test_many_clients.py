@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,6 +45,26 @@ def test_langchain(url: str) -> None:
     assert isinstance(typed.invoke(ASK), City)
     vectors = OpenAIEmbeddings(**asked, check_embedding_ctx_length=False)
     assert len(vectors.embed_query("Paris")) == 576
+
+
+def test_the_openai_package_of_npm(url: str, tmp_path: Path) -> None:
+    import openai
+
+    npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "openai@6"]
+    subprocess.run(npm, cwd=tmp_path, check=True, timeout=300)
+    script = shutil.copy(Path(__file__).with_name("client.mjs"), tmp_path)
+    run = ["node", script, url, MODEL]
+    found = json.loads(subprocess.run(run, stdout=subprocess.PIPE, check=True, timeout=300).stdout)
+    with openai.OpenAI(base_url=url, api_key=KEY) as client:
+        messages: Any = [{"role": "user", "content": "What is the capital of France?"}]
+        asked: dict[str, Any] = {"model": MODEL, "messages": messages, "max_tokens": 12}
+        expected = client.chat.completions.create(**asked, temperature=0).choices[0].message.content
+    assert found["streamed"] == found["text"] == expected
+    assert isinstance(found["typed"]["capital"], bool)
+    assert found["call"]["name"] == "look"
+    assert isinstance(json.loads(found["call"]["arguments"])["capital"], bool)
+    assert found["sizes"] == [576, 576]
+    assert found["models"] == [MODEL]
 
 
 def test_instructor(url: str) -> None:
