@@ -69,6 +69,7 @@ class Running:
         self.url = server.url
         self.address = server.url.removeprefix("http://")
         self._log = log
+        self._streams: list[Stream] = []  # closed at the end, if a test leaves one open
 
     def logged(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The last line of the access log that is wanted; it comes after the answer."""
@@ -100,7 +101,13 @@ class Running:
         """A request that is sent, whose answer streams."""
         connection = self.connection()
         connection.request("POST", path, json.dumps({"stream": True, **body}))
-        return Stream(connection)
+        self._streams.append(Stream(connection))
+        return self._streams[-1]
+
+    def hang_up(self) -> None:
+        """Close the streams that tests left open."""
+        for stream in self._streams:
+            stream.close()
 
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.address, timeout=SECONDS)
@@ -154,7 +161,9 @@ def serving(*models: str, **settings: Any) -> Iterator[Running]:
             assert ready.wait(SECONDS)
             if failed:
                 raise failed[0]
-            yield Running(server, log)
+            running = Running(server, log)
+            yield running
+            running.hang_up()
         finally:
             server.stop()
             thread.join(SECONDS)

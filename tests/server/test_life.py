@@ -84,10 +84,11 @@ def test_a_stream_gives_a_sign_of_life_while_the_prompt_is_read(chat_server: Run
 
 
 def test_a_long_prompt_does_not_keep_others_waiting(chat_server: Running) -> None:
-    stream = chat_server.open_stream(CHAT, endless(LONG * 2))
+    text = "One more story. " + LONG * 2  # of which the prefix cache has nothing
+    stream = chat_server.open_stream(CHAT, endless(text))
     chat_server.wait_until(lambda: chat_server.decoder.n_active == 1)
     reading = chat_server.decoder._active[0]
-    assert chat_server.post(CHAT, request()).status == 200
+    assert chat_server.post(CHAT, request(max_tokens=1)).status == 200
     assert reading.n_read < reading.n_prompt
     stream.close()
     chat_server.wait_until(lambda: chat_server.decoder.n_active == 0, 5)
