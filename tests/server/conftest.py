@@ -69,7 +69,9 @@ class Running:
         self.url = server.url
         self.address = server.url.removeprefix("http://")
         self._log = log
-        self._streams: list[Stream] = []  # closed at the end, if a test leaves one open
+        # Closed at the end, if a test leaves one open.
+        self._connections: list[http.client.HTTPConnection] = []
+        self._streams: list[Stream] = []
 
     def logged(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The last line of the access log that is wanted; it comes after the answer."""
@@ -106,11 +108,12 @@ class Running:
 
     def hang_up(self) -> None:
         """Close the streams that tests left open."""
-        for stream in self._streams:
-            stream.close()
+        for opened in (*self._streams, *self._connections):
+            opened.close()
 
     def connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.address, timeout=SECONDS)
+        self._connections.append(http.client.HTTPConnection(self.address, timeout=SECONDS))
+        return self._connections[-1]
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         """One request on a connection of its own; `body` is JSON unless it is bytes."""
