@@ -40,11 +40,6 @@ class AnswerReader:
         """
         return self._thinking.answers or self._thinking.shows_calls
 
-    @property
-    def is_within_call(self) -> bool:
-        """Whether a call has begun and not ended."""
-        return self._calls is not None and self._calls.is_within
-
     def add(self, text: str, control: str = "") -> list[Part]:
         """What is certain after this text, and the control token of this name after it."""
         if control and not self._thinking.knows(control):

@@ -44,11 +44,6 @@ class Format:
         """A reader of an answer to `prompt`, whose end may have begun the thinking already."""
         return Reader(self, prompt.rstrip())
 
-    @property
-    def closes(self) -> tuple[str, ...]:
-        """The tags that end thinking."""
-        return tuple(close for _, close in self.tags)
-
 
 def format_of(tokenizer: Tokenizer, literals: str) -> Format:
     """What a vocabulary and a template's own text show of it."""

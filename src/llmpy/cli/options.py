@@ -34,6 +34,7 @@ __all__ = [
     "load_options",
     "model_argument",
     "model_option",
+    "n_ctx_option",
     "named_or_default",
     "quoted",
     "session_options",
@@ -131,6 +132,9 @@ template_option = click.option(
 )
 
 
+n_ctx_option = click.option(
+    "-c", "--n-ctx", type=click.IntRange(1), help="Context length in tokens.  [model's own]"
+)
 kv_dtype_option = click.option(
     "--kv-dtype",
     type=click.Choice(get_args(KvDtype)),
@@ -153,11 +157,8 @@ def load_options(function: F, model: Callable[[F], F] = model_option) -> F:
         loading = {name: options.pop(name) for name in LOADING}
         return function(loading=loading, **options)
 
-    n_ctx = click.option(
-        "-c", "--n-ctx", type=click.IntRange(1), help="Context length in tokens.  [model's own]"
-    )
     found = kv_dtype_option(architecture_option(_override_options(cast("F", command))))
-    return model(n_ctx(compute_options(found)))
+    return model(n_ctx_option(compute_options(found)))
 
 
 def _override_options(function: F) -> F:

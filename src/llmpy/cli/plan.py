@@ -8,7 +8,13 @@ from pathlib import Path
 
 import click
 
-from llmpy.cli.options import PATH, architecture_option, kv_dtype_option, named_or_default
+from llmpy.cli.options import (
+    PATH,
+    architecture_option,
+    kv_dtype_option,
+    n_ctx_option,
+    named_or_default,
+)
 
 
 def _chosen(ctx: click.Context, _argument: click.Parameter, path: Path | None) -> Path | None:
@@ -18,9 +24,7 @@ def _chosen(ctx: click.Context, _argument: click.Parameter, path: Path | None) -
 @click.command(name="plan")
 @click.argument("path", metavar="[MODEL]", required=False, type=PATH, callback=_chosen)
 @architecture_option
-@click.option(
-    "-c", "--n-ctx", type=click.IntRange(1), help="Context length in tokens.  [model's own]"
-)
+@n_ctx_option
 @click.option(
     "-s",
     "--sessions",

@@ -14,6 +14,7 @@ from llmpy.cli.options import (
     chosen_template,
     compute_options,
     kv_dtype_option,
+    n_ctx_option,
     template_option,
 )
 from llmpy.cli.streams import note
@@ -39,9 +40,7 @@ from llmpy.cli.streams import note
               help="An origin whose web pages may use the server; *: any.")  # fmt: skip
 @click.option("--allow-host", "allow_hosts", multiple=True, metavar="NAME",
               help="A name of this machine in the Host header; *: any.")  # fmt: skip
-@click.option(
-    "-c", "--n-ctx", type=click.IntRange(1), help="Context length in tokens.  [model's own]"
-)
+@n_ctx_option
 @click.option("--parallel", "n_parallel", default=32, show_default=True, type=click.IntRange(1),
               help="Number of texts generated at the same time.")  # fmt: skip
 @click.option("--queue", "n_queue", default=256, show_default=True, type=click.IntRange(0),
