@@ -167,7 +167,7 @@ def attend(engine: CpuBackend, limits: Limits, kv: str) -> Iterator[str]:
         q, k = x.heads(N_HEAD), x.part(0, N_KV * D_HEAD).heads(N_KV)
         for _ in range(LAYERS):
             q = q.attend(k.cached(), k.cached()).heads(N_HEAD)
-        return q.flat()
+        return q.flatten()
 
     small = Small(engine, N_EMBD, trace, kv=kv)
     token = small.token_bytes
@@ -211,7 +211,7 @@ def simple(engine: CpuBackend, limits: Limits) -> Iterator[str]:
     rope = Rope(D_HEAD, 500000.0)
     kinds: dict[str, tuple[int, float, Callable[[Value, Weights], Value]]] = {
         "rms_norm": (N_EMBD, 2, lambda x, w: x.rms_norm(w.norm, 1e-5)),
-        "rope": (N_EMBD, 2, lambda x, _w: x.heads(N_HEAD).rope(rope).flat()),
+        "rope": (N_EMBD, 2, lambda x, _w: x.heads(N_HEAD).rope(rope).flatten()),
         "silu times up": (N_FF, 3, lambda x, _w: x.silu() * x),
         "embed": (N_EMBD, 2, lambda x, w: x.graph.tokens().embed(w.x)),
     }

@@ -48,7 +48,7 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-3) -> Checked:
     """Check that the backend fulfils its contract; raise AssertionError if not.
 
     `tolerance`: largest difference of logits from the reference backend's, relative to the largest
-    logit. The backend must be able to run a Llama: embed, rms_norm, linear, heads, flat, rope,
+    logit. The backend must be able to run a Llama: embed, rms_norm, linear, heads, flatten, rope,
     cached, attend, silu, mul and add; the result names the other operations that it supports. It is
     tested with several sequences, batches and pages, and compared bit by bit if it is "bitwise".
     """
@@ -109,7 +109,7 @@ def _elementwise(x: Value, w: Weights) -> Value:
     y = y.plus(w.norm) + y.times(w.norm) + (y.sigmoid() * y.total())
     y = y.clamp(-3.0, 3.0).gelu() + y.gelu_exact() + y.relu() + y.clamp(-9.0, 2.0).exp()
     a, b = y.softplus().split(N_EMBD // 2, N_EMBD // 2)
-    return b.concat(a).heads(4).repeat(8).flat().part(3, N_EMBD).linear(w.output)
+    return b.concat(a).heads(4).repeat(8).flatten().part(3, N_EMBD).linear(w.output)
 
 
 def _recurrent(x: Value, w: Weights) -> Value:
@@ -118,9 +118,9 @@ def _recurrent(x: Value, w: Weights) -> Value:
     heads = y.heads(4)
     dt = x.part(0, 4).softplus()
     b, c = x.part(0, 16).heads(2), x.part(16, 16).heads(2)
-    y = y + heads.scan(dt, b, c, w.a, w.d).flat()
+    y = y + heads.scan(dt, b, c, w.a, w.d).flatten()
     decay = heads.sigmoid()
-    y = y + heads.delta_rule(decay, heads.tanh(), heads, heads.tanh(), heads.scale(-0.1)).flat()
+    y = y + heads.delta_rule(decay, heads.tanh(), heads, heads.tanh(), heads.scale(-0.1)).flatten()
     return (y + y.scale(0.1).wkv4(y, w.first, w.decay)).linear(w.output)
 
 

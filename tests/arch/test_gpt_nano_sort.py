@@ -67,7 +67,7 @@ def block(x: Value, w: Weights) -> dict[str, Value]:
     width = x.shape[0]
     qkv = names["ln1"].linear(w.attn.c_attn).split(width, width, width)
     q, k, v = (part.heads(N_HEAD) for part in qkv)
-    names |= {"q": q.flat(), "k": k.flat(), "v": v.flat()}
+    names |= {"q": q.flatten(), "k": k.flatten(), "v": v.flatten()}
     names["y"] = q.attend(k.cached(), v.cached())
     names["yProj"] = names["y"].linear(w.attn.c_proj)
     names["attnResid"] = x + names["yProj"]

@@ -159,6 +159,6 @@ class Model:
         return self.read(range(self.n_rows))
 
 
-def flat(x: Value) -> Value:
+def flatten(x: Value) -> Value:
     """[T, heads, d] as [T, heads * d]: a token that sees only itself gives back its own value."""
     return x.attend(x.cached(), x.cached(), window=1)

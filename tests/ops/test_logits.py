@@ -16,7 +16,7 @@ from llmpy.sampling.penalties import Repetition
 from llmpy.sampling.rng import Rng
 from llmpy.sampling.temperatures import Greedy, Temperature
 from llmpy.sampling.truncation import MinP, TopK, TopP
-from tests.ops.harness import LEVELS, Model, cpu_backend, flat, random
+from tests.ops.harness import LEVELS, Model, cpu_backend, flatten, random
 
 N_VOCAB, WIDTH = 9001, 64
 PROMPT = [5, 8000, 17, 33, 4, 900, 61]
@@ -35,7 +35,7 @@ def model(level: str, n_threads: int, dtype: str = "F32") -> Model:
     return Model(
         cpu_backend(level, n_threads),
         random(1, N_VOCAB, WIDTH),
-        lambda x, w: (x + flat(x.heads(2))).rms_norm(w.norm, 1e-5).linear(w.out),
+        lambda x, w: (x + flatten(x.heads(2))).rms_norm(w.norm, 1e-5).linear(w.out),
         {
             "norm.weight": ("F32", random(2, WIDTH)),
             "out.weight": (dtype, random(3, N_VOCAB, WIDTH) / 4),

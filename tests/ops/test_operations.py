@@ -7,7 +7,7 @@ import pytest
 
 from llmpy.graph import ELEMENTWISE as ELEMENTWISE_OPERATIONS
 from llmpy.graph import Rope, Value, Weights
-from tests.ops.harness import LEVELS, Model, Trace, backend, flat, near, random
+from tests.ops.harness import LEVELS, Model, Trace, backend, flatten, near, random
 
 ROWS = 5
 BLOCKS = [
@@ -49,8 +49,8 @@ ELEMENTWISE: dict[str, Trace] = {
     "times_one_value": lambda x, _: x * x.part(x.shape[0] // 2, 1).sigmoid(),
     "parts_of_norm": lambda x, w: x.rms_norm(w.norm, 1e-5).part(0, 1).concat(x).part(1, x.shape[0]),
     "total": lambda x, _: x * x.total() + x.total().concat(x).part(0, x.shape[0]),
-    "heads_of_one": lambda x, _: x.heads(x.shape[0]).rms_norm(None, 0.5).flat(),
-    "repeated": lambda x, _: x.heads(1).repeat(3).flat(),
+    "heads_of_one": lambda x, _: x.heads(x.shape[0]).rms_norm(None, 0.5).flatten(),
+    "repeated": lambda x, _: x.heads(1).repeat(3).flatten(),
 }
 
 
@@ -103,7 +103,7 @@ def test_by_head(name: str, level: str) -> None:
     weights = {key: ("F32", random(i, *shape)) for i, (key, shape) in enumerate(shapes.items())}
     x = random(1, ROWS, 4 * 9)
     ours, reference = (
-        Model(backend(b), x, lambda x, w: HEADS[name](x.heads(4), w).flat(), weights).rows()
+        Model(backend(b), x, lambda x, w: HEADS[name](x.heads(4), w).flatten(), weights).rows()
         for b in (level, "reference")
     )
     near(ours, reference, 5e-6)
@@ -164,7 +164,7 @@ def test_no_position_reads_behind_its_table() -> None:
 def test_rope(rope: Rope, level: str) -> None:
     x = random(1, 40, 3 * 16)
     ours, reference = (
-        Model(backend(b), x, lambda x, _: flat(x.heads(3).rope(rope))).rows()
+        Model(backend(b), x, lambda x, _: flatten(x.heads(3).rope(rope))).rows()
         for b in (level, "reference")
     )
     near(ours, reference)
@@ -174,7 +174,7 @@ def test_rope(rope: Rope, level: str) -> None:
 def test_rope_grows_with_each_stretch_of_positions(level: str) -> None:
     x = np.tile(random(1, 1, 8), (8, 1))
     still, grown = (
-        Model(backend(level), x, lambda x, _, r=r: flat(x.heads(1).rope(r))).rows()
+        Model(backend(level), x, lambda x, _, r=r: flatten(x.heads(1).rope(r))).rows()
         for r in (Rope(8), Rope(8, growth=0.5, growth_every=3))
     )
     steps = np.log([1, 1, 1, 2, 2, 2, 3, 3])[:, None]
@@ -185,7 +185,7 @@ def test_rope_grows_with_each_stretch_of_positions(level: str) -> None:
 def test_rope_with_factors_and_two_tables(level: str) -> None:
     def trace(x: Value, w: Weights) -> Value:
         turned = x.heads(2).rope(Rope(8), w.factors).rope(Rope(4, neox=True))
-        return flat(turned.rope(Rope(8)))
+        return flatten(turned.rope(Rope(8)))
 
     weights = {"factors.weight": ("F32", np.array([1, 2, 4, 8], np.float32))}
     x = random(1, 40, 2 * 8)
@@ -263,7 +263,7 @@ def test_linear_heads(dtype: str, level: str) -> None:
         weights = {"a.weight": (dtype, random(2, heads, n_out, n_in))}
         x = random(1, 5, heads * n_in)
         models = [
-            Model(backend(b), x, lambda x, w: x.heads(heads).linear_heads(w.a).flat(), weights)  # noqa: B023
+            Model(backend(b), x, lambda x, w: x.heads(heads).linear_heads(w.a).flatten(), weights)  # noqa: B023
             for b in (level, "reference")
         ]
         ours, reference = (model.rows() for model in models)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmpy.graph import Value, Weights
-from tests.ops.harness import LEVELS, Array, Model, Trace, backend, flat, random
+from tests.ops.harness import LEVELS, Array, Model, Trace, backend, flatten, random
 
 ROWS = 9
 levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
@@ -37,7 +37,7 @@ def conv(n: int, width: int) -> tuple[Trace, Stored, int]:
 def scan(h: int, d: int, n: int, groups: int, a_width: int) -> tuple[Trace, Stored, int]:
     def trace(x: Value, w: Weights) -> Value:
         dt, b, c = x.linear(w.dt).silu(), x.linear(w.b).heads(groups), x.linear(w.c).heads(groups)
-        return flat(x.heads(h).scan(dt, b, c, w.a, w.d))
+        return flatten(x.heads(h).scan(dt, b, c, w.a, w.d))
 
     weights = stored(
         a__=-np.exp(random(7, h, a_width)), d__=random(8, h, 1),
@@ -50,7 +50,7 @@ def delta_rule(h: int, d_k: int, d_v: int, w_width: int) -> tuple[Trace, Stored,
     def trace(x: Value, w: Weights) -> Value:
         part = {name: x.linear(getattr(w, name)) for name in ("decay", "k", "v", "a", "b")}
         decay, k, v, a, b = (part[name].heads(h) for name in part)
-        return flat(x.heads(h).delta_rule(decay, k, v, a, b))
+        return flatten(x.heads(h).delta_rule(decay, k, v, a, b))
 
     n = h * d_k
     weights = projections(n, decay=h * w_width, k=n, v=h * d_v, a=n, b=n)
@@ -150,7 +150,7 @@ def test_scan_by_hand() -> None:
 
     def trace(x: Value, w: Weights) -> Value:
         b = x.linear(w.b).heads(1)
-        return flat(x.heads(2).scan(x.linear(w.one), b, b, w.half, w.d))
+        return flatten(x.heads(2).scan(x.linear(w.one), b, b, w.half, w.d))
 
     # S = [[x0 x0 b], [x1 x1 b]] with steps dt = x, then halved dt times
     first = [1 * (1 + 16) + 10, 4 * (1 + 16) + 200]
@@ -166,7 +166,7 @@ def test_delta_rule_by_hand() -> None:
     def trace(x: Value, w: Weights) -> Value:
         decay, k, v = x.linear(w.half).heads(1), x.linear(w.one).heads(1), x.linear(w.v).heads(1)
         other = x.linear(w.swap).heads(1)
-        return flat(x.heads(1).delta_rule(decay, k, v, k, other))
+        return flatten(x.heads(1).delta_rule(decay, k, v, k, other))
 
     # S = [3, 6]: v k; then S diag(w) = [3, 3], S a = 12, b = [1, 2], v k = [6, 3]
     assert reference(trace, [[1, 2], [2, 1]], weights).tolist() == [[15], [21 * 2 + 30]]

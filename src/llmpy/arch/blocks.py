@@ -102,7 +102,7 @@ def state_space(w: Weights, x: Value, inner: int, state: int, groups: int, eps: 
     values, b, c = mixed.split(inner, groups * state, groups * state)
     dt = dt.plus(w.ssm_dt, "bias").softplus()
     y = values.heads(n_head).scan(dt, b.heads(groups), c.heads(groups), w.ssm_a, w.ssm_d)
-    y = y.flat() * gate.silu()
+    y = y.flatten() * gate.silu()
     if w.ssm_norm:
-        y = y.heads(groups).rms_norm(w.ssm_norm, eps).flat()
+        y = y.heads(groups).rms_norm(w.ssm_norm, eps).flatten()
     return y.linear(w.ssm_out)

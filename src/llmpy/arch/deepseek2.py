@@ -169,7 +169,7 @@ class Deepseek2(Rotary, Experts, Predicting):
         memory = latent.heads(1).concat(k_rot).cached()
         q = q.linear_heads(w.attn_k_b).concat(q_rot)
         y = q.attend(memory, memory, scale=self.scale()).heads(self.n_head).part(0, self.rank)
-        return y.linear_heads(w.attn_v_b).flat().linear(w.attn_output)
+        return y.linear_heads(w.attn_v_b).flatten().linear(w.attn_output)
 
     def scale(self) -> float:
         """Of the scores: 1/sqrt(d), raised where YaRN stretches the context."""

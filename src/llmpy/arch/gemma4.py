@@ -153,7 +153,7 @@ class Gemma4:
                 y = x.linear(layer.inp_gate).gelu() * extras.part(i * self.n_extra, self.n_extra)
                 x = x + y.linear(layer.proj).rms_norm(layer.post_norm, self.eps)
             if layer.layer_output_scale:  # one number
-                x = x.heads(self.n_embd).times(layer.layer_output_scale).flat()
+                x = x.heads(self.n_embd).times(layer.layer_output_scale).flatten()
         x = x.rms_norm(w.output_norm, self.eps)
         return x.linear(w.output or w.token_embd).softcap(self.logit_cap)
 
@@ -178,7 +178,7 @@ class Gemma4:
         own = tokens.embed(w.per_layer_token_embd).scale(self.n_extra**0.5)
         made = x.linear(w.per_layer_model_proj).scale(self.n_embd**-0.5).heads(self.n_layer)
         made = made.rms_norm(w.per_layer_proj_norm, self.eps)
-        return (made.flat() + own).scale(0.5**0.5)
+        return (made.flatten() + own).scale(0.5**0.5)
 
     def attention(
         self,

@@ -100,4 +100,4 @@ class Mamba:
         dt, b, c = parts
         dt = dt.linear(w.ssm_dt).softplus()
         y = values.heads(self.inner).scan(dt, b.heads(1), c.heads(1), w.ssm_a, w.ssm_d)
-        return (y.flat() * gate.silu()).linear(w.ssm_out)
+        return (y.flatten() * gate.silu()).linear(w.ssm_out)

@@ -93,8 +93,8 @@ class Mpt:
             y = y.clamp(-self.clamp, self.clamp)
         q, k, v = split_heads(y, self.n_head, self.n_kv)
         if w.attn_q_norm:  # over all heads at once
-            q = q.flat().layer_norm(w.attn_q_norm, self.eps).heads(self.n_head)
-            k = k.flat().layer_norm(w.attn_k_norm, self.eps).heads(self.n_kv)
+            q = q.flatten().layer_norm(w.attn_q_norm, self.eps).heads(self.n_head)
+            k = k.flatten().layer_norm(w.attn_k_norm, self.eps).heads(self.n_kv)
         return q.attend(k.cached(), v.cached(), alibi=self.alibi).linear(w.attn_output)
 
     def feed_forward(self, w: Weights, x: Value) -> Value:

@@ -59,8 +59,8 @@ class Olmo2(Rotary):
     def attention(self, w: Weights, x: Value, slides: bool) -> Value:
         """Rotary attention; queries and keys have one norm over all heads."""
         q, k, v = self.qkv(w, x)
-        q = q.flat().rms_norm(w.attn_q_norm, self.eps).heads(self.n_head)
-        k = k.flat().rms_norm(w.attn_k_norm, self.eps).heads(self.n_kv)
+        q = q.flatten().rms_norm(w.attn_q_norm, self.eps).heads(self.n_head)
+        k = k.flatten().rms_norm(w.attn_k_norm, self.eps).heads(self.n_kv)
         rope = self.rope(neox=True, base=self.rope_base if slides else None)
         window = self.window if slides else 0
         y = q.rope(rope).attend(k.rope(rope).cached(), v.cached(), window=window)

@@ -142,7 +142,7 @@ class Qwen35(Rotary, Experts, Predicting):
         v = x.linear(w.attn_v).heads(self.n_kv)
         turn = self.rope(neox=True)
         y = q.rope(turn).attend(k.rope(turn).cached(), v.cached())
-        return (y * gate.flat().sigmoid()).linear(w.attn_output)
+        return (y * gate.flatten().sigmoid()).linear(w.attn_output)
 
     def delta_net(self, w: Weights, x: Value) -> Value:
         """Linear attention with the gated delta rule; key heads serve value heads in turn."""
@@ -158,11 +158,11 @@ class Qwen35(Rotary, Experts, Predicting):
         v = v.heads(n) * strength
         y = q.delta_rule(decay, k, v, k, (k * (decay * strength)).scale(-1.0))
         y = y.rms_norm(w.ssm_norm, self.eps) * x.linear(w.attn_gate).heads(n).silu()
-        return y.flat().linear(w.ssm_out)
+        return y.flatten().linear(w.ssm_out)
 
     def in_turn(self, x: Value) -> Value:
         """All heads, and all again, until there is one for each value head."""
-        once = every = x.flat()
+        once = every = x.flatten()
         for _ in range(self.n_value // self.n_key - 1):
             every = every.concat(once)
         return every.heads(self.n_value)

@@ -130,7 +130,7 @@ class Qwen3Next(Rotary, Experts, Predicting):
         v = x.linear(w.attn_v).heads(self.n_kv)
         rope = self.rope(neox=True)
         y = q.rope(rope).attend(k.rope(rope).cached(), v.cached())
-        return (y * gate.flat().sigmoid()).linear(w.attn_output)
+        return (y * gate.flatten().sigmoid()).linear(w.attn_output)
 
     def delta_net(self, w: Weights, x: Value) -> Value:
         """Linear attention with the gated delta rule; value heads share keys in equal groups."""
@@ -138,8 +138,8 @@ class Qwen3Next(Rotary, Experts, Predicting):
         mixed, z = self.projected(w, x)
         q, k, v = mixed.conv(w.ssm_conv1d).silu().split(keys, keys, self.inner)
         strength, alpha = x.linear(w.ssm_ba).heads(self.n_key).split(shared, shared)
-        strength = strength.flat().sigmoid().heads(self.n_value)
-        decay = alpha.flat().plus(w.ssm_dt, "bias").softplus().times(w.ssm_a, "").exp()
+        strength = strength.flatten().sigmoid().heads(self.n_value)
+        decay = alpha.flatten().plus(w.ssm_dt, "bias").softplus().times(w.ssm_a, "").exp()
         decay = decay.heads(self.n_value)
 
         q, k = (part.heads(self.n_key).rms_norm(None, UNIT_EPS / self.d_key) for part in (q, k))
@@ -148,7 +148,7 @@ class Qwen3Next(Rotary, Experts, Predicting):
         v = v.heads(self.n_value) * strength
         y = q.delta_rule(decay, k, v, k, (k * (decay * strength)).scale(-1.0))
         y = y.rms_norm(w.ssm_norm, self.eps) * z.heads(self.n_value).silu()
-        return y.flat().linear(w.ssm_out)
+        return y.flatten().linear(w.ssm_out)
 
     def projected(self, w: Weights, x: Value) -> tuple[Value, Value]:
         """Queries, keys and values in one, and the gate; early files have them by key head."""
@@ -156,5 +156,5 @@ class Qwen3Next(Rotary, Experts, Predicting):
             return x.linear(w.attn_qkv), x.linear(w.attn_gate)
         values = self.inner // self.n_key
         parts = x.linear(w.ssm_in).heads(self.n_key).split(self.d_key, self.d_key, values, values)
-        q, k, v, z = (part.flat() for part in parts)
+        q, k, v, z = (part.flatten() for part in parts)
         return q.concat(k).concat(v), z

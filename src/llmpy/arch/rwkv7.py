@@ -125,7 +125,7 @@ class Rwkv7:
     def time_mixing(self, w: Weights, x: Value, first: Value | None) -> tuple[Value, Value]:
         """Linear attention over all tokens so far, and the values of the first block."""
         n_parts = 6 if w.time_mix_g1 else 5  # the last is for the gate
-        changes = (x.previous() - x).heads(1).repeat(n_parts).times(w.time_mix_lerp_fused).flat()
+        changes = (x.previous() - x).heads(1).repeat(n_parts).times(w.time_mix_lerp_fused).flatten()
         xr, xw, xk, xv, xa, *xg = (x + change for change in changes.split(*[self.n_embd] * n_parts))
 
         r = xr.linear(w.time_mix_receptance)
@@ -148,9 +148,9 @@ class Rwkv7:
             removed.scale(-1.0), removed * self.heads(rate),
         )  # fmt: skip
         if w.time_mix_ln:  # a norm for each head, its weights for all
-            y = y.layer_norm(None, 64e-5).flat().times(w.time_mix_ln).plus(w.time_mix_ln, "bias")
+            y = y.layer_norm(None, 64e-5).flatten().times(w.time_mix_ln).plus(w.time_mix_ln, "bias")
         bonus = self.heads((k * r).times(w.time_mix_r_k)).total()
-        y = y.flat() + (self.heads(v) * bonus).flat()
+        y = y.flatten() + (self.heads(v) * bonus).flatten()
         if xg:
             y = y * xg[0].linear(w.time_mix_g1).sigmoid().linear(w.time_mix_g2)
         return y.linear(w.time_mix_output), first

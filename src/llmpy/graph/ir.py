@@ -143,9 +143,9 @@ class Value(RecurrentOperations):
         """The same values seen as `n` heads: [T, n * d] -> [T, n, d]."""
         return self.graph.add("heads", (self.index,), n=n)
 
-    def flat(self) -> Value:
+    def flatten(self) -> Value:
         """The same values seen as one vector: [T, n, d] -> [T, n * d]."""
-        return self.graph.add("flat", (self.index,))
+        return self.graph.add("flatten", (self.index,))
 
     def part(self, start: int, size: int) -> Value:
         """`size` values of the last axis from `start` on."""

@@ -52,7 +52,7 @@ OPS: dict[str, Operation] = {
         Operation("linear", 1, shapes.linear, "y[t,o] = sum_i x[t,i] w[o,i] (+ b[o])"),
         Operation("linear_heads", 1, shapes.linear_heads, "y[t,h,o] = sum_i x[t,h,i] w[h,o,i]"),
         Operation("heads", 1, shapes.heads, "y = x, seen as [n heads, values a head]"),
-        Operation("flat", 1, shapes.flat, "y = x, seen as one vector"),
+        Operation("flatten", 1, shapes.flatten, "y = x, seen as one vector"),
         Operation("part", 1, shapes.part, "y = x[..., start : start + size]"),
         Operation("concat", 2, shapes.concat, "y = a and b side by side on the last axis"),
         Operation("repeat", 1, shapes.repeat, "each head of x n / n_head times, one after another"),

@@ -104,7 +104,7 @@ def heads(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape
     return (n, width // n)
 
 
-def flat(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def flatten(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
     return (prod(x[0]),)
 
 

@@ -11,7 +11,7 @@ __all__ = ["key_rotations"]
 
 # What stands between a matrix and a cache; behind any other operation, a position is no rotation.
 _BETWEEN = {
-    "heads", "flat", "part", "concat", "repeat", "scale", "rms_norm", "layer_norm", "add_weight",
+    "heads", "flatten", "part", "concat", "repeat", "scale", "rms_norm", "layer_norm", "add_weight",
     "mul_weight", "rope", "clamp",
 }  # fmt: skip
 

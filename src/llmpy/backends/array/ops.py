@@ -294,7 +294,7 @@ OPERATIONS: dict[str, Callable[[Node, Step, Inputs, Inputs], Array]] = {
     "linear_heads": lambda n, s, x, w: s.xp.stack(
         [s.linear(x[0][:, h], w[0][h]) for h in range(n.shape[0])], axis=1),
     "heads": lambda n, s, x, w: s.xp.reshape(x[0], (-1, *n.shape)),
-    "flat": lambda n, s, x, w: s.xp.reshape(x[0], (-1, *n.shape)),
+    "flatten": lambda n, s, x, w: s.xp.reshape(x[0], (-1, *n.shape)),
     "part": lambda n, s, x, w: x[0][..., n.attrs["start"] : n.attrs["start"] + n.attrs["size"]],
     "concat": lambda n, s, x, w: s.xp.concat(x, axis=-1),
     "repeat": lambda n, s, x, w: s.xp.repeat(x[0], n.shape[0] // x[0].shape[1], axis=1),

@@ -66,7 +66,7 @@ def heads(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     return x[0].reshape(-1, *node.shape)
 
 
-def flat(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
+def flatten(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """[T, n, d] seen as [T, n * d]."""
     return x[0].reshape(-1, *node.shape)
 
@@ -222,9 +222,9 @@ def wanted(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 OPERATIONS: dict[str, Callable[[Node, Step, list[Array], list[Array]], Array]] = {
     f.__name__: f
     for f in [
-        embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads, flat,
-        part, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight, scale, clamp,
-        silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, mixture, wanted,
-        total, previous, conv, scan, delta_rule, wkv4,
+        embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads,
+        flatten, part, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight,
+        scale, clamp, silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, mixture,
+        wanted, total, previous, conv, scan, delta_rule, wkv4,
     ]
 }  # fmt: skip

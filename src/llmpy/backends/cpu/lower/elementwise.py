@@ -144,7 +144,7 @@ def wanted(work: Emitted, i: int, node: Node) -> None:
 SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
     **dict.fromkeys(("embed", "embed_position", "embed_row"), embed),
     **dict.fromkeys(("rms_norm", "layer_norm"), norm),
-    **dict.fromkeys(("heads", "flat"), nothing),
+    **dict.fromkeys(("heads", "flatten"), nothing),
     **dict.fromkeys(("part", "concat", "repeat"), copy),
     **dict.fromkeys(ELEMENTWISE, function),
     **dict.fromkeys(("add_weight", "mul_weight"), with_weight),

@@ -17,7 +17,7 @@ from llmpy.graph import Graph, Node, Rope
 
 __all__ = ["Emitted"]
 
-_VIEWS = ("heads", "flat", "cached")  # operations whose result is their input, seen otherwise
+_VIEWS = ("heads", "flatten", "cached")  # operations whose result is their input, seen otherwise
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Emitted:
     def __post_init__(self) -> None:
         self.readers: dict[int, list[int]] = {}
         for i, node in enumerate(self.graph.nodes):
-            for j in node.inputs if node.op not in ("heads", "flat") else ():
+            for j in node.inputs if node.op not in ("heads", "flatten") else ():
                 self.readers.setdefault(self.origin(j), []).append(i)
 
     def origin(self, i: int) -> int:
