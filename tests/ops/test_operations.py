@@ -48,7 +48,7 @@ ELEMENTWISE: dict[str, Trace] = {
     "times_weight": lambda x, w: x.times(w.norm).plus(w.norm, "bias"),
     "times_one_value": lambda x, _: x * x.part(x.shape[0] // 2, 1).sigmoid(),
     "parts_of_norm": lambda x, w: x.rms_norm(w.norm, 1e-5).part(0, 1).concat(x).part(1, x.shape[0]),
-    "total": lambda x, _: x * x.total() + x.total().concat(x).part(0, x.shape[0]),
+    "sum": lambda x, _: x * x.sum() + x.sum().concat(x).part(0, x.shape[0]),
     "heads_of_one": lambda x, _: x.heads(x.shape[0]).rms_norm(None, 0.5).flatten(),
     "repeated": lambda x, _: x.heads(1).repeat(3).flatten(),
 }
@@ -80,7 +80,7 @@ HEADS: dict[str, Trace] = {
     "layer norm by head": lambda x, w: x.layer_norm(w.by_head, 1e-2),
     "one norm for all heads": lambda x, w: x.layer_norm(w.one, 1e-2),
     "weights by head": lambda x, w: x.plus(w.by_head).times(w.one),
-    "totals": lambda x, _: x.total() * x.part(1, 1),
+    "sums": lambda x, _: x.sum() * x.part(1, 1),
     "weights with axes of one": lambda x, w: x.plus(w.axes).times(w.axes),
     "a value a head": lambda x, _: x * x.part(3, 1),
     "part": lambda x, _: x.part(2, 5),

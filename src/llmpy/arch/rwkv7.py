@@ -149,7 +149,7 @@ class Rwkv7:
         )  # fmt: skip
         if w.time_mix_ln:  # a norm for each head, its weights for all
             y = y.layer_norm(None, 64e-5).flatten().times(w.time_mix_ln).plus(w.time_mix_ln, "bias")
-        bonus = self.heads((k * r).times(w.time_mix_r_k)).total()
+        bonus = self.heads((k * r).times(w.time_mix_r_k)).sum()
         y = y.flatten() + (self.heads(v) * bonus).flatten()
         if xg:
             y = y * xg[0].linear(w.time_mix_g1).sigmoid().linear(w.time_mix_g2)

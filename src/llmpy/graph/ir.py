@@ -246,9 +246,9 @@ class Value(RecurrentOperations):
         """Each value times a constant; by 1 nothing changes."""
         return self if factor == 1.0 else self.graph.add("scale", (self.index,), factor=factor)
 
-    def total(self) -> Value:
+    def sum(self) -> Value:
         """The sum over the last axis: [T, ..., n] -> [T, ..., 1]."""
-        return self.graph.add("total", (self.index,))
+        return self.graph.add("sum", (self.index,))
 
     def clamp(self, low: float, high: float) -> Value:
         """Each value brought between `low` and `high`."""

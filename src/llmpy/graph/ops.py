@@ -69,7 +69,7 @@ OPS: dict[str, Operation] = {
         Operation("add_weight", 1, shapes.with_tensor, "y = x + w"),
         Operation("mul_weight", 1, shapes.with_tensor, "y = x * w"),
         Operation("scale", 1, shapes.same, "y = factor * x"),
-        Operation("total", 1, shapes.total, "y = sum_i x[..., i], as one value"),
+        Operation("sum", 1, shapes.sum_, "y = sum_i x[..., i], as one value"),
         Operation("clamp", 1, shapes.same, "y = min(max(x, low), high)"),
         *(Operation(name, 1, shapes.same, meaning) for name, meaning in ELEMENTWISE.items()),
         Operation("route", 1, shapes.route, "p[e] of the n_used best experts e, 0 of the others"),

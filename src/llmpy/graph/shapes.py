@@ -73,7 +73,7 @@ def fitted(shape: Shape, to: Shape) -> Shape | None:
     return None
 
 
-def total(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def sum_(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
     return (*x[0][:-1], 1)
 
 

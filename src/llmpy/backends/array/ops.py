@@ -283,7 +283,7 @@ _OF_ONE: dict[str, Callable[[Step, Array], Array]] = {
     "tanh": lambda s, x: s.xp.tanh(x),
     "exp": lambda s, x: s.xp.exp(x),
     "softplus": lambda s, x: s.xp.clip(x, 0, np.inf) + s.xp.log1p(s.xp.exp(-s.xp.abs(x))),
-    "total": lambda s, x: s.xp.sum(x, axis=-1, keepdims=True),
+    "sum": lambda s, x: s.xp.sum(x, axis=-1, keepdims=True),
     "wanted": lambda s, x: s.take(x, s.wanted),
 }
 OPERATIONS: dict[str, Callable[[Node, Step, Inputs, Inputs], Array]] = {

@@ -159,7 +159,7 @@ def scale(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     return x[0] * np.float32(node.attrs["factor"])
 
 
-def total(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
+def sum_(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """The sum over the last axis."""
     y: Array = x[0].sum(axis=-1, keepdims=True, dtype=np.float32)
     return y
@@ -220,11 +220,11 @@ def wanted(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
 
 OPERATIONS: dict[str, Callable[[Node, Step, list[Array], list[Array]], Array]] = {
-    f.__name__: f
+    f.__name__.removesuffix("_"): f
     for f in [
         embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads,
         flatten, part, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight,
         scale, clamp, silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, mixture,
-        wanted, total, previous, conv, scan, delta_rule, wkv4,
+        wanted, sum_, previous, conv, scan, delta_rule, wkv4,
     ]
 }  # fmt: skip

@@ -104,7 +104,7 @@ def with_weight(work: Emitted, i: int, node: Node) -> None:
     work.emit(i, Op(kind, node.rows, x, n=n, w=w, in_place=(x,)))
 
 
-def total(work: Emitted, i: int, node: Node) -> None:
+def sum_(work: Emitted, i: int, node: Node) -> None:
     """Of each vector."""
     shape = work.graph.nodes[node.inputs[0]].shape
     n = (shape[-1], prod(shape[:-1]))
@@ -149,7 +149,7 @@ SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
     **dict.fromkeys(ELEMENTWISE, function),
     **dict.fromkeys(("add_weight", "mul_weight"), with_weight),
     "mul": mul,
-    "total": total,
+    "sum": sum_,
     "scale": scale,
     "clamp": clamp,
     "route": route,
