@@ -164,7 +164,7 @@ def attend(engine: CpuBackend, limits: Limits, kv: str) -> Iterator[str]:
     """Attention alone, in layers: 512 tokens at once, then one after 4095."""
 
     def trace(x: Value, _w: Weights) -> Value:
-        q, k = x.heads(N_HEAD), x.part(0, N_KV * D_HEAD).heads(N_KV)
+        q, k = x.heads(N_HEAD), x.slice(0, N_KV * D_HEAD).heads(N_KV)
         for _ in range(LAYERS):
             q = q.attend(k.cached(), k.cached()).heads(N_HEAD)
         return q.flatten()

@@ -109,15 +109,15 @@ def _elementwise(x: Value, w: Weights) -> Value:
     y = y.plus(w.norm) + y.times(w.norm) + (y.sigmoid() * y.sum())
     y = y.clamp(-3.0, 3.0).gelu() + y.gelu_exact() + y.relu() + y.clamp(-9.0, 2.0).exp()
     a, b = y.softplus().split(N_EMBD // 2, N_EMBD // 2)
-    return b.concat(a).heads(4).repeat(8).flatten().part(3, N_EMBD).linear(w.output)
+    return b.concat(a).heads(4).repeat(8).flatten().slice(3, N_EMBD).linear(w.output)
 
 
 def _recurrent(x: Value, w: Weights) -> Value:
     """Operations with a state."""
     y = x + x.previous() + x.conv(w.conv)
     heads = y.heads(4)
-    dt = x.part(0, 4).softplus()
-    b, c = x.part(0, 16).heads(2), x.part(16, 16).heads(2)
+    dt = x.slice(0, 4).softplus()
+    b, c = x.slice(0, 16).heads(2), x.slice(16, 16).heads(2)
     y = y + heads.scan(dt, b, c, w.a, w.d).flatten()
     decay = heads.sigmoid()
     y = y + heads.delta_rule(decay, heads.tanh(), heads, heads.tanh(), heads.scale(-0.1)).flatten()

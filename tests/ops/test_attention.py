@@ -95,7 +95,7 @@ def test_many_queries_of_one_wide_key(level: str) -> None:
     def trace(x: Value, _: Weights) -> Value:
         q, k = x.split(n_head * d, d)
         key = k.heads(1).cached()
-        return q.heads(n_head).attend(key, k.part(0, d_value).heads(1).cached())
+        return q.heads(n_head).attend(key, k.slice(0, d_value).heads(1).cached())
 
     ours, reference = (Model(backend(b), x, trace) for b in (level, "reference"))
     near(ours.rows(), reference.rows(), 1e-5)

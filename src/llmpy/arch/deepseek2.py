@@ -168,7 +168,7 @@ class Deepseek2(Rotary, Experts, Predicting):
             return y.linear(w.attn_output)
         memory = latent.heads(1).concat(k_rot).cached()
         q = q.linear_heads(w.attn_k_b).concat(q_rot)
-        y = q.attend(memory, memory, scale=self.scale()).heads(self.n_head).part(0, self.rank)
+        y = q.attend(memory, memory, scale=self.scale()).heads(self.n_head).slice(0, self.rank)
         return y.linear_heads(w.attn_v_b).flatten().linear(w.attn_output)
 
     def scale(self) -> float:

@@ -150,7 +150,7 @@ class Gemma4:
             y = self.feed_forward(layer, x)
             x = x + y.rms_norm(layer.post_ffw_norm, self.eps)
             if extras:
-                y = x.linear(layer.inp_gate).gelu() * extras.part(i * self.n_extra, self.n_extra)
+                y = x.linear(layer.inp_gate).gelu() * extras.slice(i * self.n_extra, self.n_extra)
                 x = x + y.linear(layer.proj).rms_norm(layer.post_norm, self.eps)
             if layer.layer_output_scale:  # one number
                 x = x.heads(self.n_embd).times(layer.layer_output_scale).flatten()

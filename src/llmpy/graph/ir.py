@@ -147,15 +147,15 @@ class Value(RecurrentOperations):
         """The same values seen as one vector: [T, n, d] -> [T, n * d]."""
         return self.graph.add("flatten", (self.index,))
 
-    def part(self, start: int, size: int) -> Value:
+    def slice(self, start: int, size: int) -> Value:
         """`size` values of the last axis from `start` on."""
-        return self.graph.add("part", (self.index,), start=start, size=size)
+        return self.graph.add("slice", (self.index,), start=start, size=size)
 
     def split(self, *sizes: int) -> list[Value]:
         """The last axis cut into pieces of these sizes, which must be all of it."""
         if sum(sizes) != self.shape[-1]:
             raise GraphError(f"{self.shape[-1]} values cannot be split into {sizes}")
-        return [self.part(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+        return [self.slice(sum(sizes[:i]), size) for i, size in enumerate(sizes)]
 
     def concat(self, other: Value) -> Value:
         """This and the other side by side on the last axis."""

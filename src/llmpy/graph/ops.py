@@ -53,7 +53,7 @@ OPS: dict[str, Operation] = {
         Operation("linear_heads", 1, shapes.linear_heads, "y[t,h,o] = sum_i x[t,h,i] w[h,o,i]"),
         Operation("heads", 1, shapes.heads, "y = x, seen as [n heads, values a head]"),
         Operation("flatten", 1, shapes.flatten, "y = x, seen as one vector"),
-        Operation("part", 1, shapes.part, "y = x[..., start : start + size]"),
+        Operation("slice", 1, shapes.slice_, "y = x[..., start : start + size]"),
         Operation("concat", 2, shapes.concat, "y = a and b side by side on the last axis"),
         Operation("repeat", 1, shapes.repeat, "each head of x n / n_head times, one after another"),
         Operation("rope", 1, shapes.rope, "pairs of values turned by position times frequency"),

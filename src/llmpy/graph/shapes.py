@@ -108,7 +108,7 @@ def flatten(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Sha
     return (prod(x[0]),)
 
 
-def part(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def slice_(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
     start, size, width = a["start"], a["size"], x[0][-1]
     need(
         start >= 0 and size > 0 and start + size <= width,

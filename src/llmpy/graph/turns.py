@@ -11,8 +11,8 @@ __all__ = ["key_rotations"]
 
 # What stands between a matrix and a cache; behind any other operation, a position is no rotation.
 _BETWEEN = {
-    "heads", "flatten", "part", "concat", "repeat", "scale", "rms_norm", "layer_norm", "add_weight",
-    "mul_weight", "rope", "clamp",
+    "heads", "flatten", "slice", "concat", "repeat", "scale", "rms_norm", "layer_norm",
+    "add_weight", "mul_weight", "rope", "clamp",
 }  # fmt: skip
 
 

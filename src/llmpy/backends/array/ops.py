@@ -295,7 +295,7 @@ OPERATIONS: dict[str, Callable[[Node, Step, Inputs, Inputs], Array]] = {
         [s.linear(x[0][:, h], w[0][h]) for h in range(n.shape[0])], axis=1),
     "heads": lambda n, s, x, w: s.xp.reshape(x[0], (-1, *n.shape)),
     "flatten": lambda n, s, x, w: s.xp.reshape(x[0], (-1, *n.shape)),
-    "part": lambda n, s, x, w: x[0][..., n.attrs["start"] : n.attrs["start"] + n.attrs["size"]],
+    "slice": lambda n, s, x, w: x[0][..., n.attrs["start"] : n.attrs["start"] + n.attrs["size"]],
     "concat": lambda n, s, x, w: s.xp.concat(x, axis=-1),
     "repeat": lambda n, s, x, w: s.xp.repeat(x[0], n.shape[0] // x[0].shape[1], axis=1),
     "cached": lambda n, s, x, w: s.remember(n.attrs["index"], x[0]),

@@ -71,7 +71,7 @@ def flatten(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     return x[0].reshape(-1, *node.shape)
 
 
-def part(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
+def slice_(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Values `start` to `start + size` of the last axis."""
     start = node.attrs["start"]
     return x[0][..., start : start + node.attrs["size"]]
@@ -223,7 +223,7 @@ OPERATIONS: dict[str, Callable[[Node, Step, list[Array], list[Array]], Array]] =
     f.__name__.removesuffix("_"): f
     for f in [
         embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads,
-        flatten, part, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight,
+        flatten, slice_, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight,
         scale, clamp, silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, mixture,
         wanted, sum_, previous, conv, scan, delta_rule, wkv4,
     ]

@@ -50,7 +50,7 @@ def copy(work: Emitted, i: int, node: Node) -> None:
     (x, x2), shape = work.inputs(node), [work.graph.nodes[j].shape for j in node.inputs]
     width, size = shape[0][-1], node.shape[-1]
     start, more, times = 0, 0, 1
-    if node.op == "part":
+    if node.op == "slice":
         start = node.attrs["start"]
     elif node.op == "concat":
         size, more = width, shape[1][-1]
@@ -145,7 +145,7 @@ SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
     **dict.fromkeys(("embed", "embed_position", "embed_row"), embed),
     **dict.fromkeys(("rms_norm", "layer_norm"), norm),
     **dict.fromkeys(("heads", "flatten"), nothing),
-    **dict.fromkeys(("part", "concat", "repeat"), copy),
+    **dict.fromkeys(("slice", "concat", "repeat"), copy),
     **dict.fromkeys(ELEMENTWISE, function),
     **dict.fromkeys(("add_weight", "mul_weight"), with_weight),
     "mul": mul,
