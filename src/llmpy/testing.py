@@ -106,7 +106,7 @@ def _llama(x: Value, w: Weights) -> Value:
 def _elementwise(x: Value, w: Weights) -> Value:
     """Operations of one value, and views."""
     y = x.layer_norm(w.norm, 1e-5) + x.scale(0.5).tanh()
-    y = y.plus(w.norm) + y.times(w.norm) + (y.sigmoid() * y.sum())
+    y = y.add(w.norm) + y.mul(w.norm) + (y.sigmoid() * y.sum())
     y = y.clamp(-3.0, 3.0).gelu() + y.gelu_exact() + y.relu() + y.clamp(-9.0, 2.0).exp()
     a, b = y.softplus().split(N_EMBD // 2, N_EMBD // 2)
     return b.concat(a).heads(4).repeat(8).flatten().slice(3, N_EMBD).linear(w.output)

@@ -83,7 +83,7 @@ def rwkv4(x: Value, w: Weights) -> Value:
 
     def mixed(x: Value, lerp: Weights) -> Value:
         before = x.previous()
-        return before + (x - before).times(lerp)
+        return before + (x - before).mul(lerp)
 
     x = x.layer_norm(w.token_embd_norm, eps)
     for layer in Weights(w.shapes, n_blocks=4).blk:

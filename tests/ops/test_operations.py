@@ -44,8 +44,8 @@ ELEMENTWISE: dict[str, Trace] = {
     "clamp": lambda x, _: x.clamp(-0.5, 1.5),
     "softcap": lambda x, _: x.softcap(2.0),
     "minus": lambda x, _: x.silu() - x,
-    "plus_weight": lambda x, w: x.plus(w.norm),
-    "times_weight": lambda x, w: x.times(w.norm).plus(w.norm, "bias"),
+    "add_weight": lambda x, w: x.add(w.norm),
+    "mul_weight": lambda x, w: x.mul(w.norm).add(w.norm, "bias"),
     "times_one_value": lambda x, _: x * x.slice(x.shape[0] // 2, 1).sigmoid(),
     "slices_of_norm": lambda x, w: (
         x.rms_norm(w.norm, 1e-5).slice(0, 1).concat(x).slice(1, x.shape[0])
@@ -81,9 +81,9 @@ HEADS: dict[str, Trace] = {
     "norm by head": lambda x, w: x.rms_norm(w.by_head, 1e-5),
     "layer norm by head": lambda x, w: x.layer_norm(w.by_head, 1e-2),
     "one norm for all heads": lambda x, w: x.layer_norm(w.one, 1e-2),
-    "weights by head": lambda x, w: x.plus(w.by_head).times(w.one),
+    "weights by head": lambda x, w: x.add(w.by_head).mul(w.one),
     "sums": lambda x, _: x.sum() * x.slice(1, 1),
-    "weights with axes of one": lambda x, w: x.plus(w.axes).times(w.axes),
+    "weights with axes of one": lambda x, w: x.add(w.axes).mul(w.axes),
     "a value a head": lambda x, _: x * x.slice(3, 1),
     "slice": lambda x, _: x.slice(2, 5),
     "concat": lambda x, _: x.slice(4, 3).concat(x),

@@ -100,7 +100,7 @@ def state_space(w: Weights, x: Value, inner: int, state: int, groups: int, eps: 
     gate, mixed, dt = x.linear(w.ssm_in).split(inner, inner + 2 * groups * state, n_head)
     mixed = mixed.conv(w.ssm_conv1d).silu()
     values, b, c = mixed.split(inner, groups * state, groups * state)
-    dt = dt.plus(w.ssm_dt, "bias").softplus()
+    dt = dt.add(w.ssm_dt, "bias").softplus()
     y = values.heads(n_head).scan(dt, b.heads(groups), c.heads(groups), w.ssm_a, w.ssm_d)
     y = y.flatten() * gate.silu()
     if w.ssm_norm:

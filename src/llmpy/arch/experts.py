@@ -51,7 +51,7 @@ class Experts:
             return y
         shared = gated(x, w.ffn_gate_shexp, w.ffn_up_shexp, w.ffn_down_shexp)
         if w.ffn_gate_inp_shexp:
-            shared = shared * x.times(w.ffn_gate_inp_shexp).sum().sigmoid()
+            shared = shared * x.mul(w.ffn_gate_inp_shexp).sum().sigmoid()
         return y + shared
 
     def routed(self, w: Weights, x: Value, activation: str = "silu") -> Value:

@@ -122,7 +122,7 @@ class FalconH1(Rotary):
             x = x + (self.attention(layer, w, normed) + mixed)
             named = layer.ffn_norm  # in files of the ecosystem without ".weight"
             normed = x.rms_norm(named or None, self.eps)
-            x = x + swiglu(layer, normed if named else normed.times(named, ""))
+            x = x + swiglu(layer, normed if named else normed.mul(named, ""))
         return x.rms_norm(w.output_norm, self.eps).linear(w.output or w.token_embd)
 
     def attention(self, w: Weights, top: Weights, x: Value) -> Value:

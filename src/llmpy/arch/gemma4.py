@@ -153,7 +153,7 @@ class Gemma4:
                 y = x.linear(layer.inp_gate).gelu() * extras.slice(i * self.n_extra, self.n_extra)
                 x = x + y.linear(layer.proj).rms_norm(layer.post_norm, self.eps)
             if layer.layer_output_scale:  # one number
-                x = x.heads(self.n_embd).times(layer.layer_output_scale).flatten()
+                x = x.heads(self.n_embd).mul(layer.layer_output_scale).flatten()
         x = x.rms_norm(w.output_norm, self.eps)
         return x.linear(w.output or w.token_embd).softcap(self.logit_cap)
 
@@ -162,11 +162,11 @@ class Gemma4:
         y = geglu(w, x.rms_norm(w.ffn_norm, self.eps))
         if not self.n_expert:
             return y
-        scores = x.rms_norm(None, self.eps).times(w.ffn_gate_inp, "scale")
+        scores = x.rms_norm(None, self.eps).mul(w.ffn_gate_inp, "scale")
         scores = scores.scale(self.n_embd**-0.5).linear(w.ffn_gate_inp)
         if scores.shape != (self.n_expert,):
             raise GraphError(f"'{w.ffn_gate_inp.name}.weight' has {scores.shape[0]} experts")
-        shares = scores.route(self.n_used).times(w.ffn_down_exps, "scale")
+        shares = scores.route(self.n_used).mul(w.ffn_down_exps, "scale")
         matrices = (w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps)
         z = x.rms_norm(w.pre_ffw_norm_2, self.eps)
         z = z.mixture(shares, *matrices, self.n_used, "gelu")

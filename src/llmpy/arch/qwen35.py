@@ -149,8 +149,8 @@ class Qwen35(Rotary, Experts, Predicting):
         n, keys = self.n_value, self.n_key * self.d_key
         q, k, v = x.linear(w.attn_qkv).conv(w.ssm_conv1d).silu().split(keys, keys, self.inner)
         strength = x.linear(w.ssm_beta).sigmoid().heads(n)
-        alpha = x.linear(w.ssm_alpha).plus(w.ssm_dt, "bias").softplus()
-        decay = alpha.times(w.ssm_a, "").exp().heads(n)
+        alpha = x.linear(w.ssm_alpha).add(w.ssm_dt, "bias").softplus()
+        decay = alpha.mul(w.ssm_a, "").exp().heads(n)
 
         q, k = (part.heads(self.n_key).rms_norm(None, UNIT_EPS / self.d_key) for part in (q, k))
         q = self.in_turn(q.scale(1.0 / self.d_key))  # of length 1, over sqrt(d)

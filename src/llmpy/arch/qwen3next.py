@@ -139,7 +139,7 @@ class Qwen3Next(Rotary, Experts, Predicting):
         q, k, v = mixed.conv(w.ssm_conv1d).silu().split(keys, keys, self.inner)
         strength, alpha = x.linear(w.ssm_ba).heads(self.n_key).split(shared, shared)
         strength = strength.flatten().sigmoid().heads(self.n_value)
-        decay = alpha.flatten().plus(w.ssm_dt, "bias").softplus().times(w.ssm_a, "").exp()
+        decay = alpha.flatten().add(w.ssm_dt, "bias").softplus().mul(w.ssm_a, "").exp()
         decay = decay.heads(self.n_value)
 
         q, k = (part.heads(self.n_key).rms_norm(None, UNIT_EPS / self.d_key) for part in (q, k))

@@ -125,31 +125,31 @@ class Rwkv7:
     def time_mixing(self, w: Weights, x: Value, first: Value | None) -> tuple[Value, Value]:
         """Linear attention over all tokens so far, and the values of the first block."""
         n_parts = 6 if w.time_mix_g1 else 5  # the last is for the gate
-        changes = (x.previous() - x).heads(1).repeat(n_parts).times(w.time_mix_lerp_fused).flatten()
+        changes = (x.previous() - x).heads(1).repeat(n_parts).mul(w.time_mix_lerp_fused).flatten()
         xr, xw, xk, xv, xa, *xg = (x + change for change in changes.split(*[self.n_embd] * n_parts))
 
         r = xr.linear(w.time_mix_receptance)
-        decay = xw.linear(w.time_mix_w1).tanh().linear(w.time_mix_w2).plus(w.time_mix_w0)
+        decay = xw.linear(w.time_mix_w1).tanh().linear(w.time_mix_w2).add(w.time_mix_w0)
         decay = decay.sigmoid().scale(-0.606531).exp()  # e^(-1/2), as the weights were trained
         k, v = xk.linear(w.time_mix_key), xv.linear(w.time_mix_value)
         if first is None:
             first = v
         else:
-            share = xv.linear(w.time_mix_v1).linear(w.time_mix_v2).plus(w.time_mix_v0).sigmoid()
+            share = xv.linear(w.time_mix_v1).linear(w.time_mix_v2).add(w.time_mix_v0).sigmoid()
             v = v + (first - v) * share
-        rate = xa.linear(w.time_mix_a1).linear(w.time_mix_a2).plus(w.time_mix_a0).sigmoid()
+        rate = xa.linear(w.time_mix_a1).linear(w.time_mix_a2).add(w.time_mix_a0).sigmoid()
 
-        removed = self.heads(k.times(w.time_mix_k_k)).rms_norm(None, 1e-24 / self.d_head)
+        removed = self.heads(k.mul(w.time_mix_k_k)).rms_norm(None, 1e-24 / self.d_head)
         removed = removed.scale(self.d_head**-0.5)  # of length 1
-        change = k.times(w.time_mix_k_a)
+        change = k.mul(w.time_mix_k_a)
         k = k + (change * rate - change)
         y = self.heads(r).delta_rule(
             self.heads(decay), self.heads(k), self.heads(v),
             removed.scale(-1.0), removed * self.heads(rate),
         )  # fmt: skip
         if w.time_mix_ln:  # a norm for each head, its weights for all
-            y = y.layer_norm(None, 64e-5).flatten().times(w.time_mix_ln).plus(w.time_mix_ln, "bias")
-        bonus = self.heads((k * r).times(w.time_mix_r_k)).sum()
+            y = y.layer_norm(None, 64e-5).flatten().mul(w.time_mix_ln).add(w.time_mix_ln, "bias")
+        bonus = self.heads((k * r).mul(w.time_mix_r_k)).sum()
         y = y.flatten() + (self.heads(v) * bonus).flatten()
         if xg:
             y = y * xg[0].linear(w.time_mix_g1).sigmoid().linear(w.time_mix_g2)
@@ -157,7 +157,7 @@ class Rwkv7:
 
     def channel_mixing(self, w: Weights, x: Value) -> Value:
         """Feed-forward with the square of relu, partly of the token before."""
-        mixed = x + (x.previous() - x).times(w.channel_mix_lerp_k)
+        mixed = x + (x.previous() - x).mul(w.channel_mix_lerp_k)
         hidden = mixed.linear(w.channel_mix_key).relu()
         return (hidden * hidden).linear(w.channel_mix_value)
 

@@ -258,11 +258,11 @@ class Value(RecurrentOperations):
         """cap * tanh(x / cap): nothing beyond cap; unchanged where cap is 0."""
         return self.scale(1.0 / cap).tanh().scale(cap) if cap else self
 
-    def plus(self, w: Weights, kind: str = "weight") -> Value:
+    def add(self, w: Weights, kind: str = "weight") -> Value:
         """Plus a tensor of the shape of the last axes; `kind` is the end of its name."""
         return self.graph.add("add_weight", (self.index,), (w.tensor(kind),))
 
-    def times(self, w: Weights, kind: str = "weight") -> Value:
+    def mul(self, w: Weights, kind: str = "weight") -> Value:
         """Times a tensor of the shape of the last axes; `kind` is the end of its name."""
         return self.graph.add("mul_weight", (self.index,), (w.tensor(kind),))
 
