@@ -24,7 +24,7 @@ from tests.arch.steps import Runner, load, make_backend
 from tools import generate_docs
 
 OPERATIONS = {
-    "mixture": "experts",
+    "moe": "experts",
     "linear_heads": "latent attention",
     "scan": "state spaces",
     "delta_rule": "delta rule",

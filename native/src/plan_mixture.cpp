@@ -2,7 +2,7 @@
 //
 // Each pair (token, expert) is a row of work; pairs are sorted by expert, so that an expert's weights are read once for all
 // its tokens, and taken in waves that bound the memory. A pair's row, and the order in which a token adds up its experts
-// (largest first), do not depend on what else is in the batch. Means the same as `mixture` in backends/reference/moe.py.
+// (largest first), do not depend on what else is in the batch. Means the same as `moe` in backends/reference/moe.py.
 
 #include <string.h>
 

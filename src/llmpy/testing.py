@@ -127,7 +127,7 @@ def _recurrent(x: Value, w: Weights) -> Value:
 def _experts(x: Value, w: Weights) -> Value:
     """Routing and a mixture of experts."""
     shares = x.linear(w.router).route(2)
-    return x.mixture(shares, w.gates, w.ups, w.downs, 2).linear(w.output)
+    return x.moe(shares, w.gates, w.ups, w.downs, 2).linear(w.output)
 
 
 def _encoder(x: Value, w: Weights) -> Value:

@@ -73,7 +73,7 @@ def test_a_type_without_a_kernel_becomes_f16_with_one_warning(shape: tuple[int, 
     engine = cpu_backend()
     values = np.zeros(shape, np.float32)
     data = stored("TQ2_0", values)
-    use = frozenset({"mixture" if len(shape) == 3 else "linear"})
+    use = frozenset({"moe" if len(shape) == 3 else "linear"})
     with pytest.warns(RuntimeWarning, match="no kernel for the type TQ2_0: its tensors become F16"):
         tensor = engine.upload("a", BY_NAME["TQ2_0"], shape, data, use)
     assert tensor.dtype.name == "F16"

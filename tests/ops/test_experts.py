@@ -13,13 +13,13 @@ from tests.ops.harness import LEVELS, Model, Trace, backend, near, random
 levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
 
 
-def mixture(n_used: int) -> Trace:
-    return lambda x, w: x.mixture(x.linear(w.router).route(n_used), w.gate, w.up, w.down, n_used)
+def moe(n_used: int) -> Trace:
+    return lambda x, w: x.moe(x.linear(w.router).route(n_used), w.gate, w.up, w.down, n_used)
 
 
 @levels
 @pytest.mark.parametrize("n_used", [1, 2, 5])
-def test_mixture(n_used: int, level: str) -> None:
+def test_moe(n_used: int, level: str) -> None:
     n_expert, n_embd, n_ff = 5, 40, 24
     weights = {
         "router.weight": ("F32", random(2, n_expert, n_embd)),
@@ -28,7 +28,7 @@ def test_mixture(n_used: int, level: str) -> None:
         "down.weight": ("BF16", random(5, n_expert, n_embd, n_ff) / 6),
     }
     x = random(1, 37, n_embd)
-    models = [Model(backend(b), x, mixture(n_used), weights) for b in (level, "reference")]
+    models = [Model(backend(b), x, moe(n_used), weights) for b in (level, "reference")]
     near(*(model.rows() for model in models), tolerance=1e-3)  # products of 16 bits
     single = models[0].read(range(37), chunk=1)
     np.testing.assert_array_equal(single, models[0].rows())
@@ -55,7 +55,7 @@ def test_experts_with_activations_and_biases(biased: bool, activation: str, leve
 
     def trace(x: Value, w: Weights) -> Value:
         values, scores = x.split(n_embd, n_expert)
-        return values.mixture(scores.route(2), w.gate, w.up, w.down, 2, activation)
+        return values.moe(scores.route(2), w.gate, w.up, w.down, 2, activation)
 
     x = random(1, 20, n_embd + n_expert) * 3
     ours, reference = (Model(backend(b), x, trace, weights).rows() for b in (level, "reference"))
@@ -112,7 +112,5 @@ def test_equal_scores_choose_the_lower_expert(level: str) -> None:
         },
     }
     x = random(1, 3, n_embd)
-    ours, reference = (
-        Model(backend(b), x, mixture(2), weights).rows() for b in (level, "reference")
-    )
+    ours, reference = (Model(backend(b), x, moe(2), weights).rows() for b in (level, "reference"))
     near(ours, reference, 1e-5)

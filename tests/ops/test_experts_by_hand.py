@@ -91,7 +91,7 @@ def test_an_expert_of_one_value(name: str, activation: str, gate: float, biases:
 
     def trace(x: Any, w: Any) -> Any:
         scores = x.linear(w.scores).route(1, normalize=False)
-        return x.mixture(scores, w.gate, w.up, w.down, 1, activation)
+        return x.moe(scores, w.gate, w.up, w.down, 1, activation)
 
     found = Model(backend(name), x, trace, weights).rows()[0, 0]
     value = ACTIVATIONS[activation](gate + added[0], -8 + added[1])

@@ -33,7 +33,7 @@ def block(x: Value, w: Weights, name: str, window: int) -> Value:
 def transformer(x: Value, w: Weights) -> Value:
     x = block(x, w, "a", window=0)
     x = block(x, w, "b", window=700)
-    x = x + x.mixture(x.linear(w.router).route(2), w.e_gate, w.e_up, w.e_down, 2)
+    x = x + x.moe(x.linear(w.router).route(2), w.e_gate, w.e_up, w.e_down, 2)
     return x.rms_norm(w.a.norm, 1e-5).linear(w.out)
 
 

@@ -10,7 +10,7 @@ __all__ = [
     "fused_swiglu",
     "gated",
     "geglu",
-    "mixture",
+    "moe",
     "qkv",
     "sliding_layers",
     "split_heads",
@@ -78,10 +78,10 @@ def geglu(w: Weights, x: Value) -> Value:
     return (x.linear(w.ffn_gate).gelu() * x.linear(w.ffn_up)).linear(w.ffn_down)
 
 
-def mixture(w: Weights, x: Value, n_used: int) -> Value:
+def moe(w: Weights, x: Value, n_used: int) -> Value:
     """Feed-forwards of which each token uses the `n_used` that its router likes best."""
     shares = x.linear(w.ffn_gate_inp).route(n_used)
-    return x.mixture(shares, w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps, n_used)
+    return x.moe(shares, w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps, n_used)
 
 
 def sliding_layers(pattern: int | tuple[bool, ...], n_layer: int) -> tuple[bool, ...]:

@@ -77,7 +77,7 @@ class Experts:
             groups=(self.n_group or 1, self.n_group_used or 1),
         )
         gate, up, down = w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps
-        return x.mixture(shares, gate, up, down, self.n_used, activation)
+        return x.moe(shares, gate, up, down, self.n_used, activation)
 
 
 class Predicting:

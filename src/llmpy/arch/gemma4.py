@@ -169,7 +169,7 @@ class Gemma4:
         shares = scores.route(self.n_used).mul(w.ffn_down_exps, "scale")
         matrices = (w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps)
         z = x.rms_norm(w.pre_ffw_norm_2, self.eps)
-        z = z.mixture(shares, *matrices, self.n_used, "gelu")
+        z = z.moe(shares, *matrices, self.n_used, "gelu")
         y = y.rms_norm(w.post_ffw_norm_1, self.eps)
         return y + z.rms_norm(w.post_ffw_norm_2, self.eps)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from llmpy.arch.base import architecture, key
-from llmpy.arch.blocks import mixture, swiglu
+from llmpy.arch.blocks import moe, swiglu
 from llmpy.arch.checkpoint import Checkpoint, Config, Tensor, usual, usual_tensors
 from llmpy.arch.rope_config import SCALED, rope_tensors
 from llmpy.arch.rotary import Rotary
@@ -85,10 +85,10 @@ class Llama(Rotary):
         return q.attend(k.cached(), v.cached(), window=self.window).linear(w.attn_output)
 
     def feed_forward(self, w: Weights, x: Value) -> Value:
-        """SwiGLU, or a mixture of them (Mixtral)."""
+        """SwiGLU, or a mixture of experts (Mixtral)."""
         if not self.n_expert:
             return swiglu(w, x)
         n_expert = w.shapes[w.ffn_gate_inp.tensor()][0]
         if n_expert != self.n_expert:
             raise GraphError(f"'{w.ffn_gate_inp.name}.weight' has {n_expert} experts")
-        return mixture(w, x, self.n_used)
+        return moe(w, x, self.n_used)

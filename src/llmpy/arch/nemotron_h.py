@@ -195,7 +195,7 @@ class NemotronH(Experts, Predicting):
         )
         inner = x.linear(w.ffn_latent_down) if w.ffn_latent_down else x
         up, down = w.ffn_up_exps, w.ffn_down_exps
-        y = inner.mixture(shares, up, up, down, self.n_used, activation)
+        y = inner.moe(shares, up, up, down, self.n_used, activation)
         return y.linear(w.ffn_latent_up) if w.ffn_latent_up else y
 
 

@@ -79,4 +79,4 @@ class PhiMoe(Rotary, Experts):
         """The experts that SparseMixer chooses."""
         shares = x.linear(w.ffn_gate_inp).route(self.n_used, gating="sparsemixer")
         gate, up, down = w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps
-        return x.mixture(shares, gate, up, down, self.n_used, activation)
+        return x.moe(shares, gate, up, down, self.n_used, activation)

@@ -145,7 +145,7 @@ def bytes_per_token(model: llmpy.Model) -> float:
     part = {
         name: node.attrs["n_used"] / model.tensors[name].shape[0]
         for node in model.graph.nodes
-        if node.op == "mixture"
+        if node.op == "moe"
         for name in node.weights
     }
     total: float = sum(

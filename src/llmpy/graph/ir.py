@@ -290,7 +290,7 @@ class Value(RecurrentOperations):
             factor=factor, n_group=groups[0], n_group_used=groups[1],
         )  # fmt: skip
 
-    def mixture(
+    def moe(
         self,
         shares: Value,
         gate: Weights,
@@ -308,9 +308,7 @@ class Value(RecurrentOperations):
         if all(f"{part.name}.bias" in self.graph.shapes for part in (gate, up, down)):
             weights += [part.tensor("bias") for part in (gate, up, down)]
         inputs = (self.index, shares.index)
-        return self.graph.add(
-            "mixture", inputs, tuple(weights), n_used=n_used, activation=activation
-        )
+        return self.graph.add("moe", inputs, tuple(weights), n_used=n_used, activation=activation)
 
     def _must_be_tokens(self) -> None:
         if self.index != -1:

@@ -74,9 +74,9 @@ OPS: dict[str, Operation] = {
         *(Operation(name, 1, shapes.same, meaning) for name, meaning in ELEMENTWISE.items()),
         Operation("route", 1, shapes.route, "p[e] of the n_used best experts e, 0 of the others"),
         Operation(
-            "mixture",
+            "moe",
             2,
-            shapes.mixture,
+            shapes.moe,
             "y = sum over the n_used largest p_e of p_e down_e(act(gate_e x) * up_e x)",
         ),
         Operation("wanted", 1, shapes.same, "the rows of x whose logits are asked for"),

@@ -17,7 +17,7 @@ __all__ = ["ACTIVATIONS", "GATINGS", "Rule", "Shape", "fitted"]
 Shape = tuple[int, ...]
 Rule = Callable[[Sequence[Shape], Sequence[Shape], Mapping[str, Any]], Shape]
 
-ACTIVATIONS = ("silu", "gelu", "gelu_exact", "relu", "swiglu_clamped")  # of a mixture's experts
+ACTIVATIONS = ("silu", "gelu", "gelu_exact", "relu", "swiglu_clamped")  # of experts
 GATINGS = ("softmax", "sigmoid", "sparsemixer")  # of a router
 
 
@@ -216,7 +216,7 @@ def route(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape
     return x[0]
 
 
-def mixture(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def moe(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
     for shape in x:
         need(len(shape) == 1, f"a vector a token is needed, not {shape}")
     (n_embd,), (n_expert,) = x

@@ -60,12 +60,12 @@ class _Plan(ReferencePlan):
         if node.op == "linear_heads":
             for h in range(len(w[0])):
                 self.sums.add(node.weights[0], x[0][:, h], h, len(w[0]))
-        if node.op == "mixture":
-            return self._mixture(node, x, w)
+        if node.op == "moe":
+            return self._moe(node, x, w)
         result: Array = super().compute(node, step, x, w)
         return result
 
-    def _mixture(self, node: Node, x: list[Array], w: list[Array]) -> Array:
+    def _moe(self, node: Node, x: list[Array], w: list[Array]) -> Array:
         rows, shares = x
         act = ACTIVATIONS[node.attrs["activation"]]
         order = np.argsort(-shares, axis=1, kind="stable")[:, : node.attrs["n_used"]]

@@ -22,7 +22,7 @@ from llmpy.graph import Graph
 __all__ = ["ArrayBackend", "ArrayPlan"]
 
 _STORED = {"f32": "float32", "f16": "float16"}  # of keys and values
-_MATMULS = {"linear", "linear_heads", "mixture"}
+_MATMULS = {"linear", "linear_heads", "moe"}
 
 
 class ArrayPlan(PlainPlan[Step]):

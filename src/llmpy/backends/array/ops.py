@@ -206,7 +206,7 @@ def _sparsemixer(s: Step, scores: Array, n_used: int) -> Array:
     return y
 
 
-def _mixture(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
+def _moe(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
     (rows, shares), y = x, 0 * x[0]
     chosen = s.space.numpy(s.rank(shares) < node.attrs["n_used"])
     for e in np.flatnonzero(chosen.any(axis=0)).tolist():
@@ -306,7 +306,7 @@ OPERATIONS: dict[str, Callable[[Node, Step, Inputs, Inputs], Array]] = {
     "scale": lambda n, s, x, w: x[0] * n.attrs["factor"],
     "clamp": lambda n, s, x, w: s.xp.clip(x[0], n.attrs["low"], n.attrs["high"]),
     "rms_norm": _rms_norm, "layer_norm": _layer_norm, "rope": _rope, "attend": _attend,
-    "route": _route, "mixture": _mixture, "previous": _previous, "conv": _conv, "scan": _scan,
+    "route": _route, "moe": _moe, "previous": _previous, "conv": _conv, "scan": _scan,
     "delta_rule": _delta_rule, "wkv4": _wkv4,
 }  # fmt: skip
 OPERATIONS |= {op: lambda n, s, x, w, f=f: f(s, x[0]) for op, f in _OF_ONE.items()}  # type: ignore[misc]

@@ -35,7 +35,7 @@ from llmpy.machine.memory import available_memory
 __all__ = ["CpuBackend", "kept_bytes"]
 
 _EMBEDDED = {"embed", "embed_position", "embed_row"}  # what reads single rows
-_PRODUCTS = {2: {"linear"}, 3: {"linear_heads", "mixture"}}  # what reads matrices, by dimensions
+_PRODUCTS = {2: {"linear"}, 3: {"linear_heads", "moe"}}  # what reads matrices, by dimensions
 _LARGEST_F16 = 65504.0
 
 

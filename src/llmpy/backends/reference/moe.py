@@ -10,7 +10,7 @@ import numpy as np
 from llmpy.backends.reference.tools import Array, Step, gelu, gelu_exact, product, silu, softmax
 from llmpy.graph import Node
 
-__all__ = ["ACTIVATIONS", "mixture", "route"]
+__all__ = ["ACTIVATIONS", "moe", "route"]
 
 
 def route(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
@@ -60,7 +60,7 @@ def _sparsemixer(scores: Array, n: int) -> tuple[Any, Array]:
     return np.array(chosen), np.array(shares, np.float32)
 
 
-def mixture(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
+def moe(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """The `n_used` experts of the largest shares (ties: the lower index), largest first.
 
     "swiglu_clamped" is min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1), of gpt-oss.

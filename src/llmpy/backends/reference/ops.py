@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from llmpy.backends.reference import tools
-from llmpy.backends.reference.moe import mixture, route
+from llmpy.backends.reference.moe import moe, route
 from llmpy.backends.reference.recurrent import conv, delta_rule, previous, scan, wkv4
 from llmpy.backends.reference.tools import Array, Step, softmax
 from llmpy.graph import Node
@@ -224,7 +224,7 @@ OPERATIONS: dict[str, Callable[[Node, Step, list[Array], list[Array]], Array]] =
     for f in [
         embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads,
         flatten, slice_, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight,
-        scale, clamp, silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, mixture,
+        scale, clamp, silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, moe,
         wanted, sum_, previous, conv, scan, delta_rule, wkv4,
     ]
 }  # fmt: skip

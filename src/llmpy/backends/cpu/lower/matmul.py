@@ -60,7 +60,7 @@ def linear_heads(work: Emitted, i: int, node: Node) -> None:
     work.emit(i, Op(OpKind.LINEAR_HEADS, node.rows, x, n=n, w=(_weights(work, t.name),)))
 
 
-def mixture(work: Emitted, i: int, node: Node) -> None:
+def moe(work: Emitted, i: int, node: Node) -> None:
     """Experts."""
     x, shares = work.inputs(node)
     parts, biases = node.weights[:3], node.weights[3:]
@@ -127,5 +127,5 @@ PRODUCTS: dict[str, Callable[[Emitted, int, Node], None]] = {
     "add": add,
     "linear": linear,
     "linear_heads": linear_heads,
-    "mixture": mixture,
+    "moe": moe,
 }
