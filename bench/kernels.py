@@ -74,12 +74,12 @@ class Small:
         self.plan.warm_up()
         self.state = PagedState(PagePool(pool), N_CTX)
 
-    def run(self, n: int, start: int = 0, all_wanted: bool = True) -> float:
+    def run(self, n: int, start: int = 0, all_rows: bool = True) -> float:
         """Seconds of a batch of `n` tokens from position `start` on."""
         self.state.prepare(start, start + n)
         ids = np.arange(n, dtype=np.int32)
-        wanted = ids if all_wanted else ids[-1:]
-        batch = Batch(ids % 64, ids + np.int32(start), np.zeros(n, np.int32), wanted)
+        output_rows = ids if all_rows else ids[-1:]
+        batch = Batch(ids % 64, ids + np.int32(start), np.zeros(n, np.int32), output_rows)
         begin = time.perf_counter()
         self.plan.run(batch, [self.state])
         return time.perf_counter() - begin

@@ -28,12 +28,12 @@ def test_each_matmul_is_counted_once_for_each_token(model: llmpy.Model) -> None:
         n_prompt, n_decoded = len(session.tokens) - 1, 7
         for _ in range(n_decoded):
             session.next_token()
-    sizes = {"all": 0, "wanted": 0}
+    sizes = {"all": 0, "output": 0}
     for node in model.graph.nodes:
         if node.op == "linear":
             n_out, n_in = model.tensors[node.weights[0]].shape
             sizes[node.rows] += n_out * n_in
-    expected = (n_prompt + n_decoded) * sizes["all"] + n_decoded * sizes["wanted"]
+    expected = (n_prompt + n_decoded) * sizes["all"] + n_decoded * sizes["output"]
     assert sum(row.macs for row in trace.operations) == expected
 
 

@@ -102,7 +102,7 @@ LLMPY_API int32_t llmpy_quantize(int32_t level, int32_t source, int32_t target, 
 //
 // A plan is a flat array of operations over one arena. Buffers are planned per row: a buffer of place p begins at byte
 // p * rows, so that the same places serve one token, close together, and a prompt. There are two kinds of rows: "all" the
-// tokens of the batch, and the "wanted" ones, whose logits are asked for.
+// tokens of the batch, and the "output" ones, whose logits are asked for.
 //
 // Not thread-safe: one run of a plan at a time. Several plans may run at once from several threads; they share the pool.
 
@@ -133,18 +133,18 @@ enum llmpy_op_kind {
     LLMPY_SCALE,      // x y                n: width                                                            f: factor
     LLMPY_FUNCTION,   // x y                n: width, llmpy_function
     LLMPY_GATE,       // x x2 y             n: width, llmpy_function               y = function(x) * x2
-    LLMPY_MIXTURE,    // x x2 y             n: n_embd, n_ff, n_expert, n_used, types of gate, up, down, llmpy_function
-                      //                    x2: shares of all experts
+    LLMPY_MOE,        // x x2 y             n: n_embd, n_ff, n_expert, n_used, types of gate, up, down, llmpy_function
+                      //                    x2: router weights of all experts
                       //                    w: weights of the experts, three times; three f32 biases or 0;
                       //                    two `llmpy_sums` or 0: of what gate and up, and of what down is fed
-    LLMPY_WANTED,     // x y                n: width                               x in rows "all", y in rows "wanted"
+    LLMPY_OUTPUT_ROWS, // x y               n: width                               x in rows "all", y in rows "output"
     LLMPY_ROUTE,      // x y                n: n_expert, n_used, llmpy_gating, normalize, groups, groups used   f: factor
                       //                                                           w: f32 bias or 0
     LLMPY_LINEAR_HEADS,  // x y             n: type, outputs, inputs, heads        w: weights of the heads
     LLMPY_MUL_EACH,   // x x2 y             n: width, vectors a row                x2: one factor for each vector
     LLMPY_ADD_WEIGHT, // x y                n: width, times in a row               w: f32 [width]
     LLMPY_MUL_WEIGHT, // x y                n: width, times in a row               w: f32 [width]
-    LLMPY_TOTAL,      // x y                n: width, vectors a row                y: one sum for each vector
+    LLMPY_SUM,        // x y                n: width, vectors a row                y: one sum for each vector
     LLMPY_CLAMP,      // x y                n: width                                                            f: low, high
     LLMPY_COPY,       // x (x2) y           n: vectors of y, width of x, start, size, width of x2, times
                       //                    vector v of y: part of vector v / times of x, then v of x2
@@ -172,7 +172,7 @@ enum llmpy_function {
     LLMPY_FUNCTION_SWIGLU_CLAMPED
 };
 
-// How scores of experts become shares.
+// How scores of experts become router weights.
 enum llmpy_gating { LLMPY_GATING_SOFTMAX = 0, LLMPY_GATING_SIGMOID, LLMPY_GATING_SPARSEMIXER };
 
 // Which row of a table `embed` takes: that of the token, of its position, or always the first.
@@ -183,7 +183,7 @@ enum llmpy_cache_type { LLMPY_CACHE_INT14 = 0, LLMPY_CACHE_F32, LLMPY_CACHE_Q8_0
 
 typedef struct llmpy_op {
     int32_t kind;
-    int32_t wanted;  // 1: for the wanted rows only
+    int32_t output_rows;  // 1: for the output rows only
     int64_t x, x2, y;
     int64_t also[4];  // further operands
     int64_t n[8];
@@ -213,12 +213,12 @@ typedef struct llmpy_batch {
     const int32_t* tokens;
     const int32_t* positions;
     const int32_t* sessions;
-    const int32_t* wanted;      // rows, ascending
-    const int32_t* ends;        // [sessions] how many tokens each holds, with those of the batch
-    const int32_t* first_page;  // [sessions] where a session's pages begin in `pages`
-    const uint64_t* pages;      // addresses
-    const uint64_t* recurrent;  // [sessions] addresses of memory that recurrent operations change
-    float* logits;              // [wanted, n_vocab]
+    const int32_t* output_rows;  // rows, ascending
+    const int32_t* ends;         // [sessions] how many tokens each holds, with those of the batch
+    const int32_t* first_page;   // [sessions] where a session's pages begin in `pages`
+    const uint64_t* pages;       // addresses
+    const uint64_t* recurrent;   // [sessions] addresses of memory that recurrent operations change
+    float* logits;               // [output rows, n_vocab]
 } llmpy_batch;
 
 typedef struct llmpy_plan_spec {
@@ -228,7 +228,7 @@ typedef struct llmpy_plan_spec {
     const llmpy_op* ops;  // copied, as are the ropes
     const llmpy_rope* ropes;
     int64_t all_bytes;  // of all buffers, for a row of each kind
-    int64_t wanted_bytes;
+    int64_t output_bytes;
 } llmpy_plan_spec;
 
 struct llmpy_plan;
@@ -240,13 +240,13 @@ LLMPY_API void llmpy_plan_destroy(struct llmpy_plan* plan);
 // From now on the batch is there. The arrays must last until the next call of this, and of `run`.
 LLMPY_API void llmpy_plan_bind(struct llmpy_plan* plan, const llmpy_batch* batch);
 
-// Memory for batches of up to so many tokens, wanted rows, positions in a session, and threads. What was there is lost.
+// Memory for batches of up to so many tokens, output rows, positions in a session, and threads. What was there is lost.
 // Returns LLMPY_OK or LLMPY_NO_MEMORY.
-LLMPY_API int32_t llmpy_plan_reserve(struct llmpy_plan* plan, int64_t tokens, int64_t wanted, int64_t positions,
+LLMPY_API int32_t llmpy_plan_reserve(struct llmpy_plan* plan, int64_t tokens, int64_t output_rows, int64_t positions,
                                      int32_t threads);
 
-// Runs the batch: keys and values to the pages, logits of the wanted rows. Within what was reserved.
-LLMPY_API void llmpy_plan_run(struct llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t threads);
+// Runs the batch: keys and values to the pages, logits of the output rows. Within what was reserved.
+LLMPY_API void llmpy_plan_run(struct llmpy_plan* plan, int32_t tokens, int32_t output_rows, int32_t threads);
 
 // What tracing knows of an operation: how often it ran, for how many rows in all, and for how long. Linear operations that
 // ran as one region count at the first of them, and `ops` is how many that were.

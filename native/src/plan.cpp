@@ -32,8 +32,8 @@ void run_op(Run& run, const llmpy_op& op) {
             return run_cached(run, op);
         case LLMPY_ATTEND:
             return run_attend(run, op);
-        case LLMPY_MIXTURE:
-            return run_mixture(run, op);
+        case LLMPY_MOE:
+            return run_moe(run, op);
         case LLMPY_ROUTE:
             return run_route(run, op);
         case LLMPY_PREVIOUS:
@@ -108,20 +108,20 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
 
 void llmpy_plan_destroy(llmpy_plan* plan) {
     if (plan == nullptr) return;
-    Block* const blocks[] = {&plan->operations, &plan->products, &plan->arena,  &plan->rows,
-                             &plan->partials,   &plan->scratch,  &plan->mixture};
+    Block* const blocks[] = {&plan->operations, &plan->products, &plan->arena, &plan->rows,
+                             &plan->partials,   &plan->scratch,  &plan->moe};
     for (Block* block : blocks) block->resize(0);
     release(plan, sizeof(llmpy_plan));
 }
 
-int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t wanted, int64_t positions, int32_t threads) {
+int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t output_rows, int64_t positions, int32_t threads) {
     const llmpy_plan_spec& spec = plan->spec;
-    int64_t partials = 0, mixture = 0, scratch = linear_scratch_bytes();
+    int64_t partials = 0, moe = 0, scratch = linear_scratch_bytes();
     for (int32_t i = 0; i < spec.n_ops; ++i) {
         const llmpy_op& op = spec.ops[i];
-        const int64_t rows = op.wanted != 0 ? wanted : tokens;
+        const int64_t rows = op.output_rows != 0 ? output_rows : tokens;
         int64_t here = 0;
-        if (op.kind == LLMPY_LINEAR || op.kind == LLMPY_LINEAR_HEADS || op.kind == LLMPY_MIXTURE) {
+        if (op.kind == LLMPY_LINEAR || op.kind == LLMPY_LINEAR_HEADS || op.kind == LLMPY_MOE) {
             here = align_up(linear_scratch_bytes()) + on_the_way_bytes(op);
             scratch = here > scratch ? here : scratch;
         }
@@ -130,18 +130,18 @@ int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t wanted, int
             partials = here > partials ? here : partials;
             here = attend_scratch_floats(attend_shape(op, spec.cache_type)) * int64_t{sizeof(float)};
             scratch = here > scratch ? here : scratch;
-        } else if (op.kind == LLMPY_MIXTURE) {
-            here = mixture_bytes(op, rows);
-            mixture = here > mixture ? here : mixture;
+        } else if (op.kind == LLMPY_MOE) {
+            here = moe_bytes(op, rows);
+            moe = here > moe ? here : moe;
         }
     }
     plan->scratch_stride = align_up(scratch);
-    const int64_t rows = wanted * 2 * int64_t{sizeof(int32_t)} + (tokens + wanted) * int64_t{sizeof(Tile)};
-    const bool enough = plan->arena.resize(tokens * spec.all_bytes + wanted * spec.wanted_bytes) &&
-                        plan->rows.resize(rows) && plan->partials.resize(partials) && plan->mixture.resize(mixture) &&
+    const int64_t rows = output_rows * 2 * int64_t{sizeof(int32_t)} + (tokens + output_rows) * int64_t{sizeof(Tile)};
+    const bool enough = plan->arena.resize(tokens * spec.all_bytes + output_rows * spec.output_bytes) &&
+                        plan->rows.resize(rows) && plan->partials.resize(partials) && plan->moe.resize(moe) &&
                         plan->scratch.resize(plan->scratch_stride * threads);
     plan->tokens = enough ? tokens : 0;
-    plan->wanted = enough ? wanted : 0;
+    plan->output_rows = enough ? output_rows : 0;
     plan->positions = enough ? positions : 0;
     plan->threads = enough ? threads : 0;
     return enough ? LLMPY_OK : LLMPY_NO_MEMORY;
@@ -151,23 +151,23 @@ void llmpy_plan_bind(llmpy_plan* plan, const llmpy_batch* batch) { plan->batch =
 
 void llmpy_plan_trace(llmpy_plan* plan, llmpy_op_time* times) { plan->times = times; }
 
-void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t wanted, int32_t threads) {
+void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t output_rows, int32_t threads) {
     const llmpy_plan_spec& spec = plan->spec;
     const llmpy_batch& batch = plan->batch;
     auto* const positions = reinterpret_cast<int32_t*>(plan->rows.data);
-    int32_t* const sessions = positions + plan->wanted;
-    Tile* const tiles = reinterpret_cast<Tile*>(sessions + plan->wanted);
-    for (int32_t i = 0; i < wanted; ++i) {
-        positions[i] = batch.positions[batch.wanted[i]];
-        sessions[i] = batch.sessions[batch.wanted[i]];
+    int32_t* const sessions = positions + plan->output_rows;
+    Tile* const tiles = reinterpret_cast<Tile*>(sessions + plan->output_rows);
+    for (int32_t i = 0; i < output_rows; ++i) {
+        positions[i] = batch.positions[batch.output_rows[i]];
+        sessions[i] = batch.sessions[batch.output_rows[i]];
     }
     unsigned char* const arena = plan->arena.data;
-    Run run = {
-        *plan,
-        *plan->level->ops,
-        threads,
-        {tokens, arena, batch.positions, batch.sessions, nullptr, tiles, 0, 0},
-        {wanted, arena + spec.all_bytes * tokens, positions, sessions, batch.wanted, tiles + plan->tokens, 0, 0}};
+    Run run = {*plan,
+               *plan->level->ops,
+               threads,
+               {tokens, arena, batch.positions, batch.sessions, nullptr, tiles, 0, 0},
+               {output_rows, arena + spec.all_bytes * tokens, positions, sessions, batch.output_rows,
+                tiles + plan->tokens, 0, 0}};
     Share share(threads);
     run.threads = share.threads();
     make_rope_tables(run);

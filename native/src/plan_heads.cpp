@@ -99,7 +99,7 @@ HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& 
     for (const llmpy_op* op = ops + products.n; op <= attend; ++op) {
         const bool by_head = op->kind == LLMPY_CACHED ? op->n[0] == n_kv : op->n[0] % n_kv == 0;
         const bool in_place = op->kind != LLMPY_ROPE || op->y == op->x;
-        alike = alike && by_head && in_place && op->wanted == ops->wanted && is_product(ops, products.n, *op);
+        alike = alike && by_head && in_place && op->output_rows == ops->output_rows && is_product(ops, products.n, *op);
     }
     int64_t at_once = 1, bytes = 0;  // heads whose rows are whole tiles
     for (int32_t i = 0; i < products.n; ++i) {

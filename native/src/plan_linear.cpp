@@ -88,7 +88,7 @@ Gate find_gate(const Run& run, const Rows& rows, const llmpy_op* ops, const Prod
     if (products.n != 2 || op == run.plan.spec.ops + run.plan.spec.n_ops || op->kind != LLMPY_GATE) return none;
     const bool both = (op->x == ops[0].y && op->x2 == ops[1].y) || (op->x == ops[1].y && op->x2 == ops[0].y);
     const bool in_place = op->y == op->x || op->y == op->x2;
-    const bool alike = ops[0].n[1] == ops[1].n[1] && op->n[0] == ops[0].n[1] && op->wanted == ops->wanted;
+    const bool alike = ops[0].n[1] == ops[1].n[1] && op->n[0] == ops[0].n[1] && op->output_rows == ops->output_rows;
     if (!both || !in_place || !alike) return none;
     return {static_cast<Function>(op->n[1]), run.at(rows, op->x), run.at(rows, op->x2), run.at(rows, op->y)};
 }
@@ -159,7 +159,7 @@ void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t
 
 int64_t on_the_way_bytes(const llmpy_op& op) {
     int64_t bytes = 0;
-    for (int i = 0; i < (op.kind == LLMPY_MIXTURE ? 3 : 1); ++i) {
+    for (int i = 0; i < (op.kind == LLMPY_MOE ? 3 : 1); ++i) {
         const auto& weights = *reinterpret_cast<const llmpy_weights*>(op.w[i]);
         const int64_t tile = packed_tile_bytes(static_cast<WeightType>(weights.type), weights.inputs);
         bytes = tile > bytes ? tile : bytes;

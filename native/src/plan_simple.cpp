@@ -79,7 +79,7 @@ void run_by_vector(Run& run, const llmpy_op& op) {
     over_range(run, rows.n * op.n[1], width, 1, [&](int64_t begin, int64_t end) {
         for (int64_t v = begin; v < end; ++v) {
             const int64_t at = v * width;
-            if (op.kind == LLMPY_TOTAL) y[v] = run.kernels.total(x + at, width);
+            if (op.kind == LLMPY_SUM) y[v] = run.kernels.total(x + at, width);
             if (op.kind == LLMPY_MUL_EACH) run.kernels.scale(x + at, factors[v], width, y + at);
             if (op.kind == LLMPY_ADD_WEIGHT) run.kernels.add(x + at, w, width, y + at);
             if (op.kind == LLMPY_MUL_WEIGHT) run.kernels.mul(x + at, w, width, y + at);
@@ -104,12 +104,12 @@ void run_copy(Run& run, const llmpy_op& op) {
     });
 }
 
-void run_wanted(Run& run, const llmpy_op& op) {
+void run_output_rows(Run& run, const llmpy_op& op) {
     const size_t bytes = sizeof(float) * static_cast<size_t>(op.n[0]);
     const float* const x = run.at(run.all, op.x);
-    float* const y = run.at(run.wanted, op.y);
-    for (int64_t r = 0; r < run.wanted.n; ++r) {
-        memcpy(y + r * op.n[0], x + run.wanted.token_rows[r] * op.n[0], bytes);
+    float* const y = run.at(run.output_rows, op.y);
+    for (int64_t r = 0; r < run.output_rows.n; ++r) {
+        memcpy(y + r * op.n[0], x + run.output_rows.token_rows[r] * op.n[0], bytes);
     }
 }
 
@@ -144,15 +144,15 @@ void run_simple(Run& run, const llmpy_op& op) {
             return run_embed(run, op);
         case LLMPY_NORM:
             return run_norm(run, op);
-        case LLMPY_TOTAL:
+        case LLMPY_SUM:
         case LLMPY_MUL_EACH:
         case LLMPY_ADD_WEIGHT:
         case LLMPY_MUL_WEIGHT:
             return run_by_vector(run, op);
         case LLMPY_COPY:
             return run_copy(run, op);
-        case LLMPY_WANTED:
-            return run_wanted(run, op);
+        case LLMPY_OUTPUT_ROWS:
+            return run_output_rows(run, op);
         case LLMPY_COLLECT:
             return run_collect(run, op);
         default:

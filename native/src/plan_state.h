@@ -71,8 +71,8 @@ struct llmpy_plan {
     const llmpy::Level* level;
     llmpy_plan_spec spec;  // its ops and ropes are in `operations`
     llmpy_batch batch;
-    llmpy::Block operations, products, arena, rows, partials, scratch, mixture;
-    int64_t tokens, wanted, positions;  // reserved
+    llmpy::Block operations, products, arena, rows, partials, scratch, moe;
+    int64_t tokens, output_rows, positions;  // reserved
     int32_t threads;
     bool fetch_ahead;   // see LinearCall
     int32_t logits_op;  // the only operation that writes the logits, if it is a product; else -1
@@ -91,10 +91,10 @@ struct Run {
     const llmpy_plan& plan;
     const OpKernels& kernels;
     int32_t threads;
-    Rows all, wanted;
+    Rows all, output_rows;
 
-    Rows& rows(const llmpy_op& op) { return op.wanted != 0 ? wanted : all; }
-    const Rows& rows(const llmpy_op& op) const { return op.wanted != 0 ? wanted : all; }
+    Rows& rows(const llmpy_op& op) { return op.output_rows != 0 ? output_rows : all; }
+    const Rows& rows(const llmpy_op& op) const { return op.output_rows != 0 ? output_rows : all; }
     float* at(const Rows& of, int64_t place) const {
         if (place == LLMPY_LOGITS_PLACE) return plan.batch.logits;
         return place < 0 ? nullptr : reinterpret_cast<float*>(of.arena + place * of.n);
@@ -149,7 +149,7 @@ HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& 
 // nothing that it makes must come from another's cache. False, and nothing done, where the context is too long for
 // that.
 bool run_heads(Run& run, const llmpy_op* ops, const Products& products);
-void run_mixture(Run& run, const llmpy_op& op);
+void run_moe(Run& run, const llmpy_op& op);
 void run_route(Run& run, const llmpy_op& op);
 void run_recurrent(Run& run, const llmpy_op& op);
 void run_simple(Run& run, const llmpy_op& op);
@@ -168,7 +168,7 @@ AttendShape attend_shape(const llmpy_op& op, int32_t cache_type);
 // All of a tile's call but its heads and the memory it needs.
 AttendCall attend_call(const Run& run, const llmpy_op& op, const AttendShape& shape, const Tile& tile);
 int64_t attend_partial_bytes(const llmpy_op& op, int32_t cache_type, int64_t rows, int64_t positions);
-int64_t mixture_bytes(const llmpy_op& op, int64_t rows);
+int64_t moe_bytes(const llmpy_op& op, int64_t rows);
 
 }  // namespace llmpy
 

@@ -227,8 +227,8 @@ class _Model:
     def cache(self) -> PagedState:
         return PagedState(self.pool, N_CTX)
 
-    def step(self, parts: Sequence[Part], wanted: Sequence[int] | None = None) -> Array:
-        """One batch; the logits of all rows, or of those that are `wanted`."""
+    def step(self, parts: Sequence[Part], output_rows: Sequence[int] | None = None) -> Array:
+        """One batch; the logits of all rows, or of those in `output_rows`."""
         starts = [self.lengths.get(cache, 0) for cache, _ in parts]
         for (cache, tokens), start in zip(parts, starts, strict=True):
             cache.prepare(start, start + len(tokens))
@@ -237,14 +237,14 @@ class _Model:
             [token for _, tokens in parts for token in tokens],
             [at + i for (_, t), at in zip(parts, starts, strict=True) for i in range(len(t))],
             [i for i, (_, tokens) in enumerate(parts) for _ in tokens],
-            range(n) if wanted is None else wanted,
+            range(n) if output_rows is None else output_rows,
         )
         batch = Batch(*(np.array(column, np.int32) for column in columns))
         logits = self.plan.run(batch, [cache for cache, _ in parts]).logits()
         for (cache, tokens), start in zip(parts, starts, strict=True):
             self.lengths[cache] = start + len(tokens)
             cache.done(start + len(tokens))
-        _equal("shape of the logits", logits.shape, (len(batch.wanted), N_VOCAB))
+        _equal("shape of the logits", logits.shape, (len(batch.output_rows), N_VOCAB))
         _equal("type of the logits", logits.dtype, np.dtype(np.float32))
         return np.array(logits)
 
@@ -374,10 +374,10 @@ def _check_batches(model: _Model) -> None:
 def _check_wanted(model: _Model) -> None:
     """Logits are those of the rows that are asked for, of this step."""
     whole = model.read(TOKENS, [LONG])
-    for wanted in ([LONG - 1], [0, 17, PAGE_TOKENS], [], [3]):
-        found = model.step([(model.cache(), TOKENS)], wanted)
-        if wanted:
-            model.same(f"the logits of rows {wanted}", found, whole[wanted])
+    for output_rows in ([LONG - 1], [0, 17, PAGE_TOKENS], [], [3]):
+        found = model.step([(model.cache(), TOKENS)], output_rows)
+        if output_rows:
+            model.same(f"the logits of rows {output_rows}", found, whole[output_rows])
     cache = model.cache()
     for i in range(3):
         model.same(f"token {i} alone", model.step([(cache, TOKENS[i : i + 1])]), whole[i : i + 1])
@@ -472,7 +472,7 @@ def _check_refusals(model: _Model) -> None:
     _refuses("compile() over a pool of another layout", BackendError, compile_wrong)
 
 
-WRONG: dict[str, tuple[list[int], ...]] = {  # tokens, positions, sessions, wanted
+WRONG: dict[str, tuple[list[int], ...]] = {  # tokens, positions, sessions, output_rows
     "a token beyond the vocabulary": ([N_VOCAB], [10], [0], [0]),
     "a token below 0": ([-1], [10], [0], [0]),
     "a position beyond n_ctx": ([1], [N_CTX], [0], [0]),

@@ -51,7 +51,9 @@ class Runner:
     def state(self) -> PagedState:
         return PagedState(self.pool, N_CTX)
 
-    def step(self, parts: Sequence[tuple[PagedState, int, Sequence[int]]], wanted: Any) -> Logits:
+    def step(
+        self, parts: Sequence[tuple[PagedState, int, Sequence[int]]], output_rows: Any
+    ) -> Logits:
         """One batch of (state, position of the first token, tokens), one part after another."""
         for state, start, tokens in parts:
             state.prepare(start, start + len(tokens))
@@ -62,7 +64,7 @@ class Runner:
             np.concatenate([tokens for _, _, tokens in parts]),
             np.concatenate(positions),
             np.concatenate(owners),
-            wanted,
+            output_rows,
         )
         for state, start, tokens in parts:
             state.done(start + len(tokens))

@@ -194,14 +194,14 @@ def test_random_chunks_give_the_same_bits(loaded: Load, cuts: list[int]) -> None
 
 @backends
 @variants
-def test_wanted_rows_are_those_of_all_rows(
+def test_output_rows_are_those_of_all_rows(
     variant: tiny.Variant, backend: str, loaded: Load
 ) -> None:
     runner = loaded(variant, backend)
     whole = runner.whole(TOKENS)
-    for wanted in ([39], [0, 17, 38], []):
-        logits = runner.step([(runner.state(), 0, TOKENS)], wanted)
-        np.testing.assert_array_equal(logits, whole[wanted])
+    for output_rows in ([39], [0, 17, 38], []):
+        logits = runner.step([(runner.state(), 0, TOKENS)], output_rows)
+        np.testing.assert_array_equal(logits, whole[output_rows])
 
 
 @backends

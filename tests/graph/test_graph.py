@@ -177,24 +177,24 @@ def test_used_says_which_operations_read_a_tensor() -> None:
 # Wanted rows
 
 
-def test_after_the_last_cache_only_wanted_rows_are_computed() -> None:
+def test_after_the_last_cache_only_output_rows_are_computed() -> None:
     assert rows(trace(one_layer)) == [
         ("embed", "all"),
-        ("wanted", "wanted"),
-        ("linear", "wanted"),
-        ("heads", "wanted"),
+        ("output_rows", "output"),
+        ("linear", "output"),
+        ("heads", "output"),
         ("linear", "all"),
         ("heads", "all"),
         ("cached", "all"),
-        ("attend", "wanted"),
-        ("add", "wanted"),
-        ("linear", "wanted"),
+        ("attend", "output"),
+        ("add", "output"),
+        ("linear", "output"),
     ]
 
 
 def test_a_value_is_gathered_once() -> None:
     graph = trace(one_layer)
-    assert [node.op for node in graph.nodes].count("wanted") == 1
+    assert [node.op for node in graph.nodes].count("output_rows") == 1
 
 
 def test_keys_are_not_gathered_for_attention() -> None:
@@ -214,13 +214,13 @@ def test_what_an_earlier_layer_gives_a_later_cache_is_computed_for_all_rows() ->
         return x.linear(w.output)
 
     graph = trace(wire, shapes, n_blocks=2)
-    assert [node.rows for node in graph.nodes if node.op == "attend"] == ["all", "wanted"]
+    assert [node.rows for node in graph.nodes if node.op == "attend"] == ["all", "output"]
 
 
-def test_without_a_cache_all_is_computed_for_wanted_rows() -> None:
+def test_without_a_cache_all_is_computed_for_output_rows() -> None:
     shapes = {k: v for k, v in SHAPES.items() if not k.startswith("blk.")}
     graph = trace(lambda w, t: t.embed(w.token_embd).linear(w.output), shapes, n_blocks=0)
-    assert rows(graph) == [("embed", "wanted"), ("linear", "wanted")]
+    assert rows(graph) == [("embed", "output"), ("linear", "output")]
 
 
 def test_every_node_reads_rows_of_its_own_kind() -> None:
@@ -228,7 +228,7 @@ def test_every_node_reads_rows_of_its_own_kind() -> None:
     for node in graph.nodes:
         for i in node.inputs:
             found = graph.nodes[i]
-            assert found.rows == node.rows or node.op == "wanted" or found.op == "cached"
+            assert found.rows == node.rows or node.op == "output_rows" or found.op == "cached"
 
 
 def test_a_cached_value_read_by_anything_but_attention_is_gathered() -> None:
@@ -237,7 +237,7 @@ def test_a_cached_value_read_by_anything_but_attention_is_gathered() -> None:
     w = Weights(shapes, n_blocks=1)
     k = graph.tokens().embed(w.token_embd).linear(w.blk[0].attn_k).cached()
     done = finish(graph, k.linear(w.head), ["*"])
-    assert rows(done)[-2:] == [("wanted", "wanted"), ("linear", "wanted")]
+    assert rows(done)[-2:] == [("output_rows", "output"), ("linear", "output")]
 
 
 def test_logits_that_a_session_remembers_are_gathered_too() -> None:
@@ -249,7 +249,7 @@ def test_logits_that_a_session_remembers_are_gathered_too() -> None:
         return logits
 
     graph = trace(wire, shapes, n_blocks=0)
-    assert graph.nodes[graph.output].rows == "wanted"
+    assert graph.nodes[graph.output].rows == "output"
     assert graph.n_vocab == 10
 
 
@@ -259,15 +259,15 @@ def test_logits_that_a_session_remembers_are_gathered_too() -> None:
 def test_a_line_tells_inputs_weights_attributes_and_shape() -> None:
     lines = show(trace(one_layer)).splitlines()
     assert lines[0] == "%0 embed token_embd.weight -> [T, 8]"
-    assert lines[1] == "%1 wanted %0 -> [w, 8]"
+    assert lines[1] == "%1 output_rows %0 -> [R, 8]"
     assert lines[4] == "%4 linear %0 blk.0.attn_k.weight blk.0.attn_k.bias -> [T, 4]"
     assert lines[6] == "%6 cached %5 index=0 -> [T, 1, 4]"
-    assert lines[7] == "%7 attend %3 %6 %6 caches=(0,0) scale=0.5 window=0 -> [w, 8]"
+    assert lines[7] == "%7 attend %3 %6 %6 caches=(0,0) scale=0.5 window=0 -> [R, 8]"
 
 
 def test_types_of_weights_are_told_where_they_are_known() -> None:
     text = show(trace(one_layer), {"output.weight": BY_NAME["Q4_0"]})
-    assert text.endswith(" output.weight:Q4_0 -> [w, 10]")
+    assert text.endswith(" output.weight:Q4_0 -> [R, 10]")
 
 
 @pytest.mark.parametrize(

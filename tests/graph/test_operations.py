@@ -81,7 +81,7 @@ GOOD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], Shape]] = [
     ("delta_rule", [*[(4, 16)] * 3, (4, 24), *[(4, 16)] * 2], [], {"state": 0}, (4, 24)),
     ("delta_rule", [(4, 16), (4, 1), *[(4, 16)] * 4], [], {"state": 0}, (4, 16)),
     ("wkv4", [(64,), (64,)], [(64,), (64,)], {"state": 0}, (64,)),
-    ("wanted", [(64,)], [], {}, (64,)),
+    ("output_rows", [(64,)], [], {}, (64,)),
 ]
 
 # operation, input shapes, weight shapes, attributes, what the error must say

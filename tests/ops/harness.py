@@ -127,9 +127,9 @@ class Model:
         return PagedState(self.pool, N_CTX)
 
     def step(
-        self, parts: Sequence[tuple[PagedState, int, Sequence[int]]], wanted: Any = None
+        self, parts: Sequence[tuple[PagedState, int, Sequence[int]]], output_rows: Any = None
     ) -> Array:
-        """One batch of (state, first position, tokens); by default all logits are wanted."""
+        """One batch of (state, first position, tokens); by default all logits are requested."""
         for state, start, tokens in parts:
             state.prepare(start, start + len(tokens))
         n = sum(len(tokens) for _, _, tokens in parts)
@@ -137,7 +137,7 @@ class Model:
             np.concatenate([np.asarray(tokens) for _, _, tokens in parts]),
             np.concatenate([start + np.arange(len(tokens)) for _, start, tokens in parts]),
             np.concatenate([np.full(len(tokens), i) for i, (_, _, tokens) in enumerate(parts)]),
-            np.arange(n) if wanted is None else np.asarray(wanted),
+            np.arange(n) if output_rows is None else np.asarray(output_rows),
         )
         batch = Batch(*(np.ascontiguousarray(a, dtype=np.int32) for a in arrays))
         logits = np.array(self.plan.run(batch, [state for state, _, _ in parts]).logits())

@@ -26,13 +26,15 @@ def run(model: Model, n_pages: int, *arrays: Any) -> Array:
     state = model.state()
     if n_pages:
         state.prepare(0, n_pages * 64)
-    tokens, positions, sessions, wanted = (np.array(a, np.int32) for a in arrays)
-    result: Array = model.plan.run(Batch(tokens, positions, sessions, wanted), [state]).logits()
+    tokens, positions, sessions, output_rows = (np.array(a, np.int32) for a in arrays)
+    result: Array = model.plan.run(
+        Batch(tokens, positions, sessions, output_rows), [state]
+    ).logits()
     return result
 
 
 @pytest.mark.parametrize(
-    ("n_pages", "tokens", "positions", "sessions", "wanted", "message"),
+    ("n_pages", "tokens", "positions", "sessions", "output_rows", "message"),
     [
         (1, [N_ROWS], [0], [0], [0], "token: expected 0 to 49, found 50"),
         (1, [-1], [0], [0], [], "token: expected 0 to 49, found -1"),
@@ -41,7 +43,7 @@ def run(model: Model, n_pages: int, *arrays: Any) -> Array:
         (1, [3], [N_CTX], [0], [0], "position"),
         (1, [3], [64], [0], [0], "page of the position: expected 0 to 0, found 1"),
         (0, [3], [0], [0], [0], "page of the position"),
-        (1, [3], [0], [0], [1], "wanted row"),
+        (1, [3], [0], [0], [1], "output row"),
         (1, [3, N_ROWS], [0, 1], [0, 0], [0], "token: expected 0 to 49, found 50"),
         (1, [-5, 3], [0, 1], [0, 0], [0], "token"),
         (1, [3, 3], [0, 1], [0, 1], [0], "session"),
@@ -50,10 +52,10 @@ def run(model: Model, n_pages: int, *arrays: Any) -> Array:
         (1, [3, 3], [0, 0], [0, 0], [0], "ascend one by one"),
         (1, [3, 3], [63, 64], [0, 0], [0], "page of the position"),
         (1, [3, 3], [-1, 0], [0, 0], [0], "position"),
-        (1, [3, 3], [0, 1], [0, 0], [2], "wanted row"),
-        (1, [3, 3], [0, 1], [0, 0], [1, 0], "wanted rows must ascend"),
-        (1, [3, 3], [0, 1], [0, 0], [1, 1], "wanted rows must ascend"),
-        (1, [3, 3], [0, 1], [0, 0], [-1, 0], "wanted row"),
+        (1, [3, 3], [0, 1], [0, 0], [2], "output row"),
+        (1, [3, 3], [0, 1], [0, 0], [1, 0], "output rows must ascend"),
+        (1, [3, 3], [0, 1], [0, 0], [1, 1], "output rows must ascend"),
+        (1, [3, 3], [0, 1], [0, 0], [-1, 0], "output row"),
         (1, [3, 3], [0], [0, 0], [0], "differ in length"),
         (9, [0] * 513, list(range(513)), [0] * 513, [], "at most 512 tokens, found 513"),
     ],
@@ -64,18 +66,18 @@ def test_a_batch_that_does_not_fit_is_refused(
     tokens: list[int],
     positions: list[int],
     sessions: list[int],
-    wanted: list[int],
+    output_rows: list[int],
     message: str,
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        run(model, n_pages, tokens, positions, sessions, wanted)
+        run(model, n_pages, tokens, positions, sessions, output_rows)
 
 
 def test_an_empty_batch_gives_no_logits(model: Model) -> None:
     assert run(model, 1, [], [], [], []).shape == (0, 16)
 
 
-def test_no_logits_wanted(model: Model) -> None:
+def test_no_output_rows(model: Model) -> None:
     assert run(model, 1, [1], [0], [0], []).shape == (0, 16)
     assert run(model, 1, [1, 2, 3], [0, 1, 2], [0, 0, 0], []).shape == (0, 16)
 

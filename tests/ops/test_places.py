@@ -24,7 +24,7 @@ lives = st.lists(
 
 @given(lives)
 def test_values_alive_together_lie_apart(values: list[tuple[int, int, int, bool]]) -> None:
-    spaces = ["all" if everywhere else "wanted" for *_, everywhere in values]
+    spaces = ["all" if everywhere else "output" for *_, everywhere in values]
     places = Places([size for size, *_ in values], spaces)
     alive: set[int] = set()
     for now in range(30):
@@ -36,7 +36,7 @@ def test_values_alive_together_lie_apart(values: list[tuple[int, int, int, bool]
             if begin == now:
                 places.begin(i)
                 alive.add(i)
-        for space in ("all", "wanted"):
+        for space in ("all", "output"):
             here = sorted(
                 (places.of(i), places.of(i) + values[i][0]) for i in alive if spaces[i] == space
             )

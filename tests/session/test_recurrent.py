@@ -126,7 +126,9 @@ def half(run: Fail) -> Fail:
     """All of the memory is changed, as if only a part of the step had been done."""
 
     def fail(batch: Any, states: Any) -> Any:
-        part = Batch(batch.tokens[:3], batch.positions[:3], batch.sessions[:3], batch.wanted[:0])
+        part = Batch(
+            batch.tokens[:3], batch.positions[:3], batch.sessions[:3], batch.output_rows[:0]
+        )
         run(part, states)
         raise KeyboardInterrupt
 

@@ -47,7 +47,7 @@ class Batch(NamedTuple):
     """The input of one step, for any number of sequences.
 
     `tokens`, `positions` (in its sequence) and `sessions` (index into the caches given to `run`)
-    are int32 [T]; `wanted` int32 [W] are the output rows, ascending: those whose logits are
+    are int32 [T]; `output_rows` int32 [R] are the rows, ascending, whose logits are
     requested. Within a sequence positions are consecutive, and all before the first are in its
     pages already; its recurrent state is the one after exactly those.
     """
@@ -55,7 +55,7 @@ class Batch(NamedTuple):
     tokens: NDArray[np.int32]
     positions: NDArray[np.int32]
     sessions: NDArray[np.int32]
-    wanted: NDArray[np.int32]
+    output_rows: NDArray[np.int32]
 
 
 class Requirements(NamedTuple):

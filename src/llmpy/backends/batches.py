@@ -31,9 +31,9 @@ class BatchCheck:
         _check("token", batch.tokens, self._n_rows)
         _check("session", batch.sessions, len(caches))
         _check("position", batch.positions, self._n_ctx)
-        _check("wanted row", batch.wanted, n)
-        if not (np.diff(batch.wanted) > 0).all():
-            raise ValueError("batch: wanted rows must ascend")
+        _check("output row", batch.output_rows, n)
+        if not (np.diff(batch.output_rows) > 0).all():
+            raise ValueError("batch: output rows must ascend")
         order = np.argsort(batch.sessions, kind="stable")
         sessions, positions = batch.sessions[order], batch.positions[order]
         if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():

@@ -66,7 +66,7 @@ class PlainPlan(Generic[S]):
     def run(self, batch: Batch, caches: Sequence[KvCache]) -> Logits:
         """Compute the batch; see `Plan`."""
         self._check(batch, caches)
-        of = {"all": np.arange(len(batch.tokens)), "wanted": batch.wanted.astype(np.int64)}
+        of = {"all": np.arange(len(batch.tokens)), "output": batch.output_rows.astype(np.int64)}
         steps = {rows: self.step(batch, caches, which) for rows, which in of.items()}
         results: dict[int, Any] = {}
         with np.errstate(all="ignore"):  # a model's infinities are its own affair

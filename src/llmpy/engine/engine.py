@@ -360,7 +360,7 @@ class Engine:
             if rows and work.sequence.constraint is not None:
                 _prepare_mask(work)
         result = self.plan.run(batch, caches)
-        logits = result.logits() if len(batch.wanted) else NO_LOGITS
+        logits = result.logits() if len(batch.output_rows) else NO_LOGITS
         address, row, stride = 0, 0, logits.strides[0]
         for work, n, rows in parts:
             sequence, n_rows = work.sequence, len(rows)

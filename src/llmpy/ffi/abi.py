@@ -51,14 +51,14 @@ class OpKind(IntEnum):
     SCALE = 9
     FUNCTION = 10
     GATE = 11
-    MIXTURE = 12
-    WANTED = 13
+    MOE = 12
+    OUTPUT_ROWS = 13
     ROUTE = 14
     LINEAR_HEADS = 15
     MUL_EACH = 16
     ADD_WEIGHT = 17
     MUL_WEIGHT = 18
-    TOTAL = 19
+    SUM = 19
     CLAMP = 20
     COPY = 21
     PREVIOUS = 22
@@ -157,7 +157,7 @@ class Op(ctypes.Structure):
     """One operation of a plan."""
 
     _fields_ = (
-        *(("kind", I32), ("wanted", I32), ("x", I64), ("x2", I64), ("y", I64)),
+        *(("kind", I32), ("output_rows", I32), ("x", I64), ("x2", I64), ("y", I64)),
         *(("also", I64 * 4), ("n", I64 * 8), ("f", F64 * 2), ("w", U64 * 8)),
     )
 
@@ -187,7 +187,7 @@ class Batch(ctypes.Structure):
     _fields_ = tuple(
         (name, Address)
         for name in (
-            "tokens", "positions", "sessions", "wanted",
+            "tokens", "positions", "sessions", "output_rows",
             "ends", "first_page", "pages", "recurrent", "logits",
         )
     )  # fmt: skip
@@ -199,7 +199,7 @@ class PlanSpec(ctypes.Structure):
     _fields_ = (
         *((name, I32) for name in ("level", "cache_type", "n_ops", "n_ropes")),
         *(("ops", Address), ("ropes", ctypes.POINTER(Rope))),
-        *(("all_bytes", I64), ("wanted_bytes", I64)),
+        *(("all_bytes", I64), ("output_bytes", I64)),
     )
 
 

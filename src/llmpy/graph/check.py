@@ -1,4 +1,4 @@
-"""What is done to a graph once it is traced: account for tensors, and leave out unwanted rows."""
+"""Check that a traced graph reads every tensor, and leave out rows whose logits nobody requests."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def finish(graph: Graph, logits: Value, harmless: Iterable[str] = ()) -> Graph:
 
 
 def _leave_out(graph: Graph) -> Graph:
-    """Mark what only the logits need as "wanted", and gather those rows where they begin.
+    """Mark what only the logits need as "output", and gather those rows where they begin.
 
     Everything but what a session remembers is computed token by token, so after the last node that
-    remembers the rest of the model is needed for the wanted rows alone.
+    remembers the rest of the model is needed for the output rows alone.
     """
     all_rows = [False] * len(graph.nodes)
     for i in reversed(range(len(graph.nodes))):
@@ -44,30 +44,30 @@ def _leave_out(graph: Graph) -> Graph:
                 all_rows[j] = True
     result = replace(graph, nodes=[], caches=[])
     moved: dict[int, int] = {}  # node before -> node now, in its own rows
-    gathered: dict[int, int] = {}  # node before -> its wanted rows
+    gathered: dict[int, int] = {}  # node before -> its output rows
     for i, node in enumerate(graph.nodes):
         if all_rows[i] or not node.inputs:
             inputs = tuple(moved[j] for j in node.inputs)
-            rows = "all" if all_rows[i] else "wanted"
+            rows = "all" if all_rows[i] else "output"
         else:
             inputs = tuple(  # attention reads a cache through its pages
                 moved[j]
                 if node.op == "attend" and graph.nodes[j].op == "cached"
-                else _wanted(result, graph, j, all_rows, moved, gathered)
+                else _output_rows(result, graph, j, all_rows, moved, gathered)
                 for j in node.inputs
             )
-            rows = "wanted"
+            rows = "output"
         attrs = dict(node.attrs)
         if node.op == "attend":
             attrs["caches"] = tuple(graph.nodes[j].attrs["index"] for j in node.inputs[1:])
         result.nodes.append(replace(node, inputs=inputs, attrs=attrs, rows=rows))
         moved[i] = len(result.nodes) - 1
     result.caches = [replace(c, node=moved[c.node]) for c in graph.caches]
-    result.output = _wanted(result, graph, graph.output, all_rows, moved, gathered)
+    result.output = _output_rows(result, graph, graph.output, all_rows, moved, gathered)
     return result
 
 
-def _wanted(
+def _output_rows(
     result: Graph,
     graph: Graph,
     j: int,
@@ -75,11 +75,11 @@ def _wanted(
     moved: dict[int, int],
     gathered: dict[int, int],
 ) -> int:
-    """Node `j` for the wanted rows: itself, or a gather."""
+    """Node `j` for the output rows: itself, or a gather."""
     if not all_rows[j]:
         return moved[j]
     if j not in gathered:
         shape = graph.nodes[j].shape
-        result.nodes.append(Node("wanted", (moved[j],), (), {}, shape, "wanted"))
+        result.nodes.append(Node("output_rows", (moved[j],), (), {}, shape, "output"))
         gathered[j] = len(result.nodes) - 1
     return gathered[j]

@@ -23,7 +23,7 @@ __all__ = ["Cache", "Graph", "Node", "Value"]
 class Node:
     """One operation: `inputs` are indices of earlier nodes, `weights` are tensor names.
 
-    `shape` is that of one token. `rows` says for which tokens it is computed: "all", or "wanted",
+    `shape` is that of one token. `rows` says for which tokens it is computed: "all", or "output",
     those whose logits are asked for.
     """
 

@@ -79,6 +79,6 @@ OPS: dict[str, Operation] = {
             shapes.moe,
             "y = sum over the n_used largest p_e of p_e down_e(act(gate_e x) * up_e x)",
         ),
-        Operation("wanted", 1, shapes.same, "the rows of x whose logits are asked for"),
+        Operation("output_rows", 1, shapes.same, "the rows of x whose logits are asked for"),
     ]
 }

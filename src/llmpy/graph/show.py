@@ -15,7 +15,7 @@ __all__ = ["show"]
 def show(graph: Graph, dtypes: Mapping[str, DType] | None = None) -> str:
     """The graph's nodes in order, each with inputs, weights (and their types) and shape.
 
-    `%3 linear %2 blk.0.attn_q.weight:Q4_0 -> [64]`; "wanted" rows are marked with `w`.
+    `%3 linear %2 blk.0.attn_q.weight:Q4_0 -> [64]`; "output" rows are marked with `R`.
     """
     return "\n".join(_line(i, node, dtypes or {}) for i, node in enumerate(graph.nodes))
 
@@ -24,7 +24,7 @@ def _line(i: int, node: Node, dtypes: Mapping[str, DType]) -> str:
     weights = [f"{w}:{dtypes[w]}" if w in dtypes else w for w in node.weights]
     attrs = [f"{k}={_attribute(v)}" for k, v in sorted(node.attrs.items())]
     words = [node.op, *(f"%{j}" for j in node.inputs), *weights, *attrs]
-    rows = "w" if node.rows == "wanted" else "T"
+    rows = "R" if node.rows == "output" else "T"
     return f"%{i} {' '.join(words)} -> [{', '.join([rows, *map(str, node.shape)])}]"
 
 

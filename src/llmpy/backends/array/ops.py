@@ -33,7 +33,7 @@ class Step:
         bitwise: bool,
     ) -> None:  # fmt: skip
         self.space, self.xp, self.bitwise, self.pool = space, space.xp, bitwise, pool
-        tokens, positions, sessions, self.wanted = (a.astype(np.int64) for a in batch)
+        tokens, positions, sessions, self.output_rows = (a.astype(np.int64) for a in batch)
         self.tokens, self.positions, self.sessions = tokens[of], positions[of], sessions[of]
         self.ends = np.zeros(len(caches), np.int64)  # how many tokens each sequence has then
         np.maximum.at(self.ends, sessions, positions + 1)
@@ -284,7 +284,7 @@ _OF_ONE: dict[str, Callable[[Step, Array], Array]] = {
     "exp": lambda s, x: s.xp.exp(x),
     "softplus": lambda s, x: s.xp.clip(x, 0, np.inf) + s.xp.log1p(s.xp.exp(-s.xp.abs(x))),
     "sum": lambda s, x: s.xp.sum(x, axis=-1, keepdims=True),
-    "wanted": lambda s, x: s.take(x, s.wanted),
+    "output_rows": lambda s, x: s.take(x, s.output_rows),
 }
 OPERATIONS: dict[str, Callable[[Node, Step, Inputs, Inputs], Array]] = {
     "embed": lambda n, s, x, w: s.take(w[0], s.tokens),

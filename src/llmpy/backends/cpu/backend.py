@@ -86,11 +86,11 @@ class CpuBackend:
         return Requirements(weights, page, state, available_memory())
 
     def step_bytes(
-        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_wanted: int
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_output_rows: int
     ) -> int:
-        """Return the bytes of activations and logits of the largest step, of `n_wanted` rows."""
+        """Return the bytes of activations and logits of the largest step: `n_output_rows` rows."""
         program = lower(graph, _absent(graph, tensors), kv_dtype)
-        rows = n_wanted * (program.wanted_bytes + 4 * program.n_vocab)
+        rows = n_output_rows * (program.output_bytes + 4 * program.n_vocab)
         return self.max_tokens * program.all_bytes + rows
 
     def kv_pool(self, graph: Graph, kv_dtype: str) -> CpuKvPool:

@@ -56,9 +56,9 @@ class CpuPlan:
         self._level = level
         self._handle = _create(program, level)
         self._times: Times | None = None  # native code writes there while it traces
-        self._room = (0, 0, 0)  # tokens, wanted rows, positions that native memory is there for
+        self._room = (0, 0, 0)  # tokens, output rows, positions that native memory is there for
         rows = np.zeros((4, max_tokens), np.int32)
-        self._tokens, self._positions, self._sessions, self._wanted = rows
+        self._tokens, self._positions, self._sessions, self._output_rows = rows
         self._first_page = np.zeros(1, np.int32)
         self._ends = np.zeros(1, np.int32)
         self._pages = np.zeros(1, np.uint64)
@@ -75,8 +75,8 @@ class CpuPlan:
         """
         if self._handle is None:
             raise BackendError("this plan is closed")
-        n, n_wanted = len(batch.tokens), len(batch.wanted)
-        if n == 1 and n_wanted <= 1:
+        n, n_output_rows = len(batch.tokens), len(batch.output_rows)
+        if n == 1 and n_output_rows <= 1:
             end = self._stage_one(batch, caches)
         elif n == 0:
             self._result.rows = self._logits[:0]
@@ -84,12 +84,12 @@ class CpuPlan:
         else:
             end = self._stage(batch, caches)
         room = self._room
-        if n > room[0] or n_wanted > room[1] or end > room[2]:
-            self._reserve(n, n_wanted, end)
-        self._run(self._handle, n, n_wanted, self._n_threads)
+        if n > room[0] or n_output_rows > room[1] or end > room[2]:
+            self._reserve(n, n_output_rows, end)
+        self._run(self._handle, n, n_output_rows, self._n_threads)
         if self._first:
             self._begin()
-        self._result.rows = self._logits[:n_wanted]
+        self._result.rows = self._logits[:n_output_rows]
         return self._result
 
     def generate(
@@ -181,8 +181,8 @@ class CpuPlan:
             _check("session", session, len(caches))
             _check("position", position, self.n_ctx)
             _check("page of the position", n_pages - 1, caches[session].n_pages)
-        if len(batch.wanted):
-            _check("wanted row", batch.wanted.item(0), 1)
+        if len(batch.output_rows):
+            _check("output row", batch.output_rows.item(0), 1)
         cache = caches[session]
         if n_pages > len(self._pages):
             self._pages = np.zeros(2 * n_pages, np.uint64)
@@ -195,12 +195,12 @@ class CpuPlan:
         self._ends[0] = position + 1
         self._tokens[0] = token
         self._positions[0] = position
-        self._sessions[0] = self._first_page[0] = self._wanted[0] = 0
+        self._sessions[0] = self._first_page[0] = self._output_rows[0] = 0
         return position + 1
 
     def _stage(self, batch: Batch, caches: Sequence[KvCache]) -> int:
         """Check and copy a batch of any size; returns the end of its longest context."""
-        n, n_wanted, n_caches = len(batch.tokens), len(batch.wanted), len(caches)
+        n, n_output_rows, n_caches = len(batch.tokens), len(batch.output_rows), len(caches)
         if n > self.max_tokens:
             raise ValueError(f"batch: expected at most {self.max_tokens} tokens, found {n}")
         if len(batch.positions) != n or len(batch.sessions) != n:
@@ -208,9 +208,9 @@ class CpuPlan:
         _check_range("token", batch.tokens, self._n_rows)
         _check_range("session", batch.sessions, n_caches)
         _check_range("position", batch.positions, self.n_ctx)
-        _check_range("wanted row", batch.wanted, n)
-        if n_wanted > 1 and not (np.diff(batch.wanted) > 0).all():
-            raise ValueError("batch: wanted rows must ascend")
+        _check_range("output row", batch.output_rows, n)
+        if n_output_rows > 1 and not (np.diff(batch.output_rows) > 0).all():
+            raise ValueError("batch: output rows must ascend")
         order = np.argsort(batch.sessions, kind="stable")
         sessions, positions = batch.sessions[order], batch.positions[order]
         if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
@@ -241,25 +241,25 @@ class CpuPlan:
         self._tokens[:n] = batch.tokens
         self._positions[:n] = batch.positions
         self._sessions[:n] = batch.sessions
-        self._wanted[:n_wanted] = batch.wanted
+        self._output_rows[:n_output_rows] = batch.output_rows
         return int(ends.max())
 
-    def _reserve(self, n: int, n_wanted: int, end: int) -> None:
+    def _reserve(self, n: int, n_output_rows: int, end: int) -> None:
         """Make room for such batches, twice as much as asked for so that this is rare."""
         had = self._room
         tokens = min(self.max_tokens, max(_power_of_two(n), had[0]))
-        wanted = min(self.max_tokens, max(_power_of_two(n_wanted), had[1]))
+        output_rows = min(self.max_tokens, max(_power_of_two(n_output_rows), had[1]))
         positions = max(_power_of_two(end), 1024, had[2])
-        if len(self._logits) < wanted:
-            self._logits = np.empty((wanted, self.n_vocab), np.float32)
+        if len(self._logits) < output_rows:
+            self._logits = np.empty((output_rows, self.n_vocab), np.float32)
         status = self._native.llmpy_plan_reserve(
-            self._handle, tokens, wanted, positions, self._n_threads
+            self._handle, tokens, output_rows, positions, self._n_threads
         )
-        self._room = (0, 0, 0) if status else (tokens, wanted, positions)
+        self._room = (0, 0, 0) if status else (tokens, output_rows, positions)
         if status:
             raise OutOfMemory(f"cannot allocate memory for batches of {tokens} tokens")
         arrays = (
-            self._tokens, self._positions, self._sessions, self._wanted,
+            self._tokens, self._positions, self._sessions, self._output_rows,
             self._ends, self._first_page, self._pages, self._recurrent, self._logits,
         )  # fmt: skip
         addresses = abi.Batch(*(address(array) for array in arrays))
@@ -281,7 +281,7 @@ def _create(program: Program, level: int) -> int | None:
         address(program.ops),
         ropes,
         program.all_bytes,
-        program.wanted_bytes,
+        program.output_bytes,
     )
     handle: int | None = library().llmpy_plan_create(spec)
     if handle is None:
@@ -297,7 +297,7 @@ class _Logits:
     rows: NDArray[np.float32]
 
     def logits(self) -> NDArray[np.float32]:
-        """Return the logits of the wanted rows."""
+        """Return the logits of the output rows."""
         return self.rows
 
 

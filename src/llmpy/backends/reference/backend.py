@@ -54,7 +54,7 @@ class ReferencePlan(PlainPlan[Step]):
         ends = np.zeros(len(caches), np.int64)
         np.maximum.at(ends, batch.sessions, batch.positions + 1)
         rows = batch.tokens[of], batch.positions[of], batch.sessions[of]
-        return Step(*rows, batch.wanted, ends, history, remember, state)
+        return Step(*rows, batch.output_rows, ends, history, remember, state)
 
 
 class ReferenceKvPool(ArrayKvPool):

@@ -214,9 +214,9 @@ def softplus(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     return y
 
 
-def wanted(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
+def output_rows(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """The rows whose logits are asked for."""
-    return x[0][step.wanted]
+    return x[0][step.output_rows]
 
 
 OPERATIONS: dict[str, Callable[[Node, Step, list[Array], list[Array]], Array]] = {
@@ -225,6 +225,6 @@ OPERATIONS: dict[str, Callable[[Node, Step, list[Array], list[Array]], Array]] =
         embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads,
         flatten, slice_, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight,
         scale, clamp, silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, moe,
-        wanted, sum_, previous, conv, scan, delta_rule, wkv4,
+        output_rows, sum_, previous, conv, scan, delta_rule, wkv4,
     ]
 }  # fmt: skip

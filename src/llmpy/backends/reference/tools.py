@@ -22,7 +22,7 @@ class Step:
     tokens: NDArray[np.int32]
     positions: NDArray[np.int32]
     sessions: NDArray[np.int32]
-    wanted: NDArray[np.int32]
+    output_rows: NDArray[np.int32]
     ends: NDArray[np.int64]  # of each session, how many tokens it holds with this batch
     history: Callable[[int, int, int], Array]  # (cache, session, n) -> its first n rows
     remember: Callable[[int, Array], None]  # (cache, rows [T, ...])

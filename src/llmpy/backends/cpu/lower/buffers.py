@@ -10,7 +10,7 @@ __all__ = ["Places"]
 
 
 class Places:
-    """Hands out places first-fit, in two arenas: rows "all" and rows "wanted"."""
+    """Hands out places first-fit, in two arenas: rows "all" and rows "output"."""
 
     def __init__(self, sizes: Sequence[int], spaces: Sequence[str]) -> None:
         # Rows times a multiple of the alignment is one too.
@@ -18,8 +18,8 @@ class Places:
         self._spaces = spaces
         self._place: dict[int, int] = {}
         self._fixed: set[int] = set()
-        self._used: dict[str, list[tuple[int, int]]] = {"all": [], "wanted": []}  # begin, end
-        self._ends = {"all": 0, "wanted": 0}
+        self._used: dict[str, list[tuple[int, int]]] = {"all": [], "output": []}  # begin, end
+        self._ends = {"all": 0, "output": 0}
 
     def fix(self, value: int, place: int) -> None:
         """This value lies elsewhere."""

@@ -1,7 +1,7 @@
 """From a graph to native operations, and where their results lie.
 
 Results are numbered values; the last step gives each a place in the arena of its kind of rows
-("all" or "wanted"), shared by values that are never needed at once.
+("all" or "output"), shared by values that are never needed at once.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def lower(
         if i not in work.done:
             _LOWERED[node.op](work, i, node)
     output = work.of(graph.output)
-    if work.spaces[output] != "wanted":
-        y = work.new(graph.n_vocab, "wanted")
-        work.ops.append(Op(OpKind.WANTED, "wanted", output, y=y, n=(graph.n_vocab,)))
+    if work.spaces[output] != "output":
+        y = work.new(graph.n_vocab, "output")
+        work.ops.append(Op(OpKind.OUTPUT_ROWS, "output", output, y=y, n=(graph.n_vocab,)))
         output = y
     places = Places(work.sizes, work.spaces)
     tables = [places.keep("all", 4 * rope.n_dims) for rope, _, _ in work.ropes]
@@ -64,7 +64,7 @@ def lower(
         ops=ops,
         ropes=ropes,
         all_bytes=places.size("all"),
-        wanted_bytes=places.size("wanted"),
+        output_bytes=places.size("output"),
         cache_type=FORMATS[kv_dtype].type,
         n_vocab=graph.n_vocab,
         n_rows=table_rows(graph, "embed"),
@@ -84,7 +84,7 @@ def _place(source: list[Op], ops: NDArray[np.void], places: Places, output: int)
     places.fix(output, LOGITS_PLACE)
     for i, op in enumerate(source):
         out = ops[i]
-        out["kind"], out["wanted"] = op.kind, op.rows == "wanted"
+        out["kind"], out["output_rows"] = op.kind, op.rows == "output"
         for name, values in (("n", op.n), ("f", op.f), ("w", op.w)):
             out[name][: len(values)] = values
         out["x"], out["x2"] = places.of(op.x), places.of(op.x2)

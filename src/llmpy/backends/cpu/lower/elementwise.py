@@ -108,7 +108,7 @@ def sum_(work: Emitted, i: int, node: Node) -> None:
     """Of each vector."""
     shape = work.graph.nodes[node.inputs[0]].shape
     n = (shape[-1], prod(shape[:-1]))
-    work.emit(i, Op(OpKind.TOTAL, node.rows, work.of(node.inputs[0]), n=n))
+    work.emit(i, Op(OpKind.SUM, node.rows, work.of(node.inputs[0]), n=n))
 
 
 def scale(work: Emitted, i: int, node: Node) -> None:
@@ -135,10 +135,10 @@ def route(work: Emitted, i: int, node: Node) -> None:
     work.emit(i, op)
 
 
-def wanted(work: Emitted, i: int, node: Node) -> None:
+def output_rows(work: Emitted, i: int, node: Node) -> None:
     """The rows whose logits are asked for."""
     x = work.of(node.inputs[0])
-    work.emit(i, Op(OpKind.WANTED, "wanted", x, n=(prod(node.shape),)))
+    work.emit(i, Op(OpKind.OUTPUT_ROWS, "output", x, n=(prod(node.shape),)))
 
 
 SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
@@ -153,5 +153,5 @@ SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
     "scale": scale,
     "clamp": clamp,
     "route": route,
-    "wanted": wanted,
+    "output_rows": output_rows,
 }

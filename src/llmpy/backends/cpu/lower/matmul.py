@@ -74,7 +74,7 @@ def moe(work: Emitted, i: int, node: Node) -> None:
     if work.sums is not None:
         first = work.sums.address(list(parts[:2]), n_expert, n_embd)
         w = (*w, *(0,) * (6 - len(w)), first, work.sums.address([parts[2]], n_expert, n_ff))
-    work.emit(i, Op(OpKind.MIXTURE, node.rows, x, shares, n=n, w=w))
+    work.emit(i, Op(OpKind.MOE, node.rows, x, shares, n=n, w=w))
 
 
 def _products(work: Emitted, group: list[tuple[int, Node]], added: int = NO_PLACE) -> None:

@@ -59,7 +59,7 @@ class Program:
     ops: NDArray[np.void]
     ropes: list[RopeTable]
     all_bytes: int
-    wanted_bytes: int
+    output_bytes: int
     cache_type: int
     n_vocab: int
     n_rows: int  # tokens that can be embedded
@@ -90,7 +90,7 @@ class Op:
         if tensor is None:
             return Cost(name)
         whole = tensor.dtype.row_bytes(tensor.shape[-1]) * prod(tensor.shape[:-1])
-        if self.kind is OpKind.MIXTURE:  # how many experts a step reads depends on its tokens
+        if self.kind is OpKind.MOE:  # how many experts a step reads depends on its tokens
             n_embd, n_ff, _, n_used = self.n[:4]
             return Cost(name, tensor.name, tensor.dtype.name, macs=3 * n_embd * n_ff * n_used)
         return Cost(name, tensor.name, tensor.dtype.name, whole, prod(tensor.shape))

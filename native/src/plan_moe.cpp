@@ -1,4 +1,4 @@
-// plan_mixture: y = sum over the n_used experts e of the largest shares p_e of p_e * down_e(f(gate_e x) * up_e x)
+// plan_moe: y = sum over the n_used experts e of the largest shares p_e of p_e * down_e(f(gate_e x) * up_e x)
 //
 // Each pair (token, expert) is a row of work; pairs are sorted by expert, so that an expert's weights are read once for all
 // its tokens, and taken in waves that bound the memory. A pair's row, and the order in which a token adds up its experts
@@ -13,13 +13,13 @@ namespace {
 
 constexpr int64_t kLeastWave = 16;
 
-struct Mixture {
+struct Moe {
     int64_t n_embd, n_ff, n_expert, n_used;
     WeightType gate_type, up_type, down_type;
     Function function;
     int64_t rows, pairs, wave;
 
-    Mixture(const llmpy_op& op, int64_t n_rows)
+    Moe(const llmpy_op& op, int64_t n_rows)
         : n_embd(op.n[0]),
           n_ff(op.n[1]),
           n_expert(op.n[2]),
@@ -59,7 +59,7 @@ struct Workspace {
     float *x, *gate, *up, *out;  // [wave, n_embd], twice [wave, n_ff], [pairs, n_embd]
     unsigned char *prepared[input_kinds], *prepared_ff[input_kinds];  // by kind of input
 
-    Workspace(const Mixture& m, Pieces& pieces)
+    Workspace(const Moe& m, Pieces& pieces)
         : expert(pieces.take<int32_t>(m.pairs)),
           share(pieces.take<float>(m.pairs)),
           place(pieces.take<int32_t>(m.pairs)),
@@ -78,7 +78,7 @@ struct Workspace {
     }
 };
 
-void sort_by_expert(const Mixture& m, const Workspace& w) {
+void sort_by_expert(const Moe& m, const Workspace& w) {
     memset(w.begin, 0, sizeof(int32_t) * static_cast<size_t>(m.n_expert + 1));
     for (int64_t i = 0; i < m.pairs; ++i) ++w.begin[w.expert[i] + 1];
     for (int64_t e = 0; e < m.n_expert; ++e) w.begin[e + 1] += w.begin[e];
@@ -93,7 +93,7 @@ void sort_by_expert(const Mixture& m, const Workspace& w) {
 
 // body(e, begin, end) for each expert that has pairs in first .. last-1, with its own of them, counted from `first`.
 template <class Body>
-void each_expert(const Workspace& w, const Mixture& m, int64_t first, int64_t last, const Body& body) {
+void each_expert(const Workspace& w, const Moe& m, int64_t first, int64_t last, const Body& body) {
     for (int64_t e = 0; e < m.n_expert; ++e) {
         const int64_t begin = w.begin[e] > first ? w.begin[e] : first;
         const int64_t end = w.begin[e + 1] < last ? w.begin[e + 1] : last;
@@ -102,8 +102,8 @@ void each_expert(const Workspace& w, const Mixture& m, int64_t first, int64_t la
 }
 
 // One matrix of each expert that has pairs in first .. last-1, as calls; returns how many.
-int32_t expert_calls(const Workspace& w, const Mixture& m, int64_t first, int64_t last, LinearCall call,
-                     uint64_t weights, LinearCall* calls) {
+int32_t expert_calls(const Workspace& w, const Moe& m, int64_t first, int64_t last, LinearCall call, uint64_t weights,
+                     LinearCall* calls) {
     int32_t n = 0;
     each_expert(w, m, first, last, [&](int64_t e, int64_t begin, int64_t end) {
         calls[n] = call;
@@ -135,8 +135,8 @@ void prepare(const Run& run, const LinearInput& input, const float* x) {
 }
 
 // What the pairs first .. last-1 feed to a matrix of their experts, for those who want to know.
-void collect_of_experts(const Run& run, const Workspace& w, const Mixture& m, int64_t first, int64_t last,
-                        const float* x, int64_t width, uint64_t sums) {
+void collect_of_experts(const Run& run, const Workspace& w, const Moe& m, int64_t first, int64_t last, const float* x,
+                        int64_t width, uint64_t sums) {
     if (sums == 0) return;
     each_expert(w, m, first, last, [&](int64_t e, int64_t begin, int64_t end) {
         collect(run, sums, e, x + begin * width, end - begin, width, width);
@@ -144,7 +144,7 @@ void collect_of_experts(const Run& run, const Workspace& w, const Mixture& m, in
 }
 
 // Sorted pairs first .. last-1, at most a wave.
-void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Workspace& w, const float* x, int64_t first,
+void run_wave(const Run& run, const llmpy_op& op, const Moe& m, const Workspace& w, const float* x, int64_t first,
               int64_t last) {
     const int64_t n = last - first;
     for (int64_t i = 0; i < n; ++i) {
@@ -178,18 +178,18 @@ void run_wave(const Run& run, const llmpy_op& op, const Mixture& m, const Worksp
 
 }  // namespace
 
-int64_t mixture_bytes(const llmpy_op& op, int64_t rows) {
+int64_t moe_bytes(const llmpy_op& op, int64_t rows) {
     if (rows == 0) return 0;
-    const Mixture m(op, rows);
+    const Moe m(op, rows);
     Pieces pieces(nullptr);
     const Workspace counted(m, pieces);
     return pieces.used;
 }
 
-void run_mixture(Run& run, const llmpy_op& op) {
+void run_moe(Run& run, const llmpy_op& op) {
     const Rows& rows = run.rows(op);
-    const Mixture m(op, rows.n);
-    Pieces pieces(run.plan.mixture.data);
+    const Moe m(op, rows.n);
+    Pieces pieces(run.plan.moe.data);
     const Workspace w(m, pieces);
     const float* const x = run.at(rows, op.x);
     const float* const shares = run.at(rows, op.x2);
