@@ -42,7 +42,7 @@ double best(double seconds, double products_a_round, Loop loop) {
 #define FMA256(i) "vfmadd231ps %%ymm15, %%ymm14, %%ymm" #i "\n"
 // Zeros: numbers that are no numbers, or too small, would be slow. The compiler may not use the upper registers.
 #define ZERO512 "vpxorq %%zmm30, %%zmm30, %%zmm30\nvpxorq %%zmm31, %%zmm31, %%zmm31\n"
-#define LOW \
+#define LOW                                                                                                    \
     "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", \
         "xmm13", "xmm14", "xmm15"
 

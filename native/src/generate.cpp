@@ -19,7 +19,7 @@ bool is_end(const llmpy_chain& chain, int32_t id) {
 }
 
 // Whether the plan can leave the maxima of its logits where the sampler looks for them.
-bool can_leave_peaks(const llmpy_plan& plan, const llmpy_chain& chain) {
+bool can_leave_block_maxima(const llmpy_plan& plan, const llmpy_chain& chain) {
     const int64_t needed = llmpy_sample_workspace(chain.n_vocab);
     return plan.logits_op >= 0 && plan.spec.ops[plan.logits_op].n[1] == chain.n_vocab && needed > 0 &&
            chain.workspace != nullptr && chain.workspace_size >= needed;
@@ -36,22 +36,23 @@ int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t*
     const int32_t nothing = 0;
     int32_t position = 0, end = 0, done = 0, id = 0;
     const llmpy_batch before = plan->batch;
-    const bool peaks = can_leave_peaks(*plan, *chain);
-    plan->peaks = peaks ? sample_peaks(chain->workspace, chain->n_vocab) : nullptr;
+    const bool block_maxima = can_leave_block_maxima(*plan, *chain);
+    plan->block_maxima = block_maxima ? sample_block_maxima(chain->workspace, chain->n_vocab) : nullptr;
     while (done < most) {
         position = static_cast<int32_t>(n - 1);
         end = static_cast<int32_t>(n);
         plan->batch = {ids + n - 1, &position, &nothing, &nothing, &end, &nothing, pages, &recurrent, before.logits};
         llmpy_plan_run(plan, 1, 1, threads);
         const int64_t seen = chain->n_history < 0 || chain->n_history > n ? n : chain->n_history;
-        id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done), peaks);
+        id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done),
+                    block_maxima);
         if (id < 0) break;
         ids[n++] = id;
         ++done;
         if (is_end(*chain, id) || (done < most && nanoseconds() - begin > kTogether)) break;
     }
     plan->batch = before;
-    plan->peaks = nullptr;
+    plan->block_maxima = nullptr;
     return done > 0 ? done : id;
 }
 }

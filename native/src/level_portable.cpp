@@ -20,8 +20,8 @@ constexpr int kAccumulators = 1;   // vectors of 16 that the registers hold besi
 
 namespace llmpy {
 namespace {
-constexpr OpKernels op_kernels = {norm, total,      rope,  add,       mul,         scale,  clamp_all,  function,
-                                  gate, add_scaled, peaks, store_key, store_value, attend, attend_join};
+constexpr OpKernels op_kernels = {norm, total,      rope,         add,       mul,         scale,  clamp_all,  function,
+                                  gate, add_scaled, block_maxima, store_key, store_value, attend, attend_join};
 }
 const Level level_portable = {"portable", &linear_portable, &op_kernels, &recurrent_kernels, quantize_portable};
 }  // namespace llmpy

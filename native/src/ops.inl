@@ -49,7 +49,7 @@ void clamp_all(const float* a, float low, float high, int64_t n, float* y) {
     map1(a, n, y, [&](F32x16 p) LLMPY_LAMBDA { return clamp(p, least, most); });
 }
 
-void peaks(const float* a, int64_t n, float* y) {
+void block_maxima(const float* a, int64_t n, float* y) {
     const I32x16 without_sign = set1(0x7fffffff);
     I32x16 size = set1(0);
     float rest = -__builtin_inff();

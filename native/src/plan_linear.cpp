@@ -41,8 +41,8 @@ int64_t rows_before(const LinearCall& call, int64_t tiles) {
 void divide(Products& products, int32_t threads) {
     constexpr int64_t least_bytes = 160 << 10;  // of weights, for a region to be worth it
     constexpr int64_t least_products = 200000;
-    constexpr int64_t peak_tiles = kPeakBlock / tile_rows;
-    static_assert(kPeakBlock == 64, "as OpKernels::peaks has it");
+    constexpr int64_t maxima_tiles = kMaximaBlock / tile_rows;
+    static_assert(kMaximaBlock == 64, "as OpKernels::block_maxima has it");
     int64_t bytes = 0, multiplications = 0;
     for (int32_t i = 0; i < products.n; ++i) {
         const LinearCall& call = products.calls[i];
@@ -56,7 +56,8 @@ void divide(Products& products, int32_t threads) {
         const int64_t tokens = call.token_end - call.token_begin;
         const int64_t inputs = products.gate.y != nullptr ? 2 * call.inputs : call.inputs;  // a piece is one of both
         call.piece_tiles = linear_chunk_tiles(call.type, call.outputs, inputs, tokens, products.threads);
-        if (call.peaks != nullptr) call.piece_tiles = (call.piece_tiles + peak_tiles - 1) / peak_tiles * peak_tiles;
+        if (call.block_maxima != nullptr)
+            call.piece_tiles = (call.piece_tiles + maxima_tiles - 1) / maxima_tiles * maxima_tiles;
         call.pieces = static_cast<int32_t>((tile_count(call.outputs) + call.piece_tiles - 1) / call.piece_tiles);
         products.chunks += call.pieces;
     }
@@ -100,9 +101,9 @@ void run_products(Products& products) {
     run_region(products.threads, products.chunks, body, &products);
 }
 
-float* peaks_of(const Run& run, const Rows& rows, const llmpy_op& op) {
+float* block_maxima_of(const Run& run, const Rows& rows, const llmpy_op& op) {
     const llmpy_plan& plan = run.plan;
-    return &op == plan.spec.ops + plan.logits_op && rows.n == 1 ? plan.peaks : nullptr;
+    return &op == plan.spec.ops + plan.logits_op && rows.n == 1 ? plan.block_maxima : nullptr;
 }
 
 // Whether what was made for an earlier run is right for this one.
@@ -111,7 +112,7 @@ bool is_made(const Run& run, const Rows& rows, const llmpy_op* ops, const Produc
                 products.input.data == run.at(rows, ops->x);
     for (int32_t i = 0; made && i < products.n; ++i) {
         const LinearCall& call = products.calls[i];
-        made = call.y == run.at(rows, ops[i].y) && call.peaks == peaks_of(run, rows, ops[i]);
+        made = call.y == run.at(rows, ops[i].y) && call.block_maxima == block_maxima_of(run, rows, ops[i]);
     }
     return made;
 }
@@ -134,7 +135,7 @@ void make(const Run& run, const Rows& rows, const llmpy_op* ops, Products& produ
         call.token_end = rows.n;
         call.y = run.at(rows, op.y);
         call.bias = reinterpret_cast<const float*>(op.w[1]);
-        call.peaks = peaks_of(run, rows, op);
+        call.block_maxima = block_maxima_of(run, rows, op);
         call.accumulate = op.x2 >= 0;
         products.packed = products.packed && call.rows == nullptr;
     }
@@ -152,9 +153,10 @@ void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t
     call.scratch = plan.scratch.data + worker * plan.scratch_stride;
     call.fetch_ahead = plan.fetch_ahead && call.rows == nullptr;  // what is packed on the way is in a cache
     call.rows == nullptr ? plan.level->linear->linear(call) : pack_and_run(*plan.level->linear, call);
-    if (call.peaks == nullptr) return;
+    if (call.block_maxima == nullptr) return;
     const int64_t first = begin * tile_rows;
-    plan.level->ops->peaks(call.y + first, rows_before(call, end) - first, call.peaks + first / kPeakBlock);
+    plan.level->ops->block_maxima(call.y + first, rows_before(call, end) - first,
+                                  call.block_maxima + first / kMaximaBlock);
 }
 
 int64_t on_the_way_bytes(const llmpy_op& op) {

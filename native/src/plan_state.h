@@ -74,9 +74,9 @@ struct llmpy_plan {
     llmpy::Block operations, products, arena, rows, partials, scratch, moe;
     int64_t tokens, output_rows, positions;  // reserved
     int32_t threads;
-    bool fetch_ahead;   // see LinearCall
-    int32_t logits_op;  // the only operation that writes the logits, if it is a product; else -1
-    float* peaks;       // where that one leaves what sample.h calls so, of a single row; or null
+    bool fetch_ahead;     // see LinearCall
+    int32_t logits_op;    // the only operation that writes the logits, if it is a product; else -1
+    float* block_maxima;  // where that one leaves what sample.h calls so, of a single row; or null
     int64_t scratch_stride;
     llmpy_op_time* times;  // [n_ops], or null: nobody traces
 

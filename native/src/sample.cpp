@@ -119,7 +119,7 @@ int32_t draw(List* list, double u, const Workspace& work, int64_t* total) {
 void follow(const llmpy_sample_step& step, const Run& run, int32_t index, int64_t total) {
     double* const state = run.chain.state;
     if (step.kind == LLMPY_SAMPLE_MIROSTAT1 || step.kind == LLMPY_SAMPLE_MIROSTAT2) {
-        const double distance = (double)run.list.logits[index] - (double)run.list.peak;
+        const double distance = (double)run.list.logits[index] - (double)run.list.max_logit;
         const double surprise = (ln((double)total / kOne) - distance) / kLn2;
         state[0] = state[0] - step.value[1] * (surprise - step.value[0]);
     } else if (step.kind == LLMPY_SAMPLE_ADAPTIVE_P) {
@@ -140,12 +140,12 @@ bool usable(const llmpy_chain& chain, const float* logits, const int32_t* histor
 }
 
 Run begin(const llmpy_chain& chain, const float* logits, const int32_t* history, int64_t n_history, Random random,
-          bool peaks_known) {
+          bool maxima_known) {
     return Run{chain,
                lay_out(chain.workspace, chain.n_vocab),
                {history, n_history},
                random,
-               {logits, nullptr, chain.n_vocab, 0.0f, peaks_known ? logits : nullptr},
+               {logits, nullptr, chain.n_vocab, 0.0f, maxima_known ? logits : nullptr},
                0};
 }
 
@@ -165,14 +165,14 @@ int64_t llmpy_sample_workspace(int32_t n_vocab) {
     return n_vocab < 1 || n_vocab > LLMPY_SAMPLE_MAX_VOCAB ? 0 : workspace_bytes(n_vocab);
 }
 
-float* llmpy::sample_peaks(void* workspace, int32_t n_vocab) { return lay_out(workspace, n_vocab).block_peaks; }
+float* llmpy::sample_block_maxima(void* workspace, int32_t n_vocab) { return lay_out(workspace, n_vocab).block_maxima; }
 
 int32_t llmpy::sample(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history,
-                      uint64_t seed, uint64_t counter, bool peaks_known) {
+                      uint64_t seed, uint64_t counter, bool maxima_known) {
     if (!chain || !usable(*chain, logits, history, n_history)) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
-    Run run = begin(*chain, logits, history, n_history, Random{seed, counter}, peaks_known);
+    Run run = begin(*chain, logits, history, n_history, Random{seed, counter}, maxima_known);
     const int32_t status = apply_all(&run);
     if (status < 0) {
         return status;
@@ -229,7 +229,7 @@ int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, in
     if (status < 0) {
         return status;
     }
-    *log_sum = (double)list.peak + log((double)weigh_all(list, work) / kOne);
+    *log_sum = (double)list.max_logit + log((double)weigh_all(list, work) / kOne);
     if (n_top == 0) {
         return 0;
     }

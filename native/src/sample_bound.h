@@ -38,12 +38,12 @@ inline int32_t count_from(const float* x, int32_t n, float bound) {
 }
 
 // A logit with at least k at or above it, and at most `enough` if halving finds that: not where many are equal. -infinity
-// where fewer than k are more than that. `peak`: the largest of all.
-inline float find_bound(const float* x, int32_t n, float peak, int32_t k, int32_t enough) {
-    float low = -INFINITY, high = peak;
+// where fewer than k are more than that. `max_logit`: the largest of all.
+inline float find_bound(const float* x, int32_t n, float max_logit, int32_t k, int32_t enough) {
+    float low = -INFINITY, high = max_logit;
     int32_t from_low = n;  // so many are at or above it
     for (float below = 1.0f; below < 1e30f; below *= 4.0f) {
-        const float logit = peak - below;
+        const float logit = max_logit - below;
         const int32_t count = count_from(x, n, logit);
         if (count >= k) {
             low = logit;

@@ -30,7 +30,7 @@ struct Workspace {
     int32_t* ids;         // [n_vocab]
     int32_t* counts;      // [n_vocab], all zero between uses
     int32_t* touched;     // [n_vocab]
-    float* block_peaks;   // [n_blocks]
+    float* block_maxima;  // [n_blocks]
 };
 
 // The tokens that are left, in id order. Null `ids` means all of them: the id is the index.
@@ -38,8 +38,8 @@ struct List {
     const float* logits;
     const int32_t* ids;
     int32_t n;
-    float peak;           // set by `scan`, as are the workspace's block_peaks
-    const float* peaked;  // logits whose block_peaks were there before any scan; null: none
+    float max_logit;       // set by `scan`, as are the workspace's block_maxima
+    const float* scanned;  // logits whose block_maxima were there before any scan; null: none
 };
 
 struct History {
@@ -77,7 +77,7 @@ inline F32x4 larger(F32x4 a, F32x4 b) { return a > b ? a : b; }
 // The largest of one block; `unordered` becomes nonzero when it holds a NaN.
 // Vectors written out, because strict floating point forbids the compiler to find them in a plain
 // maximum.
-inline float block_peak(const float* x, I32x4* unordered) {
+inline float block_max(const float* x, I32x4* unordered) {
     F32x4 a = load(x);
     F32x4 b = load(x + 4);
     I32x4 bad = (a != a) | (b != b);
@@ -95,34 +95,34 @@ inline float block_peak(const float* x, I32x4* unordered) {
     return low > high ? low : high;
 }
 
-// The largest of n logits; as `block_peak`.
+// The largest of n logits; as `block_max`.
 float largest(const float* x, int32_t n, I32x4* unordered) {
-    float peak = -INFINITY;
+    float max_logit = -INFINITY;
     int32_t i = 0;
     for (; i + kBlock <= n; i += kBlock) {
-        const float top = block_peak(x + i, unordered);
-        peak = top > peak ? top : peak;
+        const float top = block_max(x + i, unordered);
+        max_logit = top > max_logit ? top : max_logit;
     }
     for (; i < n; i++) {
-        peak = x[i] > peak ? x[i] : peak;
+        max_logit = x[i] > max_logit ? x[i] : max_logit;
         (*unordered)[0] |= x[i] != x[i];
     }
-    return peak;
+    return max_logit;
 }
 
-// Fills block_peaks, where they are not known, and list->peak; refuses what no softmax has: NaN, +inf, nothing but
+// Fills block_maxima, where they are not known, and list->max_logit; refuses what no softmax has: NaN, +inf, nothing but
 // -inf.
 int32_t scan(List* list, const Workspace& work) {
     I32x4 lanes = {0, 0, 0, 0};
     const int32_t n_blocks = blocks_of(list->n);
-    for (int32_t b = 0; b < n_blocks && list->logits != list->peaked; b++) {
-        work.block_peaks[b] = largest(list->logits + b * kBlock, block_length(*list, b), &lanes);
+    for (int32_t b = 0; b < n_blocks && list->logits != list->scanned; b++) {
+        work.block_maxima[b] = largest(list->logits + b * kBlock, block_length(*list, b), &lanes);
     }
-    list->peak = largest(work.block_peaks, n_blocks, &lanes);
-    if ((lanes[0] | lanes[1] | lanes[2] | lanes[3]) != 0 || list->peak == INFINITY) {
+    list->max_logit = largest(work.block_maxima, n_blocks, &lanes);
+    if ((lanes[0] | lanes[1] | lanes[2] | lanes[3]) != 0 || list->max_logit == INFINITY) {
         return LLMPY_SAMPLE_NOT_A_NUMBER;
     }
-    return list->peak == -INFINITY ? int32_t{LLMPY_SAMPLE_NOTHING_LEFT} : 0;
+    return list->max_logit == -INFINITY ? int32_t{LLMPY_SAMPLE_NOTHING_LEFT} : 0;
 }
 
 // The weights of one block of the list, zeros after its end; returns their sum.
@@ -136,7 +136,7 @@ int64_t weigh(const List& list, int32_t block, int64_t* w) {
         }
         x = padded;
     }
-    weigh_block(x, list.peak, w);
+    weigh_block(x, list.max_logit, w);
     int64_t sum = 0;
     for (int32_t i = 0; i < kBlock; i++) {
         sum += w[i];
@@ -193,7 +193,7 @@ void keep(List* list, float threshold, int32_t last_id, const Workspace& work) {
     int32_t n_blocks = 0;
     for (int32_t b = 0; b < blocks_of(list->n); b++) {
         blocks[n_blocks] = b;
-        n_blocks += !(work.block_peaks[b] < threshold);
+        n_blocks += !(work.block_maxima[b] < threshold);
     }
     int32_t kept = 0;
     for (int32_t found = 0; found < n_blocks; found++) {
@@ -223,11 +223,11 @@ void keep(List* list, float threshold, int32_t last_id, const Workspace& work) {
 
 // Sums the weights of each block into block_sums; returns their total. Needs a scan.
 int64_t weigh_all(const List& list, const Workspace& work) {
-    const float bound = (float)((double)list.peak + kVanishing);
+    const float bound = (float)((double)list.max_logit + kVanishing);
     int64_t w[kBlock];
     int64_t total = 0;
     for (int32_t b = 0; b < blocks_of(list.n); b++) {
-        work.block_sums[b] = work.block_peaks[b] < bound ? 0 : weigh(list, b, w);
+        work.block_sums[b] = work.block_maxima[b] < bound ? 0 : weigh(list, b, w);
         total += work.block_sums[b];
     }
     return total;
@@ -273,7 +273,7 @@ Workspace lay_out(void* memory, int32_t n) {
     work.ids = (int32_t*)(work.logits + n);
     work.counts = work.ids + n;
     work.touched = work.counts + n;
-    work.block_peaks = (float*)(work.touched + n);
+    work.block_maxima = (float*)(work.touched + n);
     return work;
 }
 

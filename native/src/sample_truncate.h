@@ -37,15 +37,15 @@ int32_t greedy(List* list, const Workspace& work) {
         return status;
     }
     int32_t b = 0;
-    while (work.block_peaks[b] < list->peak) {
+    while (work.block_maxima[b] < list->max_logit) {
         b++;
     }
     int32_t i = b * kBlock;
-    while (list->logits[i] < list->peak) {
+    while (list->logits[i] < list->max_logit) {
         i++;
     }
     const int32_t id = id_at(*list, i);
-    work.logits[0] = list->peak;
+    work.logits[0] = list->max_logit;
     work.ids[0] = id;
     list->logits = work.logits;
     list->ids = work.ids;
@@ -58,13 +58,13 @@ void keep_from(List* list, float bound, const Workspace& work) {
     keep(list, bound, bound == -INFINITY ? -1 : INT32_MAX, work);
 }
 
-// Leaves less of a long list, but the k largest: at least k blocks have a peak at or above the bound.
+// Leaves less of a long list, but the k largest: at least k blocks have a maximum at or above the bound.
 void top_blocks(List* list, int32_t k, const Workspace& work) {
     const int32_t n_blocks = blocks_of(list->n);
     if (k >= n_blocks) {
         return;
     }
-    keep_from(list, find_bound(work.block_peaks, n_blocks, list->peak, k, k + k / 4 + 1), work);
+    keep_from(list, find_bound(work.block_maxima, n_blocks, list->max_logit, k, k + k / 4 + 1), work);
     scan(list, work);
 }
 
@@ -77,7 +77,7 @@ int32_t top_k(List* list, int32_t k, const Workspace& work) {
         return status;
     }
     top_blocks(list, k, work);
-    keep_from(list, find_bound(list->logits, list->n, list->peak, k, k), work);
+    keep_from(list, find_bound(list->logits, list->n, list->max_logit, k, k), work);
     if (list->n <= k) {
         return 0;
     }
@@ -94,7 +94,7 @@ int32_t top_k(List* list, int32_t k, const Workspace& work) {
 int32_t items_from(const List& list, float bound, const Workspace& work) {
     int32_t n = 0;
     for (int32_t b = 0; b < blocks_of(list.n); b++) {
-        if (work.block_peaks[b] < bound) {
+        if (work.block_maxima[b] < bound) {
             continue;
         }
         const int32_t start = b * kBlock;
@@ -109,8 +109,8 @@ int32_t items_from(const List& list, float bound, const Workspace& work) {
 // A logit that at least k are at or above, and not many more; -infinity where fewer than k are left. Needs a scan.
 float near_bound(const List& list, int32_t k, const Workspace& work) {
     const int32_t n_blocks = blocks_of(list.n), enough = k + k / 4 + 1;
-    return k < n_blocks ? find_bound(work.block_peaks, n_blocks, list.peak, k, enough)
-                        : find_bound(list.logits, list.n, list.peak, k, enough);
+    return k < n_blocks ? find_bound(work.block_maxima, n_blocks, list.max_logit, k, enough)
+                        : find_bound(list.logits, list.n, list.max_logit, k, enough);
 }
 
 // The cut that leaves the k most likely tokens. Needs a scan.
@@ -136,18 +136,18 @@ struct Heavy {
     double mean() const { return (double)moments / (double)total; }
 };
 
-int64_t moment(int64_t weight, float logit, float peak) {
+int64_t moment(int64_t weight, float logit, float max_logit) {
     constexpr double kRound = 0x1.8p52;  // adding it rounds to an integer, and this is below 2^40
-    return (int64_t)(((double)weight * ((double)logit - (double)peak) + kRound) - kRound);
+    return (int64_t)(((double)weight * ((double)logit - (double)max_logit) + kRound) - kRound);
 }
 
 // Puts the tokens with a weight into work.items; returns how many. Needs a scan.
 int32_t heavy_items(const List& list, const Workspace& work, Heavy* heavy, bool with_moments = false) {
-    const float bound = (float)((double)list.peak + kVanishing);
+    const float bound = (float)((double)list.max_logit + kVanishing);
     int32_t n = 0;
-    *heavy = Heavy{0, 0, list.peak};
+    *heavy = Heavy{0, 0, list.max_logit};
     for (int32_t b = 0; b < blocks_of(list.n); b++) {
-        if (work.block_peaks[b] < bound) {
+        if (work.block_maxima[b] < bound) {
             continue;
         }
         int64_t w[kBlock];
@@ -160,7 +160,7 @@ int32_t heavy_items(const List& list, const Workspace& work, Heavy* heavy, bool 
         }
         for (int32_t i = 0; with_moments && i < length; i++) {
             if (w[i] != 0) {
-                heavy->moments += moment(w[i], logits[i], list.peak);
+                heavy->moments += moment(w[i], logits[i], list.max_logit);
                 heavy->least = logits[i] < heavy->least ? logits[i] : heavy->least;
             }
         }
@@ -184,9 +184,9 @@ int32_t top_p(List* list, double p, int32_t min_keep, const Workspace& work) {
     return 0;
 }
 
-// Keeps what is at or above peak + below; below <= 0, or NaN.
+// Keeps what is at or above max_logit + below; below <= 0, or NaN.
 int32_t keep_near(List* list, double below, int32_t min_keep, const Workspace& work) {
-    const float bound = (float)((double)list->peak + (below < 0.0 ? below : 0.0));
+    const float bound = (float)((double)list->max_logit + (below < 0.0 ? below : 0.0));
     keep(list, but_least(*list, Cut{bound, INT32_MAX}, min_keep, work), work);
     return 0;
 }
@@ -201,11 +201,11 @@ int32_t min_p(List* list, double log_ratio, int32_t min_keep, const Workspace& w
 
 // sum(exp(d)) of the distances d to the largest logit, and sum(p * d) for their softmax p. Needs a scan.
 double total_and_mean(const List& list, const Workspace& work, double* mean) {
-    const float bound = (float)((double)list.peak + kVanishing);
+    const float bound = (float)((double)list.max_logit + kVanishing);
     int64_t total = 0;
     int64_t products = 0;
     for (int32_t b = 0; b < blocks_of(list.n); b++) {
-        if (work.block_peaks[b] < bound) {
+        if (work.block_maxima[b] < bound) {
             continue;
         }
         int64_t w[kBlock];
@@ -215,7 +215,7 @@ double total_and_mean(const List& list, const Workspace& work, double* mean) {
         }
         for (int32_t i = 0; i < block_length(list, b); i++) {
             if (w[i] != 0) {
-                products += moment(w[i], list.logits[b * kBlock + i], list.peak);
+                products += moment(w[i], list.logits[b * kBlock + i], list.max_logit);
             }
         }
     }
@@ -263,7 +263,7 @@ int32_t top_n_sigma(List* list, double n, int32_t min_keep, const Workspace& wor
     if (status < 0) {
         return status;
     }
-    const float span = list->peak - smallest(*list);
+    const float span = list->max_logit - smallest(*list);
     if (!(span > 1e-30f && span < INFINITY)) {
         return 0;
     }
@@ -281,7 +281,7 @@ int32_t top_n_sigma(List* list, double n, int32_t min_keep, const Workspace& wor
                 memcpy(&x, list->logits + i, (size_t)(end - i) * sizeof(float));
             }
             const I32x4 is_left = x != none;
-            const F32x4 rounded = (list->peak - x) * scale + kRound;  // the nearest integer in the low bits
+            const F32x4 rounded = (list->max_logit - x) * scale + kRound;  // the nearest integer in the low bits
             const F32x4 steps = (F32x4)((I32x4)(rounded - kRound) & is_left);
             sums += (I32x4)rounded & 0x3fffff & is_left;
             counts -= is_left;
@@ -331,10 +331,10 @@ int32_t tail_free(List* list, double z, int32_t min_keep, const Workspace& work)
     }
     static_assert(sizeof(Item) == 2 * sizeof(int64_t), "the memory of an item holds two weights");
     int64_t* const memory = (int64_t*)work.items;
-    const float bound = (float)((double)list->peak + kVanishing);
+    const float bound = (float)((double)list->max_logit + kVanishing);
     int32_t n = 0;
     for (int32_t b = 0; b < blocks_of(list->n); b++) {
-        if (work.block_peaks[b] < bound) {
+        if (work.block_maxima[b] < bound) {
             continue;
         }
         int64_t w[kBlock];
@@ -366,8 +366,8 @@ int32_t tail_free(List* list, double z, int32_t min_keep, const Workspace& work)
 }
 
 // Rises with the distance between a token's surprise and the entropy, then with the id.
-uint64_t typical_key(float logit, int32_t id, float peak, double mean) {
-    const float off = (float)fabs(((double)logit - (double)peak) - mean);
+uint64_t typical_key(float logit, int32_t id, float max_logit, double mean) {
+    const float off = (float)fabs(((double)logit - (double)max_logit) - mean);
     uint32_t bits;
     memcpy(&bits, &off, sizeof bits);
     return ((uint64_t)bits << 32) | (uint32_t)id;
@@ -387,20 +387,20 @@ int32_t locally_typical(List* list, double p, int32_t min_keep, const Workspace&
     const double mean = heavy.mean();
     for (int32_t i = 0; i < n; i++) {
         const uint64_t key = work.items[i].key;
-        work.items[i].key = typical_key(logit_of(key), (int32_t)(uint32_t)key, list->peak, mean);
+        work.items[i].key = typical_key(logit_of(key), (int32_t)(uint32_t)key, list->max_logit, mean);
     }
     const int64_t target = (int64_t)(p * (double)heavy.total) + 1;
     const uint64_t cut = find_cut(work.items, n, std::min(target, heavy.total));
     int32_t kept = 0;
     for (int32_t b = 0; b < blocks_of(list->n); b++) {
-        if (work.block_peaks[b] < heavy.least && work.block_peaks[b] < likely.threshold) {
+        if (work.block_maxima[b] < heavy.least && work.block_maxima[b] < likely.threshold) {
             continue;
         }
         const int32_t length = block_length(*list, b);
         for (int32_t i = 0; i < length; i++) {
             const float logit = list->logits[b * kBlock + i];
             const int32_t id = id_at(*list, b * kBlock + i);
-            const bool typical = logit >= heavy.least && typical_key(logit, id, list->peak, mean) <= cut;
+            const bool typical = logit >= heavy.least && typical_key(logit, id, list->max_logit, mean) <= cut;
             work.logits[kept] = logit;
             work.ids[kept] = id;
             kept += typical | (logit > likely.threshold) | ((logit == likely.threshold) & (id <= likely.last_id));

@@ -153,10 +153,10 @@ void rope(const Level& level, int64_t width, int64_t n_pairs, bool neox) {
 }
 
 // `special` at place `at`, if there is such a place.
-void peaks(const Level& level, int64_t n, int64_t at, float special) {
+void block_maxima(const Level& level, int64_t n, int64_t at, float special) {
     Values x(n), y((n + 63) / 64);
     if (at < n) x.data[at] = special;
-    level.ops->peaks(x.data, n, y.data);
+    level.ops->block_maxima(x.data, n, y.data);
     for (int64_t b = 0; 64 * b < n; ++b) {
         float expected = -INFINITY;
         for (int64_t i = 64 * b; i < n && i < 64 * (b + 1); ++i) expected = x.data[i] > expected ? x.data[i] : expected;
@@ -179,7 +179,7 @@ int main() {
         for (int64_t n = 1; n <= 140; ++n) {
             for (int64_t at = 0; at <= n; at += 5) {
                 const float specials[] = {NAN, -NAN, INFINITY, -INFINITY, 9.0f};
-                for (const float special : specials) peaks(level, n, at, special);
+                for (const float special : specials) block_maxima(level, n, at, special);
             }
             norm(level, n, false, true, false);
             norm(level, n, false, false, false);

@@ -52,14 +52,14 @@ int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* log
     restore();
     const int32_t again = llmpy_sample(&chain, copy, said, n_history, 7, counter);
     CHECK(first == again);
-    float* const peaks = llmpy::sample_peaks(workspace, n_vocab);
+    float* const block_maxima = llmpy::sample_block_maxima(workspace, n_vocab);
     bool nan = false;
     for (int32_t i = 0; i < n_vocab; i++) {
-        float* const peak = peaks + i / llmpy::kPeakBlock;
-        *peak = i % llmpy::kPeakBlock == 0 || logits[i] > *peak ? logits[i] : *peak;
+        float* const max_logit = block_maxima + i / llmpy::kMaximaBlock;
+        *max_logit = i % llmpy::kMaximaBlock == 0 || logits[i] > *max_logit ? logits[i] : *max_logit;
         nan |= logits[i] != logits[i];
     }
-    peaks[0] = nan ? NAN : peaks[0];
+    block_maxima[0] = nan ? NAN : block_maxima[0];
     restore();
     CHECK(first == llmpy::sample(&chain, copy, said, n_history, 7, counter, true));
     float* out = (float*)malloc((size_t)n_vocab * sizeof(float));

@@ -41,7 +41,7 @@ from llmpy.sampling import (
 )
 from llmpy.sampling.definition import sampled
 from llmpy.sampling.step import View
-from llmpy.sampling.weights import peak
+from llmpy.sampling.weights import max_logit
 
 pytestmark = pytest.mark.usefixtures("compiled")
 
@@ -165,7 +165,7 @@ def test_steps_alone_agree_in_all_logits(block):
         try:
             for step in steps:
                 expected = step(expected, View(session, rng, state))
-            peak(expected)
+            max_logit(expected)
         except SamplerError:
             continue
         at = history.ctypes.data, history.size

@@ -69,7 +69,7 @@ struct LinearCall {
     const void* rows;     // for the caller's use: weights that are not packed yet
     int64_t piece_tiles;  // for the caller's use: tiles that a thread takes at a time
     int32_t pieces;       // for the caller's use: how often that is
-    float* peaks;         // for the caller's use: where the largest of each 64 outputs go, or null
+    float* block_maxima;  // for the caller's use: where the largest of each 64 outputs go, or null
     const LinearInput* input;
     int64_t token_begin, token_end;  // rows of the input and of y
     int64_t tile_begin, tile_end;

@@ -50,7 +50,7 @@ struct OpKernels {
     void (*gate)(Function f, const float* a, const float* b, int64_t n, float* y);  // f(a) * b
     void (*add_scaled)(const float* a, float factor, int64_t n, float* y);          // y += factor * a
     // y[b] = the largest of values 64 b .. 64 b + 63, of the last ones of what is left; y[0] = NaN where any is NaN.
-    void (*peaks)(const float* a, int64_t n, float* y);
+    void (*block_maxima)(const float* a, int64_t n, float* y);
     // One head's values x [d] of a token into its slot of a page: keys [d, 64], values [64, d].
     void (*store_key)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);
     void (*store_value)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);

@@ -18,13 +18,13 @@
 namespace llmpy {
 
 // The maxima of blocks of 64 logits, which are what most of `llmpy_sample` takes: whoever makes the logits may leave
-// them in the workspace, at `sample_peaks`, where n_vocab is in range. NaN in any of them: a logit is NaN.
-constexpr int32_t kPeakBlock = 64;
-float* sample_peaks(void* workspace, int32_t n_vocab);
+// them in the workspace, at `sample_block_maxima`, where n_vocab is in range. NaN in any of them: a logit is NaN.
+constexpr int32_t kMaximaBlock = 64;
+float* sample_block_maxima(void* workspace, int32_t n_vocab);
 
-// llmpy_sample; `peaks_known`: of these logits they are there.
+// llmpy_sample; `maxima_known`: of these logits they are there.
 int32_t sample(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history, uint64_t seed,
-               uint64_t counter, bool peaks_known);
+               uint64_t counter, bool maxima_known);
 
 }  // namespace llmpy
 

@@ -16,7 +16,7 @@ from llmpy.sampling.weights import (
     Logits,
     exponential,
     ln,
-    peak,
+    max_logit,
     total_and_mean,
     weights,
 )
@@ -58,7 +58,7 @@ class _Mirostat(BuiltIn):
     ) -> tuple[float, ...]:
         """Return mu - eta * (surprise of the token in bits - tau)."""
         del before
-        distance = float(after[token]) - float(peak(after))
+        distance = float(after[token]) - float(max_logit(after))
         surprise = (ln(total_and_mean(after)[0]) - distance) / LN2
         return (state[0] - self.eta * (surprise - self.tau),)
 
@@ -91,7 +91,7 @@ class Mirostat1(_Mirostat):
     @staticmethod
     def _count(top: Any, n_vocab: int, left: int, mu: float) -> int:
         """How many tokens stay, of `left`; `top`: the largest logits, in order."""
-        peak(top)
+        max_logit(top)
         products = squares = 0.0
         for i in range(len(top) - 1):
             t = ln((i + 2.0) / (i + 1.0))
@@ -123,7 +123,7 @@ class Mirostat2(_Mirostat):
     def __call__(self, logits: Logits, session: Any) -> Logits:
         """Return the logits with those of surprising tokens removed; the most likely one stays."""
         below = ln(total_and_mean(logits)[0]) - self._mu(session) * LN2
-        return removed(logits, logits >= np.float32(float(peak(logits)) + min(below, 0.0)))
+        return removed(logits, logits >= np.float32(float(max_logit(logits)) + min(below, 0.0)))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from llmpy.sampling.strings import parsed, printed
 from llmpy.sampling.temperatures import Greedy, Temperature
 from llmpy.sampling.texts import BannedStrings
 from llmpy.sampling.truncation import MinP, TopK, TopP
-from llmpy.sampling.weights import MAX_VOCAB, Logits, log_sum, peak
+from llmpy.sampling.weights import MAX_VOCAB, Logits, log_sum, max_logit
 
 __all__ = ["Chain", "Sampled", "Sampler", "Sampling", "chain", "checked_chain", "default_chain"]
 
@@ -74,7 +74,7 @@ class Chain:
 
     def __call__(self, logits: Logits, session: Any) -> Logits:
         """The logits after all steps, [n_vocab] float32; SamplerError when they become unusable."""
-        peak(_checked(logits))
+        max_logit(_checked(logits))
         for step in self.steps:
             state = step.initial_state() if isinstance(step, BuiltIn) else ()
             logits = stepped(step, logits, View(session, None, state))
@@ -118,7 +118,7 @@ class Chain:
                 history = _history(native, session)
                 native.apply(address(given), given.size, *history[:2], rng, None, logits)
             else:
-                peak(logits)
+                max_logit(logits)
             logits = own(step, logits if in_place else logits.copy(), session)
             in_place = True
         logits, native = np.ascontiguousarray(logits), natives[-1]

@@ -14,7 +14,7 @@ import numpy as np
 from llmpy.errors import SamplerError
 from llmpy.sampling.rng import Rng
 from llmpy.sampling.step import BuiltIn, View
-from llmpy.sampling.weights import Logits, draw, peak, weights
+from llmpy.sampling.weights import Logits, draw, max_logit, weights
 
 __all__ = ["Candidate", "Stage", "candidates", "described", "own", "sampled", "stepped"]
 
@@ -60,7 +60,7 @@ def sampled(
         state = last.initial_state() if isinstance(last, BuiltIn) else ()
     view = View(session, rng, state)
     before = after = logits
-    peak(logits)
+    max_logit(logits)
     for step in steps:
         before, after = after, stepped(step, after, view)
         if seen is not None:
@@ -88,7 +88,7 @@ def own(step: OwnStep, logits: Logits, session: Any) -> Logits:
             f"sampler {name}: expected float32 of shape {shape}, found {described(result)}"
         )
     try:
-        peak(result)
+        max_logit(result)
     except SamplerError as error:
         raise SamplerError(f"sampler {name} returned {error}") from None
     return result

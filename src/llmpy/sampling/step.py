@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from llmpy.errors import SamplerError
 from llmpy.sampling.rng import Rng
-from llmpy.sampling.weights import Logits, peak
+from llmpy.sampling.weights import Logits, max_logit
 
 __all__ = [
     "FINITE",
@@ -158,7 +158,7 @@ def largest(logits: Logits, k: int) -> npt.NDArray[np.bool_]:
     n = logits.size
     if not 0 < k < n:
         return np.full(n, k > 0)
-    peak(logits)
+    max_logit(logits)
     bound = np.partition(logits, n - k)[n - k]
     keep: npt.NDArray[np.bool_] = logits > bound
     keep[np.flatnonzero(logits == bound)[: k - np.count_nonzero(keep)]] = True

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llmpy.sampling.step import FINITE, TINY, BuiltIn, number
-from llmpy.sampling.weights import Logits, exponential, ln, peak, total_and_mean
+from llmpy.sampling.weights import Logits, exponential, ln, max_logit, total_and_mean
 
 __all__ = [
     "DynamicTemperature",
@@ -30,7 +30,7 @@ class Greedy(BuiltIn):
 
     def __call__(self, logits: Logits, session: Any) -> Logits:  # noqa: ARG002
         """Return the logits with every other token removed."""
-        best = peak(logits)
+        best = max_logit(logits)
         out = np.full_like(logits, -np.inf)
         out[logits.argmax()] = best
         return out

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from llmpy.errors import SamplerError
 from llmpy.sampling.step import FINITE, BuiltIn, View, integer, largest, number, removed
-from llmpy.sampling.weights import Logits, distances, ln, peak, total_and_mean, weights
+from llmpy.sampling.weights import Logits, distances, ln, max_logit, total_and_mean, weights
 
 __all__ = [
     "LocallyTypical",
@@ -149,7 +149,7 @@ class MinP(_Truncation):
     def _kept(self, logits: Logits) -> Mask | None:
         if self.p == 0.0:
             return None
-        keep: Mask = logits >= np.float32(float(peak(logits)) + self.log_ratio)
+        keep: Mask = logits >= np.float32(float(max_logit(logits)) + self.log_ratio)
         return keep
 
 
@@ -175,7 +175,7 @@ class TopA(_Truncation):
         if self.a1 == 0.0 or self.a2 == 0.0:
             return None
         below = math.log(self.a1) - (self.a2 - 1.0) * ln(total_and_mean(logits)[0])
-        keep: Mask = logits >= np.float32(float(peak(logits)) + min(below, 0.0))
+        keep: Mask = logits >= np.float32(float(max_logit(logits)) + min(below, 0.0))
         return keep
 
 
@@ -196,7 +196,7 @@ class TopNSigma(_Truncation):
         self._set_min_keep()
 
     def _kept(self, logits: Logits) -> Mask | None:
-        top = peak(logits)
+        top = max_logit(logits)
         left = logits[logits > -np.inf]
         with np.errstate(over="ignore"):
             span = top - left.min()

@@ -25,7 +25,7 @@ __all__ = [
     "exponential",
     "ln",
     "log_sum",
-    "peak",
+    "max_logit",
     "total_and_mean",
     "weights",
 ]
@@ -45,7 +45,7 @@ _SERIES = [1.0 / math.factorial(n) for n in range(11, -1, -1)]
 _ODD = [1.0 / n for n in range(21, 0, -2)]
 
 
-def peak(logits: Logits) -> np.float32:
+def max_logit(logits: Logits) -> np.float32:
     """The largest of `logits` [n]. SamplerError when one is NaN or +inf, or when all are -inf."""
     top: np.float32 = logits.max()
     if np.isfinite(top):
@@ -94,7 +94,7 @@ def ln(x: float) -> float:
 
 def distances(logits: Logits) -> npt.NDArray[np.float64]:
     """How far each of `logits` [n] is below the largest: <= 0."""
-    return logits.astype(np.float64) - float(peak(logits))
+    return logits.astype(np.float64) - float(max_logit(logits))
 
 
 def weights(logits: Logits) -> npt.NDArray[np.int64]:
@@ -130,4 +130,4 @@ def draw(logits: Logits, u: float) -> int:
 
 def log_sum(logits: Logits) -> float:
     """log(sum of exp(logits)): a logit minus this is its log-probability, to 1e-6 and better."""
-    return float(peak(logits)) + math.log(int(weights(logits).sum()) * 2.0**-_FRACTION_BITS)
+    return float(max_logit(logits)) + math.log(int(weights(logits).sum()) * 2.0**-_FRACTION_BITS)
