@@ -34,7 +34,7 @@ double llmpy_read_bandwidth(int64_t bytes, int32_t n_threads, int32_t passes) {
     if (data == nullptr) return 0;
     memset(data, 1, static_cast<size_t>(n_chunks * chunk_bytes));
     double best = 0;
-    take_turn();
+    take_time_slice();
     for (int32_t pass = 0; pass < passes; ++pass) {
         volatile uint64_t sink = 0;
         const uint64_t begin = nanoseconds();
@@ -44,7 +44,7 @@ double llmpy_read_bandwidth(int64_t bytes, int32_t n_threads, int32_t passes) {
             static_cast<double>(n_chunks * chunk_bytes) * 1e9 / static_cast<double>(nanoseconds() - begin + 1);
         if (rate > best) best = rate;
     }
-    end_turn();
+    end_time_slice();
     release(data, static_cast<size_t>(n_chunks * chunk_bytes));
     return best;
 }

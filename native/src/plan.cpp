@@ -168,8 +168,8 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t output_rows, int32
                {tokens, arena, batch.positions, batch.sessions, nullptr, tiles, 0, 0},
                {output_rows, arena + spec.all_bytes * tokens, positions, sessions, batch.output_rows,
                 tiles + plan->tokens, 0, 0}};
-    Share share(threads);
-    run.threads = share.threads();
+    ThreadQuota quota(threads);
+    run.threads = quota.threads();
     make_rope_tables(run);
     for (int32_t i = 0; i < spec.n_ops; ++i) {
         const llmpy_op& op = spec.ops[i];
@@ -181,7 +181,7 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t output_rows, int32
             run_op(run, op);
         }
         if (plan->times != nullptr) add_time(plan->times[first], run.rows(op).n, i + 1 - first, nanoseconds() - begin);
-        const int32_t now = share.again();
+        const int32_t now = quota.again();
         if (now != run.threads) run.threads = now;  // a line that is not written stays in the caches of all
     }
 }

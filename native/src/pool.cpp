@@ -13,7 +13,8 @@ namespace {
 
 constexpr uint64_t kSpin = 150000;    // nanoseconds a worker waits awake: a step's serial parts, and a sampler, fit in
 constexpr uint64_t kSlice = 5000000;  // nanoseconds a plan may keep the workers while another waits
-constexpr uint64_t kCrowd = 5000000;  // nanoseconds for which a crowd is remembered: who made it will be back soon
+constexpr uint64_t kContention =
+    5000000;  // nanoseconds for which contention is remembered: the callers will be back soon
 // Rounds of 64 pauses, some microseconds, after which whoever waits offers its processor: on a busy machine the one it
 // waits for may be next in line there. Without that, waking a worker could stop the caller for as long as the worker spins.
 constexpr int kRoundsOfMyOwn = 4;
@@ -62,35 +63,35 @@ uint64_t next_number() {
     return (Region(pool.ticket.load(std::memory_order_relaxed)).number + 1) & ((uint64_t{1} << kNumberBits) - 1);
 }
 
-struct Turns {
+struct TimeSlices {
     std::atomic<uint32_t> next{0};
     std::atomic<uint32_t> serving{0};
     uint64_t since = 0;
 };
-Turns turns;
+TimeSlices time_slices;
 
-// Those that hold a Share now; and when there were several, with how many, in one word.
-struct Crowd {
+// Those that hold a ThreadQuota now; and when there were several, with how many, in one word.
+struct Contention {
     std::atomic<int32_t> now{0};
     std::atomic<uint64_t> last{0};
 };
-Crowd crowd;
+Contention contention;
 constexpr int kCountBits = 10;
 constexpr int32_t kMostCounted = (1 << kCountBits) - 1;
 
 // Whether there are, or have been lately, as many as `wanted`.
-bool crowded(int32_t wanted) {
-    const int32_t now = crowd.now.load(std::memory_order_relaxed);
-    const uint64_t last = crowd.last.load(std::memory_order_relaxed);
+bool contended(int32_t wanted) {
+    const int32_t now = contention.now.load(std::memory_order_relaxed);
+    const uint64_t last = contention.last.load(std::memory_order_relaxed);
     if (now < 2 && last == 0) return false;  // alone from the beginning: not even a look at the clock
     const uint64_t clock = nanoseconds();
     if (now >= 2) {
         const auto count = static_cast<uint64_t>(now < kMostCounted ? now : kMostCounted);
-        crowd.last.store(clock << kCountBits | count, std::memory_order_relaxed);
+        contention.last.store(clock << kCountBits | count, std::memory_order_relaxed);
         return now >= wanted;
     }
-    if (clock - (last >> kCountBits) < kCrowd) return static_cast<int32_t>(last & kMostCounted) >= wanted;
-    crowd.last.store(0, std::memory_order_relaxed);
+    if (clock - (last >> kCountBits) < kContention) return static_cast<int32_t>(last & kMostCounted) >= wanted;
+    contention.last.store(0, std::memory_order_relaxed);
     return false;
 }
 
@@ -181,9 +182,9 @@ void forget_workers() {
     pool.ticket.store(ticket_of(next_number(), 0, 0), std::memory_order_relaxed);
     pool.sleepers.store(0, std::memory_order_relaxed);
     pool.n_workers = 0;
-    turns.next.store(0, std::memory_order_relaxed);
-    turns.serving.store(0, std::memory_order_relaxed);
-    crowd.now.store(0, std::memory_order_relaxed);
+    time_slices.next.store(0, std::memory_order_relaxed);
+    time_slices.serving.store(0, std::memory_order_relaxed);
+    contention.now.store(0, std::memory_order_relaxed);
     reset(workers_monitor);
     reset(turns_monitor);
 }
@@ -242,51 +243,52 @@ void run_region(int32_t n_threads, int32_t n_chunks, ChunkBody body, void* conte
     }
 }
 
-void take_turn() {
+void take_time_slice() {
     lock(turns_monitor);
-    const uint32_t mine = turns.next.fetch_add(1, std::memory_order_relaxed);
-    while (turns.serving.load(std::memory_order_relaxed) != mine) wait(turns_monitor);
-    turns.since = 0;
+    const uint32_t mine = time_slices.next.fetch_add(1, std::memory_order_relaxed);
+    while (time_slices.serving.load(std::memory_order_relaxed) != mine) wait(turns_monitor);
+    time_slices.since = 0;
     unlock(turns_monitor);
 }
 
-void end_turn() {
+void end_time_slice() {
     lock(turns_monitor);
-    turns.serving.fetch_add(1, std::memory_order_relaxed);
+    time_slices.serving.fetch_add(1, std::memory_order_relaxed);
     wake_all(turns_monitor);
     unlock(turns_monitor);
 }
 
-Share::Share(int32_t wanted) : wanted_(wanted), threads_(1) {
-    crowd.now.fetch_add(1, std::memory_order_relaxed);
-    if (wanted_ < 2 || crowded(wanted_)) return;
-    take_turn();
+ThreadQuota::ThreadQuota(int32_t wanted) : wanted_(wanted), threads_(1) {
+    contention.now.fetch_add(1, std::memory_order_relaxed);
+    if (wanted_ < 2 || contended(wanted_)) return;
+    take_time_slice();
     threads_ = wanted_;
 }
 
-Share::~Share() {
-    if (threads_ > 1) end_turn();
-    crowd.now.fetch_sub(1, std::memory_order_relaxed);
+ThreadQuota::~ThreadQuota() {
+    if (threads_ > 1) end_time_slice();
+    contention.now.fetch_sub(1, std::memory_order_relaxed);
 }
 
-int32_t Share::again() {
+int32_t ThreadQuota::again() {
     if (wanted_ < 2) return 1;
-    const bool alone = crowded(wanted_);
+    const bool alone = contended(wanted_);
     if (threads_ == 1) {
         if (alone) return 1;
-        take_turn();
+        take_time_slice();
         return threads_ = wanted_;
     }
     if (alone) {
-        end_turn();
+        end_time_slice();
         return threads_ = 1;
     }
-    if (turns.next.load(std::memory_order_relaxed) - turns.serving.load(std::memory_order_relaxed) < 2) return threads_;
+    if (time_slices.next.load(std::memory_order_relaxed) - time_slices.serving.load(std::memory_order_relaxed) < 2)
+        return threads_;
     const uint64_t now = nanoseconds();
-    if (turns.since == 0) turns.since = now;  // the other came just now
-    if (now - turns.since >= kSlice) {
-        end_turn();
-        take_turn();
+    if (time_slices.since == 0) time_slices.since = now;  // the other came just now
+    if (now - time_slices.since >= kSlice) {
+        end_time_slice();
+        take_time_slice();
     }
     return threads_;
 }

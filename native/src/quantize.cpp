@@ -62,8 +62,8 @@ int32_t llmpy_quantize(int32_t level, int32_t source, int32_t target, const void
     const int64_t chunks = (blocks + step - 1) / step;
     if (chunks > INT32_MAX) return 1;
     const QuantizeKernel kernel = chosen_level(level)->quantize;
-    const Share share(threads);
-    parallel(share.threads(), static_cast<int32_t>(chunks), [&](int32_t chunk, int32_t) {
+    const ThreadQuota quota(threads);
+    parallel(quota.threads(), static_cast<int32_t>(chunks), [&](int32_t chunk, int32_t) {
         const int64_t begin = chunk * step, end = begin + step < blocks ? begin + step : blocks;
         const QuantizeSums found = kernel(call, begin, end);
         sums[2 * chunk] = found.lost;

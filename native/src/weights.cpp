@@ -32,16 +32,16 @@ void llmpy_pack(int32_t level, llmpy_weights* weights, int32_t threads) {
     const auto type = static_cast<WeightType>(weights->type);
     const int64_t tiles = tile_count(weights->outputs), step = tiles / (8 * int64_t{threads}) + 1;
     const bool small = packed_bytes(type, weights->outputs, weights->inputs) < kWorthSharing;
-    Share share(threads);
+    ThreadQuota quota(threads);
     for (int64_t i = 0; i < weights->matrices; ++i) {
         const auto* const rows = static_cast<const unsigned char*>(weights->rows) + i * weights->rows_stride;
         auto* const packed = static_cast<unsigned char*>(weights->packed) + i * weights->packed_stride;
         const auto chunks = static_cast<int32_t>((tiles + step - 1) / step);
-        parallel(small ? 1 : share.threads(), chunks, [&](int32_t chunk, int32_t) {
+        parallel(small ? 1 : quota.threads(), chunks, [&](int32_t chunk, int32_t) {
             const int64_t begin = chunk * step, end = begin + step;
             kernels.pack(type, weights->outputs, weights->inputs, rows, packed, begin, end < tiles ? end : tiles);
         });
-        share.again();
+        quota.again();
     }
     __atomic_store_n(&weights->ready, 1, __ATOMIC_RELEASE);
 }

@@ -1,4 +1,4 @@
-// The thread pool: every chunk once, whoever runs it; turns; forks.
+// The thread pool: every chunk once, whoever runs it; time slices; forks.
 
 #include <atomic>
 #include <initializer_list>
@@ -78,7 +78,7 @@ void sleeping_workers_wake() {
     }
 }
 
-// Two threads that each run regions, as two models would. With two threads wanted they are a crowd, with three not.
+// Two threads that each run regions, as two models would. With two threads wanted they are contention, with three not.
 struct Caller {
     int32_t wanted = 2;
     std::atomic<int32_t> done{0};
@@ -88,18 +88,18 @@ struct Caller {
 void call_regions(void* context) {
     auto* const caller = static_cast<Caller*>(context);
     for (int32_t i = 0; i < 300; ++i) {
-        Share share(caller->wanted);
+        ThreadQuota quota(caller->wanted);
         for (int32_t region = 0; region < 20; ++region) {
             std::atomic<int32_t> sum{0};
-            parallel(share.threads(), 16, [&](int32_t chunk, int32_t) { sum.fetch_add(chunk); });
-            caller->wrong += sum.load() != 120 || (share.threads() != 1 && share.threads() != caller->wanted);
-            share.again();
+            parallel(quota.threads(), 16, [&](int32_t chunk, int32_t) { sum.fetch_add(chunk); });
+            caller->wrong += sum.load() != 120 || (quota.threads() != 1 && quota.threads() != caller->wanted);
+            quota.again();
         }
     }
     caller->done.store(1);
 }
 
-void callers_take_turns(int32_t wanted) {
+void callers_take_time_slices(int32_t wanted) {
     static Caller callers[2];
     for (Caller& caller : callers) {
         caller.wanted = wanted;
@@ -113,11 +113,11 @@ void callers_take_turns(int32_t wanted) {
 
 void as_many_as_threads_have_one_each() {
     const uint64_t begin = nanoseconds();
-    while (nanoseconds() - begin < 10000000) yield_processor();  // longer than a crowd is remembered
-    Share first(2);
+    while (nanoseconds() - begin < 10000000) yield_processor();  // longer than contention is remembered
+    ThreadQuota first(2);
     CHECK(first.threads() == 2, "%d", first.threads());
     {
-        const Share second(2);
+        const ThreadQuota second(2);
         CHECK(second.threads() == 1 && first.again() == 1, "%d and %d", second.threads(), first.threads());
     }
     CHECK(first.again() == 1, "%d: it was forgotten at once", first.threads());
@@ -131,9 +131,9 @@ void a_forked_child_makes_its_own_workers() {
     every_chunk_runs_once(2, 100);
     const pid_t child = fork();
     if (child == 0) {
-        take_turn();
+        take_time_slice();
         every_chunk_runs_once(2, 100);
-        end_turn();
+        end_time_slice();
         _exit(n_failures);
     }
     int status = 0;
@@ -152,7 +152,7 @@ int main() {
     a_slot_may_stay_unused_for_long();
     results_are_seen_by_the_caller();
     sleeping_workers_wake();
-    for (const int32_t wanted : {1, 2, 3}) callers_take_turns(wanted);
+    for (const int32_t wanted : {1, 2, 3}) callers_take_time_slices(wanted);
     as_many_as_threads_have_one_each();
 #if !defined(_WIN32) && !defined(__SANITIZE_THREAD__)
     a_forked_child_makes_its_own_workers();

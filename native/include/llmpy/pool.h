@@ -22,25 +22,25 @@ constexpr int kMaxThreads = LLMPY_MAX_THREADS;
 // `worker` is 0 for the caller and below the region's number of threads for all: an index of scratch memory.
 using ChunkBody = void (*)(void* context, int32_t chunk, int32_t worker);
 
-// Runs body(context, 0 .. n_chunks-1), with n_threads 1 on this one alone. With more only as much as a Share says, or
-// between `take_turn` and `end_turn`. Not from a chunk.
+// Runs body(context, 0 .. n_chunks-1), with n_threads 1 on this one alone. With more only as many as a ThreadQuota says, or
+// between `take_time_slice` and `end_time_slice`. Not from a chunk.
 void run_region(int32_t n_threads, int32_t n_chunks, ChunkBody body, void* context);
 
 // One at a time has the workers, first come first served.
-void take_turn();
-void end_turn();
+void take_time_slice();
+void end_time_slice();
 
-// How many threads something long may use now, with `wanted` at most: a plan, while others may run too. As many at
-// once as would want threads each have one, their own, and wait for nobody; fewer have all of them in turns.
-class Share {
+// How many threads a long computation such as a plan may use now, `wanted` at most, while others may run too. When as many
+// run at once as there are threads, each has one and waits for nobody; fewer have all of them, in time slices.
+class ThreadQuota {
   public:
-    explicit Share(int32_t wanted);
-    ~Share();
-    Share(const Share&) = delete;
-    Share& operator=(const Share&) = delete;
+    explicit ThreadQuota(int32_t wanted);
+    ~ThreadQuota();
+    ThreadQuota(const ThreadQuota&) = delete;
+    ThreadQuota& operator=(const ThreadQuota&) = delete;
 
     int32_t threads() const { return threads_; }
-    // Between regions: gives `threads` anew, and lets others have their turn if this one has lasted for some
+    // Between regions: gives `threads` anew, and lets others have a time slice if this one has lasted for some
     // milliseconds.
     int32_t again();
 
