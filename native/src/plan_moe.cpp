@@ -1,4 +1,4 @@
-// plan_moe: y = sum over the n_used experts e of the largest shares p_e of p_e * down_e(f(gate_e x) * up_e x)
+// plan_moe: y = sum over the n_used experts e of the largest router weights p_e of p_e * down_e(f(gate_e x) * up_e x)
 //
 // Each pair (token, expert) is a row of work; pairs are sorted by expert, so that an expert's weights are read once for all
 // its tokens, and taken in waves that bound the memory. A pair's row, and the order in which a token adds up its experts
@@ -51,7 +51,7 @@ struct Pieces {
 
 struct Workspace {
     int32_t* expert;             // [pairs] by token, best first
-    float* share;                // [pairs] its weight
+    float* router_weight;        // [pairs] its weight
     int32_t* place;              // [pairs] where it lies in the sorted order
     int32_t* row;                // [pairs] sorted: its token
     int32_t* begin;              // [n_expert + 1] sorted: where an expert's pairs begin
@@ -61,7 +61,7 @@ struct Workspace {
 
     Workspace(const Moe& m, Pieces& pieces)
         : expert(pieces.take<int32_t>(m.pairs)),
-          share(pieces.take<float>(m.pairs)),
+          router_weight(pieces.take<float>(m.pairs)),
           place(pieces.take<int32_t>(m.pairs)),
           row(pieces.take<int32_t>(m.pairs)),
           begin(pieces.take<int32_t>(m.n_expert + 1)),
@@ -192,13 +192,13 @@ void run_moe(Run& run, const llmpy_op& op) {
     Pieces pieces(run.plan.moe.data);
     const Workspace w(m, pieces);
     const float* const x = run.at(rows, op.x);
-    const float* const shares = run.at(rows, op.x2);
+    const float* const weights = run.at(rows, op.x2);
     float* const y = run.at(rows, op.y);
     for (int64_t r = 0; r < m.rows; ++r) {
-        const float* const of_token = shares + r * m.n_expert;
+        const float* const of_token = weights + r * m.n_expert;
         int32_t* const best = w.expert + r * m.n_used;
         choose_best(of_token, static_cast<int32_t>(m.n_expert), static_cast<int32_t>(m.n_used), best);
-        for (int64_t i = 0; i < m.n_used; ++i) w.share[r * m.n_used + i] = of_token[best[i]];
+        for (int64_t i = 0; i < m.n_used; ++i) w.router_weight[r * m.n_used + i] = of_token[best[i]];
     }
     sort_by_expert(m, w);
     for (int64_t first = 0; first < m.pairs; first += m.wave) {
@@ -210,9 +210,9 @@ void run_moe(Run& run, const llmpy_op& op) {
             for (int64_t i = r * m.n_used; i < (r + 1) * m.n_used; ++i) {
                 const float* const part = w.out + w.place[i] * m.n_embd;
                 if (i == r * m.n_used) {
-                    run.kernels.scale(part, w.share[i], m.n_embd, sum);
+                    run.kernels.scale(part, w.router_weight[i], m.n_embd, sum);
                 } else {
-                    run.kernels.add_scaled(part, w.share[i], m.n_embd, sum);
+                    run.kernels.add_scaled(part, w.router_weight[i], m.n_embd, sum);
                 }
             }
         }

@@ -1,6 +1,6 @@
-// plan_route: from the scores of a router to the share of each expert in a token's sum
+// plan_route: from the scores of a router to the weight of each expert in a token's sum
 //
-// One token after the other, in the order of experts, so that a share does not depend on what else is in the batch.
+// One token after the other, in the order of experts, so that a weight does not depend on what else is in the batch.
 // Means the same as `route` in backends/reference/moe.py, within 1e-6.
 
 #include <math.h>
@@ -57,12 +57,12 @@ void leave_groups_out(const Route& r, float* judged) {
     }
 }
 
-// Best after best; the share of each is its softmax among those near the best of the rest.
+// Best after best; the weight of each is its softmax among those near the best of the rest.
 void sparsemixer(const Route& r, const float* scores, float* y) {
-    float left[kMostExperts], shares[kMostExperts];
+    float left[kMostExperts], weights[kMostExperts];
     for (int32_t e = 0; e < r.n_expert; ++e) {
         left[e] = scores[e];
-        shares[e] = 0.0f;
+        weights[e] = 0.0f;
     }
     for (int32_t i = 0; i < r.n_used; ++i) {
         int32_t best;
@@ -73,10 +73,10 @@ void sparsemixer(const Route& r, const float* scores, float* y) {
             const float size = fabsf(scores[e]) > top ? fabsf(scores[e]) : top;
             if (!((top - scores[e]) / size > 0.02f)) total += expf(left[e] - top);
         }
-        shares[best] = r.factor / total;
+        weights[best] = r.factor / total;
         left[best] = -__builtin_inff();
     }
-    for (int32_t e = 0; e < r.n_expert; ++e) y[e] = shares[e];
+    for (int32_t e = 0; e < r.n_expert; ++e) y[e] = weights[e];
 }
 
 void route_token(const Route& r, const float* scores, float* y) {

@@ -126,8 +126,8 @@ def _recurrent(x: Value, w: Weights) -> Value:
 
 def _experts(x: Value, w: Weights) -> Value:
     """Routing and a mixture of experts."""
-    shares = x.linear(w.router).route(2)
-    return x.moe(shares, w.gates, w.ups, w.downs, 2).linear(w.output)
+    router_weights = x.linear(w.router).route(2)
+    return x.moe(router_weights, w.gates, w.ups, w.downs, 2).linear(w.output)
 
 
 def _encoder(x: Value, w: Weights) -> Value:

@@ -14,8 +14,10 @@ backends = pytest.mark.parametrize("name", ["reference", "array", *LEVELS])
 SIGMOID = [1 / (1 + math.exp(-x)) for x in range(5)]  # of 0 to 4
 
 
-def shares(name: str, scores: list[float], bias: list[float] | None = None, **how: Any) -> Any:
-    """The shares of experts with these scores."""
+def router_weights(
+    name: str, scores: list[float], bias: list[float] | None = None, **how: Any
+) -> Any:
+    """The router weights of experts with these scores."""
     weights = {"b.weight": ("F32", np.array(bias, np.float32))} if bias else {}
     how |= {"bias": "b.weight"} if bias else {}
     x = np.array([scores], np.float32)
@@ -26,26 +28,28 @@ def shares(name: str, scores: list[float], bias: list[float] | None = None, **ho
 @backends
 def test_the_best_experts_share_in_the_proportions_of_softmax(name: str) -> None:
     scores = [math.log(n) for n in (1, 2, 4, 1)]
-    assert shares(name, scores, n_used=2) == [0, 1 / 3, 2 / 3, 0]
-    assert shares(name, scores, n_used=2, normalize=False, factor=2.0) == [0, 0.5, 1, 0]
+    assert router_weights(name, scores, n_used=2) == [0, 1 / 3, 2 / 3, 0]
+    assert router_weights(name, scores, n_used=2, normalize=False, factor=2.0) == [0, 0.5, 1, 0]
 
 
 @backends
 def test_a_bias_moves_the_choice_and_not_the_shares(name: str) -> None:
-    found = shares(name, [0, 1, 2, 3], [2, 0, 0, 0], n_used=1, gating="sigmoid", normalize=False)
+    found = router_weights(
+        name, [0, 1, 2, 3], [2, 0, 0, 0], n_used=1, gating="sigmoid", normalize=False
+    )
     assert [SIGMOID[0], 0, 0, 0] == found
 
 
 @backends
 def test_a_group_is_as_good_as_its_best_expert(name: str) -> None:
     scores = [math.log(n) for n in (1, 6, 5, 4)]  # the second group has the larger sum
-    assert shares(name, scores, n_used=2, groups=(2, 1)) == [1 / 7, 6 / 7, 0, 0]
+    assert router_weights(name, scores, n_used=2, groups=(2, 1)) == [1 / 7, 6 / 7, 0, 0]
 
 
 @backends
 def test_with_a_bias_a_group_is_as_good_as_its_best_two(name: str) -> None:
     scores, bias = [4, 0, 0, 3, 2, 0], [0, 0, -1, 0, 0, -1]
-    found = shares(
+    found = router_weights(
         name, scores, bias, n_used=2, gating="sigmoid", normalize=False, groups=(2, 1)
     )  # .98 + .5 of the first group, .95 + .88 of the second
     assert [0, 0, 0, SIGMOID[3], SIGMOID[2], 0] == found
@@ -55,7 +59,7 @@ def test_with_a_bias_a_group_is_as_good_as_its_best_two(name: str) -> None:
 def test_sparsemixer_shares_among_those_near_the_best(name: str) -> None:
     # 0.99 is within 2 percent of 1, 0.5 is not; then 0.99 is the best, and 1 does not count
     first = 1 / (1 + math.exp(-0.01))
-    found = shares(name, [1, 0.99, 0.5, 0], n_used=2, gating="sparsemixer")
+    found = router_weights(name, [1, 0.99, 0.5, 0], n_used=2, gating="sparsemixer")
     assert [first, 1, 0, 0] == found
 
 

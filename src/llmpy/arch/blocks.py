@@ -80,8 +80,8 @@ def geglu(w: Weights, x: Value) -> Value:
 
 def moe(w: Weights, x: Value, n_used: int) -> Value:
     """Feed-forwards of which each token uses the `n_used` that its router likes best."""
-    shares = x.linear(w.ffn_gate_inp).route(n_used)
-    return x.moe(shares, w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps, n_used)
+    router_weights = x.linear(w.ffn_gate_inp).route(n_used)
+    return x.moe(router_weights, w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps, n_used)
 
 
 def sliding_layers(pattern: int | tuple[bool, ...], n_layer: int) -> tuple[bool, ...]:

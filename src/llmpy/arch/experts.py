@@ -55,7 +55,7 @@ class Experts:
         return y + shared
 
     def routed(self, w: Weights, x: Value, activation: str = "silu") -> Value:
-        """The experts that the router chooses, weighted by their shares.
+        """The experts that the router chooses, weighted by what it gives them.
 
         A bias moves the choice only; routers that have one judge by sigmoid if the file does not
         say otherwise.
@@ -68,7 +68,7 @@ class Experts:
         gating = self.gating or (2 if bias else 1)
         if gating not in GATINGS:
             raise GraphError(f"experts are gated by softmax (1) or sigmoid (2), not {gating}")
-        shares = x.linear(w.ffn_gate_inp).route(
+        router_weights = x.linear(w.ffn_gate_inp).route(
             self.n_used,
             gating=GATINGS[gating],
             normalize=self.normalize or gating == 3,
@@ -77,7 +77,7 @@ class Experts:
             groups=(self.n_group or 1, self.n_group_used or 1),
         )
         gate, up, down = w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps
-        return x.moe(shares, gate, up, down, self.n_used, activation)
+        return x.moe(router_weights, gate, up, down, self.n_used, activation)
 
 
 class Predicting:

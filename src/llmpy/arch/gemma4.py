@@ -166,10 +166,10 @@ class Gemma4:
         scores = scores.scale(self.n_embd**-0.5).linear(w.ffn_gate_inp)
         if scores.shape != (self.n_expert,):
             raise GraphError(f"'{w.ffn_gate_inp.name}.weight' has {scores.shape[0]} experts")
-        shares = scores.route(self.n_used).mul(w.ffn_down_exps, "scale")
+        router_weights = scores.route(self.n_used).mul(w.ffn_down_exps, "scale")
         matrices = (w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps)
         z = x.rms_norm(w.pre_ffw_norm_2, self.eps)
-        z = z.moe(shares, *matrices, self.n_used, "gelu")
+        z = z.moe(router_weights, *matrices, self.n_used, "gelu")
         y = y.rms_norm(w.post_ffw_norm_1, self.eps)
         return y + z.rms_norm(w.post_ffw_norm_2, self.eps)
 

@@ -185,7 +185,7 @@ class NemotronH(Experts, Predicting):
     def routed(self, w: Weights, x: Value, activation: str = "relu") -> Value:
         """Experts without a gate, perhaps of fewer values: relu(u)^2 is relu(u) gating u."""
         bias = f"{w.exp_probs_b.name}.bias"
-        shares = x.linear(w.ffn_gate_inp).route(
+        router_weights = x.linear(w.ffn_gate_inp).route(
             self.n_used,
             gating="sigmoid",
             normalize=self.normalize,
@@ -195,7 +195,7 @@ class NemotronH(Experts, Predicting):
         )
         inner = x.linear(w.ffn_latent_down) if w.ffn_latent_down else x
         up, down = w.ffn_up_exps, w.ffn_down_exps
-        y = inner.moe(shares, up, up, down, self.n_used, activation)
+        y = inner.moe(router_weights, up, up, down, self.n_used, activation)
         return y.linear(w.ffn_latent_up) if w.ffn_latent_up else y
 
 

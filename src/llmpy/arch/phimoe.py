@@ -77,6 +77,6 @@ class PhiMoe(Rotary, Experts):
 
     def routed(self, w: Weights, x: Value, activation: str = "silu") -> Value:
         """The experts that SparseMixer chooses."""
-        shares = x.linear(w.ffn_gate_inp).route(self.n_used, gating="sparsemixer")
+        router_weights = x.linear(w.ffn_gate_inp).route(self.n_used, gating="sparsemixer")
         gate, up, down = w.ffn_gate_exps, w.ffn_up_exps, w.ffn_down_exps
-        return x.moe(shares, gate, up, down, self.n_used, activation)
+        return x.moe(router_weights, gate, up, down, self.n_used, activation)

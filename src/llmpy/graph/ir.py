@@ -276,9 +276,9 @@ class Value(RecurrentOperations):
         bias: str = "",
         groups: tuple[int, int] = (1, 1),
     ) -> Value:
-        """From scores [T, n_expert] to shares in the sum: 0 but for the `n_used` best experts.
+        """Turn scores [T, n_expert] into router weights, 0 for all but the `n_used` best experts.
 
-        Shares are softmax or sigmoid of the scores, `normalize`d to a sum of 1 or not, times
+        Weights are softmax or sigmoid of the scores, `normalize`d to a sum of 1 or not, times
         `factor`. The largest are chosen, after `bias` (a tensor's full name) is added for the
         choice only; with `groups` (n, n_used) out of the best groups only, which are judged by
         their best expert, or with a bias by the sum of the best two (DeepSeek-AI 2024).
@@ -292,14 +292,14 @@ class Value(RecurrentOperations):
 
     def moe(
         self,
-        shares: Value,
+        router_weights: Value,
         gate: Weights,
         up: Weights,
         down: Weights,
         n_used: int,
         activation: str = "silu",
     ) -> Value:
-        """The `n_used` gated feed-forwards of the largest `shares` [T, n_expert], weighted by them.
+        """Sum the `n_used` feed-forwards of the largest `router_weights` [T, n_expert], weighted.
 
         See Shazeer et al. 2017. Biases are added where the file has them for all
         three matrices.
@@ -307,7 +307,7 @@ class Value(RecurrentOperations):
         weights = [part.tensor() for part in (gate, up, down)]
         if all(f"{part.name}.bias" in self.graph.shapes for part in (gate, up, down)):
             weights += [part.tensor("bias") for part in (gate, up, down)]
-        inputs = (self.index, shares.index)
+        inputs = (self.index, router_weights.index)
         return self.graph.add("moe", inputs, tuple(weights), n_used=n_used, activation=activation)
 
     def _must_be_tokens(self) -> None:

@@ -66,9 +66,9 @@ class _Plan(ReferencePlan):
         return result
 
     def _moe(self, node: Node, x: list[Array], w: list[Array]) -> Array:
-        rows, shares = x
+        rows, router_weights = x
         act = ACTIVATIONS[node.attrs["activation"]]
-        order = np.argsort(-shares, axis=1, kind="stable")[:, : node.attrs["n_used"]]
+        order = np.argsort(-router_weights, axis=1, kind="stable")[:, : node.attrs["n_used"]]
         y = np.zeros_like(rows)
         for e in range(len(w[0])):
             chosen = (order == e).any(axis=1)
@@ -80,7 +80,7 @@ class _Plan(ReferencePlan):
                 g, u = g + w[3][e], u + w[4][e]
             inner = act(g, u)
             z = inner @ w[2][e].T
-            y[chosen] += shares[chosen, e][:, None] * (z + w[5][e] if len(w) > 3 else z)
+            y[chosen] += router_weights[chosen, e][:, None] * (z + w[5][e] if len(w) > 3 else z)
             for name, fed in zip(node.weights[:3], (some, some, inner), strict=True):
                 self.sums.add(name, fed, e, len(w[0]))
         return y

@@ -149,8 +149,8 @@ def _attend(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
         if w:
             sinks = xp.broadcast_to(xp.reshape(w[0], (-1, 1, 1)), (n_head, t, 1))
             scores = xp.concat([scores, sinks], axis=-1)
-        shares = xp.reshape(_softmax(s, scores)[..., :n], (n_kv, -1, n))
-        y = xp.reshape(xp.matmul(shares, xp.permute_dims(v, (1, 0, 2))), (n_head, t, -1))
+        probabilities = xp.reshape(_softmax(s, scores)[..., :n], (n_kv, -1, n))
+        y = xp.reshape(xp.matmul(probabilities, xp.permute_dims(v, (1, 0, 2))), (n_head, t, -1))
         return xp.reshape(xp.permute_dims(y, (1, 0, 2)), (t, -1))
 
     return s.by_session(of_rows, single=s.bitwise)
@@ -190,10 +190,10 @@ def _route(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
         best = xp.where(s.rank(groups) < (2 if w else 1), groups, 0.0)
         bad = s.rank(xp.sum(best, axis=-1)) >= a["n_group_used"]
         judged = xp.reshape(xp.where(bad[..., None], -np.inf, groups), judged.shape)
-    shares = xp.where(s.rank(judged) < a["n_used"], p, 0.0)
+    weights = xp.where(s.rank(judged) < a["n_used"], p, 0.0)
     if a["normalize"]:
-        shares = shares / xp.clip(xp.sum(shares, axis=-1, keepdims=True), 1e-20, np.inf)
-    return shares * a["factor"]
+        weights = weights / xp.clip(xp.sum(weights, axis=-1, keepdims=True), 1e-20, np.inf)
+    return weights * a["factor"]
 
 
 def _sparsemixer(s: Step, scores: Array, n_used: int) -> Array:
@@ -207,8 +207,8 @@ def _sparsemixer(s: Step, scores: Array, n_used: int) -> Array:
 
 
 def _moe(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
-    (rows, shares), y = x, 0 * x[0]
-    chosen = s.space.numpy(s.rank(shares) < node.attrs["n_used"])
+    (rows, weights), y = x, 0 * x[0]
+    chosen = s.space.numpy(s.rank(weights) < node.attrs["n_used"])
     for e in np.flatnonzero(chosen.any(axis=0)).tolist():
         those = np.flatnonzero(chosen[:, e])
         some = s.take(rows, those)
@@ -216,7 +216,7 @@ def _moe(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
         if (act := node.attrs["activation"]) == "swiglu_clamped":
             g, u, act = s.xp.clip(g, -np.inf, 7), s.xp.clip(u, -7, 7) + 1, "swish"
         z = _OF_ONE[act](s, g) * u
-        z = s.linear(z, *(m[e] for m in w[2::3])) * s.take(shares[:, e], those)[:, None]
+        z = s.linear(z, *(m[e] for m in w[2::3])) * s.take(weights[:, e], those)[:, None]
         y = s.space.put(y, s.space.array(those), s.take(y, those) + z)
     return y
 

@@ -1,4 +1,4 @@
-"""The operations of mixtures of experts in NumPy: who is chosen, and what they say."""
+"""The operations of mixtures of experts in NumPy: routing and the weighted sum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ACTIVATIONS", "moe", "route"]
 
 
 def route(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
-    """The share of each expert in a token's sum, 0 for those not chosen (ties: the lower index).
+    """Weight the chosen experts; 0 stands for all others (ties: the lower index is chosen).
 
     Chosen by score (softmax keeps the order), sigmoid plus bias, in the best groups only.
     """
@@ -22,16 +22,16 @@ def route(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     y = np.zeros_like(x[0])
     for t, scores in enumerate(x[0]):
         if a["gating"] == "sparsemixer":
-            chosen, shares = _sparsemixer(scores, n_used)
+            chosen, weights = _sparsemixer(scores, n_used)
         else:
             soft = a["gating"] == "softmax"
             p = softmax(scores) if soft else 1 / (1 + np.exp(-scores))
             judged = p + w[0] if w else scores if soft else p
             chosen = _choose(judged, 2 if w else 1, n_used, a["n_group"], a["n_group_used"])
-            shares = p[chosen]
+            weights = p[chosen]
             if a["normalize"]:
-                shares = shares / max(shares.sum(), np.float32(1e-20))
-        y[t, chosen] = shares * np.float32(a["factor"])
+                weights = weights / max(weights.sum(), np.float32(1e-20))
+        y[t, chosen] = weights * np.float32(a["factor"])
     return y
 
 
@@ -48,33 +48,33 @@ def _choose(judged: Array, n_best: int, n: int, n_group: int, n_group_used: int)
 
 
 def _sparsemixer(scores: Array, n: int) -> tuple[Any, Array]:
-    """Best after best; each one's share is its softmax among those near the best of the rest."""
-    left, chosen, shares = scores.copy(), [], []
+    """Best after best; each one's weight is its softmax among those near the best of the rest."""
+    left, chosen, weights = scores.copy(), [], []
     for _ in range(n):
         best = int(np.argmax(left))
         size = np.maximum(np.abs(scores), left[best])
         near = ~((left[best] - scores) / size > np.float32(0.02))  # 0 / 0 is near
-        shares.append(softmax(np.where(near, left, -np.inf))[best])
+        weights.append(softmax(np.where(near, left, -np.inf))[best])
         chosen.append(best)
         left[best] = -np.inf
-    return np.array(chosen), np.array(shares, np.float32)
+    return np.array(chosen), np.array(weights, np.float32)
 
 
 def moe(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
-    """The `n_used` experts of the largest shares (ties: the lower index), largest first.
+    """Sum the `n_used` experts of the largest weights (ties: the lower index), largest first.
 
     "swiglu_clamped" is min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1), of gpt-oss.
     """
     act = ACTIVATIONS[node.attrs["activation"]]
     gate, up, down = w[:3]
     y = np.zeros_like(x[0])
-    for t, (row, shares) in enumerate(zip(*x, strict=True)):
-        for e in np.argsort(-shares, kind="stable")[: node.attrs["n_used"]]:
+    for t, (row, weights) in enumerate(zip(*x, strict=True)):
+        for e in np.argsort(-weights, kind="stable")[: node.attrs["n_used"]]:
             g, u = (product(m[e], row[None])[0] for m in (gate, up))
             if len(w) > 3:
                 g, u = g + w[3][e], u + w[4][e]
             z = product(down[e], act(g, u)[None])[0]
-            y[t] += shares[e] * (z + w[5][e] if len(w) > 3 else z)
+            y[t] += weights[e] * (z + w[5][e] if len(w) > 3 else z)
     return y
 
 

@@ -129,8 +129,8 @@ def attend(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
             scores = scores - (slopes[:, None] * distance).astype(np.float32)
         if w:
             scores = np.concatenate([scores, w[0][:, None]], axis=1)
-        shares = softmax(scores)[:, : end - first].reshape(*groups.shape[:2], -1)
-        y[t] = (shares @ v.transpose(1, 0, 2)).reshape(-1)
+        probabilities = softmax(scores)[:, : end - first].reshape(*groups.shape[:2], -1)
+        y[t] = (probabilities @ v.transpose(1, 0, 2)).reshape(-1)
     return y
 
 

@@ -62,7 +62,7 @@ def linear_heads(work: Emitted, i: int, node: Node) -> None:
 
 def moe(work: Emitted, i: int, node: Node) -> None:
     """Experts."""
-    x, shares = work.inputs(node)
+    x, router_weights = work.inputs(node)
     parts, biases = node.weights[:3], node.weights[3:]
     n_expert, n_ff, n_embd = work.tensors[parts[0]].shape
     n = (
@@ -74,7 +74,7 @@ def moe(work: Emitted, i: int, node: Node) -> None:
     if work.sums is not None:
         first = work.sums.address(list(parts[:2]), n_expert, n_embd)
         w = (*w, *(0,) * (6 - len(w)), first, work.sums.address([parts[2]], n_expert, n_ff))
-    work.emit(i, Op(OpKind.MOE, node.rows, x, shares, n=n, w=w))
+    work.emit(i, Op(OpKind.MOE, node.rows, x, router_weights, n=n, w=w))
 
 
 def _products(work: Emitted, group: list[tuple[int, Node]], added: int = NO_PLACE) -> None:
