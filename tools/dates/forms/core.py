@@ -1,0 +1,283 @@
+"""What the forms are made of: random choices, years, months, the register of forms and its splits.
+
+A form is a named way to write dates: a template with slots and a function that draws the dates,
+fills the slots and returns the text with its label. Splits hold out whole forms.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+ORDINALS = (
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth",
+    "eighteenth", "nineteenth", "twentieth", "twenty-first", "twenty-second", "twenty-third",
+    "twenty-fourth", "twenty-fifth", "twenty-sixth", "twenty-seventh", "twenty-eighth",
+    "twenty-ninth", "thirtieth", "thirty-first",
+)  # fmt: skip
+CARDINALS = (
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "twenty", "twenty-one", "twenty-two", "twenty-three", "twenty-four", "twenty-five",
+    "twenty-six", "twenty-seven", "twenty-eight", "twenty-nine", "thirty", "thirty-one",
+)  # fmt: skip
+ROMAN = (
+    "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV", "XV",
+    "XVI", "XVII", "XVIII", "XIX", "XX", "XXI",
+)  # fmt: skip
+SLOT = re.compile(r"<(\w+)>")
+
+
+class Choices(random.Random):
+    """Random choices, the same for the same seed; `split` says which forms may nest."""
+
+    def chance(self, share: float) -> bool:
+        return self.random() < share
+
+    def one(self, *options: str) -> str:
+        return options[int(self.random() * len(options))]
+
+    def pick(self, options: Sequence):  # type: ignore[no-untyped-def]
+        return options[int(self.random() * len(options))]
+
+    def number(self, low: int, high: int) -> int:
+        """One of low..high, both included."""
+        return low + int(self.random() * (high - low + 1))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text and what it means: EDTF values, and fields by name."""
+
+    text: str
+    values: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def output(self) -> str:
+        """What the model writes: `1731-02-11#old style`; empty without a date."""
+        named = [self.fields[n] for n in ("kind", "part", "calendar") if n in self.fields]
+        return ";".join(self.values) + ("#" + ",".join(named) if named and self.values else "")
+
+
+Make = Callable[[Choices, str], Sample]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to write dates. `core` forms alone teach a word or a rule: they are never held out."""
+
+    family: str
+    template: str
+    make: Make
+    core: bool
+    weight: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.family}: {self.template}"
+
+    def sample(self, r: Choices) -> Sample:
+        return self.make(r, self.template)
+
+
+FORMS: dict[str, list[Form]] = {}  # by family
+
+
+def forms(family: str, make: Make, templates: str, weight: float = 1.0) -> None:
+    """Register one form a line of `templates`; `*` before a template makes it core.
+
+    `weight` is that of each form in training, beside others of its family.
+    """
+    for line in templates.strip().split("\n"):
+        template = line.strip()
+        core = template.startswith("*")
+        form = Form(family, template.removeprefix("*"), make, core, weight)
+        if any(f.template == form.template for f in FORMS.setdefault(family, [])):
+            raise ValueError(f"form {form.name} is there twice")
+        FORMS[family].append(form)
+
+
+def splits(seed: int = 17) -> dict[str, str]:
+    """The split of each form by name: test (an eighth of each family), validation, train."""
+    found: dict[str, str] = {}
+    for family, all_of in FORMS.items():
+        open_ones = sorted(f.name for f in all_of if not f.core)
+        random.Random(f"{seed} {family}").shuffle(open_ones)
+        tests = min(len(open_ones), math.ceil(len(all_of) / 8))
+        checks = max(0, min(len(open_ones) - tests, round(len(all_of) / 16)))
+        for i, name in enumerate(open_ones):
+            found[name] = "test" if i < tests else "validation" if i < tests + checks else "train"
+        found |= {f.name: "train" for f in all_of if f.core}
+    return found
+
+
+class Pool:
+    """The forms of a split, of each family, drawn by weight."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, tuple[list[Form], list[float]]] = {}
+
+    def fill(self, split: str) -> None:
+        where = splits()
+        for family, all_of in FORMS.items():
+            chosen = [f for f in all_of if where[f.name] == split]
+            total, sums = 0.0, []
+            for form in chosen:
+                total += form.weight
+                sums.append(total)
+            self.of[family] = (chosen, sums)
+
+    def draw(self, r: Choices, family: str) -> Sample:
+        chosen, sums = self.of[family]
+        return r.choices(chosen, cum_weights=sums)[0].sample(r)
+
+
+TRAIN = Pool()  # what nests in other forms, in every split: only forms of the training
+
+
+def fill(template: str, **slots: str | Callable[[], str]) -> str:
+    """The template with its slots filled; a function is called once for each slot."""
+
+    def put(match: re.Match[str]) -> str:
+        value = slots[match[1]]
+        return value if isinstance(value, str) else value()
+
+    return SLOT.sub(put, template)
+
+
+# --- years ---
+
+Year = tuple[int, bool]  # a number from 1 on, and whether it counts before Christ
+
+
+def edtf_year(year: Year) -> str:
+    number, before = year
+    astronomical = 1 - number if before else number
+    return f"-{-astronomical:04d}" if astronomical < 0 else f"{astronomical:04d}"
+
+
+def a_year(r: Choices) -> Year:
+    """Mostly of the last thousand years; a fifth before Christ, of all sizes."""
+    kind = r.random()
+    if kind < 0.40:
+        return r.number(1500, 2029), False
+    if kind < 0.60:
+        return r.number(1000, 1999), False
+    if kind < 0.71:
+        return r.number(100, 999), False
+    if kind < 0.75:
+        return r.number(1, 99), False
+    if kind < 0.77:
+        return r.number(1000, 2199), False
+    return a_year_before(r)
+
+
+def a_year_before(r: Choices) -> Year:
+    kind = r.random()
+    if kind < 0.55:
+        return r.number(100, 999), True
+    if kind < 0.75:
+        return r.number(1, 99), True
+    if kind < 0.85:  # what crosses tens when one is taken away
+        return r.pick((1, 1, 10, 10, 100, 10, 50)) * r.number(1, 40), True
+    if kind < 0.98:
+        return r.number(1000, 4999), True
+    return r.number(1000, 9999), True
+
+
+def later(r: Choices, year: Year, least: int = 1) -> Year:
+    """A year some time after, usually within a lifetime."""
+    number, before = year
+    gap = max(least, r.pick((1, 2, 4, 6, 12, 30, 60, 90, 200)))
+    gap = r.number(least, max(least, gap))
+    astronomical = (1 - number if before else number) + gap
+    return (1 - astronomical, True) if astronomical <= 0 else (min(astronomical, 9999), False)
+
+
+BEFORE = (" BC",) * 11 + (" BCE",) * 5 + (" B.C.",) * 2 + (" B.C.E.", "BC", "BCE", " bc", " b.c.")
+AFTER = (" AD",) * 4 + (" CE",) * 4 + (" A.D.", " C.E.", "AD", " ad", " ce", " a.d.")
+AFTER_FIRST = ("AD ",) * 6 + ("A.D. ",) * 2 + ("AD", "ad ")
+
+
+def number_text(r: Choices, year: Year) -> str:
+    number, before = year
+    return f"{number:,}" if before and number > 999 and r.chance(0.12) else str(number)
+
+
+def era_text(r: Choices, year: Year) -> str:
+    """What follows the number of a year whose era is said."""
+    return r.pick(BEFORE) if year[1] else r.pick(AFTER)
+
+
+def year_text(r: Choices, year: Year, era: float | None = None) -> str:
+    """The year with its era where it needs one; `era` is the chance for years of the first 999."""
+    number, before = year
+    if not before:
+        share = 0.05 if number > 999 else (0.45 if number > 99 else 1.0) if era is None else era
+        if not r.chance(share):
+            return str(number)
+        if r.chance(0.5):
+            return r.pick(AFTER_FIRST) + str(number)
+    return number_text(r, year) + era_text(r, year)
+
+
+# --- months and days ---
+
+
+def a_month(r: Choices) -> int:
+    return r.number(1, 12)
+
+
+def a_day(r: Choices, year: Year, month: int) -> int:
+    leap = (1 - year[0] if year[1] else year[0]) % 4 == 0
+    return r.number(1, DAYS[month - 1] - (month == 2 and not leap))
+
+
+def month_text(r: Choices, month: int) -> str:
+    name = MONTHS[month - 1]
+    kind = r.random()
+    if kind < 0.64 or month == 5:
+        return name
+    short = "Sept" if month == 9 and r.chance(0.55) else name[:3]
+    if month in (6, 7) and r.chance(0.5):
+        short = name
+    return short + "." if kind < 0.84 and short != name else short
+
+
+def ordinal(number: int) -> str:
+    if 10 < number % 100 < 14:
+        return f"{number}th"
+    return f"{number}" + {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+
+
+def ordinal_text(r: Choices, number: int) -> str:
+    return ordinal(number)
+
+
+# --- signs between two dates ---
+
+DASHES = ("–",) * 9 + ("-",) * 7 + ("—", "−", "&ndash;", "‒", "–", "--", "~")
+LONG_DASHES = ("–",) * 5 + ("—", "−", "&ndash;", "‒", "/")
+
+
+def dash(r: Choices, spaced: float = 0.3) -> str:
+    sign = r.pick(DASHES)
+    return f" {sign} " if r.chance(spaced) else sign
+
+
+def to(r: Choices) -> str:
+    """A dash or a word, with the spaces it needs, between two dates that may have spaces."""
+    if r.chance(0.6):
+        return dash(r, 0.6)
+    return " " + r.one("to", "to", "to", "until", "until", "through", "till", "up to") + " "
