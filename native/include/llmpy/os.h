@@ -1,4 +1,5 @@
-// os: everything that differs between operating systems; os.cpp is the only file that includes their headers.
+// os: everything that differs between operating systems. os_linux.cpp, os_darwin.cpp and os_windows.cpp alone include
+// their headers; a build has one of the three.
 
 #ifndef LLMPY_OS_H
 #define LLMPY_OS_H
@@ -20,6 +21,7 @@ void wake_all(Monitor& monitor);
 // As if new: for a forked child, whose parent may have been inside.
 void reset(Monitor& monitor);
 
+constexpr size_t kThreadStack = size_t{1} << 20;  // small defaults (musl: 128 kB) do not hold a kernel's tiles
 // Starts `body(context)` on a thread of its own that receives no signals; false if the system refuses.
 bool start_thread(void (*body)(void*), void* context);
 
