@@ -31,7 +31,7 @@ def version_1(folder: Path, most: int, used: int, cache: int = 0) -> None:
 def left(root: Path, lines: str) -> int | None:
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(lines)
-    return memory._control_groups(root)
+    return memory.group_memory_left(root)
 
 
 @pytest.mark.parametrize("own", [("max", 30 * MIB), (200 * MIB, 30 * MIB)], ids=str)
@@ -79,4 +79,4 @@ def test_more_used_than_allowed_leaves_nothing(tmp_path: Path) -> None:
 def test_no_limit(tmp_path: Path) -> None:
     version_2(tmp_path / "sys/fs/cgroup/a", "max", 60 * MIB)
     assert left(tmp_path, "0::/a\n") is None
-    assert memory._control_groups(tmp_path / "nowhere") is None
+    assert memory.group_memory_left(tmp_path / "nowhere") is None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llmpy.checkpoint.convert import ConvertEvent, convert
     from llmpy.checkpoint.open import open_model
     from llmpy.constraints import Constraint, choices, grammar, json_schema, regex, schema_of
+    from llmpy.diagnosis import Diagnosis, Weakness, diagnose
     from llmpy.errors import (
         AnswerError,
         BackendError,
@@ -146,6 +147,7 @@ __all__ = [
     "ContextFull",
     "ContextWarning",
     "ConvertEvent",
+    "Diagnosis",
     "Divergence",
     "Draft",
     "FinishReason",
@@ -193,6 +195,7 @@ __all__ = [
     "ToolError",
     "Trace",
     "UnsupportedModelError",
+    "Weakness",
     "adaptive_p",
     "aload",
     "available_cpus",
@@ -205,6 +208,7 @@ __all__ = [
     "default_chain",
     "default_model",
     "default_name",
+    "diagnose",
     "divergence",
     "dry",
     "dynamic_temperature",
@@ -256,6 +260,7 @@ _HOMES = {  # the imports above once more, for __getattr__
     "llmpy.checkpoint.convert": ("ConvertEvent", "convert"),
     "llmpy.checkpoint.open": ("open_model",),
     "llmpy.constraints": ("Constraint", "choices", "grammar", "json_schema", "regex", "schema_of"),
+    "llmpy.diagnosis": ("Diagnosis", "Weakness", "diagnose"),
     "llmpy.errors": (
         "AnswerError",
         "BackendError",

@@ -184,7 +184,7 @@ def group(root: Path, name: str, **files: str) -> None:
 def quota(root: Path, lines: str) -> float | None:
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(lines)
-    return cpus._quota(root)
+    return cpus.cpu_quota(root)
 
 
 def test_quota_of_control_groups_version_2(tmp_path: Path) -> None:
@@ -201,4 +201,4 @@ def test_quota_of_control_groups_version_1(tmp_path: Path) -> None:
 def test_no_quota(tmp_path: Path) -> None:
     group(tmp_path, "a", cpu_max="max 100000\n")
     assert quota(tmp_path, "0::/a\n") is None
-    assert cpus._quota(tmp_path / "nowhere") is None
+    assert cpus.cpu_quota(tmp_path / "nowhere") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-__all__ = ["available_memory"]
+__all__ = ["available_memory", "total_memory"]
 
 
 class _MemoryStatus(ctypes.Structure):
@@ -19,6 +19,15 @@ class _MemoryStatus(ctypes.Structure):
 
 def available_memory() -> int | None:
     """Bytes of physical memory that are free; None where the system does not tell."""
+    return _memory("available")
+
+
+def total_memory() -> int | None:
+    """Bytes of physical memory; None where the system does not tell."""
+    return _memory("total")
+
+
+def _memory(field: str) -> int | None:
     status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
     call = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx  # noqa: B009
-    return int(status.available) if call(ctypes.byref(status)) else None
+    return int(getattr(status, field)) if call(ctypes.byref(status)) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llmpy.machine.cgroups import group_folders
 
-__all__ = ["available_cpus"]
+__all__ = ["available_cpus", "cpu_quota"]
 
 
 def available_cpus() -> int:
@@ -17,12 +17,12 @@ def available_cpus() -> int:
         n = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         n = os.cpu_count() or 1
-    quota = _quota(Path("/"))
+    quota = cpu_quota()
     return max(1, n if quota is None else min(n, math.ceil(quota)))
 
 
-def _quota(root: Path) -> float | None:
-    """Processors that Linux control groups allow, version 2 or 1: the least on the way up."""
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Processors that Linux control groups allow, version 2 or 1; None where they do not limit."""
     found = map(_quota_of_group, group_folders("cpu", root))
     return min((quota for quota in found if quota is not None), default=None)
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from llmpy.ffi import windows
 from llmpy.machine.cgroups import group_folders
 
-__all__ = ["address_space_left", "available_memory", "readable_bytes"]
+__all__ = [
+    "address_space_left",
+    "available_memory",
+    "group_memory_left",
+    "huge_pages",
+    "readable_bytes",
+    "total_memory",
+]
 
 
 def available_memory() -> int | None:
@@ -19,8 +26,26 @@ def available_memory() -> int | None:
     """
     if sys.platform == "win32":
         return windows.available_memory()
-    limits = [n for n in (_meminfo(), _control_groups(Path("/")), _unused_pages()) if n is not None]
+    limits = [
+        n for n in (_meminfo("MemAvailable"), group_memory_left(), _unused_pages()) if n is not None
+    ]
     return min(limits, default=None)
+
+
+def total_memory() -> int | None:
+    """Bytes of physical memory; None where the system does not tell."""
+    if sys.platform == "win32":
+        return windows.total_memory()
+    return _meminfo("MemTotal") or _unused_pages()
+
+
+def huge_pages(root: Path = Path("/")) -> str | None:
+    """When Linux uses huge pages: "always", "madvise" or "never"; None where it does not tell."""
+    try:
+        modes = (root / "sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except OSError:
+        return None
+    return modes.partition("[")[2].partition("]")[0] or None
 
 
 def address_space_left() -> int | None:
@@ -46,19 +71,19 @@ def readable_bytes(n: float) -> str:
     raise AssertionError
 
 
-def _meminfo() -> int | None:
+def _meminfo(key: str) -> int | None:
     try:
         text = Path("/proc/meminfo").read_text()
     except OSError:
         return None
     for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def _control_groups(root: Path) -> int | None:
-    """What Linux control groups leave, version 2 or 1: the least on the way up."""
+def group_memory_left(root: Path = Path("/")) -> int | None:
+    """Bytes that Linux control groups leave, version 2 or 1; None where they do not limit."""
     found = map(_left_in_group, group_folders("memory", root))
     return min((left for left in found if left is not None), default=None)
 
