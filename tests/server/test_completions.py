@@ -33,6 +33,40 @@ def test_a_text_goes_on_as_the_model_has_it(server: Running, stories: Path) -> N
     assert answer.json["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize(
+    ("fields", "sampler"),
+    [
+        ({"typical_p": 0.9}, "top-k:40/locally-typical:0.9/top-p:0.95/min-p:0.05/temperature:0.7"),
+        (
+            {"tfs_z": 0.9, "top_n_sigma": 2, "min_p": 0},
+            "top-n-sigma:2/top-k:40/tail-free:0.9/top-p:0.95/temperature:0.7",
+        ),
+        (
+            {"xtc_probability": 1, "xtc_threshold": 0.05, "top_p": 1, "min_p": 0},
+            "top-k:40/xtc:probability=1:threshold=0.05/temperature:0.7",
+        ),
+        ({"mirostat": 2, "mirostat_tau": 4}, "temperature:0.7/mirostat2:tau=4"),
+        ({"mirostat": 1}, "temperature:0.7/mirostat1"),
+        (
+            {"dynatemp_range": 0.3, "top_p": 1, "min_p": 0},
+            "top-k:40/dynamic-temperature:low=0.4:high=1",
+        ),
+        (
+            {"dry_multiplier": 0.8, "dry_sequence_breakers": ["."], "temperature": 0},
+            'dry:breakers=["."]/greedy',
+        ),
+    ],
+    ids=str,
+)
+def test_samplers_of_llama_cpp(
+    server: Running, stories: Path, fields: dict[str, Any], sampler: str
+) -> None:
+    answer = server.post(PATH, request(**{"temperature": 0.7, **fields}))
+    with llmpy.load(stories, n_ctx=512) as model:
+        expected = model.generate(ONCE, max_tokens=12, seed=3, sampler=sampler)
+    assert texts(answer) == [expected.text]
+
+
 def test_tokens_that_were_computed_before_are_counted(server: Running) -> None:
     prompt = [5 + i % 400 for i in range(150)]
     usages = [server.post(PATH, request(prompt=prompt)).json["usage"] for _ in range(2)]

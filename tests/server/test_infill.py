@@ -46,6 +46,9 @@ def test_a_gap_is_filled_as_the_library_fills_it(filler: Running, path: Path) ->
     asked = {"prompt": "Once upon", "suffix": GAP["input_suffix"], "max_tokens": 8}
     choice = filler.post("/v1/completions", {**asked, "temperature": 0}).json["choices"][0]
     assert choice["text"] == expected
+    options = {"temperature": 0, "num_predict": 8}
+    asked = {"model": "m", "prompt": "Once upon", "suffix": GAP["input_suffix"], "stream": False}
+    assert filler.post("/api/generate", {**asked, "options": options}).json["response"] == expected
 
 
 def test_a_model_that_fills_no_gaps_says_so(server: Running) -> None:

@@ -43,6 +43,8 @@ def test_langchain(url: str) -> None:
     assert "".join(str(chunk.content) for chunk in model.stream(ASK)) == text
     typed = ChatOpenAI(**asked).with_structured_output(City, method="json_schema")
     assert isinstance(typed.invoke(ASK), City)
+    calls = ChatOpenAI(**asked).bind_tools([City], tool_choice="City").invoke(ASK).tool_calls
+    assert isinstance(City(**calls[0]["args"]), City)
     vectors = OpenAIEmbeddings(**asked, check_embedding_ctx_length=False)
     assert len(vectors.embed_query("Paris")) == 576
 
@@ -77,16 +79,19 @@ def test_instructor(url: str) -> None:
         asked: dict[str, Any] = {"model": MODEL, "messages": messages, "response_model": City}
         assert isinstance(patched.chat.completions.create(**asked), City)
         assert list(patched.chat.completions.create_partial(**asked))[-1].name is not None
+        by_tool = instructor.from_openai(client, mode=instructor.Mode.TOOLS)
+        assert isinstance(by_tool.chat.completions.create(**asked), City)
 
 
 def test_pydantic_ai(url: str) -> None:
-    from pydantic_ai import Agent, NativeOutput
+    from pydantic_ai import Agent, NativeOutput, ToolOutput
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
     model = OpenAIChatModel(MODEL, provider=OpenAIProvider(base_url=url, api_key=KEY))
     assert Agent(model).run_sync(ASK, model_settings={"max_tokens": 20}).output
     assert isinstance(Agent(model, output_type=NativeOutput(City)).run_sync(ASK).output, City)
+    assert isinstance(Agent(model, output_type=ToolOutput(City)).run_sync(ASK).output, City)
 
 
 def test_dspy(url: str) -> None:

@@ -189,7 +189,7 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
     ("more", "said"),
     [
         ({"format": "xml"}, "format: "),
-        ({"options": {"mirostat": 1}}, "options.mirostat: "),
+        ({"options": {"mirostat": 3}}, "mirostat: "),
         ({"options": {"temperature": -1}}, "temperature: "),
         ({"messages": [{"role": "user", "content": "x", "images": ["aGk="]}]},
          "messages[0].images: "),

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from llmpy.sampling import Chain, default_chain
+from llmpy.server.api.samplers import MoreSamplers
 from llmpy.server.call import Call
 from llmpy.server.errors import ApiError, bad_value
 from llmpy.server.models import Loaded
@@ -21,7 +22,7 @@ MOST_STOPS = 16
 MOST_OF_A_STOP = 1000  # characters
 
 
-class Sampling(msgspec.Struct, kw_only=True):
+class Sampling(MoreSamplers, kw_only=True):
     """Parameters of `llmpy.default_chain`, and those that servers have under other names."""
 
     temperature: float | None = None
@@ -55,7 +56,7 @@ class Sampling(msgspec.Struct, kw_only=True):
         if self.ignore_eos:
             never = dict.fromkeys(loaded.model.tokenizer.end_ids, -math.inf)
             given["logit_bias"] = {**given.get("logit_bias", {}), **never}
-        return default_chain(**given)
+        return self.extended(default_chain(**given))
 
     @property
     def own_seed(self) -> int | None:

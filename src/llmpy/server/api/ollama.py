@@ -12,7 +12,7 @@ import msgspec
 from llmpy.server.api.conversation import chat_prompt
 from llmpy.server.api.fields import Sampling, checked_stop, read, within
 from llmpy.server.api.messages import Message, ToolCall, for_template
-from llmpy.server.api.openai_completions import prompts_of
+from llmpy.server.api.openai_completions import gap_ids, prompts_of
 from llmpy.server.api.openai_shapes import FINISH, chat_logprobs
 from llmpy.server.api.tools import calls_in, openai_tools
 from llmpy.server.call import LINES, Call
@@ -36,10 +36,8 @@ __all__ = [
 ]
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-NEUTRAL = {"mirostat": 0, "tfs_z": 1, "typical_p": 1}  # options that are refused beside these
 REFUSED = {
     "images": "models are given texts only here",
-    "suffix": "no text is generated between two others yet",
     "context": "nothing is remembered between requests: use /api/chat",
     "template": "the model's own is used, or that of --template",
     "width": "no pictures are made",
@@ -53,9 +51,6 @@ class Options(Sampling, kw_only=True):
 
     num_predict: int | None = None
     stop: str | list[str] | None = None
-    mirostat: float | None = None
-    tfs_z: float | None = None
-    typical_p: float | None = None
 
 
 class Request(msgspec.Struct, kw_only=True):
@@ -112,10 +107,11 @@ class ChatRequest(Request, kw_only=True):
 
 
 class GenerateRequest(Request, kw_only=True):
-    """A text to answer; with `raw`, one to go on with as it stands."""
+    """A text to answer; with `raw` one to go on with, with `suffix` one with a gap to fill."""
 
     prompt: str | None = None
     system: str | None = None
+    suffix: str | None = None
     raw: bool | None = None
 
 
@@ -140,11 +136,16 @@ async def generate(call: Call, state: State) -> None:
             await _answer_load(call, request, state, {"response": ""})
             return
         reader: Any = None
-        if request.raw and request.schema is not None:
-            raise ApiError(400, "format: a text that goes on has none (raw)", param="format")
-        if request.raw:
-            options = _options(request)
-            (ids,) = prompts_of(request.prompt, loaded, "prompt", True)
+        as_it_stands = request.raw or bool(request.suffix)
+        if as_it_stands and request.schema is not None:
+            problem = "format: only answers have one, not texts with raw or suffix"
+            raise ApiError(400, problem, param="format")
+        if as_it_stands:
+            options = request.options or Options()
+            if request.suffix:
+                ids = gap_ids(loaded, request.prompt, request.suffix, "prompt")
+            else:
+                (ids,) = prompts_of(request.prompt, loaded, "prompt", True)
             prompt = Prompt(
                 ids,
                 options.chain(loaded),
@@ -192,15 +193,6 @@ async def _model(request: Request, state: State) -> AsyncIterator[Loaded]:
         yield loaded
 
 
-def _options(request: Request) -> Options:
-    options = request.options or Options()
-    for name, neutral in NEUTRAL.items():
-        if getattr(options, name) not in (None, neutral):
-            where = f"options.{name}"
-            raise ApiError(400, f"{where}: there is no such sampler here", param=where)
-    return options
-
-
 def _most(options: Options) -> int | None:
     most = options.num_predict
     return None if most is None or most < 0 else most
@@ -229,7 +221,7 @@ async def _chat_prompt(
     messages: list[dict[str, Any]],
     tools: Toolset | None = None,
 ) -> tuple[Prompt, Any]:
-    options = _options(request)
+    options = request.options or Options()
     return await chat_prompt(
         loaded,
         messages,
