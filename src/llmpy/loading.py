@@ -239,9 +239,9 @@ def _made(
     classifier = _classifier(engine, file, graph, buffers)
     pool = engine.kv_pool(graph, wired.kv_dtype)
     compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=n_ctx)
-    told = engine, graph, file.tensors, wired.needs, wired.kv_dtype, tokenizer.n_vocab
+    memory = engine, graph, file.tensors, wired.needs, wired.kv_dtype, tokenizer.n_vocab
     parts = file, wired.hyperparameters, graph, tokenizer, compiled, pool
-    options = n_ctx, n_batch, max_pages, prefix_bytes, classifier, partial(planned, *told)
+    options = n_ctx, n_batch, max_pages, prefix_bytes, classifier, partial(planned, *memory)
     return Model(*parts, *options, _turns(file, graph))
 
 

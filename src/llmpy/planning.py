@@ -63,11 +63,11 @@ class MemoryPlan:
             ("tokenizer", self.tokenizer),
             ("total", self.total),
         ]
-        told = [(name, readable_bytes(n)) for name, n in rows if n]
+        lines = [(name, readable_bytes(n)) for name, n in rows if n]
         if self.available is not None:
-            told.append(("free now", readable_bytes(self.available)))
-        width = max(len(name) for name, _ in told)
-        return "\n".join(f"{name:<{width}}  {size:>9}" for name, size in told)
+            lines.append(("free now", readable_bytes(self.available)))
+        width = max(len(name) for name, _ in lines)
+        return "\n".join(f"{name:<{width}}  {size:>9}" for name, size in lines)
 
 
 @runtime_checkable
@@ -107,8 +107,8 @@ def plan_memory(
         kv_dtype = "f32" if is_encoder(graph) else kv_dtype
         needs = engine.requirements(graph, file.tensors, kv_dtype)
         tokens: Any = file.metadata.get("tokenizer.ggml.tokens", ())
-        told = engine, graph, file.tensors, needs, kv_dtype, len(tokens)
-        return planned(*told, n_ctx or hyperparameters.n_ctx, sessions)
+        needed = engine, graph, file.tensors, needs, kv_dtype, len(tokens)
+        return planned(*needed, n_ctx or hyperparameters.n_ctx, sessions)
 
 
 def planned(

@@ -92,8 +92,8 @@ class Restorer(Reader):
         with contextlib.closing(snapshot.file):
             session = self._begun(snapshot, sampler, seed, None, recompute)
             try:
-                said = snapshot.about.get("chat")
-                return Chat.loaded(session, said, chosen or None, snapshot.refuse)
+                state = snapshot.about.get("chat")
+                return Chat.loaded(session, state, chosen or None, snapshot.refuse)
             except BaseException:
                 session.close()
                 raise

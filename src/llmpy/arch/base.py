@@ -196,10 +196,10 @@ def build(source: Source, shapes: Mapping[str, Shape], n_ctx: int = 0) -> tuple[
         logits = model.forward(Weights(shapes, n_blocks=n_blocks), graph.tokens())
         return model, finish(graph, logits, (*HARMLESS, *getattr(model, "harmless", ())))
     except GraphError as error:
-        said = ", ".join(f"{k} = {v}" for k, v in read.items())
+        listed = ", ".join(f"{k} = {v}" for k, v in read.items())
         raise ModelFileError(
             source.path, f"tensors of {name}", "what the metadata implies", str(error),
-            hint=f"The metadata says {said}",
+            hint=f"The metadata says {listed}",
         ) from None  # fmt: skip
 
 

@@ -39,11 +39,11 @@ def older_hyperparameters(config: Config) -> dict[str, Any]:
         "rms_norm_eps": "layernorm_epsilon",
         "vocab_size": "padded_vocab_size",
     }
-    said = config | {new: config[old] for new, old in names.items()}
+    renamed = config | {new: config[old] for new, old in names.items()}
     if config.get("multi_query_attention"):
-        said["num_key_value_heads"] = config["multi_query_group_num"]
-    said["rope_theta"] = 10_000.0 * config.get("rope_ratio", 1.0)
-    return usual(said, rotates=0.5)
+        renamed["num_key_value_heads"] = config["multi_query_group_num"]
+    renamed["rope_theta"] = 10_000.0 * config.get("rope_ratio", 1.0)
+    return usual(renamed, rotates=0.5)
 
 
 def older_tensors(_: Config) -> list[Tensor]:

@@ -23,7 +23,7 @@ from llmpy.arch.config import (
     expect,
     expect_activation,
     expect_tensors,
-    told_tensors,
+    expected_tensors,
     unread,
     with_defaults,
 )
@@ -121,23 +121,23 @@ class Checkpoint:
             encoder = metadata.get("attention.causal") is False
             metadata = {**metadata, **classifier_metadata(config, encoder=encoder)}
             tensors = [*starmap(Tensor, classifier_names(config).items()), *tensors]
-        tied, told = config.get("tie_word_embeddings"), told_tensors(config, self.harmless)
-        return Followed(metadata, tensors, extra, unread(config, self.harmless), told, tied)
+        tied, expected = config.get("tie_word_embeddings"), expected_tensors(config, self.harmless)
+        return Followed(metadata, tensors, extra, unread(config, self.harmless), expected, tied)
 
 
 @dataclass(frozen=True)
 class Followed:
     """What a recipe makes of a configuration.
 
-    `unread` are the keys that nobody knows, `told` those about what tensors there are, and `tied`
-    is tie_word_embeddings.
+    `unread` are the keys that nobody knows, `expected` those that say which tensors there are, and
+    `tied` is tie_word_embeddings.
     """
 
     metadata: Mapping[str, Any]
     tensors: Sequence[Tensor]
     extra: Mapping[str, Array]
     unread: Sequence[str]
-    told: Mapping[str, bool]
+    expected: Mapping[str, bool]
     tied: Any
 
     def compare(self, names: Collection[str]) -> list[str]:
@@ -146,7 +146,7 @@ class Followed:
         A stored head is used even where it should be tied, as transformers does where the two
         differ. Raises UnsupportedModelError where configuration and tensors contradict each other.
         """
-        expect_tensors(self.told, names)
+        expect_tensors(self.expected, names)
         if self.tied is False and self.metadata.get("attention.causal") is not False:
             rules = [rule for rule in reversed(self.tensors) if _is_head(rule)]
             heads = {str(rule.source).removesuffix(".weight"): rule.target for rule in rules}
@@ -169,8 +169,8 @@ def usual(config: Config, *, rotates: float | None = None, truncate: bool = True
     heads, width = config["num_attention_heads"], config["hidden_size"]
     d_head = config.get("head_dim")
     if rotates is None:
-        for said in (rope(config), config):
-            expect(said, "partial_rotary_factor", 1.0, None)
+        for section in (rope(config), config):
+            expect(section, "partial_rotary_factor", 1.0, None)
     return {
         "context_length": config["max_position_embeddings"],
         "embedding_length": width,
@@ -265,11 +265,11 @@ def expect_no_window(config: Config, *, usually: bool = True) -> None:
 
     `usually`: whether the model has its window if "use_sliding_window" is not there.
     """
-    types, said = config.get("layer_types"), config.get("use_sliding_window")
+    types, enabled = config.get("layer_types"), config.get("use_sliding_window")
     window, first = config.get("sliding_window"), config.get("max_window_layers") or 0
     if types:
         expect({"layer_types": sorted(set(types))}, "layer_types", ["full_attention"])
-    elif (usually if said is None else said) and first < config["num_hidden_layers"]:
+    elif (usually if enabled is None else enabled) and first < config["num_hidden_layers"]:
         expect(config, "use_sliding_window", False, None)
         expect({"sliding_window": window}, "sliding_window", None, 0)
 

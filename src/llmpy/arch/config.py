@@ -20,7 +20,7 @@ __all__ = [
     "expect",
     "expect_activation",
     "expect_tensors",
-    "told_tensors",
+    "expected_tensors",
     "unread",
     "with_defaults",
 ]
@@ -287,27 +287,27 @@ def _left(config: TrackedConfig) -> Iterable[tuple[str, Any]]:
             yield from _left(value)
 
 
-def told_tensors(config: TrackedConfig, harmless: Sequence[str]) -> dict[str, bool]:
+def expected_tensors(config: TrackedConfig, harmless: Sequence[str]) -> dict[str, bool]:
     """Return the keys that say whether a checkpoint has certain tensors, for `expect_tensors`.
 
     Without those that the recipe itself read and those that are `harmless`.
     """
-    told = {}
+    expected = {}
     for key, value in list(_left(config)):
         if key.rpartition(".")[2] in _PRESENT and value is not None:
             config.read.add(key)
             expect({key: value}, key, True, False)
             if not any(fnmatchcase(key, pattern) for pattern in harmless):
-                told[key] = bool(value)
-    return told
+                expected[key] = bool(value)
+    return expected
 
 
-def expect_tensors(told: Mapping[str, bool], names: Collection[str]) -> None:
+def expect_tensors(expected: Mapping[str, bool], names: Collection[str]) -> None:
     """Refuse a key that says that a checkpoint has tensors which it lacks, or lacks what it has.
 
     `names` are those of all its tensors.
     """
-    for key, value in told.items():
+    for key, value in expected.items():
         pattern = _PRESENT[key.rpartition(".")[2]]
         found = next((name for name in names if re.search(pattern, name)), None)
         layer = pattern.replace("bias", "weight")
@@ -331,10 +331,12 @@ def expect_activation(config: Config, *allowed: str) -> None:
     """Refuse a configuration whose activation is none of those that the architecture has."""
     same = {ACTIVATIONS.get(name, name) for name in allowed}
     for key in _ACTIVATION_KEYS:
-        said = config.get(key)
-        if said is None or (isinstance(said, str) and ACTIVATIONS.get(said, said) in same):
+        setting = config.get(key)
+        if setting is None or (
+            isinstance(setting, str) and ACTIVATIONS.get(setting, setting) in same
+        ):
             continue
-        expect({key: said}, key, *allowed)
+        expect({key: setting}, key, *allowed)
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:

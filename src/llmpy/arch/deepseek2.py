@@ -55,9 +55,9 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         expect(config, "topk_method", "noaux_tc", None)
     if second and config.get("topk_method", "greedy") == "greedy":  # V2-Lite: groups do not count
         experts |= {"expert_group_count": None, "expert_group_used_count": None}
-    keys, said = usual(config), rope(config)
-    every = said.get("mscale_all_dim")
-    if every and not said.get("mscale") and keys.get("rope.scaling.type") == "yarn":
+    keys, rope_settings = usual(config), rope(config)
+    every = rope_settings.get("mscale_all_dim")
+    if every and not rope_settings.get("mscale") and keys.get("rope.scaling.type") == "yarn":
         usually = 1 + 0.1 * math.log(max(keys["rope.scaling.factor"], 1.0))
         keys["rope.scaling.yarn_attn_factor"] = keys["rope.scaling.yarn_attn_factor"] or usually
     return {

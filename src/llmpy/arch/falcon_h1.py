@@ -79,8 +79,8 @@ def tensors(config: Config) -> list[Tensor]:
 
 
 def _inner(config: Config) -> int:
-    said = config.get("mamba_d_ssm")
-    return int(said if said is not None else config["mamba_expand"] * config["hidden_size"])
+    n_inner = config.get("mamba_d_ssm")
+    return int(n_inner if n_inner is not None else config["mamba_expand"] * config["hidden_size"])
 
 
 def _of_rows(config: Config) -> Any:

@@ -19,15 +19,15 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     expect(config, "sliding_window", None)
-    said = rope(config)
-    keys, every = usual(config), said.get("mscale_all_dim")
+    rope_settings = rope(config)
+    keys, every = usual(config), rope_settings.get("mscale_all_dim")
     if every:  # the wiring takes YaRN's temperature back by this, if it is the usual one
-        expect({"mscale": said.get("mscale")}, "mscale", 1)
-        expect(said, "attention_factor", None)
+        expect({"mscale": rope_settings.get("mscale")}, "mscale", 1)
+        expect(rope_settings, "attention_factor", None)
         keys["rope.scaling.yarn_attn_factor"] = None
     return {
         **keys,
-        "attention.temperature_scale": said.get("llama_4_scaling_beta"),
+        "attention.temperature_scale": rope_settings.get("llama_4_scaling_beta"),
         "rope.scaling.yarn_log_multiplier": every,
     }
 

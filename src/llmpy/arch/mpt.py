@@ -15,12 +15,12 @@ from llmpy.graph import Value, Weights
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Return the metadata of a checkpoint; scales of scores and logits of its own are refused."""
-    said = config.get("attn_config") or {}
-    alibi = said.get("alibi_bias_max", 8)
-    expect(said, "softmax_scale", None)
-    expect(said, "prefix_lm", False)
-    expect(said, "attn_type", "multihead_attention", "grouped_query_attention")
-    expect(said, "attn_uses_sequence_id", False, None)
+    attention_config = config.get("attn_config") or {}
+    alibi = attention_config.get("alibi_bias_max", 8)
+    expect(attention_config, "softmax_scale", None)
+    expect(attention_config, "prefix_lm", False)
+    expect(attention_config, "attn_type", "multihead_attention", "grouped_query_attention")
+    expect(attention_config, "attn_uses_sequence_id", False, None)
     expect(config, "norm_type", "low_precision_layernorm", "layernorm")
     expect(config, "logit_scale", None)
     return {
@@ -29,10 +29,10 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         "block_count": config["n_layers"],
         "feed_forward_length": config.get("expansion_ratio", 4) * config["d_model"],
         "attention.head_count": config["n_heads"],
-        "attention.head_count_kv": said.get("kv_n_heads"),
+        "attention.head_count_kv": attention_config.get("kv_n_heads"),
         "attention.layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-5),
-        "attention.clamp_kqv": said.get("clip_qkv"),
-        "attention.max_alibi_bias": alibi if said.get("alibi", True) else 0,
+        "attention.clamp_kqv": attention_config.get("clip_qkv"),
+        "attention.max_alibi_bias": alibi if attention_config.get("alibi", True) else 0,
         "vocab_size": config["vocab_size"],
     }
 

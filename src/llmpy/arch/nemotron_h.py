@@ -32,10 +32,10 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     if least is not None and not 0 <= least <= 1e-3:
         expect(config, "time_step_min", 0.001)
     expect_no_limit(config, "time_step_limit")
-    said = config.get("hybrid_override_pattern") or config["layers_block_type"]
-    for kind in said:
+    pattern = config.get("hybrid_override_pattern") or config["layers_block_type"]
+    for kind in pattern:
         expect({"layers_block_type": kind}, "layers_block_type", *KINDS)
-    kinds = [KINDS[kind] for kind in said]
+    kinds = [KINDS[kind] for kind in pattern]
     moe = "moe" in kinds
     if moe:
         expect({"layers_block_type": "mlp" in kinds}, "layers_block_type", False)

@@ -28,19 +28,19 @@ EARLIER = {
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Return the metadata of a checkpoint, under its present names and its earlier ones."""
     earlier = {new: config[old] for new, old in EARLIER.items() if old in config}
-    said = config | (earlier | dict(config.items()))
-    trained = said.get("max_trained_positions", 2048)
-    if "n_positions" in said:  # 8192, a hope; trained were 2048
-        said["max_position_embeddings"] = min(said["n_positions"], trained)
-    expect(said, "prenorm", False)
-    _ = said.get("dense_seq_output"), said.get("rotary_scaling_factor")  # beyond its context
-    expect(said, "rotary_emb_interleaved", False)
-    expect(said, "rotary_emb_fraction", 1.0)
+    merged = config | (earlier | dict(config.items()))
+    trained = merged.get("max_trained_positions", 2048)
+    if "n_positions" in merged:  # 8192, a hope; trained were 2048
+        merged["max_position_embeddings"] = min(merged["n_positions"], trained)
+    expect(merged, "prenorm", False)
+    _ = merged.get("dense_seq_output"), merged.get("rotary_scaling_factor")  # beyond its context
+    expect(merged, "rotary_emb_interleaved", False)
+    expect(merged, "rotary_emb_fraction", 1.0)
     return {
-        **usual(said),
-        "attention.layer_norm_epsilon": said["layer_norm_eps"],
+        **usual(merged),
+        "attention.layer_norm_epsilon": merged["layer_norm_eps"],
         "attention.causal": False,
-        "tokenizer.ggml.token_type_count": said.get("type_vocab_size", 1),
+        "tokenizer.ggml.token_type_count": merged.get("type_vocab_size", 1),
     }
 
 

@@ -26,8 +26,8 @@ from llmpy.graph import Value, Weights
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Return the metadata of a checkpoint; OLMo 3 may say two rotations."""
     if local := sliding_base(config):  # the wiring has one base for all layers
-        said = config["rope_parameters"]["sliding_attention"]
-        expect(said | {"rope_theta": local}, "rope_theta", rope_base(config))
+        sliding_rope = config["rope_parameters"]["sliding_attention"]
+        expect(sliding_rope | {"rope_theta": local}, "rope_theta", rope_base(config))
     return {**usual(config), **window_pattern(config)}
 
 

@@ -21,15 +21,17 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """Return the metadata of a checkpoint, which says the factor on rotated values itself."""
     expect(config, "num_experts_per_tok", 2)  # as SparseMixer has it
     expect(config, "router_jitter_noise", 0.01)
-    said = rope(config)
-    if "long_mscale" in said:
-        expect(said, "long_mscale", said.get("short_mscale"))
+    rope_settings = rope(config)
+    if "long_mscale" in rope_settings:
+        expect(rope_settings, "long_mscale", rope_settings.get("short_mscale"))
     return {
         **usual(config),
         **expert_keys(config),
         "attention.sliding_window": config.get("sliding_window"),
         "rope.scaling.original_context_length": original_context(config),
-        "rope.scaling.attn_factor": float(said.get("short_mscale", longrope_attention(config))),
+        "rope.scaling.attn_factor": float(
+            rope_settings.get("short_mscale", longrope_attention(config))
+        ),
     }
 
 

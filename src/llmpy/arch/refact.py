@@ -19,10 +19,10 @@ ALIBI = 8.0  # no key says so
 
 def hyperparameters(config: Config) -> dict[str, Any]:
     """Return the metadata of a checkpoint; its epsilon is that of RMS norms."""
-    said = sizes(config)
-    said["attention.layer_norm_rms_epsilon"] = said.pop("attention.layer_norm_epsilon")
+    keys = sizes(config)
+    keys["attention.layer_norm_rms_epsilon"] = keys.pop("attention.layer_norm_epsilon")
     n_ff = -(-8 * config["n_embd"] // 3 // 256) * 256
-    return {**said, "feed_forward_length": n_ff, "attention.head_count_kv": 1}
+    return {**keys, "feed_forward_length": n_ff, "attention.head_count_kv": 1}
 
 
 def tensors(_config: Config) -> list[Tensor]:

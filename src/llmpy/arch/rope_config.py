@@ -42,36 +42,36 @@ USUAL_BASE = 10_000.0
 
 def rope(config: Config) -> Config:
     """Return the rotation of the layers that see all tokens; "rope_scaling" comes first."""
-    said: Config = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    return said.get("full_attention") or said
+    settings: Config = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    return settings.get("full_attention") or settings
 
 
 def sliding_base(config: Config) -> Any:
     """Return the base of the plain rotation in layers with a sliding window; None if untold."""
-    said = config.get("rope_parameters") or {}
-    local = said.get("sliding_attention") or {}
+    settings = config.get("rope_parameters") or {}
+    local = settings.get("sliding_attention") or {}
     expect_rope(local, ())
     return local.get("rope_theta", config.get("rope_local_base_freq"))
 
 
-def rope_type(said: Config) -> Any:
+def rope_type(settings: Config) -> Any:
     """Return the type of a rotation, under the name that transformers has for it."""
-    old, new = said.get("type"), said.get("rope_type")
+    old, new = settings.get("type"), settings.get("rope_type")
     kind = new if new is not None else old
     return SAME.get(kind, kind) if isinstance(kind, str | None) else kind
 
 
-def expect_rope(said: Config, types: Sequence[str]) -> None:
+def expect_rope(settings: Config, types: Sequence[str]) -> None:
     """Refuse a type of rotation that is neither plain nor one of `types`.
 
     "dynamic" scales only beyond max_position_embeddings, so it is plain within them.
     """
-    kind = rope_type(said)
+    kind = rope_type(settings)
     if kind in PLAIN:
-        _ = said.get("factor"), said.get("original_max_position_embeddings")
+        _ = settings.get("factor"), settings.get("original_max_position_embeddings")
         return
     if kind not in types:
-        key = f"{getattr(said, 'prefix', 'rope_parameters.')}rope_type"
+        key = f"{getattr(settings, 'prefix', 'rope_parameters.')}rope_type"
         known = ", ".join(dict.fromkeys([*PLAIN, *types]))
         raise UnsupportedModelError(
             None, f"config.json '{key}'", f"one of {known} for this model", repr(kind)[:80]
@@ -83,8 +83,8 @@ def rope_base(config: Config, *others: str) -> Any:
 
     `others` are names of keys that it had in earlier years.
     """
-    told = [rope(config).get("rope_theta"), *(config.get(k) for k in ("rope_theta", *others))]
-    return next((base for base in told if base is not None), USUAL_BASE)
+    bases = [rope(config).get("rope_theta"), *(config.get(k) for k in ("rope_theta", *others))]
+    return next((base for base in bases if base is not None), USUAL_BASE)
 
 
 def original_context(config: Config) -> int:
@@ -105,8 +105,8 @@ def rotated_dims(config: Config, usually: float = 1.0) -> int:
 
 def rope_sections(config: Config, usually: Sequence[int] = ()) -> list[int] | None:
     """Return the pairs that turn by each coordinate of a picture, which are the same for text."""
-    said = rope(config).get("mrope_section") or usually
-    return [*said, 0] if said else None
+    settings = rope(config).get("mrope_section") or usually
+    return [*settings, 0] if settings else None
 
 
 def rope_scaling(config: Config, *, truncate: bool = True) -> dict[str, Any]:
@@ -114,32 +114,34 @@ def rope_scaling(config: Config, *, truncate: bool = True) -> dict[str, Any]:
 
     `truncate`: whether the architecture's YaRN rounds to whole pairs.
     """
-    said = rope(config)
-    kind = rope_type(said)
+    settings = rope(config)
+    kind = rope_type(settings)
     if kind == "linear":
-        return {"rope.scaling.type": kind, "rope.scaling.factor": float(said["factor"])}
+        return {"rope.scaling.type": kind, "rope.scaling.factor": float(settings["factor"])}
     if kind != "yarn":
         return {}
-    if bool(said.get("truncate", True)) != truncate:
-        expect(said | {"truncate": not truncate}, "truncate", truncate)
+    if bool(settings.get("truncate", True)) != truncate:
+        expect(settings | {"truncate": not truncate}, "truncate", truncate)
     original = original_context(config)
-    factor = said.get("factor")
+    factor = settings.get("factor")
     factor = float(config["max_position_embeddings"] / original if factor is None else factor)
     return {
         "rope.scaling.type": kind,
         "rope.scaling.factor": factor,
         "rope.scaling.original_context_length": original,
-        "rope.scaling.yarn_beta_fast": said.get("beta_fast") or None,
-        "rope.scaling.yarn_beta_slow": said.get("beta_slow") or None,
-        "rope.scaling.yarn_attn_factor": _yarn_temperature(said, factor),
+        "rope.scaling.yarn_beta_fast": settings.get("beta_fast") or None,
+        "rope.scaling.yarn_beta_slow": settings.get("beta_slow") or None,
+        "rope.scaling.yarn_attn_factor": _yarn_temperature(settings, factor),
     }
 
 
-def _yarn_temperature(said: Config, factor: float) -> float | None:
+def _yarn_temperature(settings: Config, factor: float) -> float | None:
     """Factor on rotated values, where it is not the usual 1 + 0.1 ln(factor)."""
-    told, one, every = (said.get(k) for k in ("attention_factor", "mscale", "mscale_all_dim"))
-    if told is not None:
-        return float(told)
+    temperature, one, every = (
+        settings.get(k) for k in ("attention_factor", "mscale", "mscale_all_dim")
+    )
+    if temperature is not None:
+        return float(temperature)
     if not (one and every):
         return None
     grows = math.log(max(factor, 1.0)) / 10
@@ -148,17 +150,17 @@ def _yarn_temperature(said: Config, factor: float) -> float | None:
 
 def rope_tensors(config: Config) -> dict[str, NDArray[Any]]:
     """Return divisors of the rotary frequencies: Llama 3's by wavelength, longrope's as it says."""
-    said = rope(config)
-    kind = rope_type(said)
+    settings = rope(config)
+    kind = rope_type(settings)
     if kind == "llama3":
-        return {"rope_freqs.weight": _llama3_factors(config, said)}
+        return {"rope_freqs.weight": _llama3_factors(config, settings)}
     if kind == "longrope":
         names = {"long_factor": "rope_factors_long", "short_factor": "rope_factors_short"}
-        return {f"{to}.weight": np.array(said[key], np.float32) for key, to in names.items()}
+        return {f"{to}.weight": np.array(settings[key], np.float32) for key, to in names.items()}
     return {}
 
 
-def _llama3_factors(config: Config, said: Config) -> NDArray[np.float32]:
+def _llama3_factors(config: Config, settings: Config) -> NDArray[np.float32]:
     """Divisors [n_dims / 2], float32 (Dubey et al. 2024).
 
     1 for pairs that turn often within the original context, `factor` for those that hardly do,
@@ -167,20 +169,20 @@ def _llama3_factors(config: Config, said: Config) -> NDArray[np.float32]:
     n = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     frequencies = rope_base(config) ** (-np.arange(0, n, 2) / n)
     turns = original_context(config) * frequencies / (2 * np.pi)
-    low, high = said["low_freq_factor"], said["high_freq_factor"]
+    low, high = settings["low_freq_factor"], settings["high_freq_factor"]
     smooth = np.clip((turns - low) / (high - low), 0, 1)
-    factors: NDArray[Any] = 1 / ((1 - smooth) / said["factor"] + smooth)
+    factors: NDArray[Any] = 1 / ((1 - smooth) / settings["factor"] + smooth)
     return factors.astype(np.float32)
 
 
 def longrope_attention(config: Config) -> float:
     """Return the factor on rotated values of longrope: it grows with the stretch (Ding 2024)."""
-    said = rope(config)
-    if rope_type(said) != "longrope":
+    settings = rope(config)
+    if rope_type(settings) != "longrope":
         return 1.0
-    if said.get("attention_factor") is not None:
-        return float(said["attention_factor"])
+    if settings.get("attention_factor") is not None:
+        return float(settings["attention_factor"])
     original = original_context(config)
-    told = said.get("factor")
-    stretch = config["max_position_embeddings"] / original if told is None else told
+    stated = settings.get("factor")
+    stretch = config["max_position_embeddings"] / original if stated is None else stated
     return float(np.sqrt(1 + np.log(stretch) / np.log(original))) if stretch > 1 else 1.0

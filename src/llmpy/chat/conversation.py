@@ -91,24 +91,24 @@ class Chat(ToolRuns):
 
     @classmethod
     def loaded(
-        cls, session: Session, said: Any, template: ChatTemplate | None, refuse: Refuse
+        cls, session: Session, saved: Any, template: ChatTemplate | None, refuse: Refuse
     ) -> Chat:
-        """Return the chat that `save` wrote as `said`; `template` replaces the saved one."""
-        if not isinstance(said, dict):
+        """Return the chat that `save` wrote as `saved`; `template` replaces the saved one."""
+        if not isinstance(saved, dict):
             raise refuse("chat", "a conversation", "a session without one")
         try:
             if template is None:
-                stop = [str(text) for text in said["stop"]]
-                template = ChatTemplate(str(said["template"]), session.tokenizer, stop=stop)
+                stop = [str(text) for text in saved["stop"]]
+                template = ChatTemplate(str(saved["template"]), session.tokenizer, stop=stop)
             chat = cls(
                 session,
                 template,
-                messages=said["messages"],
-                template_kwargs=said["template_kwargs"],
-                think=said["think"],
-                overflow=said["overflow"] or Overflow.ERROR,
+                messages=saved["messages"],
+                template_kwargs=saved["template_kwargs"],
+                think=saved["think"],
+                overflow=saved["overflow"] or Overflow.ERROR,
             )
-            chat.n_left_out = operator.index(said["n_left_out"])
+            chat.n_left_out = operator.index(saved["n_left_out"])
         except (LookupError, TypeError, ValueError) as error:
             raise refuse("chat", "a conversation", str(error)[:200]) from error
         return chat

@@ -45,8 +45,8 @@ def plain_messages(
         example=layout.example(),
     )
     if found and found[0]["role"] == "system" and isinstance(found[0].get("content"), str):
-        said = found[0]["content"].rstrip()
-        return [{**found[0], "content": f"{said}\n\n{text}"}, *found[1:]]
+        content = found[0]["content"].rstrip()
+        return [{**found[0], "content": f"{content}\n\n{text}"}, *found[1:]]
     return [{"role": "system", "content": text}, *found]
 
 
@@ -76,8 +76,8 @@ def _without_calls(messages: Sequence[Message]) -> list[Message]:
         after_result = False
         calls = message.pop("tool_calls", None) or []
         if calls:
-            said = message.get("content") or ""
-            texts = [said] if said else []
+            content = message.get("content") or ""
+            texts = [content] if content else []
             message["content"] = "\n".join([*texts, *map(_call, calls)])
         found.append(message)
     return found

@@ -27,8 +27,8 @@ def meant(defaults: Config | None, config: Config) -> dict[str, Any]:
     Those of the rotation are left out where "rope_parameters" says it.
     """
     elsewhere = "rope_parameters" in config
-    said = (defaults or {}).items()
-    return {k: v for k, v in said if not (elsewhere and k.startswith("rope_"))} | dict(config)
+    items = (defaults or {}).items()
+    return {k: v for k, v in items if not (elsewhere and k.startswith("rope_"))} | dict(config)
 
 
 def absent_keys(

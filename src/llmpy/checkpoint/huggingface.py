@@ -123,14 +123,14 @@ def open_checkpoint(
             warnings.warn(message, RuntimeWarning, stacklevel=3)
         rules = followed.tensors
         planned = _with_embedding(folder, config, names, rules, plan(files, names, rules))
-        said = {**followed.metadata, **_numbers(files, path, names, recipe.numbers or {})}
+        metadata = {**followed.metadata, **_numbers(files, path, names, recipe.numbers or {})}
         planned += [Planned(name, BY_NAME["F32"], a.shape, given=a) for name, a in extra.items()]
-        architecture = str(said.get("general.architecture") or recipe.name)
+        architecture = str(metadata.get("general.architecture") or recipe.name)
         metadata = {
             "general.architecture": architecture,
             "general.type": "model",
             "general.name": path.resolve().name,
-            **_full(architecture, said),
+            **_full(architecture, metadata),
             **_sampling(folder),
             **text_vectors(folder, architecture),
             **vocabulary(folder, config),
@@ -195,8 +195,8 @@ def _check_counts(folder: Folder, config: Config) -> None:
 
 def _architectures(config: Mapping[str, Any]) -> list[Any]:
     """The classes of the original implementation."""
-    said = config.get("architectures")
-    return said if isinstance(said, list) else []
+    names = config.get("architectures")
+    return names if isinstance(names, list) else []
 
 
 def _names(files: Safetensors, nested: bool) -> dict[str, str]:
@@ -254,14 +254,14 @@ def _numbers(
             one = tensor.dtype in ("BF16", "F16", "F32", "F64") and math.prod(tensor.shape) == 1
             value = float(decode(tensor, files.data(tensor.name))[0]) if one else math.nan
             if not math.isfinite(value):
-                said = f"{value} ({tensor.dtype} {tensor.shape})"
-                raise ModelFileError(path, f"tensor {name!r}", "one finite number", said)
+                shown = f"{value} ({tensor.dtype} {tensor.shape})"
+                raise ModelFileError(path, f"tensor {name!r}", "one finite number", shown)
             values.append(value)
         found[key] = values
     return found
 
 
-def _full(architecture: str, said: Mapping[str, Any]) -> dict[str, Any]:
+def _full(architecture: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Metadata under full keys; fractions are rounded to float32, as they are in a file."""
     whole = ("general.", "tokenizer.", "xielu.")
     with np.errstate(over="ignore"):
@@ -269,7 +269,7 @@ def _full(architecture: str, said: Mapping[str, Any]) -> dict[str, Any]:
             key if key.startswith(whole) else f"{architecture}.{key}": float(np.float32(value))
             if isinstance(value, float)
             else value
-            for key, value in said.items()
+            for key, value in metadata.items()
             if value is not None
         }
 
@@ -277,8 +277,8 @@ def _full(architecture: str, said: Mapping[str, Any]) -> dict[str, Any]:
 def _sampling(folder: Folder) -> dict[str, Any]:
     """What generation_config.json recommends."""
     name = "generation_config.json"
-    said = folder.json(name) or {}
-    if said.get("do_sample") is False:
+    generation = folder.json(name) or {}
+    if generation.get("do_sample") is False:
         return {}
-    found = recommended(folder.path / name, said, CHECKPOINT_KEYS)
+    found = recommended(folder.path / name, generation, CHECKPOINT_KEYS)
     return {key: found[name] for key, name in GGUF_KEYS.items() if name in found}

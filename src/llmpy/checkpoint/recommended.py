@@ -30,7 +30,7 @@ CHECKPOINT_KEYS = {
 LARGEST = 1e6  # of a temperature and a penalty: whatever is larger is no recommendation
 
 
-def recommended(path: Path, said: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+def recommended(path: Path, settings: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     """Parameters of `default_chain` that work, of what the file at `path` has under `keys`.
 
     A value beyond a range that switches the step off, or makes it greedy, in other engines does so
@@ -38,7 +38,7 @@ def recommended(path: Path, said: Mapping[str, Any], keys: Mapping[str, str]) ->
     """
     found: dict[str, Any] = {}
     for key, name in keys.items():
-        value = said.get(key)
+        value = settings.get(key)
         if value is None:
             continue
         try:

@@ -36,8 +36,8 @@ def text_vectors(folder: Folder, architecture: str) -> dict[str, int]:
     modules = _modules(folder)
     where = modules.get("Pooling", "1_Pooling" if not modules else None)
     found: dict[str, int] = {}
-    if where is not None and (said := folder.json(f"{where}/config.json")) is not None:
-        found[f"{architecture}.pooling_type"] = _pooling(folder, f"{where}/config.json", said)
+    if where is not None and (settings := folder.json(f"{where}/config.json")) is not None:
+        found[f"{architecture}.pooling_type"] = _pooling(folder, f"{where}/config.json", settings)
     if not modules and folder.json("2_Dense/config.json") is not None:
         raise UnsupportedModelError(
             folder.path, "modules", "pooling at the end", "'2_Dense', a matrix after it"
@@ -62,27 +62,27 @@ def _modules(folder: Folder) -> dict[str, str]:
     return found
 
 
-def _pooling(folder: Folder, name: str, said: dict[str, Any]) -> int:
+def _pooling(folder: Folder, name: str, settings: dict[str, Any]) -> int:
     """How the states of tokens become a vector of the text."""
-    modes = [mode for flag, mode in POOLING_FLAGS.items() if said.get(flag)]
-    told = said.get("pooling_mode", modes or "mean")
-    modes = [told] if isinstance(told, str) else told
+    modes = [mode for flag, mode in POOLING_FLAGS.items() if settings.get(flag)]
+    mode = settings.get("pooling_mode", modes or "mean")
+    modes = [mode] if isinstance(mode, str) else mode
     if not isinstance(modes, list) or len(modes) != 1 or modes[0] not in POOLING:
         raise UnsupportedModelError(
-            folder.path / name, "pooling mode", f"one of {', '.join(POOLING)}", quoted(told)
+            folder.path / name, "pooling mode", f"one of {', '.join(POOLING)}", quoted(mode)
         )
     return POOLING[modes[0]]
 
 
 def _longest(folder: Folder, modules: bool) -> int | None:
     """How many tokens of a text are read: told, or without that what the tokenizer is for."""
-    said = folder.json(TRANSFORMER) or {}
-    if said.get("do_lower_case") and not _lowers(folder):
+    settings = folder.json(TRANSFORMER) or {}
+    if settings.get("do_lower_case") and not _lowers(folder):
         raise UnsupportedModelError(
             folder.path / TRANSFORMER, "do_lower_case", "a tokenizer that does so", "true",
             hint="Lowercase the texts, and say false there",
         )  # fmt: skip
-    longest = said.get("max_seq_length")
+    longest = settings.get("max_seq_length")
     if longest is None and modules:
         longest = (folder.json("tokenizer_config.json") or {}).get("model_max_length")
         if isinstance(longest, float) or (isinstance(longest, int) and longest >= 1 << 31):

@@ -63,9 +63,9 @@ def checkpoint_vocabulary(files: Files, config: Mapping[str, Any]) -> dict[str, 
     Empty where the folder has no tokenizer. Raises ModelFileError for damaged files, and for a
     tokenizer that llmpy cannot run.
     """
-    said = files.json("tokenizer_config.json") or {}
+    settings = files.json("tokenizer_config.json") or {}
     try:
-        found = _vocabulary(files, said)
+        found = _vocabulary(files, settings)
         if found is None:
             return {}
         inner = config.get("text_config")
@@ -73,17 +73,17 @@ def checkpoint_vocabulary(files: Files, config: Mapping[str, Any]) -> dict[str, 
         _fill(found, inner.get("vocab_size", config.get("vocab_size")))
         configs = _configs(files)
         if found["model"] != "rwkv":
-            _name_specials(found, files, configs, said)
+            _name_specials(found, files, configs, settings)
         _name_ends(found, configs)
     except ModelFileError:
         raise
     except FAILURES as error:
         raise files.error("tokenizer.json", "contents", "usual ones", str(error)) from None
     keys = {PREFIX + key: value for key, value in found.items()}
-    return keys | _templates(files, said)
+    return keys | _templates(files, settings)
 
 
-def _vocabulary(files: Files, said: Mapping[str, Any]) -> dict[str, Any] | None:
+def _vocabulary(files: Files, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """The tokens, from the file that knows most of them."""
     whole = files.json("tokenizer.json")
     found = None
@@ -100,13 +100,13 @@ def _vocabulary(files: Files, said: Mapping[str, Any]) -> dict[str, Any] | None:
                     return found
                 found_ = "a file of tiktoken" if TIKTOKEN.match(data) else str(error)
                 raise files.error(name, "file", "a model of sentencepiece", found_) from None
-            _add(files, scored, said, whole)
+            _add(files, scored, settings, whole)
             ends = {"first": None, "last": None} if found is None else found
             return scored | {key: ends[key] for key in ("first", "last")}
     if found is None and (vocab := files.json("vocab.json")) is not None:
-        found = _vocab_and_merges(files, vocab, said)
+        found = _vocab_and_merges(files, vocab, settings)
     if found is None and (lines := files.text("vocab.txt")) is not None:
-        found = _lines(files, lines, said)
+        found = _lines(files, lines, settings)
     if found is None and (lines := files.text(WORLD)) is not None:
         try:
             return read_world(lines)
@@ -140,11 +140,14 @@ def _sentencepiece(data: bytes) -> dict[str, Any]:
 
 
 def _add(
-    files: Files, found: dict[str, Any], said: Mapping[str, Any], whole: Mapping[str, Any] | None
+    files: Files,
+    found: dict[str, Any],
+    settings: Mapping[str, Any],
+    whole: Mapping[str, Any] | None,
 ) -> None:
     """Tokens that were added to a sentencepiece model later."""
     added = [(e, e.get("id")) for e in (whole or {}).get("added_tokens") or []]
-    decoder = said.get("added_tokens_decoder")
+    decoder = settings.get("added_tokens_decoder")
     if isinstance(decoder, dict):
         added += [(e, int(i)) for i, e in decoder.items() if i.isdecimal() and len(i) < 9]
     plain = files.json("added_tokens.json") or {}
@@ -169,13 +172,13 @@ def _add(
 
 
 def _vocab_and_merges(
-    files: Files, vocab: Mapping[str, Any], said: Mapping[str, Any]
+    files: Files, vocab: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Byte-level tokens in vocab.json, merges in lines of merges.txt."""
     lines = files.text("merges.txt")
     if lines is None:
         raise files.error("merges.txt", "file", "the merges of vocab.json", "no such file")
-    name = str(said.get("tokenizer_class", "GPT2Tokenizer")).removesuffix("Fast")
+    name = str(settings.get("tokenizer_class", "GPT2Tokenizer")).removesuffix("Fast")
     if name not in CLASSES:
         known = ", ".join(CLASSES)
         raise UnsupportedModelError(
@@ -186,7 +189,7 @@ def _vocab_and_merges(
     added = files.json("added_tokens.json") or {}
     model = {"type": "BPE", "vocab": vocab, "merges": [m.removesuffix("\r") for m in merges]}
     entries = [{"id": i, "content": token} for token, i in added.items()]
-    decoder = said.get("added_tokens_decoder")
+    decoder = settings.get("added_tokens_decoder")
     if isinstance(decoder, dict):
         entries += [{**e, "id": int(i)} for i, e in decoder.items() if i.isdecimal()]
     ends = ["<|endoftext|>", "<s>", "</s>", "<unk>", "<pad>"]
@@ -196,13 +199,13 @@ def _vocab_and_merges(
     return found | {"pre": CLASSES[name]}
 
 
-def _lines(files: Files, lines: str, said: Mapping[str, Any]) -> dict[str, Any]:
+def _lines(files: Files, lines: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Word pieces, one a line."""
     tokens = lines.rstrip("\n").split("\n")
     names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
     vocab = {token.removesuffix("\r"): i for i, token in enumerate(tokens)}
     entries = [{"id": vocab[t], "content": t, "special": True} for t in names if t in vocab]
-    lower = said.get("do_lower_case", True) is not False
+    lower = settings.get("do_lower_case", True) is not False
     whole = {
         "model": {"type": "WordPiece", "vocab": vocab},
         "added_tokens": entries,
@@ -226,14 +229,14 @@ def _configs(files: Files) -> list[Mapping[str, Any]]:
     """Those of the model: its own, that of generation, and that of its text part."""
     config = files.json("config.json") or {}
     found = config, files.json("generation_config.json"), config.get("text_config")
-    return [said if isinstance(said, dict) else {} for said in found]
+    return [config if isinstance(config, dict) else {} for config in found]
 
 
 def _ids(config: Mapping[str, Any], name: str, kinds: Sequence[int], inner: bool) -> list[int]:
     """Ids of a special token that a configuration names, one or a list."""
     value = config.get(f"{name}_token_id")
-    said = value if isinstance(value, list) else [value]
-    ids = [i for i in said if type(i) is int and 0 <= i < len(kinds)]
+    listed = value if isinstance(value, list) else [value]
+    ids = [i for i in listed if type(i) is int and 0 <= i < len(kinds)]
     # What stands inside is often a default of its class, and another token in this vocabulary.
     return [i for i in ids if not inner or kinds[i] != Kind.NORMAL]
 
@@ -242,12 +245,12 @@ def _name_specials(
     found: dict[str, Any],
     files: Files,
     configs: Sequence[Mapping[str, Any]],
-    said: Mapping[str, Any],
+    settings: Mapping[str, Any],
 ) -> None:
     """Ids of special tokens, and whether texts begin and end with them."""
     tokens = found["tokens"]
     places: dict[str, int] = {token: i for i, token in reversed(list(enumerate(tokens)))}
-    others = [said, files.json("special_tokens_map.json") or {}]
+    others = [settings, files.json("special_tokens_map.json") or {}]
 
     def place(name: str) -> int | None:
         for other in others:
@@ -270,7 +273,7 @@ def _name_specials(
             if key in found and found[key] != named and name == "eos":
                 found["eot_token_id"] = found[key]
             found[key] = named
-        flag = said.get(f"add_{name}_token")
+        flag = settings.get(f"add_{name}_token")
         adds = named is not None if token is not None or not isinstance(flag, bool) else flag
         found[f"add_{name}_token"] = adds and key in found
     if word_pieces and found["add_eos_token"]:
@@ -293,9 +296,9 @@ def _name_ends(found: dict[str, Any], configs: Sequence[Mapping[str, Any]]) -> N
     )
 
 
-def _templates(files: Files, said: Mapping[str, Any]) -> dict[str, Any]:
+def _templates(files: Files, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The chat template, and others by their names, as GGUF has them."""
-    found = said.get("chat_template")
+    found = settings.get("chat_template")
     if not found:
         found = (files.json("chat_template.json") or {}).get("chat_template")
     if not isinstance(found, list):

@@ -94,16 +94,16 @@ def refuse_quantized(files: Safetensors, config: Mapping[str, Any]) -> None:
 
 def _method(files: Safetensors, config: Mapping[str, Any], odd: Stored) -> str:
     """Who quantized the weights, as config.json or the names beside them say; "" if nobody did."""
-    said = config.get("quantization_config")
-    said = said if isinstance(said, dict) else {}
-    method = said.get("quant_method")
+    quantization = config.get("quantization_config")
+    quantization = quantization if isinstance(quantization, dict) else {}
+    method = quantization.get("quant_method")
     if method in READ:
         return ""
     if isinstance(config.get("quantization"), dict) and not method:
         return "MLX"
     if isinstance(method, str):
         return METHODS.get(method, method[:40])
-    if any(key.startswith(("load_in_", "bnb_")) for key in said):
+    if any(key.startswith(("load_in_", "bnb_")) for key in quantization):
         return "bitsandbytes"
     ends = (end for name in files.tensors for end in PARTS if name.endswith(end))
     beside = next(ends, "")

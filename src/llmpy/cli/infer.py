@@ -90,9 +90,9 @@ def command(
         raise click.UsageError("--tools makes a chat of the prompt: use `llmpy chat`")
     model = load(path, **loading)
     if calling is not None:
-        said = "".join(text for text, _ in parts)
+        text = "".join(text for text, _ in parts)
         calling |= {"max_tokens": max_tokens, "stop": stop}
-        return _run_tools(model.chat(seed=seed, **given), said, as_json, calling)
+        return _run_tools(model.chat(seed=seed, **given), text, as_json, calling)
     if files.load is None:
         session = model.session(seed=seed, **given)
     else:

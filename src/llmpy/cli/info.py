@@ -32,10 +32,10 @@ def command(
             click.echo(json.dumps(found, allow_nan=False))
             return
         types = Counter(str(info.dtype) for info in file.tensors.values())
-        said = ", ".join(f"{n} {name}" for name, n in types.most_common())
+        counts = ", ".join(f"{n} {name}" for name, n in types.most_common())
         click.echo(f"file: {file.path} ({file.size / 1e6:.1f} MB, {file.format})")
         click.echo(f"licence: {_license(path, file) or 'unknown'}")
-        click.echo(f"tensors: {len(file.tensors)} ({said})" if types else "tensors: 0")
+        click.echo(f"tensors: {len(file.tensors)} ({counts})" if types else "tensors: 0")
         click.echo(f"parameters: {file.parameters:,}")
         for key, value in file.metadata.items():
             click.echo(f"{_name(key)}: {_short(value)}")
@@ -53,8 +53,8 @@ def _license(path: Path, file: Any) -> str | None:
     import llmpy
 
     stated = None if os.path.lexists(path) else llmpy.find_model(str(path)).license
-    said = file.metadata.get("general.license")
-    return stated or (quoted(said)[1:-1] if isinstance(said, str) and said else None)
+    license_ = file.metadata.get("general.license")
+    return stated or (quoted(license_)[1:-1] if isinstance(license_, str) and license_ else None)
 
 
 def _name(text: str) -> str:

@@ -363,8 +363,8 @@ def show_windows(estimate: str) -> Callable[[llmpy.MeasureEvent], None]:
         if sys.stderr.isatty():
             so_far = f", {estimate} {event.estimate:.4f}" if estimate else ""
             end = "\r\x1b[K" if event.window == event.total else ""
-            said = f"\r\x1b[Kwindow {event.window} of {event.total}{so_far}{end}"
-            note(said, end="")
+            line = f"\r\x1b[Kwindow {event.window} of {event.total}{so_far}{end}"
+            note(line, end="")
 
     return progress
 

@@ -87,17 +87,17 @@ class _Lines(_Display):
     """A line at each tenth of a download, and where nothing was said for long."""
 
     def __init__(self) -> None:
-        self.said: tuple[str, int, float] = ("", -1, 0.0)
+        self.status: tuple[str, int, float] = ("", -1, 0.0)
 
     def advance(self, event: llmpy.PullEvent) -> None:
         """Show how far it is."""
         tenth = 0
         if event.kind == "download" and event.bytes_total:
             tenth = 10 * event.bytes_done // event.bytes_total
-        kind, last, when = self.said
+        kind, last, when = self.status
         if event.kind == kind and tenth == last and time.monotonic() - when < EVERY:
             return
-        self.said = (event.kind, tenth, time.monotonic())
+        self.status = (event.kind, tenth, time.monotonic())
         self.say(f"{event.name}: {DOING[event.kind]} {_far(event)}")
 
 
@@ -108,11 +108,11 @@ class _Bar(_Display):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        said = TextColumn("{task.fields[said]}", markup=False)
+        status = TextColumn("{task.fields[status]}", markup=False)
         what = TextColumn("{task.description}", markup=False)
         console = Console(stderr=True, highlight=False)
-        self.bar = Progress(what, BarColumn(24), said, console=console, transient=True)
-        self.task = self.bar.add_task("", total=None, said="", start=True)
+        self.bar = Progress(what, BarColumn(24), status, console=console, transient=True)
+        self.task = self.bar.add_task("", total=None, status="", start=True)
         self.bar.start()
 
     def __exit__(self, *exception: object) -> None:
@@ -129,7 +129,7 @@ class _Bar(_Display):
             description=cleaned(f"{event.name}: {DOING[event.kind]}"),
             total=event.bytes_total,
             completed=event.bytes_done,
-            said=_far(event),
+            status=_far(event),
         )
 
 

@@ -41,13 +41,13 @@ def ask(url: str, key: str | None, path: str, body: Any = None) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
-            raise click.ClickException(_said(error)) from None
+            raise click.ClickException(_reason(error)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise click.ClickException(f"no server answers at {url}: {reason}") from None
 
 
-def _said(error: urllib.error.HTTPError) -> str:
+def _reason(error: urllib.error.HTTPError) -> str:
     """What the server says is wrong."""
     try:
         found = json.load(error)["error"]

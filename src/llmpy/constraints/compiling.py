@@ -117,8 +117,8 @@ def _attempt(lark: str, vocabulary: Any) -> Any:
             return _reason(matcher.get_error())
         matcher.compute_bitmask()
         if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
-            said = _reason(matcher.get_error())
-            return "no text matches it" if "NoExtension" in said or not said else said
+            message = _reason(matcher.get_error())
+            return "no text matches it" if "NoExtension" in message or not message else message
         matcher.reset()
     except BaseException as error:  # a panic of native code is no Exception
         return f"cannot be compiled ({type(error).__name__}: {error})"

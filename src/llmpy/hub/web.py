@@ -162,8 +162,8 @@ def _opened(request: urllib.request.Request) -> http.client.HTTPResponse:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in AGAIN:
-            said = error.headers.get("Retry-After", "").strip()
-            wait = min(int(said), LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else 0
+            header = error.headers.get("Retry-After", "").strip()
+            wait = min(int(header), LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", header) else 0
             raise Broken(f"the server answers {error.code}", wait) from error
         raise PullError(f"{where}: {_meaning(error.code)}") from error
     except (OSError, http.client.HTTPException) as error:
@@ -174,14 +174,14 @@ def _opened(request: urllib.request.Request) -> http.client.HTTPResponse:
 
 
 def _meaning(code: int) -> str:
-    said = {
+    reasons = {
         401: "it needs a token; set HF_TOKEN, or run hf auth login",
         403: "access is refused; accept the model's terms on its page, or use another token",
         404: "there is no such file",
         410: "it is no longer there",
         416: "the server refuses the range that was asked for",
     }
-    return f"the server answers {code}" + (f": {said[code]}" if code in said else "")
+    return f"the server answers {code}" + (f": {reasons[code]}" if code in reasons else "")
 
 
 def _extent(answer: http.client.HTTPResponse, url: str, start: int) -> tuple[int, int | None]:
@@ -193,11 +193,13 @@ def _extent(answer: http.client.HTTPResponse, url: str, start: int) -> tuple[int
         return 0, answer.length
     if answer.status != 206 or not start:
         raise PullError(f"{where}: expected status {206 if start else 200}, found {answer.status}")
-    said = answer.headers.get("Content-Range", "")
-    found = _CONTENT_RANGE.fullmatch(said.strip())
+    header = answer.headers.get("Content-Range", "")
+    found = _CONTENT_RANGE.fullmatch(header.strip())
     if found is None:
-        raise Broken(f"Content-Range: expected a range, found {readable_name(said)!r}")
+        raise Broken(f"Content-Range: expected a range, found {readable_name(header)!r}")
     first, last, size = map(int, found.groups())
     if first != start or not first <= last < size:
-        raise Broken(f"Content-Range: expected to begin at {start}, found {readable_name(said)!r}")
+        raise Broken(
+            f"Content-Range: expected to begin at {start}, found {readable_name(header)!r}"
+        )
     return first, size

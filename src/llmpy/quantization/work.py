@@ -274,18 +274,23 @@ def _convert(
 ) -> Iterator[NDArray[np.uint8]]:
     """The tensor's new bytes, piece by piece, with events."""
     info, target = task.info, task.target
-    said = {
+    described = {
         "source": info.dtype.name, "target": target.name, "bytes_before": info.size, "total": total
     }  # fmt: skip
     if task.reason:
         yield from file.pieces(info.name)
         done[0] += 1
         report(
-            "skipped", info.name, **said, bytes_after=info.size, reason=task.reason, done=done[0]
+            "skipped",
+            info.name,
+            **described,
+            bytes_after=info.size,
+            reason=task.reason,
+            done=done[0],
         )
         file.release(info.name)
         return
-    report("quantizing", info.name, **said, done=done[0])
+    report("quantizing", info.name, **described, done=done[0])
     size, sums = 0, [0.0, 0.0]
     for part, weights in _parts(file, info, importance):
         made, lost, squares = quantized_rows(info, target, part, weights, n_threads)
@@ -300,7 +305,7 @@ def _convert(
         )  # fmt: skip
     done[0] += 1
     error = math.sqrt(sums[0] / sums[1]) if sums[1] else 0.0
-    report("quantized", info.name, **said, bytes_after=size, error=error, done=done[0])
+    report("quantized", info.name, **described, bytes_after=size, error=error, done=done[0])
     file.release(info.name)
 
 

@@ -27,11 +27,11 @@ def chain_from_data(data: Any) -> Chain:
     if not isinstance(data, list):
         raise SamplerError(f"chain: expected a list of steps, found {type(data).__name__}")
     steps = []
-    for said in data:
-        kind = said.get("step") if isinstance(said, dict) else None
+    for item in data:
+        kind = item.get("step") if isinstance(item, dict) else None
         if not isinstance(kind, str) or kind not in known:
             raise SamplerError(f"chain: expected a built-in step, found {str(kind)[:80]!r}")
-        given = {name: _frozen(value) for name, value in said.items() if name != "step"}
+        given = {name: _frozen(value) for name, value in item.items() if name != "step"}
         try:
             if "bias" in given:
                 given["bias"] = dict(given["bias"])

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 # "expected str" and not msgspec's "Expected `str`": the words of all other errors of the package.
-_BAD_VALUE = re.compile(r"^(?P<said>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.S)
+_BAD_VALUE = re.compile(r"^(?P<message>.*?)(?: - at `(?:key in )?\$\.?(?P<path>.*)`)?$", re.S)
 ANTHROPIC_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -96,9 +96,9 @@ def bad_value(error: Exception) -> ApiError:
     """The error for a field of a wrong type, as msgspec found it: the path of the field first."""
     match = _BAD_VALUE.match(str(error))
     assert match is not None
-    said, path = match["said"].replace("`", ""), match["path"] or None
-    said = re.sub(r"^Expected (.*), got (.*)$", r"expected \1, found \2", said)
-    return ApiError(400, said if path is None else f"{path}: {said}", param=path)
+    message, path = match["message"].replace("`", ""), match["path"] or None
+    message = re.sub(r"^Expected (.*), got (.*)$", r"expected \1, found \2", message)
+    return ApiError(400, message if path is None else f"{path}: {message}", param=path)
 
 
 def as_api_error(error: Exception) -> ApiError | None:

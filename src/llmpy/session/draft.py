@@ -45,7 +45,7 @@ class Draft(ReadAhead):
         super().__init__(session.transcript)
         self._session = session
         self._special, self._bos = special, bos
-        self._said = session.tokens
+        self._tokens = session.tokens
 
     def commit(self, text: str | None = None, **options: Unpack[DraftOptions]) -> Generator[Piece]:
         """Append the text (None: that of the last update), and yield the pieces of `stream`."""
@@ -93,10 +93,10 @@ class Draft(ReadAhead):
         return partial(self._read_for, text)
 
     def _read_for(self, text: str, read: list[int]) -> tuple[int, list[int]]:
-        tokenizer, said, special = self._session.tokenizer, self._said, self._special
+        tokenizer, tokens, special = self._session.tokenizer, self._tokens, self._special
         certain = text[: tokenizer.stable(text, special=special)]
-        start = not said or tokenizer.is_control(said[-1])
-        bos = self._bos if self._bos is not None or not said else False
-        ids = [*said, *tokenizer.encode(certain, special=special, bos=bos, start=start)]
+        start = not tokens or tokenizer.is_control(tokens[-1])
+        bos = self._bos if self._bos is not None or not tokens else False
+        ids = [*tokens, *tokenizer.encode(certain, special=special, bos=bos, start=start)]
         same = n_same(read, ids)
         return same, ids[same:]

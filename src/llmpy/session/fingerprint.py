@@ -33,8 +33,8 @@ class Fingerprint:
     def __init__(self, file: ModelFile, graph: Graph, tokenizer: Tokenizer) -> None:
         self._paths = [(path, _stamp(path)) for path in file.paths]
         tensors = [(t.name, t.dtype.name, t.shape) for t in file.tensors.values()]
-        told = [show(graph), repr(sorted(tensors)), _told_of(tokenizer)]
-        self._told = hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape"))
+        texts = [show(graph), repr(sorted(tensors)), _tokenizer_text(tokenizer)]
+        self._header = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogateescape"))
         gguf = file.format.startswith("GGUF")
         parts = [(t.part, t.offset) for t in file.tensors.values() if gguf and not t.pieces]
         self._starts = sorted(parts)
@@ -43,7 +43,7 @@ class Fingerprint:
     def read(self) -> str:
         """The digits. Raises OSError or ValueError where the files have changed since."""
         if self._found is None:
-            digest = self._told.copy()
+            digest = self._header.copy()
             for i, (path, stamp) in enumerate(self._paths):
                 if _stamp(path) != stamp:
                     raise ValueError(f"{path} has changed since the model was loaded")
@@ -68,7 +68,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _told_of(tokenizer: Tokenizer) -> str:
+def _tokenizer_text(tokenizer: Tokenizer) -> str:
     n = tokenizer.n_vocab
     tokens = [tokenizer.token(n * i // N_TOKENS) for i in range(N_TOKENS)]
     ends = sorted(tokenizer.end_ids)

@@ -32,15 +32,15 @@ def truncated(
     """
     if truncate is not None and not isinstance(truncate, bool):
         truncate = checks.whole("truncate", truncate)
-    told = model.metadata.get(f"{model.metadata['general.architecture']}.max_sequence_length")
-    told = min(told, model.n_ctx) if isinstance(told, int) and told > 0 else None
-    if truncate is False or (truncate is None and told is None):
+    limit = model.metadata.get(f"{model.metadata['general.architecture']}.max_sequence_length")
+    limit = min(limit, model.n_ctx) if isinstance(limit, int) and limit > 0 else None
+    if truncate is False or (truncate is None and limit is None):
         return ids
-    most = (told or model.n_ctx) if truncate is None or truncate is True else truncate
+    most = (limit or model.n_ctx) if truncate is None or truncate is True else truncate
     long = [i for i, text in enumerate(ids) if len(text) > most]
     if long and truncate is None:
         warnings.warn(
-            f"embed: {_named(ids, long)}; this model was made for {told} (max_seq_length), and "
+            f"embed: {_named(ids, long)}; this model was made for {limit} (max_seq_length), and "
             "what follows is cut off. truncate=True does so without this warning, and "
             "truncate=False never",
             RuntimeWarning,

@@ -129,8 +129,8 @@ class Classifier:
 def has_pairs(tensors: Mapping[str, TensorInfo], graph: Graph) -> bool:
     """Whether a model tells the tokens of a second text from those of the first."""
     types = tensors.get(TYPES)
-    told = types is not None and len(types.shape) == 2 and types.shape[0] > 1
-    return told and table_of(graph) is not None
+    has_types = types is not None and len(types.shape) == 2 and types.shape[0] > 1
+    return has_types and table_of(graph) is not None
 
 
 def pair_table(file: ModelFile, graph: Graph) -> Array | None:
@@ -182,15 +182,15 @@ def _pair(model: Described, query: str, text: str, paired: bool, truncate: bool)
 
 
 def _most(model: Described) -> int:
-    told = model.metadata.get(f"{model.metadata['general.architecture']}.max_sequence_length")
-    return min(told, model.n_ctx) if isinstance(told, int) and told > 0 else model.n_ctx
+    limit = model.metadata.get(f"{model.metadata['general.architecture']}.max_sequence_length")
+    return min(limit, model.n_ctx) if isinstance(limit, int) and limit > 0 else model.n_ctx
 
 
 def _is_doubled(model: Described) -> bool:
     """Whether two separators stand between the texts, as RoBERTa and its descendants have it."""
-    said, eos = model.metadata.get("tokenizer.ggml.add_sep_token"), model.tokenizer.eos
-    if isinstance(said, bool):
-        return said
+    add_sep, eos = model.metadata.get("tokenizer.ggml.add_sep_token"), model.tokenizer.eos
+    if isinstance(add_sep, bool):
+        return add_sep
     return eos is not None and model.tokenizer.token(eos) == "</s>"
 
 

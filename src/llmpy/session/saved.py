@@ -123,8 +123,10 @@ def begin_saved(
         sequence.append(snapshot.tokens)
         restore(engine, sequence, size, snapshot.pieces())
         if overflow is None:
-            told: Any = about.get("overflow")
-            overflow = Overflow(told) if told in list(Overflow) else Overflow.ERROR
+            overflow_name: Any = about.get("overflow")
+            overflow = (
+                Overflow(overflow_name) if overflow_name in list(Overflow) else Overflow.ERROR
+            )
         transcript = Transcript(engine, tokenizer, sequence, overflow)
         transcript.chain = chain
         if sampler is None:
@@ -177,12 +179,12 @@ def _usable(snapshot: Snapshot, engine: Engine, recompute: bool) -> CacheSize:
 
 
 def _sampler(snapshot: Snapshot) -> Chain:
-    told = snapshot.about.get("sampler")
-    if told is None:
+    chain = snapshot.about.get("sampler")
+    if chain is None:
         expected, found = "a chain of built-in steps", "one with a step of the user's own"
         raise snapshot.refuse("sampler", expected, found, "Pass it as sampler=.")
     try:
-        return chain_from_data(told)
+        return chain_from_data(chain)
     except SamplerError as error:
         raise snapshot.refuse("sampler", "a chain", str(error)[:200]) from error
 

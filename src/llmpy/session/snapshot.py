@@ -150,14 +150,16 @@ def _checked(file: MappedFile) -> Snapshot:
     stored = {info.name: info for info in read_header(file)}
     length = int.from_bytes(file.buffer[:8], "little")
     header = bytes(file.buffer[8 : 8 + length])
-    said = parse_object(header, path, "header").get("__metadata__")
-    said = said if isinstance(said, dict) else {}
-    if said.get("format") != FORMAT:
-        raise SnapshotError(path, "format", FORMAT, _short(said.get("format")))
-    if said.get("version") != str(VERSION):
+    metadata = parse_object(header, path, "header").get("__metadata__")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    if metadata.get("format") != FORMAT:
+        raise SnapshotError(path, "format", FORMAT, _short(metadata.get("format")))
+    if metadata.get("version") != str(VERSION):
         hint = "Another version of llmpy has written it."
-        raise SnapshotError(path, "version", str(VERSION), _short(said.get("version")), hint=hint)
-    digest = said.get("sha256")
+        raise SnapshotError(
+            path, "version", str(VERSION), _short(metadata.get("version")), hint=hint
+        )
+    digest = metadata.get("sha256")
     if not isinstance(digest, str) or len(digest) != len(NO_DIGEST):
         raise SnapshotError(path, "sha256", "64 digits", _short(digest), hint=AGAIN)
     data = hashlib.sha256()
@@ -168,7 +170,7 @@ def _checked(file: MappedFile) -> Snapshot:
         raise SnapshotError(
             path, "sha256", digest, found, hint=f"The file was damaged. {AGAIN}"
         )  # fmt: skip
-    about = parse_object(str(said.get("about")).encode(), path, "about")
+    about = parse_object(str(metadata.get("about")).encode(), path, "about")
     return _consistent(file, about, {k: (i.offset, i.size) for k, i in stored.items()})
 
 

@@ -206,16 +206,16 @@ def _stream_prompt(
     transcript: Transcript, stream: OpenStream, ids: list[int], go_on: bool
 ) -> Iterator[Piece]:
     """`go_on`: a token comes next, so the end of the prompt is read when its logits are due."""
-    said = 0
+    n_appended = 0
     for chunk in transcript.chunks(ids):
         transcript.begin(stream)
         try:
-            more = said + len(chunk) < len(ids)
+            more = n_appended + len(chunk) < len(ids)
             transcript.say(chunk, read=more or not go_on, more=more)
         finally:
             transcript.end()
         for token in chunk:
-            said += 1
+            n_appended += 1
             assert stream.n_shown is not None
             stream.n_shown += 1
             stream.thread = user()
@@ -289,13 +289,13 @@ def _edited(
 
 def _read(transcript: Transcript, stream: OpenStream, ids: list[int]) -> Generator[None]:
     """Say `ids`, a batch at a time; the end of `stream` takes back what was cut short."""
-    said = 0
+    n_appended = 0
     try:
         for chunk in transcript.chunks(ids):
-            said += len(chunk)
+            n_appended += len(chunk)
             transcript.begin(stream)
             try:
-                transcript.say(chunk, more=said < len(ids))
+                transcript.say(chunk, more=n_appended < len(ids))
             finally:
                 transcript.end()
             for token in chunk:

@@ -49,24 +49,26 @@ class guarded:  # noqa: N801
             raise ValueError(f"tokenizers gave up: {str(error)[:200]}") from None
 
 
-def family_of(said: Mapping[str, Any] | None, whole_words: bool) -> str | None:
-    """The name of the family that cuts as the "pre_tokenizer" `said` does; None if none does.
+def family_of(definition: Mapping[str, Any] | None, whole_words: bool) -> str | None:
+    """The name of the family that cuts as the "pre_tokenizer" `definition` does; None if none does.
 
     `whole_words`: whether words that are tokens skip the merges; a family that agrees comes first.
     Raises ValueError for a pre-tokenizer that `tokenizers` does not understand.
     """
-    cuts = _cuts_of_json(json.dumps(said))
+    cuts = _cuts_of_json(json.dumps(definition))
     names = [*USUAL, *sorted(FAMILIES.keys() - set(USUAL))]
     alike = [name for name in names if _cuts_of_family(name) == cuts]
     agreeing = [name for name in alike if FAMILIES[name].whole_words == whole_words]
     return next(iter(agreeing or alike), None)
 
 
-def _cuts_of_json(said: str) -> tuple[tuple[int, int], ...]:
+def _cuts_of_json(definition: str) -> tuple[tuple[int, int], ...]:
     skeleton = '{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, '
     try:
         with guarded():
-            cutter = Tokenizer.from_str(f'{skeleton}"merges": []}}, "pre_tokenizer": {said}}}')
+            cutter = Tokenizer.from_str(
+                f'{skeleton}"merges": []}}, "pre_tokenizer": {definition}}}'
+            )
     except Exception as error:  # tokenizers has no narrower type
         raise ValueError(str(error)[:200]) from None
     return _cuts(cutter.pre_tokenizer)

@@ -36,7 +36,7 @@ def infill_ids(
     known = places_of(tokens, names)
     found = []
     for keys, new, old in PARTS:
-        said = [i for key in keys if (i := read_id(key)) is not None]
+        stated = [i for key in keys if (i := read_id(key)) is not None]
         named = [known[name][0] for name in (*new, *old) if name in known]
-        found += (said or named)[:1]
+        found += (stated or named)[:1]
     return (found[0], found[1], found[2]) if len(found) == len(PARTS) else None

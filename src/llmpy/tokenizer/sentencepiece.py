@@ -36,19 +36,19 @@ def read_sentencepiece(data: bytes) -> SentencePiece:
         if number == 1 and isinstance(value, tuple):
             _piece(data, value, found)
         elif number == 2 and isinstance(value, tuple):
-            for inner, said, _ in _fields(data, *value):
-                if inner == 3 and isinstance(said, int):
-                    if said not in (UNIGRAM, BPE):
-                        raise ValueError(f"byte {at}: a model of kind {said}, not 1 or 2")
-                    found.unigram = said == UNIGRAM
+            for inner, content, _ in _fields(data, *value):
+                if inner == 3 and isinstance(content, int):
+                    if content not in (UNIGRAM, BPE):
+                        raise ValueError(f"byte {at}: a model of kind {content}, not 1 or 2")
+                    found.unigram = content == UNIGRAM
         elif number == 3 and isinstance(value, tuple):
-            for inner, said, _ in _fields(data, *value):
-                if inner == 2 and isinstance(said, tuple):
-                    found.charsmap = data[slice(*said)]
+            for inner, content, _ in _fields(data, *value):
+                if inner == 2 and isinstance(content, tuple):
+                    found.charsmap = data[slice(*content)]
                 elif inner == 3:
-                    found.space_prefix = bool(said)
+                    found.space_prefix = bool(content)
                 elif inner == 4:
-                    found.one_space = bool(said)
+                    found.one_space = bool(content)
     if not found.tokens:
         raise ValueError("no pieces")
     return found

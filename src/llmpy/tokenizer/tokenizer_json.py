@@ -26,27 +26,27 @@ MODELS = ("BPE", "Unigram", "WordPiece")
 Refuse = Callable[[str, str, object], ModelFileError]
 
 
-def read_tokenizer_json(said: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
+def read_tokenizer_json(whole: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
     """Metadata of `tokenizer.ggml.*`, without that prefix.
 
     `refuse(field, expected, found)` makes the error for what is wrong.
     """
-    model = said.get("model")
+    model = whole.get("model")
     if not isinstance(model, dict):
         raise refuse("model", "an object", model)
     kind = model.get("type", "BPE")
     if kind not in MODELS:
         raise refuse("model.type", f"one of {', '.join(MODELS)}", kind)
-    found = _tokens(said, model, refuse)
-    if kind == "BPE" and _is_byte_level(said):
-        found |= _byte_level(said, model, refuse)
+    found = _tokens(whole, model, refuse)
+    if kind == "BPE" and _is_byte_level(whole):
+        found |= _byte_level(whole, model, refuse)
     elif kind == "BPE":
-        found |= _scored(said, model, found, refuse)
+        found |= _scored(whole, model, found, refuse)
     elif kind == "Unigram":
-        found |= _unigram(said, model, found, refuse)
+        found |= _unigram(whole, model, found, refuse)
     else:
-        found |= _word_pieces(said, model, found)
-    return found | _ends(said)
+        found |= _word_pieces(whole, model, found)
+    return found | _ends(whole)
 
 
 def looks_special(token: str) -> bool:
@@ -56,7 +56,7 @@ def looks_special(token: str) -> bool:
     return named or any(token.startswith(a) and token.endswith(b) for a, b in bars)
 
 
-def _tokens(said: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
+def _tokens(whole: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse) -> dict[str, Any]:
     """All tokens in order with their kinds; ids that no token has are filled."""
     vocab = model.get("vocab")
     pairs: Iterator[tuple[Any, Any]]
@@ -72,7 +72,7 @@ def _tokens(said: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse) -
             raise refuse("model.vocab", f"tokens with ids below {MAX_TOKENS}", (token, i))
         places[i] = token
     kinds = dict.fromkeys(places, int(Kind.NORMAL))
-    added = said.get("added_tokens") or []
+    added = whole.get("added_tokens") or []
     added = added if isinstance(added, list) else [added]
     for entry in added:
         i = entry.get("id") if isinstance(entry, dict) else None
@@ -102,9 +102,9 @@ def matching_of(added: Iterable[tuple[Mapping[str, Any], int]]) -> dict[str, Any
     }
 
 
-def _parts(said: Any, key: str, inner: str, depth: int = 4) -> Iterator[Mapping[str, Any]]:
+def _parts(whole: Any, key: str, inner: str, depth: int = 4) -> Iterator[Mapping[str, Any]]:
     """What stands under `key`: one object, or those of a "Sequence" under `inner`."""
-    value = said.get(key) if key else said
+    value = whole.get(key) if key else whole
     if not isinstance(value, dict):
         return
     if value.get("type") == "Sequence" and depth:
@@ -114,16 +114,19 @@ def _parts(said: Any, key: str, inner: str, depth: int = 4) -> Iterator[Mapping[
         yield value
 
 
-def _is_byte_level(said: Mapping[str, Any]) -> bool:
-    parts = [*_parts(said, "pre_tokenizer", "pretokenizers"), *_parts(said, "decoder", "decoders")]
+def _is_byte_level(whole: Mapping[str, Any]) -> bool:
+    parts = [
+        *_parts(whole, "pre_tokenizer", "pretokenizers"),
+        *_parts(whole, "decoder", "decoders"),
+    ]
     return any(part.get("type") == "ByteLevel" for part in parts)
 
 
 def _byte_level(
-    said: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse
+    whole: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse
 ) -> dict[str, Any]:
     try:
-        family = family_of(said.get("pre_tokenizer"), bool(model.get("ignore_merges")))
+        family = family_of(whole.get("pre_tokenizer"), bool(model.get("ignore_merges")))
     except ValueError as error:
         raise refuse("pre_tokenizer", "one that tokenizers can use", error) from None
     if family is None:
@@ -148,14 +151,14 @@ def _merges(model: Mapping[str, Any], refuse: Refuse) -> Iterator[tuple[str, str
 
 
 def _scored(
-    said: Mapping[str, Any], model: Mapping[str, Any], found: dict[str, Any], refuse: Refuse
+    whole: Mapping[str, Any], model: Mapping[str, Any], found: dict[str, Any], refuse: Refuse
 ) -> dict[str, Any]:
     """Merges in order as scores, by which sentencepiece merges."""
     rank: dict[str, int] = {}
     for i, (left, right) in enumerate(_merges(model, refuse)):
         rank.setdefault(left + right, i)
     tokens, kinds = found["tokens"], found["token_type"]
-    keys: dict[str, Any] = {"model": "llama", "pre": "default", "add_space_prefix": _prefix(said)}
+    keys: dict[str, Any] = {"model": "llama", "pre": "default", "add_space_prefix": _prefix(whole)}
     keys["scores"] = [
         -float(rank[token]) if token in rank else 0.0 if len(token) == 1 else NEVER
         for token in tokens
@@ -170,12 +173,12 @@ def _scored(
     return keys
 
 
-def _prefix(said: Mapping[str, Any]) -> bool:
+def _prefix(whole: Mapping[str, Any]) -> bool:
     """Whether a text gets a space in front."""
-    parts = [*_parts(said, "normalizer", "normalizers")]
+    parts = [*_parts(whole, "normalizer", "normalizers")]
     if any(part.get("type") == "Prepend" for part in parts):
         return True
-    for part in _parts(said, "pre_tokenizer", "pretokenizers"):
+    for part in _parts(whole, "pre_tokenizer", "pretokenizers"):
         if part.get("type") == "Metaspace":
             scheme = part.get("prepend_scheme", "always")
             return bool(part.get("add_prefix_space", True)) and scheme != "never"
@@ -183,7 +186,7 @@ def _prefix(said: Mapping[str, Any]) -> bool:
 
 
 def _unigram(
-    said: Mapping[str, Any], model: Mapping[str, Any], found: dict[str, Any], refuse: Refuse
+    whole: Mapping[str, Any], model: Mapping[str, Any], found: dict[str, Any], refuse: Refuse
 ) -> dict[str, Any]:
     scores = []
     for entry in model["vocab"]:
@@ -197,10 +200,10 @@ def _unigram(
     if type(unk) is int and 0 <= unk < len(scores):
         keys["unknown_token_id"] = unk
         found["token_type"][unk] = int(Kind.UNKNOWN)
-    normalizers = [*_parts(said, "normalizer", "normalizers")]
+    normalizers = [*_parts(whole, "normalizer", "normalizers")]
     kinds = {part.get("type") for part in normalizers}
     keys["remove_extra_whitespaces"] = bool(kinds & {"Strip", "Replace"})
-    keys["add_space_prefix"] = _prefix(said)
+    keys["add_space_prefix"] = _prefix(whole)
     for part in normalizers:
         if part.get("type") == "Precompiled" and part.get("precompiled_charsmap"):
             try:
@@ -212,7 +215,7 @@ def _unigram(
 
 
 def _word_pieces(
-    said: Mapping[str, Any], model: Mapping[str, Any], found: dict[str, Any]
+    whole: Mapping[str, Any], model: Mapping[str, Any], found: dict[str, Any]
 ) -> dict[str, Any]:
     """Pieces inside words lose their mark, those that begin words get sentencepiece's space."""
     keys: dict[str, Any] = {"model": "bert", "pre": "default"}
@@ -222,7 +225,7 @@ def _word_pieces(
         token if kind == Kind.CONTROL else token[2:] if token[:2] == "##" else SPACE + token
         for token, kind in zip(found["tokens"], found["token_type"], strict=True)
     ]
-    for part in _parts(said, "normalizer", "normalizers"):
+    for part in _parts(whole, "normalizer", "normalizers"):
         if part.get("type") == "BertNormalizer":
             lower, strip = part.get("lowercase", True), part.get("strip_accents")
             keys["normalizer.lowercase"] = bool(lower)
@@ -234,11 +237,11 @@ def _word_pieces(
     return keys
 
 
-def _ends(said: Mapping[str, Any]) -> dict[str, Any]:
+def _ends(whole: Mapping[str, Any]) -> dict[str, Any]:
     """Which tokens the post-processor puts around a text: their names under "first" and "last"."""
     first: object = None
     last: object = None
-    for part in _parts(said, "post_processor", "processors"):
+    for part in _parts(whole, "post_processor", "processors"):
         if part.get("type") == "TemplateProcessing":
             single = [e for e in part.get("single") or [] if isinstance(e, dict)]
             names = [(e.get("SpecialToken") or {}).get("id") for e in single]

@@ -223,8 +223,8 @@ def _matching(source: TokenizerMetadata, tokens: Sequence[str], kinds: bytes, pr
     if any(source.has(f"{flag}_token_ids") for flag in flags):
         found = {flag: source.ids(f"{flag}_token_ids", len(tokens)) for flag in flags}
         return Matching(**{flag: frozenset(ids) for flag, ids in found.items()})
-    said = [source.values.get(f"general.{key}") for key in ("name", "architecture")]
-    name, architecture = (value.lower() if isinstance(value, str) else "" for value in said)
+    names = [source.values.get(f"general.{key}") for key in ("name", "architecture")]
+    name, architecture = (value.lower() if isinstance(value, str) else "" for value in names)
     masks = {"<mask>"} if pre in MASKED or architecture == "jina-bert-v3" else set()
     masks |= {"[MASK]"} if "modern-bert" in name else set()
     lstrip = frozenset(i for places in places_of(tokens, masks).values() for i in places)

@@ -23,11 +23,11 @@ def unescaped(token: str) -> bytes:
     """The bytes that a token of the file stands for."""
     parts, at = [], 0
     for found in _ESCAPE.finditer(token):
-        said = found[1]
+        escape = found[1]
         parts.append(token[at : found.start()].encode("utf-8", "surrogateescape"))
-        hexadecimal = len(said) == 3
-        usual = _SHORT.get(said, said.encode("utf-8", "surrogateescape"))
-        parts.append(bytes.fromhex(said[1:]) if hexadecimal else usual)
+        hexadecimal = len(escape) == 3
+        usual = _SHORT.get(escape, escape.encode("utf-8", "surrogateescape"))
+        parts.append(bytes.fromhex(escape[1:]) if hexadecimal else usual)
         at = found.end()
     return b"".join([*parts, token[at:].encode("utf-8", "surrogateescape")])
 

@@ -138,10 +138,12 @@ def _of_function(function: Callable[..., Any]) -> Tool:
 
 def _field(parameter: inspect.Parameter, hint: Any, about: Mapping[str, str]) -> Any:
     """The type of an argument, with its description and default as keywords of a schema."""
-    said = about.get(parameter.name)
+    description = about.get(parameter.name)
     for item in getattr(hint, "__metadata__", ()):
-        said = item if isinstance(item, str) else getattr(item, "description", None) or said
-    notes: dict[str, Any] = {"description": said} if said else {}
+        description = (
+            item if isinstance(item, str) else getattr(item, "description", None) or description
+        )
+    notes: dict[str, Any] = {"description": description} if description else {}
     needed = parameter.default is inspect.Parameter.empty
     if isinstance(parameter.default, str | int | float | bool):
         notes["default"] = parameter.default

@@ -56,8 +56,8 @@ def parse_calls(
     """
     reader = CallReader(layout, schemas or {})
     parts = [*reader.add(text), *reader.end()]
-    said = "".join(part for part in parts if isinstance(part, str))
-    return said, [part for part in parts if not isinstance(part, str)]
+    text = "".join(part for part in parts if isinstance(part, str))
+    return text, [part for part in parts if not isinstance(part, str)]
 
 
 class CallReader:

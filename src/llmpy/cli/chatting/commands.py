@@ -132,7 +132,7 @@ class Commands:
     def _clear(self, _: str) -> None:
         chat = self._talk.chat
         before = list(chat.messages)
-        if not _said(before):
+        if not _has_turns(before):
             raise WrongCommandError("The conversation is new already.")
         chat.messages = [m for m in before[:1] if m["role"] == "system"]
         self._before = before
@@ -183,7 +183,7 @@ class Commands:
         path, chat = Path(text).expanduser(), self._talk.chat
         before = list(chat.messages)
         chat.messages = read_messages(path)
-        self._before = before if _said(before) else None
+        self._before = before if _has_turns(before) else None
         self._file = path
         self._screen.conversation(chat.messages)
         back = "; /undo brings back the one before" if self._before else ""
@@ -248,7 +248,7 @@ class Commands:
         return found
 
 
-def _said(messages: list[dict[str, Any]]) -> bool:
+def _has_turns(messages: list[dict[str, Any]]) -> bool:
     return any(message["role"] == "user" for message in messages)
 
 

@@ -176,12 +176,12 @@ class LiveDisplay:
         seconds = time.perf_counter() - self._begin
         if self._state == "reading":
             n_read, total = self._read
-            said = f"reading {n_read:,} of {total:,} tokens" if n_read < total else "reading"
+            status = f"reading {n_read:,} of {total:,} tokens" if n_read < total else "reading"
         elif self._state == "thinking":
-            said = f"thinking · {seconds:.0f} s"
+            status = f"thinking · {seconds:.0f} s"
         else:
-            said = f"{self._rate():.0f} tokens/s" if self._n_tokens > 3 else "writing"
-        self._spinner.update(text=Text(f"{said} · Ctrl-C stops", style=FAINT, no_wrap=True))
+            status = f"{self._rate():.0f} tokens/s" if self._n_tokens > 3 else "writing"
+        self._spinner.update(text=Text(f"{status} · Ctrl-C stops", style=FAINT, no_wrap=True))
         return self._spinner
 
     def _rate(self) -> float:

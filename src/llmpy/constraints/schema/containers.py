@@ -60,8 +60,8 @@ def _members(grammar: Grammar, formulas: Formulas, atoms: tuple[Atom, ...]) -> _
     for kind in ("prop", "need", "lack"):
         for atom in atoms:
             if atom[0] == kind:
-                said = names.setdefault(atom[1], [])
-                said += [atom[2]] if kind == "prop" else [never] if kind == "lack" else []
+                conjuncts = names.setdefault(atom[1], [])
+                conjuncts += [atom[2]] if kind == "prop" else [never] if kind == "lack" else []
     needed = {atom[1] for atom in atoms if atom[0] == "need"}
     regions: dict[Conjunction, list[Literal]] = {}
     for _, region, literal in (atom for atom in atoms if atom[0] == "keys"):
@@ -76,8 +76,8 @@ def _members(grammar: Grammar, formulas: Formulas, atoms: tuple[Atom, ...]) -> _
         return any(string_holds(name, a) for a in formulas.alternatives(region, "string"))
 
     known = []
-    for name, said in names.items():
-        literals = [*said]
+    for name, conjuncts in names.items():
+        literals = [*conjuncts]
         literals += [x for region, own in regions.items() if belongs(name, region) for x in own]
         good = None
         if want is not None and (region := formulas.conjunction(want[0])) is not None:

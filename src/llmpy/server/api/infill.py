@@ -48,19 +48,19 @@ async def infill(call: Call, state: State) -> None:
         async with running(call, state, loaded, [prompt], streams=streams) as run:
             if not streams:
                 (pieces,) = await run.finished()
-                await call.answer(_said(run.generations[0], pieces))
+                await call.answer(_content(run.generations[0], pieces))
                 return
             await streamed(
                 call,
                 run,
                 first=b"",
-                part=lambda generation, pieces: event(_said(generation, pieces)),
+                part=lambda generation, pieces: event(_content(generation, pieces)),
                 last=lambda: b"",
                 failed=lambda error: event(openai_shape(error)),
             )
 
 
-def _said(generation: Generation, pieces: Sequence[Piece]) -> dict[str, Any]:
+def _content(generation: Generation, pieces: Sequence[Piece]) -> dict[str, Any]:
     """What a text has gained, and the counts once it has ended."""
     found: dict[str, Any] = {"content": "".join(piece.text for piece in pieces), "stop": False}
     if (reason := pieces[-1].finish_reason) is not None:

@@ -284,7 +284,7 @@ class Answer:
         """Send it."""
         if self._request.stream is False:
             (pieces,) = await self._run.finished()
-            await self._call.answer({**self._said(pieces), **self._end(pieces[-1])})
+            await self._call.answer({**self._content(pieces), **self._end(pieces[-1])})
             return
         await streamed(
             self._call,
@@ -293,11 +293,11 @@ class Answer:
             part=self._lines,
             last=lambda: b"",
             failed=lambda error: _line(ollama_shape(error)),
-            silent=lambda _: _line({**self._said([]), "done": False}),
+            silent=lambda _: _line({**self._content([]), "done": False}),
             kind=LINES,
         )
 
-    def _said(self, pieces: Sequence[Piece]) -> dict[str, Any]:
+    def _content(self, pieces: Sequence[Piece]) -> dict[str, Any]:
         content = "".join(piece.text for piece in pieces if piece.kind == "generated")
         thinking = "".join(piece.text for piece in pieces if piece.kind == "thinking")
         found = {"model": self._request.model, "created_at": stamp()}
@@ -316,9 +316,9 @@ class Answer:
     def _lines(self, _: Generation, pieces: Sequence[Piece]) -> bytes:
         found = b""
         if any(piece.text or piece.tool_call for piece in pieces):
-            found += _line({**self._said(pieces), "done": False})
+            found += _line({**self._content(pieces), "done": False})
         if pieces[-1].kind == "end":
-            found += _line({**self._said([]), **self._end(pieces[-1])})
+            found += _line({**self._content([]), **self._end(pieces[-1])})
         return found
 
     def _end(self, piece: Piece) -> dict[str, Any]:

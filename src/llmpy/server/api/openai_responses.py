@@ -164,8 +164,8 @@ def _converted(item: Any, kind: Any, where: str) -> Any:
     except msgspec.ValidationError as error:
         problem = bad_value(error)
         field = where if problem.param is None else f"{where}.{problem.param}"
-        said = problem.message.removeprefix(f"{problem.param}: ")
-        raise ApiError(400, f"{field}: {said}", param=field) from None
+        message = problem.message.removeprefix(f"{problem.param}: ")
+        raise ApiError(400, f"{field}: {message}", param=field) from None
 
 
 def _thought(item: dict[str, Any]) -> str:

@@ -98,10 +98,10 @@ class ResponseStream:
         item, at = function_call(call), len(self._output)
         place = {"item_id": item["id"], "output_index": at}
         empty = {**item, "arguments": "", "status": "in_progress"}
-        said = item["arguments"]
+        arguments = item["arguments"]
         found += self._event("response.output_item.added", output_index=at, item=empty)
-        found += self._event("response.function_call_arguments.delta", **place, delta=said)
-        name = {"name": call.name, "arguments": said}
+        found += self._event("response.function_call_arguments.delta", **place, delta=arguments)
+        name = {"name": call.name, "arguments": arguments}
         found += self._event("response.function_call_arguments.done", **place, **name)
         self._output.append(item)
         return found + self._event("response.output_item.done", output_index=at, item=item)

@@ -109,8 +109,8 @@ def _checked(given: Sequence[Mapping[str, Any]], choice: Any, parallel: bool) ->
         return toolset(given, choice, parallel=parallel)
     except (TypeError, ValueError) as error:
         field = "tool_choice" if str(error).startswith("tool_choice") else "tools"
-        said = str(error).removeprefix(f"{field}: ")
-        raise _wrong(field, said) from None
+        message = str(error).removeprefix(f"{field}: ")
+        raise _wrong(field, message) from None
 
 
 def _wrong(field: str, problem: str) -> ApiError:
