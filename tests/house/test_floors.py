@@ -70,7 +70,8 @@ MAY_USE = {
         "session",
         "tools",
     },
-    "cli": {""},  # the public names of llmpy alone
+    "apps": {"", "server"},  # the public names of both
+    "cli": {"", "apps"},  # the public names of llmpy, and the programs on top of them
     "__main__": {"cli"},
 }
 SHARED = (  # by architectures

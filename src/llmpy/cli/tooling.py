@@ -18,7 +18,7 @@ from llmpy.cli.options import PATH
 if TYPE_CHECKING:
     import llmpy
 
-__all__ = ["steps", "tools_option"]
+__all__ = ["steps", "tools_in", "tools_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 MODULE = "llmpy_tools"
@@ -34,7 +34,7 @@ def tools_option(function: F) -> F:
         excluded = [name for name in EXCLUDED if others.get(name) not in (None, False)]
         if tools is not None and excluded:
             raise click.UsageError("--tools excludes constraints of the answer and --logprobs")
-        found = _tools_in(tools, tool_choice)
+        found = tools_in(tools, tool_choice)
         calling = None if found is None else {"tools": found, "tool_choice": tool_choice}
         return function(calling=calling, **others)
 
@@ -58,7 +58,7 @@ def tools_option(function: F) -> F:
     return command  # type: ignore[return-value]
 
 
-def _tools_in(file: Path | None, choice: str) -> list[llmpy.Tool] | None:
+def tools_in(file: Path | None, choice: str) -> list[llmpy.Tool] | None:
     """Return the functions that a file defines, as tools; UsageError where there are none.
 
     The file is run. Its `__all__`, if it has one, says which functions are tools; else they are

@@ -18,6 +18,7 @@ from llmpy.server.errors import (
     ollama_shape,
     openai_shape,
 )
+from llmpy.server.extension import Extension
 from llmpy.server.guard import Guard
 from llmpy.server.metrics import Metrics
 from llmpy.server.models import Models, Offer
@@ -34,15 +35,22 @@ class App:
     """The ASGI application of a server that offers these models.
 
     `log`: where the access log goes, a line of JSON for each request; None for nowhere.
+    `extension`: what answers further paths; with one, no model is loaded before it is asked for.
     """
 
     def __init__(
-        self, offers: Mapping[str, Offer], settings: Settings, *, log: TextIO | None = None
+        self,
+        offers: Mapping[str, Offer],
+        settings: Settings,
+        *,
+        log: TextIO | None = None,
+        extension: Extension | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self._offers = offers
-        self._guard = Guard(settings)
+        self._extension = extension
+        self._guard = Guard(settings, self._is_open)
         self._log = log
         self.state: State | None = None
         self.failed: Exception | None = None  # why it did not start
@@ -61,7 +69,10 @@ class App:
         self.state = State(Models(self._offers, self.settings), self.settings, self.metrics)
         state = self.state
         try:
-            await state.models.load_first()
+            if self._extension is None:
+                await state.models.load_first()
+            else:
+                await self._extension.begin(state)
         except Exception as error:
             self.failed = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -72,10 +83,24 @@ class App:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+        await self.end_streams()
         await self.state.models.close()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def end_streams(self) -> None:
+        """End what would go on without an end, so that the server can stop."""
+        if self._extension is not None:
+            await self._extension.end()
+
     # A request
+
+    def _is_open(self, path: str) -> bool:
+        return self._extension is not None and self._extension.is_open(path)
+
+    def _found(self, call: Call) -> tuple[Handler, list[str]]:
+        """What answers a path, and what is left of the path; ApiError 404 or 405."""
+        found = self._extension.find(call) if self._extension is not None else None
+        return found or _found(call)
 
     async def _answer(self, call: Call) -> None:
         error: ApiError | None = None
@@ -84,7 +109,7 @@ class App:
             if call.method == "OPTIONS":
                 await self._guard.preflight(call)
             else:
-                handler, rest = _found(call)
+                handler, rest = self._found(call)
                 assert self.state is not None
                 await handler(call, self.state, *rest)
         except Gone:

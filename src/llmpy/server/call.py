@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -49,17 +50,26 @@ class Call:
         self.n_sent = 0
         self.gone = False
         self.last_sent = self.begun = time.monotonic()
+        self._query: bytes = scope.get("query_string", b"")
         self._receive = receive
         self._send = send
 
     # The request
 
-    async def body(self) -> bytes:
-        """All of it; ApiError where it is too large (413) or takes too long (408)."""
-        most = self.settings.max_body
+    @property
+    def query(self) -> dict[str, str]:
+        """What comes after the path and "?": the last value of each name."""
+        return dict(parse_qsl(self._query.decode("latin-1"), keep_blank_values=True))
+
+    async def body(self, most: int | None = None) -> bytes:
+        """All of it; ApiError where it is too large (413) or takes too long (408).
+
+        `most`: bytes that it may have, where that is not as the settings say.
+        """
+        most = self.settings.max_body if most is None else most
         length = self.headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:
-            raise self._too_large()
+            raise _too_large(most)
         chunks, n = [], 0
         try:
             async with asyncio.timeout(self.settings.receive_seconds):
@@ -70,7 +80,7 @@ class Call:
                     chunk = message.get("body", b"")
                     n += len(chunk)
                     if n > most:
-                        raise self._too_large()
+                        raise _too_large(most)
                     chunks.append(chunk)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
@@ -81,9 +91,9 @@ class Call:
                 headers={"Connection": "close"},
             ) from None
 
-    async def json(self) -> dict[str, Any]:
+    async def json(self, most: int | None = None) -> dict[str, Any]:
         """The body as a JSON object, of values that are not nested too deeply."""
-        body = await self.body()
+        body = await self.body(most)
         try:
             value = msgspec.json.decode(body)
         except msgspec.MsgspecError as error:
@@ -158,12 +168,13 @@ class Call:
         self.n_sent += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
-    def _too_large(self) -> ApiError:
-        return ApiError(
-            413,
-            f"the request is larger than {self.settings.max_body} bytes (--max-body)",
-            headers={"Connection": "close"},
-        )
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(
+        413,
+        f"the request is larger than {most} bytes (--max-body)",
+        headers={"Connection": "close"},
+    )
 
 
 def _is_flat(value: Any, depth: int) -> bool:

@@ -92,10 +92,16 @@ class Decoder:
                 if generation in self._waiting:
                     self._waiting.remove(generation)
 
+    def position(self, generation: Generation) -> int:
+        """Which number in line a generation is; 0 where it waits no more."""
+        with self._changed:
+            waiting = list(self._waiting)
+        return waiting.index(generation) + 1 if generation in waiting else 0
+
     def stage(self, generation: Generation) -> str:
         """What becomes of a generation that has said nothing yet, for its client to read."""
-        if generation in self._waiting:
-            return f"waiting, number {self._waiting.index(generation) + 1} in line"
+        if position := self.position(generation):
+            return f"waiting, number {position} in line"
         return f"reading {generation.n_read} of {generation.n_prompt} tokens"
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from llmpy.server.call import Call
@@ -16,21 +17,25 @@ __all__ = ["Guard"]
 OPEN = ("/health",)  # paths that need no key
 KEYS = ("x-api-key", "api-key")  # headers that hold a key, beside Authorization
 ALLOWED_HEADERS = "Authorization, Content-Type, X-Api-Key, Api-Key"
-ALLOWED_METHODS = "GET, POST, DELETE, HEAD, OPTIONS"
+ALLOWED_METHODS = "GET, POST, PATCH, DELETE, HEAD, OPTIONS"
 
 
 class Guard:
-    """Lets requests in or refuses them; keys are compared in constant time."""
+    """Lets requests in or refuses them; keys are compared in constant time.
 
-    def __init__(self, settings: Settings) -> None:
+    `is_open`: which paths, beside those that are always so, need no key.
+    """
+
+    def __init__(self, settings: Settings, is_open: Callable[[str], bool]) -> None:
         self._settings = settings
+        self._is_open = is_open
         self._keys = [_digest(key) for key in settings.keys]
 
     def check(self, call: Call) -> None:
         """Refuse a request by an ApiError, or note the headers that its answer needs."""
         self._check_host(call)
         self._check_origin(call)
-        if call.method != "OPTIONS" and call.path not in OPEN:
+        if call.method != "OPTIONS" and call.path not in OPEN and not self._is_open(call.path):
             self._check_key(call)
 
     async def preflight(self, call: Call) -> None:

@@ -15,7 +15,7 @@ from llmpy.chat import ChatTemplate, chosen_template
 from llmpy.chat.thinking import Format, format_of
 from llmpy.checkpoint.open import existing
 from llmpy.errors import ModelFileError, ModelNotFound, OutOfMemory
-from llmpy.loading import aload
+from llmpy.loading import LoadEvent, aload
 from llmpy.machine.memory import readable_bytes
 from llmpy.model import Model
 from llmpy.server.decoder import Decoder
@@ -66,6 +66,7 @@ class Offer:
         self.n_bytes = _size(path)
         self.loaded: Loaded | None = None
         self.loading = False
+        self.n_bytes_ready = 0  # while it is loaded
         self.n_users = 0
         self.used = 0.0
         self.expires: float | None = None
@@ -85,7 +86,9 @@ class Models:
     def find(self, name: str | None) -> Offer:
         """The offer of a name; ApiError 404 where there is none."""
         if name is None:
-            return next(iter(self.offers.values()))
+            if self.offers:
+                return next(iter(self.offers.values()))
+            raise ApiError(404, "there is no model here: get one first", code="no_model")
         if (found := self.offers.get(name)) is not None:
             return found
         known = ", ".join(map(repr, list(self.offers)[:20]))
@@ -96,6 +99,23 @@ class Models:
             param="model",
             code="model_not_found",
         )
+
+    def offer(self, name: str, path: Path) -> None:
+        """Offer one more model, or another file under a name whose model is not loaded."""
+        known = self.offers.get(name)
+        if known is None or (known.path != path and known.loaded is None):
+            self.offers[name] = Offer(name, path)
+
+    async def withdraw(self, name: str) -> None:
+        """Offer a model no more, once the answers that it gives have ended."""
+        offer = self.find(name)
+        del self.offers[name]
+        async with self._loading:
+            await self._evict(offer)
+
+    def configure(self, settings: Settings) -> None:
+        """Load models by these settings from now on."""
+        self._settings = settings
 
     async def load_first(self) -> None:
         """Load the first offer."""
@@ -141,6 +161,10 @@ class Models:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def unload(self, name: str) -> None:
+        """Unload a model once the answers that it gives have ended, and wait for that."""
+        await self._unload(self.find(name))
+
     async def _unload(self, offer: Offer) -> None:
         async with self._loading:
             await self._evict(offer)
@@ -185,6 +209,11 @@ class Models:
 
     async def _model(self, offer: Offer) -> Model:
         settings = self._settings
+
+        def report(event: LoadEvent) -> None:
+            offer.n_bytes_ready = event.bytes_done
+
+        offer.n_bytes_ready = 0
         return await aload(
             offer.path,
             n_ctx=settings.n_ctx,
@@ -192,6 +221,7 @@ class Models:
             backend=settings.backend,
             kv_dtype=settings.kv_dtype,
             max_total_tokens=settings.max_total_tokens,
+            progress=report,
         )
 
     def _n_bytes(self) -> int:
@@ -214,14 +244,17 @@ class Models:
             offer.leaving = False
 
 
-def offers_of(models: Sequence[str | os.PathLike[str]]) -> dict[str, Offer]:
+def offers_of(
+    models: Sequence[str | os.PathLike[str]], *, needs_one: bool = True
+) -> dict[str, Offer]:
     """The offers of what `-m` takes: the path or name of a model, or NAME=MODEL.
 
     Without any: all models that this machine has by a name, the default one first. ValueError for
-    two of one name and where there is none, ModelFileError for what is not here.
+    two of one name and, if it `needs_one`, where there is none; ModelFileError for what is not
+    here.
     """
     found: dict[str, Offer] = {}
-    for model in models or _installed():
+    for model in models or _installed(needs_one):
         given = os.fspath(model)
         name, is_named, target = given.partition("=")
         if not is_named or Path(given).exists():
@@ -238,7 +271,7 @@ def offers_of(models: Sequence[str | os.PathLike[str]]) -> dict[str, Offer]:
     return found
 
 
-def _installed() -> list[str]:
+def _installed(needs_one: bool) -> list[str]:
     names = [model.name for model in hub.models()]
     try:
         default = hub.default_model()
@@ -246,7 +279,7 @@ def _installed() -> list[str]:
         default = None
     if default is not None and default.name in names:
         names = [default.name, *(name for name in names if name != default.name)]
-    if not names:
+    if not names and needs_one:
         raise ValueError("model: none was named, and this machine has none; llmpy pull gets one")
     return names
 

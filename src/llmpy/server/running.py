@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 from llmpy.chat.parts import AnswerReader
 from llmpy.errors import ContextFull
@@ -13,14 +14,24 @@ from llmpy.server.models import Loaded
 from llmpy.server.state import State
 from llmpy.session import Piece
 
-__all__ = ["Run", "running"]
+__all__ = ["Asker", "Run", "running"]
+
+
+class Asker(Protocol):
+    """Who asks for texts: a call, or whatever else may end before they do."""
+
+    notes: dict[str, Any]
+    gone: bool
+
+    def watched(self, on_gone: Callable[[], object]) -> AbstractAsyncContextManager[None]:
+        """Call a function when nobody waits any more, as long as this is open."""
 
 
 class Run:
     """Texts that are generated for one request."""
 
     def __init__(
-        self, call: Call, state: State, loaded: Loaded, generations: list[Generation], inbox: Inbox
+        self, call: Asker, state: State, loaded: Loaded, generations: list[Generation], inbox: Inbox
     ) -> None:
         self.generations = generations
         self.loaded = loaded
@@ -76,7 +87,7 @@ class Run:
 
 @asynccontextmanager
 async def running(
-    call: Call,
+    call: Asker,
     state: State,
     loaded: Loaded,
     prompts: Sequence[Prompt],
@@ -117,11 +128,12 @@ async def running(
         loaded.decoder.cancel(generations)
         inbox.wake()
 
-    if streams:
+    if streams and isinstance(call, Call):
         state.streams[call] = inbox
     try:
         async with call.watched(cancel):
             yield Run(call, state, loaded, generations, inbox)
     finally:
-        state.streams.pop(call, None)
+        if isinstance(call, Call):
+            state.streams.pop(call, None)
         loaded.decoder.cancel(generations)

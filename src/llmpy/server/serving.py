@@ -8,12 +8,13 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TextIO
 
 import uvicorn
 
 from llmpy.server.app import App
+from llmpy.server.extension import Extension
 from llmpy.server.models import offers_of
 from llmpy.server.protocol import timed_protocol
 from llmpy.server.settings import Settings
@@ -53,7 +54,8 @@ def serve(
 class Server:
     """A server of models on its own socket: `run()` serves until `stop()`.
 
-    `url` is the address it listens on; port 0 in the settings takes a free port.
+    `url` is the address it listens on; port 0 in the settings takes a free port. With an
+    `extension` the server may begin without any model, and loads none before it is asked for.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Server:
         *,
         log: TextIO | None = None,
         ready: Callable[[str], object] | None = None,
+        extension: Extension | None = None,
     ) -> None:
-        self.app = App(offers_of(models), settings, log=log)
+        offers = offers_of(models, needs_one=extension is None)
+        self.app = App(offers, settings, log=log, extension=extension)
         self._socket = _listening(settings)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
@@ -78,7 +82,7 @@ class Server:
             server_header=False,
             timeout_graceful_shutdown=GRACE,
         )
-        self._server = _Uvicorn(config, lambda: ready and ready(self.url))
+        self._server = _Uvicorn(config, lambda: ready and ready(self.url), self.app.end_streams)
 
     def run(self) -> None:
         """Serve until `stop`, or a signal; raises what loading the first model raises."""
@@ -99,16 +103,27 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn's server, which says when it takes requests."""
+    """uvicorn's server, which says when it takes requests and when it takes no more."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], object],
+        ending: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Load what is loaded first, then take requests."""
         await super().startup(sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams that have no end, then wait for the others."""
+        await self._ending()
+        await super().shutdown(sockets)
 
 
 def _listening(settings: Settings) -> socket.socket:

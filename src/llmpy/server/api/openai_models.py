@@ -19,7 +19,8 @@ async def models(call: Call, state: State) -> None:
     found: dict[str, Any] = {"object": "list", "data": [_described(offer) for offer in offers]}
     if "anthropic-version" in call.headers:  # whose list has more fields
         names = list(state.models.offers)
-        found |= {"has_more": False, "first_id": names[0], "last_id": names[-1]}
+        first, last = (names[0], names[-1]) if names else (None, None)
+        found |= {"has_more": False, "first_id": first, "last_id": last}
     await call.answer(found)
 
 
