@@ -44,13 +44,10 @@ def app_folder() -> Path:
 class WebApp:
     """What the app adds to a server; an `Extension` of it.
 
-    `folder`: where chats and settings are kept. `tools`: what models may call. `fresh`: read the
-    files of the page again whenever they are asked for.
+    `folder`: where chats and settings are kept. `tools`: what models may call.
     """
 
-    def __init__(
-        self, folder: Path, *, tools: Sequence[llmpy.Tool] = (), fresh: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, *, tools: Sequence[llmpy.Tool] = ()) -> None:
         self.folder = folder
         self.version = llmpy.__version__
         self.instance = secrets.token_hex(4)
@@ -67,7 +64,7 @@ class WebApp:
         self.drafts = Drafts(self.store)
         self.pulls = Pulls(self)
         self.jobs = Jobs(self)
-        self._pages = Pages(fresh=fresh)
+        self._pages = Pages()
         self._routes = Routes(
             *(
                 paths(self).table()

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import mimetypes
 from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import NamedTuple
 
 from llmpy.server import ApiError, Call
@@ -40,6 +40,7 @@ COMPRESSED = (".css", ".html", ".js", ".json", ".mjs", ".svg", ".txt", ".webmani
 
 
 class _File(NamedTuple):
+    changed: int
     kind: str
     etag: str
     data: bytes
@@ -47,21 +48,18 @@ class _File(NamedTuple):
 
 
 class Pages:
-    """The files of the folder `web`, read when they are first asked for.
+    """The files of the folder `web`, read when they are first asked for or have changed."""
 
-    `fresh`: read each again whenever it is asked for, for who works on them.
-    """
-
-    def __init__(self, *, fresh: bool = False) -> None:
-        self._root = files("llmpy.apps.webapp") / "web"
-        self._fresh = fresh
+    def __init__(self) -> None:
+        self._root = Path(str(files("llmpy.apps.webapp"))) / "web"
         self._files: dict[str, _File] = {}
 
     async def answer(self, call: Call, path: str) -> None:
         """Send a file; ApiError 404 where there is none."""
-        file = self._files.get(path)
-        if file is None or self._fresh:
-            file = self._files[path] = _read(self._root, path)
+        place = _place(self._root, path)
+        file, changed = self._files.get(path), place.stat().st_mtime_ns
+        if file is None or file.changed != changed:
+            file = self._files[path] = _read(place, changed)
         headers = {
             "ETag": file.etag,
             "Cache-Control": "no-cache",  # that is: ask whether it is still the same
@@ -78,19 +76,19 @@ class Pages:
         await call.answer(data, kind=file.kind, headers=headers)
 
 
-def _read(root: Traversable, path: str) -> _File:
+def _place(root: Path, path: str) -> Path:
+    """Where a file is; ApiError 404 where there is none."""
     parts = path.split("/")
-    if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
-        raise _missing(path)
-    file = root.joinpath(*parts)
-    if not file.is_file():
-        raise _missing(path)
-    data = file.read_bytes()
-    suffix = "." + parts[-1].rpartition(".")[2]
-    kind = TYPES.get(suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
-    packed = gzip.compress(data, 9, mtime=0) if suffix in COMPRESSED else None
-    return _File(kind, f'"{hashlib.sha256(data).hexdigest()[:20]}"', data, packed)
+    hostile = any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
+    place = root if hostile else root.joinpath(*parts)
+    if not place.is_file():
+        raise ApiError(404, f"there is no file {path[:200]!r} of the page", code="not_found")
+    return place
 
 
-def _missing(path: str) -> ApiError:
-    return ApiError(404, f"there is no file {path[:200]!r} of the page", code="not_found")
+def _read(place: Path, changed: int) -> _File:
+    data = place.read_bytes()
+    kind = TYPES.get(place.suffix) or mimetypes.guess_type(place.name)[0]
+    packed = gzip.compress(data, 9, mtime=0) if place.suffix in COMPRESSED else None
+    etag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
+    return _File(changed, kind or "application/octet-stream", etag, data, packed)

@@ -33,7 +33,6 @@ def run_app(
     keys: Sequence[str] = (),
     browser: bool = True,
     tools: Sequence[llmpy.Tool] = (),
-    fresh: bool = False,
     say: Callable[[str], object] = print,
 ) -> None:
     """Run the app until the process is interrupted.
@@ -63,7 +62,7 @@ def run_app(
             max_body=MAX_BODY,
         )
         wanted = kept.port if port is None else port
-        app = WebApp(folder, tools=tools, fresh=fresh)
+        app = WebApp(folder, tools=tools)
         app.prefers_first = bool(models)
 
         def ready(url: str) -> None:

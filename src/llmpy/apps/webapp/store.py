@@ -32,6 +32,12 @@ class Store:
         """Close the file; nothing is lost without this."""
         self._db.close()
 
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     # Threads
 
     def threads(self) -> list[Record]:
