@@ -1,4 +1,4 @@
-"""Who may use the app, what tabs tell each other, settings, logs and search."""
+"""What tabs tell each other, settings, logs and search."""
 
 from __future__ import annotations
 
@@ -12,109 +12,6 @@ import pytest
 from llmpy.apps.webapp.store import Store
 from tests.apps.webapp.conftest import Page, app_running, wait_for
 
-# Protection
-
-
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1"])
-def test_pages_of_other_origins_may_not_post(page: Page, origin: str) -> None:
-    answer = page.ask("POST", "/app/threads", {}, Origin=origin)
-    assert (answer.status, answer.json["error"]["code"]) == (403, "origin_not_allowed")
-
-
-def test_the_own_page_may(page: Page) -> None:
-    assert page.ask("POST", "/app/threads", {}, Origin=page.url).status == 201
-
-
-def test_scripts_of_other_sites_read_nothing(page: Page) -> None:
-    answer = page.ask("GET", "/app/threads", Sec_Fetch_Site="cross-site")
-    assert answer.status == 403
-    assert page.ask("GET", "/app/threads", Sec_Fetch_Site="same-origin").status == 200
-
-
-def test_names_that_are_not_this_machines_are_refused(page: Page) -> None:
-    assert page.ask("GET", "/app/state", Host="rebound.example").status == 403
-
-
-def test_answers_are_not_guessed_to_be_something_else(page: Page) -> None:
-    headers = page.ask("GET", "/app/state").headers
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["cross-origin-resource-policy"] == "same-origin"
-    assert headers["cache-control"] == "no-store"
-
-
-def test_keys_are_needed_for_all_but_the_page(stories: Path, tmp_path: Path) -> None:
-    with app_running(tmp_path, f"stories={stories}", keys=("secret-key",)) as page:
-        assert page.ask("GET", "/app/threads").status == 401
-        assert page.ask("GET", "/app/export").status == 401
-        assert page.ask("POST", "/app/threads", {}).status == 401
-        allowed = page.ask("POST", "/app/threads", {}, Authorization="Bearer secret-key")
-        assert allowed.status == 201
-        # another browser with the key sees the same chats
-        threads = page.ask("GET", "/app/threads", x_api_key="secret-key").json["threads"]
-        assert [thread["id"] for thread in threads] == [allowed.json["id"]]
-        assert page.ask("GET", "/").status != 401
-
-
-@pytest.mark.parametrize("path", ["/web/../store.py", "/web/..%2fstore.py", "/web//etc/passwd",
-                                  "/web/.", "/web/", "/web/a\\b", "/web/%00"])  # fmt: skip
-def test_only_files_of_the_page_are_sent(page: Page, path: str) -> None:
-    assert page.ask("GET", path).status == 404
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/app/nothing", 404),
-        ("GET", "/app/threads/t_1/nothing", 404),
-        ("GET", "/app//threads", 404),
-        ("DELETE", "/app/threads", 405),
-        ("POST", "/", 405),
-        ("GET", "/app/threads/t_none", 404),
-        ("POST", "/app/threads/t_none/runs", 400),
-    ],
-)
-def test_wrong_paths_and_methods_are_typed_errors(
-    page: Page, method: str, path: str, status: int
-) -> None:
-    answer = page.ask(method, path, {} if method == "POST" else None)
-    assert answer.status == status
-    assert answer.json["error"]["message"]
-
-
-HOSTILE: list[bytes] = [
-    b"",
-    b"[]",
-    b"7",
-    b"{",
-    b"[" * 100_000,
-    b'{"a":' * 100_000,
-    b'{"title": ' + b"[" * 100 + b"]" * 100 + b"}",
-    b'{"title": "\xff\xfe"}',
-    b'{"title": "\\ud800"}',
-    b'{"pinned": 1e999}',
-]
-
-
-@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("path", ["/app/threads", "/app/import", "/app/pulls", "/app/models/show"])
-def test_hostile_bodies_are_typed_errors(page: Page, path: str, body: bytes) -> None:
-    answer = page.ask("POST", path, body)
-    assert answer.status == 400, answer.body
-    assert answer.json["error"]["message"]
-
-
-def test_bodies_that_are_too_large_are_refused(stories: Path, tmp_path: Path) -> None:
-    with app_running(tmp_path, f"stories={stories}", max_body=1000) as page:
-        assert page.ask("POST", "/app/threads", {"title": "x" * 2000}).status == 413
-        assert page.ask("POST", "/app/import", {"threads": ["x" * 2000]}).status == 200
-
-
-def test_the_apis_of_the_server_are_there_too(page: Page) -> None:
-    assert "stories" in [m["id"] for m in page.ok("GET", "/v1/models")["data"]]
-    body = {"model": "stories", "messages": [{"role": "user", "content": "a"}], "max_tokens": 2}
-    assert page.ok("POST", "/v1/chat/completions", body)["usage"]["completion_tokens"] == 2
-
-
 # Other tabs
 
 
@@ -124,7 +21,7 @@ def test_other_tabs_hear_of_every_change(page: Page) -> None:
     thread = page.new_thread(title="A")
     assert next(events)[2]["change"] == "created"
     page.ok("PATCH", f"/app/threads/{thread}", {"title": "B"})
-    number, kind, data = next(events)
+    _, kind, data = next(events)
     assert (kind, data["id"], data["thread"]["title"]) == ("thread", thread, "B")
     answer = page.asked(thread, n=2)
     kinds = [next(events) for _ in range(6)]
@@ -263,7 +160,7 @@ def many_chats(folder: Path, n: int) -> None:
         for i in range(n):
             messages = []
             for j in range(10):
-                text = " ".join(words[(i * 7 + j * 3 + k * k) % 10] for k in range(60))
+                text = " ".join(words[(i * 7 + j * 3 + k * k) % 9] for k in range(60))
                 parent = f"m_{i}_{j - 1}" if j else None
                 role = "assistant" if j % 2 else "user"
                 messages.append(
@@ -289,8 +186,10 @@ def test_search_in_1000_chats(stories: Path, tmp_path: Path) -> None:
         assert time.perf_counter() - begun < 5  # a guard; bench tells the time
 
 
-@pytest.mark.parametrize("query", ['"', "'", "%22OR%22", "a%00b", "*", "%25", "_", "(", "NEAR(", "\\",
-                                   "%E6%97%A5%E6%9C%AC%E8%AA%9E"])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    ['"', "'", "%22OR%22", "a%00b", "*", "%25", "_", "(", "NEAR(", "\\", "%E6%97%A5%E6%9C%AC"],
+)
 def test_any_text_may_be_searched(page: Page, query: str) -> None:
     assert page.ask("GET", f"/app/search?q={query}").status == 200
 

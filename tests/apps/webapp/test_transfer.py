@@ -96,10 +96,8 @@ def test_texts_come_back_from_both_forms(text: str) -> None:
         {"id": "m_1", "role": "user", "content": text, "model": None, "created": 1e9, **common},
         {"id": "m_2", "role": "assistant", "content": text, "model": "m", "created": 1e9, **common},
     ]
-    for back in (
-        from_markdown(to_markdown(thread, path), None),
-        from_mdx(to_mdx(thread, path), None),
-    ):
+    both = from_markdown(to_markdown(thread, path), None), from_mdx(to_mdx(thread, path), None)
+    for back in both:
         found = [(m["role"], m["content"].replace(" <", "<").strip()) for m in back["messages"]]
         assert found == [(m["role"], text.strip()) for m in path]
         assert back["messages"][1]["parent"] == back["messages"][0]["id"]

@@ -35,6 +35,7 @@ class _Typing:
         self.key = key
         self.text = text
         self.changed = asyncio.Event()
+        self.draft: llmpy.ChatDraft | None = None
         self.task: asyncio.Task[None]
 
 
@@ -44,7 +45,16 @@ class Drafts:
     def __init__(self, store: Store) -> None:
         self.server: State
         self._store = store
+        self.quiet = QUIET
         self._typing: _Typing | None = None
+
+    @property
+    def n_read(self) -> int | None:
+        """How many tokens of the draft are read; None without one."""
+        typing = self._typing
+        if typing is None:
+            return None
+        return 0 if typing.draft is None else typing.draft.n_read
 
     def update(self, thread: Record, parent: str | None, text: str, model: str) -> None:
         """Read this text ahead, as far as it cannot change any more."""
@@ -92,19 +102,20 @@ class Drafts:
         path = self._store.path(key.thread, key.parent) if key.parent else []
         messages = conversation(key.system, path)
         chat: llmpy.Chat | None = None
-        draft: llmpy.ChatDraft | None = None
         try:
-            chat = loaded.model.chat(messages=messages, think=key.think)
-            draft = await asyncio.to_thread(chat.draft)
+            chat = loaded.model.chat(
+                messages=messages, think=key.think, template=self.server.settings.template
+            )
+            draft = typing.draft = await asyncio.to_thread(chat.draft)
             while True:
                 typing.changed.clear()
                 draft.update(typing.text)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(typing.changed.wait(), QUIET)
+                    await asyncio.wait_for(typing.changed.wait(), self.quiet)
                 if not typing.changed.is_set():
                     return
         finally:
-            if draft is not None:
-                await asyncio.shield(asyncio.to_thread(draft.close))
+            if typing.draft is not None:
+                await asyncio.shield(asyncio.to_thread(typing.draft.close))
             if chat is not None:
                 chat.close()
