@@ -15,7 +15,7 @@ SHARES = {
     "circa and doubt": 9, "births and deaths": 6.5, "reigns": 5, "lives": 1.5, "old and new style": 3.5,
     "alternatives": 4, "alternatives of any kind": 2, "several dates": 6.5, "wiki templates": 4.5,
     "marks around a date": 4.5, "links and entities": 4, "durations and remarks": 4.5, "sentences": 15,
-    "no date": 8.5, "German": 4, "French": 4, "Spanish": 3.5, "Italian": 3.5, "Portuguese": 3, "Dutch": 3.5,
+    "no date": 8.5, "years in words": 2, "names of files": 0.7, "German": 4, "French": 4, "Spanish": 3.5, "Italian": 3.5, "Portuguese": 3, "Dutch": 3.5,
 }  # fmt: skip
 
 __all__ = [

@@ -232,6 +232,34 @@ def year_text(r: Choices, year: Year, era: float | None = None) -> str:
     return number_text(r, year) + era_text(r, year)
 
 
+TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
+def tens_text(r: Choices, number: int) -> str:
+    if number < 20:
+        return CARDINALS[number - 1]
+    tens, ones = TENS[number // 10], number % 10
+    return tens + (r.one("-", " ", " ") + CARDINALS[ones - 1] if ones else "")
+
+
+def year_words(r: Choices) -> tuple[str, Year]:
+    """A year in words: nineteen forty-five, two thousand and four."""
+    number = r.number(1100, 2040) if r.chance(0.5) else r.number(1900, 2040)
+    hundreds, rest = divmod(number, 100)
+    both = r.one(" and ", " ", " and ")
+    if hundreds == 20 and (rest < 10 or r.chance(0.4)):
+        text = "two thousand" + (both + tens_text(r, rest) if rest else "")
+    else:
+        text = tens_text(r, hundreds)
+        if rest == 0:
+            text += " hundred"
+        elif rest < 10:
+            text += r.one(" oh ", " oh-", " hundred and ", " hundred ", " zero ", " o ") + tens_text(r, rest)
+        else:
+            text += (r.one(" hundred and ", " hundred ") if r.chance(0.12) else r.one(" ", " ", "-")) + tens_text(r, rest)
+    return text, (number, False)
+
+
 # --- months and days ---
 
 

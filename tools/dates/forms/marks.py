@@ -363,12 +363,40 @@ def words(r: Choices, most: int = 5) -> str:
     return " ".join(a_word(r) for _ in range(r.number(1, most)))
 
 
+def a_file(r: Choices, template: str) -> Sample:
+    """A date in the name of a file or an address."""
+    year, month = (r.number(1980, 2029), False), a_month(r)
+    day = a_day(r, year, month)
+    text = fill(
+        template, y=f"{year[0]}", m=f"{month:02d}", d=f"{day:02d}", w=lambda: a_word(r), n=str(r.number(1, 9999)),
+        ext=lambda: r.one("pdf", "txt", "csv", "html", "xlsx", "jpg", "log"), _="_",
+    )  # fmt: skip
+    return Sample(text, (f"{year[0]}-{month:02d}-{day:02d}",))
+
+
+forms(
+    "names of files",
+    a_file,
+    """
+*<w>-<y>-<m>-<d>.<ext>
+<w>_<y>-<m>-<d>.<ext>
+<y>-<m>-<d>-<w>.<ext>
+*<w>-<y><m><d>.<ext>
+<w>_<y><m><d>.<ext>
+<y><m><d>_<w>.<ext>
+www.<w>.com/<w>/<y>-<m>-<d>
+www.<w>.com/<y>/<m>/<d>/<w>.html
+www.<w>.com/<w>/<n>/<w>-<y>-<m>-<d>
+The file <w>-<y>-<m>-<d>.<ext>
+""",
+)
+
 def sentence(r: Choices, template: str) -> Sample:
     """A sentence around a date; where `in` or `on` stands, the date takes it."""
     if "<on>" in template:
-        inner = TRAIN.draw(r, r.pick(("day", "day in figures")))
+        inner = TRAIN.draw(r, r.pick(("day", "day in figures", "day in figures", "years in words")))
     elif "<in>" in template:
-        inner = TRAIN.draw(r, r.pick(("year", "year", "month", "season", "decade", "century", "quarter", "part of a month or year")))
+        inner = TRAIN.draw(r, r.pick(("year", "year", "month", "month", "season", "years in words", "decade", "century", "quarter", "part of a month or year")))
     elif "<span>" in template:
         inner = TRAIN.draw(r, r.pick(("years", "across years", "across years", "days in a month", "days in a year", "months", "open ranges", "alternatives", "decades", "centuries", "seasons")))
     else:

@@ -21,6 +21,7 @@ from .core import (
     month_text,
     ordinal,
     year_text,
+    year_words,
 )
 
 SEASONS = {"spring": 21, "summer": 22, "autumn": 23, "fall": 23, "winter": 24}
@@ -58,6 +59,8 @@ def clock(r: Choices) -> str:
     hour, minute = r.number(1, 12), r.number(0, 59)
     return r.one(
         f"{hour} {r.one('a.m.', 'p.m.', 'am', 'pm', 'AM', 'PM', 'o’clock')}",
+        f"{hour}:{minute:02d}{r.one('', f':{minute:02d}')}{r.one('am', 'pm', ' a.m.')}",
+        f"{hour}{r.one('am', 'pm')}",
         f"{hour}:{minute:02d} {r.one('a.m.', 'p.m.', 'am', 'pm', 'AM')}",
         f"{hour + 11}:{minute:02d} {r.one('UTC', 'GMT', 'CET', 'local time', 'hours', 'EST')}",
         f"{hour + 11:02d}:{minute:02d}",
@@ -85,6 +88,8 @@ def recent(r: Choices) -> Year:
 def figures(r: Choices, template: str) -> Sample:
     """Days in figures; the month comes before the day between slashes and hyphens."""
     year, month = recent(r), a_month(r)
+    if "<yy>" in template:
+        year = r.number(1940, 2029), False
     return one_day(r, template, year, month, a_day(r, year, month))
 
 
@@ -175,6 +180,10 @@ at <time> on <mon> <d>, <Y>
 <mon> <d>, <Y>, at <time>
 <mon> <d>, <Y> at <time>
 <d> <mon> <Y> <hms>
+<d> <mon> <Y> - <time>
+<d> <mon> <Y> @ <time>
+<time> <mon> <d>, <Y>
+<time> <d> <mon> <Y>
 the morning of <d> <mon> <Y>
 the night of <d> <mon> <Y>
 the evening of <mon> <d>, <Y>
@@ -205,6 +214,13 @@ forms(
 <mm>-<dd>-<Y4>
 <wday> <m>/<d>/<Y4>
 <m>/<d>/<Y4> <hms>
+<m>/<d>/<Y4>, <time>
+<m>/<d>/<yy> @ <hms>
+<d>.<m>.<Y4> <hms>
+<hms> <m>/<d>/<Y4>
+<time>, <Y4>-<mm>-<dd>
+<Y4>-<mm>-<dd> - <time>
+<wday> <short> <d> <hms> <Y4>
 <Y4>-<mm>-<dd> <hms>
 <Y4>-<mm>-<dd>T<hms>Z
 <hms> <d>.<m>.<Y4>
@@ -509,6 +525,62 @@ in the <half> half of <Y>
 the <half> half of <mon> <Y>
 """,
     weight=0.4,
+)
+
+
+
+def in_words(r: Choices, template: str) -> Sample:
+    said, year = year_words(r)
+    month = a_month(r)
+    day_ = a_day(r, year, month)
+    number = r.number(1, 4)
+    name = r.pick(tuple(SEASONS))
+    slots = day_slots(r, year, month, day_)
+    slots |= {"W": said, "S": name, "qword": ORDINALS[number - 1]}
+    value = edtf_year(year)
+    if "<qword>" in template:
+        value += f"-{number + 32}"
+    elif "<S>" in template:
+        value += f"-{SEASONS[name]}"
+    elif "<d" in template:
+        value += f"-{month:02d}-{day_:02d}"
+    elif "<mon>" in template:
+        value += f"-{month:02d}"
+    text = fill(template, **slots)
+    return Sample(text.capitalize() if r.chance(0.2) else text, (value,))
+
+
+forms(
+    "years in words",
+    in_words,
+    """
+*<W>
+*in <W>
+the year <W>
+in the year <W>
+*<mon> <W>
+in <mon> of <W>
+in <mon> <W>
+<mon>, <W>
+*<mon> <d>, <W>
+<d> <mon> <W>
+<dth> of <mon> <W>
+*<mon> <dword>, <W>
+the <dword> of <mon>, <W>
+the <dword> of <mon> <W>
+<dword> of <mon> <W>
+<mon> the <dword>, <W>
+<mon> <dword> <W>
+<mon> <dcard> <W>
+<dcard> <mon> <W>
+*<wday> <mon> <dcard>, <W>
+<wday>, the <dword> of <mon>, <W>
+on <mon> <dth>, <W>
+*the <S> of <W>
+<S> <W>
+in the <S> of <W>
+*the <qword> quarter of <W>
+""",
 )
 
 POINTS = ("day", "day", "day", "day in figures", "month", "month", "year", "year", "year", "season")

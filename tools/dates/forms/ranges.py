@@ -362,6 +362,11 @@ def months(r: Choices, template: str) -> Sample:
         "to": lambda: to(r),
     }
     a, b = f"{edtf_year(year)}-{m:02d}", f"{edtf_year(year)}-{n:02d}"
+    if template.startswith(("<mon><dash><mos>", "<mon>–", "in <mon>–")) and year[0] > 1 and r.chance(0.15):
+        # from one year into the next: the year is the one of the second month
+        before = (year[0] + 1, True) if year[1] else (year[0] - 1, False)
+        a, b = f"{edtf_year(before)}-{n:02d}", f"{edtf_year(year)}-{m:02d}"
+        slots["mon"], slots["mos"] = slots["mos"], slots["mon"]
     values: tuple[str, ...] = (f"{a}/{b}",)
     if "between" in template:
         values = (f"[{a}..{b}]",)
@@ -482,7 +487,7 @@ def an_end(r: Choices, precision: str, year: Year, style: list[str]) -> tuple[st
         return f"{name} {number}{sep}{shown}", value
     number = ordinal(day) if "th" in style else str(day)
     number += " of" if "of" in style else ""
-    return f"{number} {name} {shown}", value
+    return f"{number} {name}{' in' if r.chance(0.03) else ''} {shown}", value
 
 
 def a_style(r: Choices) -> list[str]:
@@ -592,10 +597,10 @@ def open_(r: Choices, template: str) -> Sample:
         sp=lambda: r.one("–", "-", "– ", "- ", " – ", " - ", "—"),
         now=lambda: r.one("present", "present", "present", "the present", "today", "now", "Present", "present day", "date", "the present day"),
         unknown=lambda: r.one("?", "?", "unknown", "unknown", "Unknown", "??"),
-        before=lambda: r.one("before", "before", "prior to", "until", "up to", "by", "not later than", "no later than", "till", "earlier than", "at the latest by"),
-        after=lambda: r.one("after", "after", "not before", "no earlier than", "since", "not earlier than", "later than", "subsequent to"),
+        before=lambda: r.one("before", "before", "prior to", "until", "up to", "by", "not later than", "no later than", "till", "earlier than", "at the latest by", "on or before", "before or in", "ending in", "ending with", "less than", "sooner than", "no later than"),
+        after=lambda: r.one("after", "after", "not before", "no earlier than", "since", "not earlier than", "later than", "subsequent to", "on or after", "after or in", "starting from", "starting in", "starting on", "greater than", "beginning in"),
         since=lambda: r.one("since", "since", "ever since", "starting", "beginning", "from"),
-        on=lambda: r.one("onwards", "onward", "on", "and later", "and after", "or later", "forward"),
+        on=lambda: r.one("onwards", "onward", "on", "and later", "and after", "or later", "forward", "or after", "and greater", "and beyond"),
         earlier=lambda: r.one("or earlier", "or before", "and earlier", "and before", "at the latest"),
     )  # fmt: skip
     filled = filled.strip()

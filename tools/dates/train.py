@@ -1,0 +1,253 @@
+"""Train the dates model: `python tools/dates/train.py OUT` (needs `llmpy[train]`).
+
+OUT gets tokenizer.json, checkpoint.pt after every `--every` steps, log.jsonl, and at the end the
+folder `hf` in the form of Hugging Face. `--resume` goes on from the checkpoint. The data is made
+while it trains (one shard ahead, in a process of its own) and no pair is seen twice. The same seed
+gives the same data and order; sums of floats differ a little between machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import itertools
+import json
+import math
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from generate import pairs  # noqa: E402
+from model import Llama, Shape  # noqa: E402
+from vocabulary import SPECIALS, make_tokenizer  # noqa: E402
+
+PAD, START, END, SEPARATOR = range(len(SPECIALS))
+SHARD = 65_536  # pairs
+Pairs = tuple[list[np.ndarray], np.ndarray]  # tokens of each pair, and how many of them are given
+
+
+def encode(tokenizer: Tokenizer, texts: list[str], outputs: list[str]) -> Pairs:
+    """`<s>` text `<sep>` output `</s>` of each pair, and the length up to `<sep>`."""
+    given = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    wanted = tokenizer.encode_batch_fast(outputs, add_special_tokens=False)
+    whole = [
+        np.array([START, *g.ids, SEPARATOR, *w.ids, END], np.int64)
+        for g, w in zip(given, wanted, strict=True)
+    ]
+    return whole, np.array([len(g.ids) + 2 for g in given])
+
+
+def shard(path: str, split: str, seed: int, count: int) -> Pairs:
+    tokenizer = Tokenizer.from_file(path)
+    samples = [s for _, s in itertools.islice(pairs(split, seed), count)]
+    return encode(tokenizer, [s.text for s in samples], [s.output for s in samples])
+
+
+def batches(data: Pairs, tokens: int, seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Batches of about so many tokens, pairs of like length together, in random order."""
+    whole, given = data
+    r = np.random.default_rng(seed)
+    lengths = np.array([len(w) for w in whole])
+    order = np.argsort(lengths + r.random(len(lengths)), kind="stable")
+    cuts, at = [], 0
+    while at < len(order):
+        n = max(1, tokens // int(lengths[order[min(len(order) - 1, at + tokens // 64)]]))
+        cuts.append(order[at : at + n])
+        at += n
+    for i in r.permutation(len(cuts)):
+        yield batch(whole, given, cuts[i])
+
+
+def batch(whole: list[np.ndarray], given: np.ndarray, which: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """Ids [batch, time], and where in the flattened ids an output is predicted, and which."""
+    width = max(len(whole[i]) for i in which) - 1
+    ids = np.full((len(which), width + 1), PAD, np.int64)
+    chosen = []
+    for row, i in enumerate(which):
+        ids[row, : len(whole[i])] = whole[i]
+        chosen.append(row * width + np.arange(given[i] - 1, len(whole[i]) - 1))
+    at = np.concatenate(chosen)
+    wanted = ids[:, 1:].reshape(-1)[at]
+    owner = np.repeat(np.arange(len(which)), [len(c) for c in chosen])
+    return tuple(torch.from_numpy(a) for a in (ids[:, :-1].copy(), at, wanted, owner))
+
+
+@torch.no_grad()
+def exact(model: Llama, data: Pairs, device: torch.device, tokens: int = 16_384) -> float:
+    """Share of pairs whose greedy answer is the label.
+
+    Greedy decoding gives the label if and only if each of its tokens is the likeliest after those
+    before it: one forward pass tells.
+    """
+    right = total = 0
+    for parts in batches(data, tokens, 0):
+        ids, at, wanted, owner = (p.to(device) for p in parts)
+        wrong = model(ids, at).argmax(-1) != wanted
+        count = int(owner[-1]) + 1
+        right += count - len(owner[wrong].unique())
+        total += count
+    return right / total
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrices are made orthogonal before each step (Newton-Schulz in bfloat16)."""
+
+    def __init__(self, matrices: list[torch.nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.01) -> None:
+        super().__init__(matrices, {"lr": lr, "momentum": momentum, "decay": decay})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if not state:
+                    state["mean"] = torch.zeros_like(weight)
+                mean = state["mean"].lerp_(weight.grad, 1 - group["momentum"])
+                update = weight.grad.lerp(mean, group["momentum"])
+                parts = [orthogonal(part) for part in update.split(weight.parts, 0)]
+                scale = max(1.0, weight.parts / weight.shape[1]) ** 0.5
+                weight.mul_(1 - group["lr"] * group["decay"])
+                weight.add_(torch.cat(parts).to(weight.dtype), alpha=-group["lr"] * scale)
+
+
+def orthogonal(g: torch.Tensor) -> torch.Tensor:
+    x = g.bfloat16()
+    x = x / (x.norm() + 1e-7)
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+    return x.T if tall else x
+
+
+def optimizers(model: Llama, lr: float, muon: float) -> list[torch.optim.Optimizer]:
+    matrices = [w for n, w in model.named_parameters() if w.dim() == 2 and "embedding" not in n]
+    others = [w for n, w in model.named_parameters() if w.dim() != 2 or "embedding" in n]
+    if not muon:
+        groups = [{"params": [*matrices, model.embedding.weight], "weight_decay": 0.01},
+                  {"params": [w for w in others if w.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
+        return [torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)]
+    for name, weight in model.named_parameters():
+        weight.parts = model.shape.dim if "qkv" in name else model.shape.hidden if "gate_up" in name else weight.shape[0]
+    adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    return [adam, Muon(matrices, muon)]
+
+
+def rate(step: int, steps: int, warmup: int) -> float:
+    """Linear warmup, then a cosine down to 1 % of the peak."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--tokens", type=int, default=8192, help="a batch")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak of AdamW")
+    parser.add_argument("--muon", type=float, default=0.0)
+    parser.add_argument("--warmup", type=int, default=200)
+    parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--stop", type=int, help="stop after this step, as if killed")
+    parser.add_argument("--resume", action="store_true")
+    return parser.parse_args()
+
+
+class Data:
+    """Batches for ever; the next shard is made while one is read."""
+
+    def __init__(self, tokenizer: Path, args: argparse.Namespace, first: int, skip: int) -> None:
+        self.make = [str(tokenizer), "train"]
+        self.args, self.shard, self.skip = args, first, skip
+
+    def __iter__(self) -> Iterator[tuple[int, int, tuple[torch.Tensor, ...]]]:
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, context) as other:
+            ahead = other.submit(shard, *self.make, self.shard, SHARD)
+            while True:
+                data = ahead.result()
+                ahead = other.submit(shard, *self.make, self.shard + 1, SHARD)
+                for i, parts in enumerate(batches(data, self.args.tokens, self.shard)):
+                    if i >= self.skip:
+                        yield self.shard, i + 1, parts
+                self.shard, self.skip = self.shard + 1, 0
+
+
+def train(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = args.out / "tokenizer.json"
+    if not tokenizer.exists():
+        make_tokenizer(tokenizer, args.seed)
+    size = Tokenizer.from_file(str(tokenizer)).get_vocab_size()
+    model = Llama(Shape(vocab=-(-size // 32) * 32)).to(device)
+    if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
+        model.compute = torch.bfloat16
+    opts = optimizers(model, args.rate, args.muon)
+    peaks = [[g["lr"] for g in o.param_groups] for o in opts]
+    step, where = 0, (args.seed * 1000, 0)
+    saved = args.out / "checkpoint.pt"
+    if args.resume and saved.exists():
+        state = torch.load(saved, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        for o, s in zip(opts, state["optimizers"], strict=True):
+            o.load_state_dict(s)
+        step, where = state["step"], tuple(state["where"])
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters on {device}", flush=True)
+    check = shard(str(tokenizer), "validation", args.seed, 3000)
+    seen, losses, since = 0, [], time.perf_counter()
+    began, first = since, step
+    for number, at, parts in Data(tokenizer, args, *where):
+        for o, peak in zip(opts, peaks, strict=True):
+            for g, lr in zip(o.param_groups, peak, strict=True):
+                g["lr"] = lr * rate(step, args.steps, args.warmup)
+        ids, chosen, wanted, _ = (p.to(device) for p in parts)
+        loss = F.cross_entropy(model(ids, chosen), wanted)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for o in opts:
+            o.step()
+        model.zero_grad(set_to_none=True)
+        step += 1
+        seen += ids.numel()
+        losses.append(loss.item())
+        if step % args.every and step < args.steps and step != args.stop:
+            if step % 50 == 0:
+                now = time.perf_counter()
+                print(f"  {step} loss {np.mean(losses[-50:]):.4f} {seen / (now - since):,.0f} tokens/s", flush=True)
+            continue
+        now = time.perf_counter()
+        line = {
+            "step": step, "loss": round(float(np.mean(losses)), 5), "exact": round(exact(model, check, device), 4),
+            "tokens_a_second": round(seen / (now - since)), "minutes": round((now - began) / 60, 2),
+            "minutes_left": round((args.steps - step) * (now - began) / max(1, step - first) / 60, 1),
+        }  # fmt: skip
+        print(json.dumps(line), flush=True)
+        with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+        state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in opts], "step": step, "where": (number, at)}
+        torch.save(state, saved.with_suffix(".new"))
+        saved.with_suffix(".new").replace(saved)
+        if step >= args.steps or step == args.stop:
+            break
+        seen, losses, since = 0, [], time.perf_counter()
+    model.export(args.out / "hf", tokenizer, {name: i for i, name in enumerate(SPECIALS)})
+
+
+if __name__ == "__main__":
+    train(parse())
