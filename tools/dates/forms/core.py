@@ -268,7 +268,8 @@ def a_month(r: Choices) -> int:
 
 
 def a_day(r: Choices, year: Year, month: int) -> int:
-    leap = (1 - year[0] if year[1] else year[0]) % 4 == 0
+    astronomical = 1 - year[0] if year[1] else year[0]
+    leap = astronomical % 4 == 0 and (astronomical % 100 != 0 or astronomical % 400 == 0)
     return r.number(1, DAYS[month - 1] - (month == 2 and not leap))
 
 
