@@ -89,7 +89,7 @@ def function(name: str, value: Any) -> Any:
 
 
 def work(n_threads: Any, progress: Any) -> None:
-    """What every long work takes: a number of threads or None, a function or None."""
+    """Check what every long work takes: a number of threads or None, a function or None."""
     if n_threads is not None:
         whole("n_threads", n_threads)
     function("progress", progress)

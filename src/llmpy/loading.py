@@ -246,7 +246,7 @@ def _made(
 
 
 def _turns(file: ModelFile, graph: Graph) -> Turns | None:
-    """How the keys in the caches are rotated; None where tokens cannot be moved."""
+    """Return the rotation of keys in the caches; None where tokens cannot be moved."""
     found = key_rotations(graph)
     if found is None:
         return None
@@ -275,7 +275,7 @@ def _check_arguments(path: object, progress: object, mmap: object, **numbers: ob
 
 
 def _pages(max_total_tokens: int | None, n_ctx: int) -> int | None:
-    """How many pages hold so many tokens; at least a session of `n_ctx` tokens must fit."""
+    """Return how many pages hold so many tokens; at least a session of `n_ctx` tokens must fit."""
     if max_total_tokens is None:
         return None
     n_pages, needed = max_total_tokens // PAGE_TOKENS, -(-n_ctx // PAGE_TOKENS)
@@ -288,7 +288,7 @@ def _pages(max_total_tokens: int | None, n_ctx: int) -> int | None:
 
 
 def _prefix_bytes(asked: int | None, graph: Graph, needs: Requirements) -> int:
-    """What the prefix cache may take; nothing where no token comes after a text."""
+    """Return the bytes that the prefix cache may take; 0 where no token comes after a text."""
     if asked is not None:
         checks.whole("prefix_cache_bytes", asked, 0, sys.maxsize)
     if is_encoder(graph):
@@ -298,7 +298,7 @@ def _prefix_bytes(asked: int | None, graph: Graph, needs: Requirements) -> int:
 
 
 def _uploaded(engine: Backend, file: ModelFile, graph: Graph, mmap: bool) -> dict[str, Any]:
-    """What the backend makes of each tensor that the graph reads."""
+    """Upload each tensor that the graph reads to the backend."""
 
     def data(name: str) -> NDArray[np.uint8]:
         if mmap:

@@ -1,4 +1,4 @@
-"""What load() is given in place of what a model file says: its rotation, its tokenizer."""
+"""Options of load() that replace what a model file says: its rotation, its tokenizer."""
 
 from __future__ import annotations
 

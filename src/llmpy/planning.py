@@ -1,4 +1,4 @@
-"""How much memory a model and its sessions will take, told before anything is allocated."""
+"""The memory that a model and its sessions will take, computed before anything is allocated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model makes of snapshots: sessions and chats that go on where saved ones were."""
+"""Restoring snapshots: sessions and chats that go on where saved ones were."""
 
 from __future__ import annotations
 

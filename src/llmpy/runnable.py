@@ -1,4 +1,4 @@
-"""What a model file must have to be run, beyond what its architecture asks for."""
+"""Requirements on a model file that is to be run, beyond those of its architecture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_model(file: ModelFile) -> None:
 
 
 def shapes_of(file: ModelFile) -> dict[str, tuple[int, ...]]:
-    """Of all tensors; refuses files that are no model of text, or have no tensors."""
+    """Return the shapes of all tensors; refuse files that are no text model, or have no tensors."""
     _check_kind(file)
     if not file.tensors:
         raise ModelFileError(

@@ -40,7 +40,7 @@ class Strings(Sequence[str]):
         return str(self._text[:-1].data, *_CODEC).split("\0") if len(self._text) else []
 
     def places(self, string: str) -> list[int]:
-        """Where a string stands, ascending. Takes microseconds for each 10,000 strings."""
+        """Return the indices of a string, ascending. Takes microseconds for each 10,000 strings."""
         raw = string.encode(*_CODEC)
         candidates: list[int] = np.flatnonzero(self._hashes == _hashes(raw + b"\0", 1)).tolist()
         return [i for i in candidates if self._raw(i) == raw]
@@ -77,7 +77,7 @@ _CODEC = "utf-8", "surrogateescape"
 
 
 def _hashes(text: bytes | NDArray[np.uint8], count: int) -> NDArray[np.uint64]:
-    """Of `count` strings, a NUL behind each."""
+    """Return the hashes of `count` strings, each with a NUL behind it."""
     hashes = np.empty(count, np.uint64)
     place = address(np.frombuffer(text, np.uint8))
     library().llmpy_string_hashes(place, len(text), address(hashes))

@@ -390,7 +390,7 @@ def _check_repeats(model: _Model) -> None:
 
 
 def _check_old_pages(model: _Model) -> None:
-    """What a page held before is never read."""
+    """Check that the former content of a page is never read."""
     expected, cache, pages = model.read(TOKENS, [80, LONG - 80]), model.cache(), model.kv.pages
     cache.prepare(0, LONG)
     for page in cache.pages:
@@ -449,7 +449,7 @@ def _move(source: MemoryPool, piece: int, target: MemoryPool, to: int) -> None:
 
 
 def _check_refusals(model: _Model) -> None:
-    """What is wrong is refused, and changes nothing."""
+    """Check that wrong arguments are refused, and change nothing."""
     pages, cache = model.kv.pages, model.cache()
     expected = model.step([(cache, TOKENS[:10])])
     ids = {pages.allocate() for _ in range(3)}

@@ -1,4 +1,4 @@
-"""How an architecture is declared: its name, its hyperparameters out of the metadata, the registry.
+"""Declaring architectures: the name, the hyperparameters read from metadata, the registry.
 
 The folder is the registry: every module here is imported, and each `@architecture` class in it is
 known by the names it gives.
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Source(Protocol):
-    """What hyperparameters are read from: a model file, or anything with its three ways to ask."""
+    """The source of hyperparameters: a model file, or anything with its three methods."""
 
     path: Any
     metadata: Mapping[str, Any]
@@ -61,7 +61,7 @@ class Architecture(Protocol):
 
 @dataclass(frozen=True)
 class Key:
-    """Where a hyperparameter stands in the metadata, and what it may be."""
+    """The key of a hyperparameter in the metadata, and its allowed values."""
 
     suffix: str
     default: Any
@@ -126,7 +126,7 @@ def find(name: str) -> type[Any] | None:
 
 @cache
 def checkpoints() -> Mapping[str, Checkpoint]:
-    """How checkpoints become files, by `model_type` of config.json."""
+    """Return the recipes that convert checkpoints, by `model_type` of config.json."""
     found: dict[str, Checkpoint] = {}
     for cls in architectures().values():
         floats = {

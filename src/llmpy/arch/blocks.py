@@ -85,7 +85,7 @@ def moe(w: Weights, x: Value, n_used: int) -> Value:
 
 
 def sliding_layers(pattern: int | tuple[bool, ...], n_layer: int) -> tuple[bool, ...]:
-    """Which layers see a window only: a flag for each, or all but every `pattern`th; 0: all."""
+    """Return which layers see only a window: flags, or all but every `pattern`th layer; 0: all."""
     if isinstance(pattern, tuple):
         return pattern
     return tuple(pattern == 0 or (i + 1) % pattern != 0 for i in range(n_layer))

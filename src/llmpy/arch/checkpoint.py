@@ -1,4 +1,4 @@
-"""How a Hugging Face checkpoint becomes an architecture's file: metadata, names, layouts.
+"""Converting a Hugging Face checkpoint to an architecture's file: metadata, names, layouts.
 
 An architecture declares it as `checkpoints`, beside its wiring; `checkpoint/huggingface.py` does
 it.
@@ -75,7 +75,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What `model_types` (of config.json) are called in GGUF, and how they get there.
+    """A recipe: the GGUF name of `model_types` (of config.json), and how their files are converted.
 
     Of models that another has the model_type of, these are the names of their classes; where even
     those are the same, `metadata` gives "general.architecture".
@@ -127,7 +127,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Followed:
-    """What a recipe makes of a configuration.
+    """The result of applying a recipe to a configuration.
 
     `unread` are the keys that nobody knows, `expected` those that say which tensors there are, and
     `tied` is tie_word_embeddings.

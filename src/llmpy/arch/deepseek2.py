@@ -172,7 +172,7 @@ class Deepseek2(Rotary, Experts, Predicting):
         return y.linear_heads(w.attn_v_b).flatten().linear(w.attn_output)
 
     def scale(self) -> float:
-        """Of the scores: 1/sqrt(d), raised where YaRN stretches the context."""
+        """Return the scale of the scores: 1/sqrt(d), larger where YaRN stretches the context."""
         scale = 1.0 / math.sqrt(self.d_head_mla)
         if self.rope_scaling == "yarn" and self.rope_factor > 1:
             scale *= (1.0 + self.log_multiplier * math.log(self.rope_factor)) ** 2

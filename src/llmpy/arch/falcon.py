@@ -41,7 +41,7 @@ def _n_head(config: Config) -> int:
 
 
 def _n_kv(config: Config) -> int:
-    """How many keys there are: the later layout says it, the first had one or one for each head."""
+    """Return the number of key heads; in the earlier layout it is one, or one for each head."""
     if config.get("new_decoder_architecture"):
         return int(config.get("num_kv_heads") or config.get("n_head_kv") or _n_head(config))
     return 1 if config.get("multi_query", True) else _n_head(config)

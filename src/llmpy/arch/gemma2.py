@@ -74,6 +74,6 @@ class Gemma2(Rotary):
         return y.linear(w.attn_output)
 
     def scale(self, d_head: int) -> float:
-        """Of the scores; the files of other tools do not say it: the 27B model has its own."""
+        """Return the scale of scores. Files of other tools omit it: the 27B model has its own."""
         width = self.n_embd // self.n_head if self.n_layer == 46 else d_head
         return self.score_scale or width**-0.5

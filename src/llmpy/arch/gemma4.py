@@ -29,7 +29,7 @@ from llmpy.graph import Rope, Value, Weights
 
 
 def of_full_layers(config: Config, name: str, older: str) -> Any:
-    """What the layers that see all tokens have instead of what the configuration says."""
+    """Return the hyperparameters of layers with full attention, which override the usual ones."""
     layers = (config.get("per_layer_config") or {}).items()
     full = (c for i, c in layers if config["layer_types"][int(i)] == "full_attention")
     return next((c[name] for c in full if name in c), config.get(older) or config[name])
@@ -174,7 +174,7 @@ class Gemma4:
         return y + z.rms_norm(w.post_ffw_norm_2, self.eps)
 
     def extras(self, w: Weights, tokens: Value, x: Value) -> Value:
-        """What each layer gets of the token, side by side: [T, n_layer * n_extra]."""
+        """Return the additional inputs of all layers, side by side: [T, n_layer * n_extra]."""
         own = tokens.embed(w.per_layer_token_embd).scale(self.n_extra**0.5)
         made = x.linear(w.per_layer_model_proj).scale(self.n_embd**-0.5).heads(self.n_layer)
         made = made.rms_norm(w.per_layer_proj_norm, self.eps)

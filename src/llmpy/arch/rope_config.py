@@ -1,4 +1,4 @@
-"""What config.json says about rotary embedding, in the words of any year, as metadata and tensors.
+"""Read the rotary embedding of config.json, as any version of transformers writes it.
 
 The rotation stands under "rope_parameters" (since 2025) or "rope_scaling", its base and the part of
 a head that is rotated there or beside it. A value that a file cannot express is refused by name.

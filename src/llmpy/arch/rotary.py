@@ -50,7 +50,7 @@ class Rotary:
         return q, k, v
 
     def rope(self, *, neox: bool, base: float | None = None) -> Rope:
-        """How heads are rotated; `neox`: pairs are halves of a head, otherwise neighbours.
+        """Return the rotation of heads; `neox`: pairs are halves of a head, otherwise neighbours.
 
         A factor without a named type is linear, as in the ecosystem. A `base` is that of layers
         whose window never leaves the original context: nothing is stretched.

@@ -1,4 +1,4 @@
-"""Where models run: the contract of a backend, and those that come with llmpy."""
+"""Backends: their contract, and those that come with llmpy."""
 
 from __future__ import annotations
 

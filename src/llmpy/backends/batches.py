@@ -50,7 +50,7 @@ class BatchCheck:
 
 
 def table_rows(graph: Graph, op: str) -> int:
-    """How many tokens, or positions, have rows in all tables that such operations read."""
+    """Return the least number of rows of the tables that `op` reads: tokens, or positions."""
     tables = [node for node in graph.nodes if node.op == op]
     rows = [graph.shapes[n.weights[0]][0] - n.attrs.get("offset", 0) for n in tables]
     return min(rows, default=1 << 31)

@@ -1,4 +1,4 @@
-"""What backends share that dequantize every weight and go through a graph node by node.
+"""The common base of backends that dequantize all weights and run a graph node by node.
 
 A subclass of `PlainBackend` says how it keeps a weight (`keep`), where sequences live (`kv_pool`),
 and makes plans; one of `PlainPlan` computes a node.

@@ -103,7 +103,7 @@ class Answer:
 
     @property
     def n_left_out(self) -> int:
-        """How many messages were left out to make room."""
+        """The number of messages that were left out to make room."""
         return self._n_messages - len(self.messages)
 
     def message(self) -> Message:
@@ -212,7 +212,7 @@ class Answer:
             yield self._counted(found)
 
     def _rest(self, reader: AnswerReader, stops: StopStrings, held: str) -> Generator[Piece]:
-        """What was held back, and turned out to be text."""
+        """Return the text that was held back and turned out not to be a call."""
         for part in [*reader.add(held), *reader.end()]:
             yield self._counted(piece_of(part, stops))
         if not stops.found and (rest := stops.rest()):
@@ -230,7 +230,7 @@ class Answer:
     # Making it fit
 
     def _fit(self) -> tuple[int, list[int], str]:
-        """How many tokens of the session stay, the ids to read, and how the prompt ends.
+        """Return how many tokens of the session stay, the ids to read, and how the prompt ends.
 
         Leaves out turns as `overflow` says; ContextFull where that is not enough.
         """

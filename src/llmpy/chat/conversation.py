@@ -474,7 +474,7 @@ class Chat(ToolRuns):
     # Inside
 
     def _prompt(self, messages: list[Message]) -> list[int | str]:
-        """What is read before these messages are answered."""
+        """Return the prompt that is read before these messages are answered."""
         return prompt_parts(
             self.template,
             self._format,

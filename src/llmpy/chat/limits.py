@@ -1,4 +1,4 @@
-"""What rendering a template may use: steps, characters and time, counted as it happens.
+"""Limits of rendering a template: steps, characters and time, counted as it happens.
 
 Containers of a template may share parts, so that a few bytes stand for gigabytes of text: what
 counts is their written-out size, which is known for each container without writing it out.
@@ -96,7 +96,7 @@ class Budget:
         return self._sizes(value)[0] if isinstance(value, CONTAINERS) else 8
 
     def depth(self, value: Any) -> int:
-        """How deep containers are nested in it."""
+        """Return how deep containers are nested in it."""
         return self._sizes(value)[2] if isinstance(value, CONTAINERS) else 0
 
     def made(self, value: Any) -> Any:

@@ -161,7 +161,7 @@ def _checked_filter(
 
 
 def _count_search(budget: Budget, text: str, name: str, given: Iterable[Any]) -> None:
-    """What takes the product of two lengths."""
+    """Count a search as the product of two lengths."""
     if name in STRIPPING or name in BACKWARDS:
         longest = max((len(v) for v in given if isinstance(v, str)), default=1)
         budget.charge(len(text) * longest // AT_ONCE)
@@ -213,7 +213,7 @@ def tojson(
 
 
 def from_json(text: str) -> Any:
-    """What a text in JSON says."""
+    """Return the value of a text in JSON."""
     budget = CURRENT.get()
     budget.charge(len(text))
     return budget.made(json.loads(text))

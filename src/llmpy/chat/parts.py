@@ -29,7 +29,7 @@ class AnswerReader:
 
     @property
     def kind(self) -> Literal["thinking", "generated"]:
-        """What the text that comes next is, as far as is known."""
+        """Return the kind of the text that comes next, as far as is known."""
         return self._thinking.kind
 
     @property
@@ -41,14 +41,14 @@ class AnswerReader:
         return self._thinking.answers or self._thinking.shows_calls
 
     def add(self, text: str, control: str = "") -> list[Part]:
-        """What is certain after this text, and the control token of this name after it."""
+        """Return the parts that are certain after this text and a control token of this name."""
         if control and not self._thinking.knows(control):
             known = self._calls is not None and self._layout.knows(control)
             text, control = text + control * known, ""
         return self._parts(self._thinking.add(text, control))
 
     def end(self) -> list[Part]:
-        """What was held back."""
+        """Return the parts that were held back."""
         parts = self._parts(self._thinking.end())
         if self._calls is not None:
             parts += map(_part, self._calls.end())

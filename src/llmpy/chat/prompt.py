@@ -53,7 +53,7 @@ def prompt_parts(
 
 
 def tail_of(parts: list[int | str], tokenizer: Tokenizer) -> str:
-    """How a prompt ends, with the names of its control tokens."""
+    """Return the end of a prompt, with the names of its control tokens."""
     return "".join(p if isinstance(p, str) else tokenizer.token(p) for p in parts[-8:])
 
 

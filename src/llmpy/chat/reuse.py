@@ -1,4 +1,4 @@
-"""Which tokens of a session a rendered conversation begins with, so that only new ones are read.
+"""Finding the tokens of a session that a rendered conversation begins with, to read only new ones.
 
 A model need not write its text in the tokens that the tokenizer would choose. So texts between
 control tokens are compared as texts, and the session's own tokens stay where they are equal.
@@ -16,7 +16,7 @@ __all__ = ["reusable"]
 def reusable(
     tokens: Sequence[int], parts: Sequence[int | str], tokenizer: Tokenizer
 ) -> tuple[int, list[int]]:
-    """How many of `tokens` the conversation begins with, and the ids that come after these.
+    """Return how many of `tokens` the conversation begins with, and the ids that come after these.
 
     `parts` are its control tokens and the texts between them, as `Tokenizer.split` gives them.
     """

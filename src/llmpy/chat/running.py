@@ -33,7 +33,7 @@ class RunOptions(TypedDict, total=False):
 
 
 class _Chat(Protocol):
-    """What a chat has for this."""
+    """The methods of a chat that a run uses."""
 
     stats: Stats | None
     is_cut: bool
@@ -122,7 +122,7 @@ class ToolRuns:
 
 
 class _Run:
-    """What a run was given, checked."""
+    """The checked arguments of a run."""
 
     def __init__(self, tools: Tools, options: RunOptions) -> None:
         given: dict[str, Any] = dict(options)
@@ -136,7 +136,7 @@ class _Run:
         self.options = given
 
     def go_on(self) -> dict[str, Any]:
-        """What the answers after the first one are given: they need not call tools."""
+        """Return the arguments of the answers after the first one, which need not call tools."""
         tools = Toolset(self.tools.tools, "auto", self.tools.parallel)
         return {"tools": tools, **self.options}
 

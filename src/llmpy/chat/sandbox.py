@@ -252,7 +252,7 @@ def _environment() -> _Environment:
 
 
 class _Dict:
-    """What `dict` is for templates."""
+    """The `dict` of templates."""
 
     for_templates = True
 

@@ -160,7 +160,7 @@ class ChatTemplate:
 
 
 def checked_inputs(messages: Any, tools: Any = None, documents: Any = None) -> dict[str, Any]:
-    """What a template gets from outside, checked and as plain data."""
+    """Return the inputs of a template, checked and as plain data."""
     return {
         "messages": [with_aliases(message) for message in checked_messages(messages)],
         "tools": None if tools is None else plain(list(tools), "tools"),
@@ -211,7 +211,7 @@ def _one_bos(parts: list[int | str], tokenizer: Tokenizer) -> list[int | str]:
 
 
 def _written(mark: str) -> tuple[str, ...]:
-    """How a mark may arrive: as it is, in a repr or in JSON, in a URL."""
+    """Return the forms in which a mark may appear: as it is, in a repr or in JSON, in a URL."""
     return mark, ascii(mark)[1:-1], quote(mark)
 
 
@@ -254,7 +254,7 @@ class _Guard:
     def marked(
         self, inputs: Mapping[str, Any], mark: str, render: Callable[[Mapping[str, Any]], str]
     ) -> str:
-        """What `render` makes of the inputs, with marks in the texts that are theirs.
+        """Render the inputs with marks in the texts that come from the user.
 
         Templates look into texts (for the end of thinking, say) and marks may hide what they look
         for. So marks go first between all signs that control tokens begin and end with; where that

@@ -1,4 +1,4 @@
-"""What a model thinks before it answers, told from its answer while both are generated.
+"""Separating a model's thinking from its answer while both are generated.
 
 Models write their thinking between tags, which are tokens of their vocabulary or plain text; a
 family with channels (gpt-oss) writes a head before each part, which says for whom it is.
@@ -35,7 +35,7 @@ CALLED = re.compile(r"to=functions\.([\w.-]+)")
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a model marks its thinking: pairs of tags, or heads of channels."""
+    """The format in which a model marks its thinking: pairs of tags, or heads of channels."""
 
     tags: tuple[tuple[str, str], ...]
     channels: bool
@@ -46,7 +46,7 @@ class Format:
 
 
 def format_of(tokenizer: Tokenizer, literals: str) -> Format:
-    """What a vocabulary and a template's own text show of it."""
+    """Return the format of thinking that a vocabulary and the text of a template show."""
     special = set(tokenizer.texts(Kind.CONTROL, Kind.USER_DEFINED))
     tags = tuple(pair for pair in TAGS if special & set(pair) or any(t in literals for t in pair))
     return Format(tags, {HEAD, BODY} <= special)
@@ -75,7 +75,7 @@ class Reader:
                 self._state, self._close, self._strip = "thinking", close, True
 
     def add(self, text: str, control: str = "") -> list[Part]:
-        """What is certain after this text, and the control token of this name after it.
+        """Return the parts that are certain after this text and a control token of this name.
 
         Models that think several times open each thought with a control token; where the tags are
         plain text, only the beginning of an answer is looked at, for they may be spoken of.
@@ -100,7 +100,7 @@ class Reader:
 
     @property
     def kind(self) -> PartKind:
-        """What the text that comes next is, as far as is known."""
+        """Return the kind of the text that comes next, as far as is known."""
         return "thinking" if self._state == "thinking" else "generated"
 
     @property
@@ -109,7 +109,7 @@ class Reader:
         return self._state in ("begin", "generated")
 
     def end(self) -> list[Part]:
-        """What was held back and never became a tag."""
+        """Return the text that was held back and never became a tag."""
         held, self._held = self._held, ""
         if self._state == "head" and self._has_channel:
             return []

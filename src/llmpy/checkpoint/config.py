@@ -1,4 +1,4 @@
-"""What config.json means by the keys that it leaves out, and which of them are missed."""
+"""Filling in the keys that config.json leaves out, and naming those that are missed."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Folder:
         self.path = path
 
     def bytes(self, name: str) -> bytes | None:
-        """What is in a file."""
+        """Return the content of a file."""
         path = self.path / name
         try:
             if not path.is_file():

@@ -145,7 +145,7 @@ def open_checkpoint(
 def _follow(
     folder: Folder, recipe: Checkpoint, config: Config
 ) -> tuple[Followed, dict[str, NDArray[Any]]]:
-    """What a recipe makes of a configuration, and its extra tensors as numbers."""
+    """Apply a recipe to a configuration; return the result, with its extra tensors as numbers."""
     try:
         with np.errstate(all="ignore"):  # numbers that are none are refused below, and by readers
             followed = recipe.follow(config)
@@ -200,7 +200,7 @@ def _architectures(config: Mapping[str, Any]) -> list[Any]:
 
 
 def _names(files: Safetensors, nested: bool) -> dict[str, str]:
-    """What each stored name means to the rules; of a multimodal model, only its text part.
+    """Return the rules' name of each stored name; of a multimodal model, of its text part only.
 
     Models of vectors are often saved without the head, and their names without "model.".
     """
@@ -275,7 +275,7 @@ def _full(architecture: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sampling(folder: Folder) -> dict[str, Any]:
-    """What generation_config.json recommends."""
+    """Return the sampling parameters that generation_config.json recommends."""
     name = "generation_config.json"
     generation = folder.json(name) or {}
     if generation.get("do_sample") is False:

@@ -100,7 +100,7 @@ class _OneFile(Folder):
         self._name = path.name
 
     def bytes(self, name: str) -> bytes | None:
-        """What is in the file."""
+        """Return the content of the file."""
         return super().bytes(self._name) if name == TOKENIZER else None
 
     def json(self, name: str) -> dict[str, Any] | None:

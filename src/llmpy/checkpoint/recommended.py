@@ -52,7 +52,7 @@ def recommended(path: Path, settings: Mapping[str, Any], keys: Mapping[str, str]
 
 
 def _meant(name: str, value: Any) -> dict[str, Any]:
-    """What one value says; ValueError with what was expected."""
+    """Return the meaning of one value; raise ValueError with what was expected."""
     number = isinstance(value, int | float | np.integer | np.floating)
     if isinstance(value, bool) or not number or not math.isfinite(value):
         raise ValueError("a finite number")

@@ -220,7 +220,7 @@ def _probe(
     n_targets: int,
     refuse: Callable[[str, str], Exception],
 ) -> list[Array]:
-    """What `change` makes of zeros in the shapes of the stored tensors: arrays of its shapes."""
+    """Apply `change` to zeros in the shapes of the stored tensors; return arrays of its shapes."""
     zeros = [
         np.broadcast_to(np.zeros((), np.uint8 if s.dtype == "U8" else np.float32), s.shape)
         for s in stored

@@ -1,5 +1,4 @@
-"""What a folder of sentence-transformers says about vectors of texts: pooling, and how long texts
-may be.
+"""Reading the configuration of sentence-transformers: pooling, and the longest text.
 
 modules.json names the modules that a text goes through: the model, then pooling, then perhaps a
 normalization to length 1, which is the default of `Model.embed`. Others are refused.
@@ -63,7 +62,7 @@ def _modules(folder: Folder) -> dict[str, str]:
 
 
 def _pooling(folder: Folder, name: str, settings: dict[str, Any]) -> int:
-    """How the states of tokens become a vector of the text."""
+    """Return the pooling that makes a vector of the states of tokens."""
     modes = [mode for flag, mode in POOLING_FLAGS.items() if settings.get(flag)]
     mode = settings.get("pooling_mode", modes or "mean")
     modes = [mode] if isinstance(mode, str) else mode
@@ -75,7 +74,7 @@ def _pooling(folder: Folder, name: str, settings: dict[str, Any]) -> int:
 
 
 def _longest(folder: Folder, modules: bool) -> int | None:
-    """How many tokens of a text are read: told, or without that what the tokenizer is for."""
+    """Return how many tokens of a text are read: the stated number, else that of the tokenizer."""
     settings = folder.json(TRANSFORMER) or {}
     if settings.get("do_lower_case") and not _lowers(folder):
         raise UnsupportedModelError(

@@ -1,4 +1,4 @@
-"""Which file of a checkpoint's folder has its weights, and what a folder is that has none."""
+"""Finding the weights in a checkpoint's folder, or naming what a folder without weights is."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _warn_of_index(index: Path) -> None:
 
 
 def foreign(folder: Path) -> tuple[str, str | None]:
-    """What a folder without a checkpoint is, and what to do; two times nothing where unknown."""
+    """Return what a folder without a checkpoint is, and what to do; empty texts if unknown."""
     names = sorted(p.name for p in folder.iterdir())
     files = [n for n in names if n.endswith(".gguf")]
     if "adapter_config.json" in names:
@@ -93,7 +93,7 @@ def refuse_quantized(files: Safetensors, config: Mapping[str, Any]) -> None:
 
 
 def _method(files: Safetensors, config: Mapping[str, Any], odd: Stored) -> str:
-    """Who quantized the weights, as config.json or the names beside them say; "" if nobody did."""
+    """Return the quantization method, from config.json or the names beside the weights."""
     quantization = config.get("quantization_config")
     quantization = quantization if isinstance(quantization, dict) else {}
     method = quantization.get("quant_method")

@@ -219,7 +219,7 @@ def _prompt(prompt: str | None) -> str | None:
 
 
 def _one_of(option: str, given: Any, argument: str, named: Any) -> Any:
-    """What is given by an option or an argument, but not by both."""
+    """Return the value of an option or an argument; refuse both."""
     if given is not None and named is not None:
         raise click.UsageError(f"expected {option} or {argument}, found both")
     return named if given is None else given
@@ -280,7 +280,7 @@ def _display(talk: Talk, plain: bool, as_json: bool) -> Display:
 
 
 def _summary(talk: Talk, reason: str, generated: list[llmpy.Piece]) -> dict[str, Any]:
-    """What `--json` prints."""
+    """Return the object that `--json` prints."""
     chat, answer = talk.chat, dict[str, Any]()
     if chat.messages and chat.messages[-1]["role"] == "assistant":
         answer = chat.messages[-1]

@@ -69,7 +69,7 @@ def constraint_options(function: F) -> F:
 def _constraint(
     schema: Path | None, regex: str | None, grammar: Path | None, choices: str | None
 ) -> llmpy.Constraint | None:
-    """What was given as a constraint; UsageError for several, and for one with mistakes."""
+    """Return the constraint that was given; UsageError for several, and for one with mistakes."""
     given = (schema, regex, grammar, choices)
     names = [f"--{n}" for n, value in zip(OPTIONS, given, strict=True) if value is not None]
     if not names:

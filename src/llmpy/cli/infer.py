@@ -181,7 +181,7 @@ class Printer:
         return len(self.tokens) == 1 and reason == "end"
 
     def summary(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """Return the object that `--json` prints."""
         stats = self.stats
         return {
             "text": self.text,

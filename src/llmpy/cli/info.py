@@ -49,7 +49,7 @@ def command(
 
 
 def _license(path: Path, file: Any) -> str | None:
-    """What the source of a model that was named states, else what its file says."""
+    """Return the licence that the source of a named model states, else that of its file."""
     import llmpy
 
     stated = None if os.path.lexists(path) else llmpy.find_model(str(path)).license

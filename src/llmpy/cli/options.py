@@ -352,7 +352,7 @@ def text_options(function: F) -> F:
 
 
 def text_of(source: Path) -> str:
-    """What is in a text file."""
+    """Return the content of a text file."""
     return utf8(source.read_bytes(), str(source))
 
 
@@ -387,7 +387,7 @@ def utf8(data: bytes, name: str) -> str:
 
 
 def stdin_text() -> str:
-    """What stdin holds, without the line break that ends it."""
+    """Return the text of stdin, without the line break that ends it."""
     if sys.stdin is None:
         raise click.ClickException("stdin: expected a text, found it closed")
     return without_last_break(utf8(sys.stdin.buffer.read(), "stdin"))

@@ -52,7 +52,7 @@ def readable_bytes(n: float) -> str:
 
 
 class _Display:
-    """What both have: the last event, and lines for what is worth one."""
+    """The common part of both displays: the last event, and lines for important events."""
 
     last: llmpy.PullEvent | None = None
     through_pip = False
@@ -134,7 +134,7 @@ class _Bar(_Display):
 
 
 def _far(event: llmpy.PullEvent) -> str:
-    """How far, how fast and how long still, as far as it is known."""
+    """Return the progress, the speed and the time left, as far as they are known."""
     done = readable_bytes(event.bytes_done)
     parts = [
         done if event.bytes_total is None else f"{done} of {readable_bytes(event.bytes_total)}"

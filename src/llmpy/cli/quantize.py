@@ -97,7 +97,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _line(event: llmpy.QuantizeEvent) -> str:
-    """What a person wants to see of an event."""
+    """Return the line that an event is shown as."""
     at = f"[{event.done}/{event.total}] {_name(event.name)}"
     sizes = f"{event.bytes_before / 1e6:.2f} -> {event.bytes_after / 1e6:.2f} MB"
     if event.kind == "quantized":

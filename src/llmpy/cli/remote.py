@@ -48,7 +48,7 @@ def ask(url: str, key: str | None, path: str, body: Any = None) -> Any:
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """What the server says is wrong."""
+    """Return the server's message about an error."""
     try:
         found = json.load(error)["error"]
         return str(found["message"] if isinstance(found, dict) else found)

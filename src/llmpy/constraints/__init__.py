@@ -1,4 +1,4 @@
-"""What a generated text must match: JSON schemas, types, regular expressions, grammars, choices."""
+"""Constraints on generated text: JSON schemas, types, regular expressions, grammars, choices."""
 
 from llmpy.constraints.compiling import begin, constraint_state
 from llmpy.constraints.constraint import Constraint, choices, grammar, regex

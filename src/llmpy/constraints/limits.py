@@ -1,4 +1,4 @@
-"""What a regular expression or a grammar may cost, checked before native code gets it.
+"""Limits on the cost of a regular expression or a grammar, checked before native code gets it.
 
 llguidance has limits of its own on the work it does, but none on the depth of its recursion.
 """

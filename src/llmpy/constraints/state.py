@@ -1,4 +1,4 @@
-"""How far a text that must match a constraint has come, token by token."""
+"""The state of a text that must match a constraint, advanced token by token."""
 
 from __future__ import annotations
 

@@ -394,7 +394,7 @@ def _object(properties: dict[str, Any], needed: set[str]) -> dict[str, Any]:
 
 
 def _bounds(item: Any, schema: dict[str, Any]) -> dict[str, Any]:
-    """What an object in Annotated says, in JSON Schema's words."""
+    """Return the keywords of JSON Schema for an object in Annotated."""
     found: dict[str, Any] = {}
     for name, keywords in BOUNDS.items():
         if (value := getattr(item, name, None)) is not None:

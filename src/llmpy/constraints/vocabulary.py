@@ -34,7 +34,7 @@ def token_vocabulary(tokenizer: Tokenizer) -> Any:
 
 
 class _Tokens:
-    """What llguidance asks of a tokenizer; the names are its own."""
+    """The interface of a tokenizer that llguidance expects; the names are its own."""
 
     is_tokenizer_wrapper = True
 

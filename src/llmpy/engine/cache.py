@@ -50,7 +50,7 @@ class PagePool:
 
     @property
     def in_use(self) -> int:
-        """How many pages sequences hold."""
+        """The number of pages that sequences hold."""
         return len(self._held) - self._n_idle
 
     def take(self) -> Page:
@@ -266,7 +266,7 @@ class PagedState:
         self.done(n_tokens)
 
     def n_shared(self, start: int) -> int:
-        """How many pages must be copied before positions from `start` on can be written."""
+        """Return how many pages must be copied before positions from `start` on can be written."""
         if start % PAGE_TOKENS == 0 or not self.pages:
             return 0
         return int(self.pages[start // PAGE_TOKENS].refs > 1)

@@ -309,7 +309,7 @@ class Engine:
         return waiting
 
     def _beside(self, waiting: List[Waiting]) -> int:
-        """How many tokens a step may have: its prompts take no longer than the running sequences.
+        """Return how many tokens a step may have: prompts take no longer than running sequences.
 
         So these go on at half their speed at least, and prompts as well.
         """

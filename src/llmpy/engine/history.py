@@ -1,4 +1,4 @@
-"""What was said, as one growing array of token ids that native code can read in place."""
+"""The tokens of a sequence, as one growing array of ids that native code reads in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sequence has computed, as bytes: out of the pool of its engine, and back into one."""
+"""Computed sequences as bytes: out of the pool of an engine, and back into one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CacheSize", "FrozenCache", "restore", "tail_bytes"]
 
 @dataclass(frozen=True, slots=True)
 class CacheSize:
-    """Of the first `n_tokens` tokens: bytes of a whole page, of what the last one has, of a state.
+    """The sizes of the first `n_tokens` tokens: bytes of a whole page, of the last one, of a state.
 
     `n_pages` are whole. 0 for what is not there.
     """

@@ -25,7 +25,7 @@ _NUMBERS = itertools.count()
 
 
 class Limits:
-    """What may end a sequence's calls early, and who comes first; any thread may change it.
+    """Limits that end a sequence's calls early, and its priority; any thread may change them.
 
     `deadline`: a time of `time.monotonic()`, or None. `priority`: of several sequences that wait,
     a higher one is computed first and loses its pages last. `interruptible`: compute prompts in

@@ -24,7 +24,7 @@ __all__ = ["Turn", "Turns", "can_shift", "shift", "turned"]
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """How keys are rotated: their first 2 n values by `frequencies` [n], radians a position.
+    """The rotation of keys: their first 2 n values by `frequencies` [n], radians a position.
 
     `neox`: value i is turned with value i + n, otherwise neighbours.
     """

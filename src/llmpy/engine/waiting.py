@@ -1,4 +1,4 @@
-"""Whose thread runs a step: of the threads that wait, one leads.
+"""Choosing the thread that runs a step: of the threads that wait, one leads.
 
 The leader takes all work that waits, runs steps until its own is served, wakes those whose work was
 served as well, and passes the lead on. A sequence alone is a batch of one, in its own thread.
@@ -27,7 +27,7 @@ GLANCES = 10
 
 
 class Stepping(Protocol):
-    """What runs steps: an engine."""
+    """The interface of an engine that runs steps."""
 
     lock: Any
     seconds: float
@@ -89,7 +89,7 @@ class WaitingThreads:
 
     @property
     def n_works(self) -> int:
-        """How many pieces of work wait, those of the step that runs included."""
+        """The number of pieces of work that wait, those of the step that runs included."""
         return sum(len(call.works) for call in self._calls)
 
     def run(self, works: Sequence[Work], once: bool = False) -> None:

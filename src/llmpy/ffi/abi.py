@@ -29,7 +29,7 @@ SAMPLE_MAX_VOCAB = 1 << 22
 
 
 class InputKind(IntEnum):
-    """What activations become before a product."""
+    """The formats of a matmul's input."""
 
     FLOATS = 0
     INT8 = 1
@@ -84,7 +84,7 @@ class Function(IntEnum):
 
 
 class Gating(IntEnum):
-    """How scores of experts become shares."""
+    """The functions that turn scores of experts into router weights."""
 
     SOFTMAX = 0
     SIGMOID = 1
@@ -92,7 +92,7 @@ class Gating(IntEnum):
 
 
 class RowChoice(IntEnum):
-    """Which row of a table `embed` takes."""
+    """The row of a table that `embed` takes."""
 
     TOKEN = 0
     POSITION = 1
@@ -100,7 +100,7 @@ class RowChoice(IntEnum):
 
 
 class CacheType(IntEnum):
-    """How keys and values lie in pages."""
+    """The formats of keys and values in pages."""
 
     INT14 = 0
     F32 = 1
@@ -167,7 +167,7 @@ OP = np.dtype(Op)
 
 
 class Sums(ctypes.Structure):
-    """Where what products are fed is summed."""
+    """The sums of squared inputs of a tensor, for importance."""
 
     _fields_ = (("squares", Address), ("counts", Address))
 
@@ -182,7 +182,7 @@ class Rope(ctypes.Structure):
 
 
 class Batch(ctypes.Structure):
-    """Where a batch is and where its logits go."""
+    """The arrays of a batch and of its logits."""
 
     _fields_ = tuple(
         (name, Address)
@@ -194,7 +194,7 @@ class Batch(ctypes.Structure):
 
 
 class PlanSpec(ctypes.Structure):
-    """What a plan is made of."""
+    """The arrays and sizes that a plan is made of."""
 
     _fields_ = (
         *((name, I32) for name in ("level", "cache_type", "n_ops", "n_ropes")),
@@ -204,7 +204,7 @@ class PlanSpec(ctypes.Structure):
 
 
 class OpTime(ctypes.Structure):
-    """What tracing knows of an operation."""
+    """The measured time of an operation."""
 
     _fields_ = (*((name, I64) for name in ("calls", "rows", "ops")), ("nanoseconds", U64))
 

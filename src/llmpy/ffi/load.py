@@ -23,7 +23,7 @@ _HINT = 'Reinstall the llmpy wheel for this platform, or use backend="reference"
 
 
 def library_path() -> Path:
-    """Where the library is looked for: LLMPY_LIBRARY if that is set, else inside the package."""
+    """Return the path of the library: LLMPY_LIBRARY if that is set, else inside the package."""
     chosen = os.environ.get("LLMPY_LIBRARY")
     if chosen:
         return Path(chosen)

@@ -34,7 +34,7 @@ class Memory:
 
 
 def address(memory: Any) -> int:
-    """Where an array, or a structure of `abi`, lies. The caller keeps it alive."""
+    """Return the address of an array, or of a structure of `abi`. The caller keeps it alive."""
     try:  # a fifth of the time that `.ctypes.data` takes
         return ctypes.addressof(ctypes.c_char.from_buffer(memory))
     except (TypeError, ValueError):  # empty, read-only, with gaps

@@ -1,4 +1,4 @@
-"""What the compiled library can do, as it says itself: instruction sets and types of weights."""
+"""Capabilities of the compiled library, asked of itself: instruction sets and types of weights."""
 
 from __future__ import annotations
 

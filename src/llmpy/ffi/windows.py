@@ -1,4 +1,4 @@
-"""What only Windows itself can say."""
+"""Facts about the machine that only Windows itself can tell."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ _EXPECTED = {
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """Where one tensor lies: `size` bytes from byte `offset` of file number `part`.
+    """The place of one tensor: `size` bytes from byte `offset` of file number `part`.
 
     `shape` is row-major: (outputs, inputs) for a matrix of weights. A tensor with `pieces` is what
     these are, one after another, wherever they lie.

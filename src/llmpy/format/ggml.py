@@ -41,7 +41,7 @@ def is_old(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Planned:
-    """How a tensor comes about: its pieces in each file, joined along `axis`, rows reordered."""
+    """The plan of a tensor: its pieces in each file, joined along `axis`, rows reordered."""
 
     info: TensorInfo
     layout: Layout

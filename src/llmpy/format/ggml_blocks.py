@@ -23,7 +23,7 @@ K_QUANTS = range(10, 15)  # came after the last change
 
 @dataclass(frozen=True)
 class Layout:
-    """How an old file stores one type: `block` values in `size` bytes.
+    """The layout of one type in an old file: `block` values in `size` bytes.
 
     In front of a block are `n_scales` float32 or float16 numbers: a factor, and with two of them
     the smallest value. `pairs`: neighbours share a byte; otherwise a value and the one half a block
@@ -143,7 +143,7 @@ def _nibbles(layout: Layout, packed: Bytes) -> Bytes:
 
 
 def _packed(values: Bytes) -> Bytes:
-    """Of `_nibbles` the inverse, in today's order."""
+    """Pack values in today's order; the inverse of `_nibbles`."""
     half = values.shape[1] // 2
     return np.bitwise_or(values[:, :half], np.left_shift(values[:, half:], 4, dtype=np.uint8))
 

@@ -1,4 +1,4 @@
-"""What the old files of each architecture say: header, names of tensors, and GGUF's words for it.
+"""The old files of each architecture: header, names of tensors, and their names in GGUF.
 
 Such files name no architecture, so that only the reader's caller can. Source: the loaders of
 llm.rs and of the examples of ggml, 2023.

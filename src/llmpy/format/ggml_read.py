@@ -46,7 +46,7 @@ class Stored:
 
 @dataclass
 class OldPart:
-    """What one old file holds. `tensors` are under the names that it gives them."""
+    """The content of one old file. `tensors` are under the names that it gives them."""
 
     file: MappedFile
     container: str

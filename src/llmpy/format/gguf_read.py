@@ -43,7 +43,7 @@ _REMOVED_TYPES = {4, 5, 31, 32, 33, 36, 37, 38}
 
 @dataclass
 class Part:
-    """What one GGUF file holds."""
+    """The content of one GGUF file."""
 
     file: MappedFile
     version: int = 3

@@ -37,7 +37,7 @@ Tensor: TypeAlias = tuple[str, DType, tuple[int, ...], Data]
 
 @dataclass(frozen=True)
 class _Layout:
-    """How to write: the version, byte order and alignment, and the encoder made for them."""
+    """The layout of the file: version, byte order and alignment, and the encoder made for them."""
 
     version: int
     big_endian: bool

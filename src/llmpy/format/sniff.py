@@ -1,4 +1,4 @@
-"""What a file that is not GGUF seems to be, so that the error can say what to do."""
+"""Recognizing files that are not GGUF, so that the error can say what to do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def looks_like(file: MappedFile) -> ModelFileError:
 
 
 def guess(head: bytes) -> tuple[str, str, bool] | None:
-    """What a file that begins so is, what to do, and whether it is sound; None if unknown."""
+    """Return the type of a file that begins so, what to do, and whether it is sound, or None."""
     for magic, found, hint, other_format in _KNOWN:
         if head.startswith(magic):
             return found, hint, other_format

@@ -1,4 +1,4 @@
-"""Where a new file goes: through links, never in place of what is no file, never by half."""
+"""Writing new files: through links, never in place of what is no file, and whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an architecture's `forward` leaves behind: a flat list of coarse nodes.
+"""The graph that an architecture's `forward` traces: a flat list of coarse nodes.
 
 `Value` stands for one array [T, ...] while `forward` runs once over names and shapes; its methods
 are the operations. Nothing here computes.
@@ -37,7 +37,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Cache:
-    """What each session remembers a token: the array of node `node`, of `shape` a token."""
+    """An array that each session stores a token: that of node `node`, of `shape` a token."""
 
     name: str
     node: int

@@ -19,7 +19,7 @@ __all__ = ["Recurrence", "RecurrentOperations"]
 
 @dataclass(frozen=True)
 class Recurrence:
-    """What each session remembers as a whole: an array of `shape`, at first full of `fill`."""
+    """A recurrent state of each session: an array of `shape`, at first full of `fill`."""
 
     name: str
     shape: Shape

@@ -19,7 +19,7 @@ __all__ = ["Rope", "alibi_slopes"]
 
 @dataclass(frozen=True)
 class Rope:
-    """How the first `n_dims` values of each head are turned.
+    """The rotation of the first `n_dims` values of each head.
 
     Pair i turns by position * frequencies()[i]. `neox` pairs value i with i + n_dims/2, otherwise
     neighbours 2i and 2i+1 are a pair. `scaling` is "none", "linear" or "yarn", stretching the
@@ -104,7 +104,7 @@ class Rope:
 
 
 def alibi_slopes(n_head: int, largest: float) -> NDArray[np.float64]:
-    """What a head's scores lose for each token of distance (Press et al. 2022): float64 [n_head].
+    """Return what a head's scores lose a token of distance (Press et al. 2022): float64 [n_head].
 
     Powers of 2 from -largest / n to -largest for n heads, the power of two below or at `n_head`;
     the heads beyond that take the odd ones of the finer series.

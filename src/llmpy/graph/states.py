@@ -1,4 +1,4 @@
-"""What a graph is besides its logits: the states that they are made of, and who sees whom."""
+"""Graphs without logits: the hidden states, and which tokens see which."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def is_encoder(graph: Graph) -> bool:
 
 
 def n_embedded(graph: Graph) -> int:
-    """How many tokens have a row to be embedded by and, where there are logits, one of these."""
+    """Return how many tokens have a row of embeddings and, where there are logits, one of these."""
     rows = [graph.n_vocab] if has_head(graph) else []
     rows += [graph.shapes[n.weights[0]][0] for n in graph.nodes if n.op == "embed"]
     return min(rows)

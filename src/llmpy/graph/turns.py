@@ -1,4 +1,4 @@
-"""How keys in a cache are rotated, so that tokens can be moved to other positions."""
+"""Finding how keys in a cache are rotated, so that tokens can be moved to other positions."""
 
 from __future__ import annotations
 

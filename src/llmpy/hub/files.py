@@ -1,4 +1,4 @@
-"""Which files are a model: in a package, a repository or a folder, from their names alone."""
+"""Finding the files of a model: in a package, a repository or a folder, from their names alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which licences are allowed: a list given to a call, or LLMPY_ALLOW_LICENSES."""
+"""Allowed licences: a list given to a call, or LLMPY_ALLOW_LICENSES."""
 
 from __future__ import annotations
 

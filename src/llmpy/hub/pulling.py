@@ -79,7 +79,7 @@ Source = Callable[[str, str | None, frozenset[str] | None, Report], StoredModel]
 
 
 def _chosen(text: str) -> Source | None:
-    """What deals with a source."""
+    """Return the function that pulls from a source."""
     if os.path.lexists(text):
         return _local
     if text.startswith(_IN_PLACE):

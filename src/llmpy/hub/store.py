@@ -273,7 +273,7 @@ class Store:
 
 
 def _keys(model: StoredModel) -> tuple[str, ...]:
-    """What a model may be called, the most exact first."""
+    """Return the names that a model may be called, the most exact first."""
     source, name = model.source, model.name
     tagless, plain = name.partition(":")[0], source.partition("#")[0]
     return name, source, plain, source.partition("==")[0], tagless

@@ -190,7 +190,7 @@ class _Transfer:
                 time.sleep(max(pause, error.wait))
 
     def wrong(self) -> str:
-        """What is wrong with the bytes that are here; "" for nothing."""
+        """Return what is wrong with the bytes that are here; "" for nothing."""
         wanted = self.file.digest
         if self.digest.hexdigest() == wanted.hex:
             return ""

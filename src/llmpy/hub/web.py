@@ -88,7 +88,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Of HTTP alone: no files, no FTP."""
+    """Return an opener for HTTP alone: no files, no FTP."""
     director = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -185,7 +185,7 @@ def _meaning(code: int) -> str:
 
 
 def _extent(answer: http.client.HTTPResponse, url: str, start: int) -> tuple[int, int | None]:
-    """Where an answer begins, and the size of the whole file."""
+    """Return the offset at which an answer begins, and the size of the whole file."""
     where = shown_address(url)
     if answer.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
         raise PullError(f"{where}: expected a file as it is, found it compressed")

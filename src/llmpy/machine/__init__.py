@@ -1,1 +1,1 @@
-"""What this machine has: memory, its bandwidth, processors, limits of control groups."""
+"""Properties of this machine: memory, its bandwidth, processors, limits of control groups."""

@@ -1,4 +1,4 @@
-"""How fast this machine reads memory now: the limit of generating one token at a time."""
+"""The memory bandwidth of this machine now: the limit of generating one token at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many processors this process may use: affinity and control groups may leave but a few."""
+"""The number of processors that this process may use, given affinity and control groups."""
 
 from __future__ import annotations
 

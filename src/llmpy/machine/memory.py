@@ -1,4 +1,4 @@
-"""How much memory this machine can still give, so that a model can be refused with numbers."""
+"""The memory that this machine can still give, so that a model can be refused with numbers."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class _Ranged:
         return self.pack(_back(q, blocks), d, dmin, k, minima)
 
     def _stored(self, each: Floats, weight: Floats) -> tuple[Floats, Floats]:
-        """Of what groups want, [groups, B], the block's scale and the integers."""
+        """Round the scales of groups, [groups, B]: return the block's scale and integers."""
         small = _integers(0, self.scale_high)
         d = fit_scale(each, weight, self.scale_ends, small)
         return d, small(over(each, d))
@@ -114,7 +114,7 @@ class _Ranged:
     def _best_offset(
         self, x: Floats, w: Floats | None, step: Floats, m: Floats, sw: Floats
     ) -> Floats:
-        """What to take off d * q, now that the steps are rounded; 0 or above in K-quants."""
+        """Return the offset to subtract from d * q, with rounded steps; >= 0 in K-quants."""
         least = np.float32(-3e38 if self.groups == 1 else 0)
         wx = total(x if w is None else w * x)
         m = np.float32(0) - m

@@ -1,4 +1,4 @@
-"""Which tensor gets which type: the mixtures of the ecosystem, by the tensor's part in the model.
+"""Choosing the type of each tensor: the mixtures of the ecosystem, by its part in the model.
 
 Attention values, the second product of the feed-forward, and the output lose most by rounding, so
 that mixtures give them more bits. Norms, biases, routers and other small tensors keep their type.
@@ -62,7 +62,7 @@ _VALUES = ("attn_v.weight", "attn_qkv.weight", "attn_kv_b.weight")
 
 @dataclass(frozen=True)
 class Facts:
-    """What a mixture depends on; `weighed`: whether there is an importance."""
+    """Properties of a model that mixtures depend on; `weighed`: whether there is an importance."""
 
     architecture: str = ""
     n_layers: int = 0
@@ -140,7 +140,7 @@ class _Mixture:
         self.values = self.downs = 0
 
     def count(self, name: str) -> tuple[int, int]:
-        """Which of the value tensors, and of the second feed-forward products, this one is."""
+        """Count the tensor; return its number among value tensors, and among ffn_down."""
         before = self.values, self.downs
         self.values += name.endswith(_VALUES)
         self.downs += "ffn_down" in name

@@ -1,4 +1,4 @@
-"""What a model loses: perplexity of a text, and divergence from the model it was made of.
+"""Measuring the loss of a model: perplexity of a text, divergence from the model it was made of.
 
 The text is cut into windows of `n_ctx` tokens, each begun with the token that begins texts, and the
 second half of each is scored, so that every score has a past: as llama.cpp's tool does it.

@@ -173,7 +173,7 @@ def _kept(keep: Mapping[str, str] | None) -> list[tuple[str, DType]]:
 
 
 def facts_of(file: ModelFile, weighed: bool) -> Facts:
-    """What mixtures depend on; `weighed`: whether the importance of columns is known."""
+    """Return the properties that mixtures depend on; `weighed`: whether there is an importance."""
     architecture = file.get("general.architecture", str, "")
 
     def number(key: str) -> int:
@@ -196,7 +196,7 @@ def _tasks(
     pure: bool,
     importance: Importance | None,
 ) -> list[_Task]:
-    """What happens to each tensor, in the order of the file."""
+    """Return the task of each tensor, in the order of the file."""
     shapes = {name: info.shape for name, info in file.tensors.items()}
     for pattern, _ in kept:
         if not any(fits(pattern, name, shape) for name, shape in shapes.items()):

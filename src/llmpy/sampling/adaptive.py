@@ -30,7 +30,7 @@ SHARPNESS = 10.0
 
 @dataclass(frozen=True)
 class _Mirostat(BuiltIn):
-    """What both versions share: the bound `mu` follows the surprise of the tokens drawn."""
+    """The common part of both versions: the bound `mu` follows the surprise of the tokens drawn."""
 
     draws = True
     tau: float = 5.0
@@ -90,7 +90,7 @@ class Mirostat1(_Mirostat):
 
     @staticmethod
     def _count(top: Any, n_vocab: int, left: int, mu: float) -> int:
-        """How many tokens stay, of `left`; `top`: the largest logits, in order."""
+        """Return how many tokens of `left` stay; `top`: the largest logits, in order."""
         max_logit(top)
         products = squares = 0.0
         for i in range(len(top) - 1):

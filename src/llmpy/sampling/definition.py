@@ -1,4 +1,4 @@
-"""What a chain is, in NumPy: one step after the other, the draw, and what is remembered of it.
+"""The definition of a chain, in NumPy: one step after the other, the draw, and the state after it.
 
 The native sampler gives the same bits. Also the explanation of a draw: the candidates before and
 after each step.

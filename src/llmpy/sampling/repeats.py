@@ -73,7 +73,7 @@ class SequenceRepetition(BuiltIn):
         return lengths
 
     def _matched(self, tokens: Sequence[int], start: int, needle: int) -> int | None:
-        """Where the match of tokens[needle:] that begins at `start` ends, or None."""
+        """Return the end of the match of tokens[needle:] that begins at `start`, or None."""
         if tokens[start] != tokens[needle]:
             return None
         n, at, tolerance, window = len(tokens), start, self.tolerance, 1

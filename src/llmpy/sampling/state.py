@@ -1,4 +1,4 @@
-"""What a chain remembers of the tokens it drew, kept by their place in the text."""
+"""The state of a chain: what steps remember of drawn tokens, by their position in the text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all built-in steps of a chain share: checked parameters, and what they see of a session."""
+"""The common part of built-in steps: checked parameters, and their view of a session."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TINY = float(np.finfo(np.float32).tiny)
 
 
 class Vocabulary(Protocol):
-    """What steps that name texts want of a tokenizer."""
+    """The methods of a tokenizer that steps with texts use."""
 
     n_embedded: int
     end_ids: frozenset[int]
@@ -47,7 +47,7 @@ class Vocabulary(Protocol):
 
 
 class View:
-    """What a built-in step sees beside the logits, when a chain calls it.
+    """The view of a session that a built-in step gets beside the logits.
 
     `session` has the `tokens` so far; `rng` the random numbers of the next token; `state` is what
     the step remembers from token to token.

@@ -43,7 +43,7 @@ def chain_from_data(data: Any) -> Chain:
 
 
 def _arguments(step: Any) -> dict[str, Any]:
-    """What the step would be made with."""
+    """Return the arguments that the step would be made with."""
     names = [f.name for f in fields(step) if f.init]
     return {"bias" if name == "entries" else name: getattr(step, name) for name in names}
 

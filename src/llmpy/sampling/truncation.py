@@ -68,7 +68,7 @@ class TopK(BuiltIn):
 
 @dataclass(frozen=True)
 class _Truncation(BuiltIn):
-    """What the steps after top-k share: at least the `min_keep` most likely tokens stay."""
+    """The common part of the steps after top-k: at least the `min_keep` most likely tokens stay."""
 
     truncates = True
 

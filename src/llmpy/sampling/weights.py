@@ -93,12 +93,12 @@ def ln(x: float) -> float:
 
 
 def distances(logits: Logits) -> npt.NDArray[np.float64]:
-    """How far each of `logits` [n] is below the largest: <= 0."""
+    """Return the distance of each of `logits` [n] to the largest: <= 0."""
     return logits.astype(np.float64) - float(max_logit(logits))
 
 
 def weights(logits: Logits) -> npt.NDArray[np.int64]:
-    """What each of `logits` [n] weighs in the draw: [n], that of the largest is 2**40."""
+    """Return the weight of each of `logits` [n] in the draw: [n], that of the largest is 2**40."""
     distance = distances(logits)
     near = distance > _VANISHING
     out = np.zeros(logits.size, dtype=np.int64)

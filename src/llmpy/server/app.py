@@ -160,7 +160,7 @@ async def _repeat(work: Callable[[], Awaitable[None]]) -> None:
 
 
 def _found(call: Call) -> tuple[Handler, list[str]]:
-    """What answers a path, and what is left of the path; ApiError 404 or 405."""
+    """Return the handler of a path, and what is left of the path; ApiError 404 or 405."""
     path, rest = call.path, list[str]()
     if path not in ROUTES:
         for prefix in ("/v1/models/",):
@@ -182,7 +182,7 @@ def _found(call: Call) -> tuple[Handler, list[str]]:
 
 
 def _shape(call: Call) -> Callable[[ApiError], dict[str, Any]]:
-    """How errors look in the API that is spoken."""
+    """Return the shape of errors in the API of the request."""
     if call.path.startswith("/v1/messages") or "anthropic-version" in call.headers:
         return anthropic_shape
     if call.path.startswith("/api/"):

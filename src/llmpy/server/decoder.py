@@ -63,12 +63,12 @@ class Decoder:
 
     @property
     def n_waiting(self) -> int:
-        """How many requests wait for their turn."""
+        """The number of requests that wait."""
         return len(self._waiting)
 
     @property
     def n_active(self) -> int:
-        """How many texts are generated now."""
+        """The number of texts that are generated now."""
         return len(self._active)
 
     def submit(self, generations: Sequence[Generation]) -> None:
@@ -93,13 +93,13 @@ class Decoder:
                     self._waiting.remove(generation)
 
     def position(self, generation: Generation) -> int:
-        """Which number in line a generation is; 0 where it waits no more."""
+        """Return the number in line of a generation; 0 where it waits no more."""
         with self._changed:
             waiting = list(self._waiting)
         return waiting.index(generation) + 1 if generation in waiting else 0
 
     def stage(self, generation: Generation) -> str:
-        """What becomes of a generation that has said nothing yet, for its client to read."""
+        """Return the stage of a generation without output yet, for its client to read."""
         if position := self.position(generation):
             return f"waiting, number {position} in line"
         return f"reading {generation.n_read} of {generation.n_prompt} tokens"

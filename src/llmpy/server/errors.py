@@ -1,4 +1,4 @@
-"""What a client is told when a request fails: one error, in the shape of the API that was asked."""
+"""Errors of the server: one error for each failure, in the shape of the API that was asked."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def bad_value(error: Exception) -> ApiError:
 
 
 def as_api_error(error: Exception) -> ApiError | None:
-    """What to tell a client of an error of the library; None for one that nobody foresaw."""
+    """Return the error to send for an error of the library; None for an unforeseen one."""
     match error:
         case ApiError():
             return error

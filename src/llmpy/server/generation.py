@@ -32,7 +32,7 @@ N_CONTEXT = 16  # tokens before a text that its decoder must know: more than a c
 
 
 class Prompt(NamedTuple):
-    """What is generated from, and how: the part of a request that no API has names of its own for.
+    """The prompt and the settings of a request, common to all APIs.
 
     `max_tokens` None: until the text ends or the context is full. `logprobs`: how many of the
     likeliest tokens to report with each, None for no log-probabilities. `constraint`: what the
@@ -49,7 +49,7 @@ class Prompt(NamedTuple):
 
 
 class Inbox:
-    """Where the event loop gets the pieces of all generations of a request."""
+    """The queue from which the event loop gets the pieces of all generations of a request."""
 
     def __init__(self) -> None:
         self._items = deque[tuple[Generation, list[Piece] | Exception]]()
@@ -159,7 +159,7 @@ class Generation:
 
     @property
     def n_read(self) -> int:
-        """How many tokens of the prompt are in the KV cache."""
+        """The number of tokens of the prompt that are in the KV cache."""
         return 0 if self.session is None else min(self.session.seen, self.n_prompt)
 
     def over(self) -> FinishReason | None:

@@ -1,4 +1,4 @@
-"""Who may use the server: keys, names in the Host header, and pages of other origins."""
+"""Access control: keys, names in the Host header, and pages of other origins."""
 
 from __future__ import annotations
 

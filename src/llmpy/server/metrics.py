@@ -15,7 +15,7 @@ QUOTED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 class Histogram:
-    """How many values lie below each bound."""
+    """A histogram: how many values lie below each bound."""
 
     def __init__(self) -> None:
         self.counts = [0] * len(BUCKETS)

@@ -44,7 +44,7 @@ class Loaded:
 
     @cached_property
     def format(self) -> Format:
-        """How it marks its thinking."""
+        """Return the format in which it marks its thinking."""
         return format_of(self.model.tokenizer, self.template.literals)
 
     def close(self) -> None:

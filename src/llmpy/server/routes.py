@@ -1,4 +1,4 @@
-"""Which path and method is answered by which function."""
+"""The table of routes: paths and methods, and the functions that answer them."""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ class Run:
 
     @property
     def stage(self) -> str:
-        """What becomes of the first text, as long as it has not begun."""
+        """Return the stage of the first text, as long as it has not begun."""
         return self.loaded.decoder.stage(self.generations[0])
 
     async def pieces(self) -> AsyncIterator[list[tuple[Generation, list[Piece]]]]:
-        """What the texts have gained, until all have ended; raises Gone where the client has.
+        """Yield the new parts of the texts until all have ended; raise Gone where the client has.
 
         An empty list comes where a stream was silent for a second.
         """

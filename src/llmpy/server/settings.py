@@ -1,4 +1,4 @@
-"""How a server is set up: where it listens, who may use it, and how much of it."""
+"""Settings of a server: its address, its keys, and its limits."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ class ReadAhead(ProcessBound):
         return f"<llmpy.{type(self).__name__}: {len(self._text)} characters>"
 
     def _wanted(self, text: str) -> Wanted:
-        """Which tokens are certain while the text is this; called in the reader's thread."""
+        """Return the tokens that are certain for this text; called in the reader's thread."""
         raise NotImplementedError
 
     def _finished(self, text: str | None = None) -> str:

@@ -112,7 +112,7 @@ def returned(generator: Generator[Any, None, T]) -> T:
 
 
 class _Returned:
-    """What a generator has returned, for StopIteration cannot pass through a future."""
+    """The return value of a generator, as StopIteration cannot pass through a future."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

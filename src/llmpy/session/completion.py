@@ -28,7 +28,7 @@ Prompt = str | Sequence[int]
 
 
 class Options(Sampling, total=False):
-    """What `Model.generate` takes beside the prompt."""
+    """The arguments of `Model.generate` besides the prompt."""
 
     max_tokens: int | None
     stop: str | Iterable[str]

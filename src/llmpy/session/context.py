@@ -1,4 +1,4 @@
-"""How many tokens a session may hold: what was asked for, the model can tell apart, and fits."""
+"""Choosing the length of the context: as requested, within what the model has and memory holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["context_length"]
 def context_length(
     file: ModelFile, graph: Graph, asked: int | None, trained: int, needs: Requirements
 ) -> int:
-    """How many tokens a session may hold, so that weights and one full session fit in memory.
+    """Return the tokens a session may hold, so that weights and one full session fit in memory.
 
     `asked` by the user, or None; `trained` is the model's own; `needs` what the backend needs.
     Raises OutOfMemory with the numbers, ValueError for more than the model has positions,
@@ -46,7 +46,7 @@ def context_length(
 
 
 def _position_limit(file: ModelFile, graph: Graph, asked: int | None) -> int:
-    """How many positions there can be: those that have rows in the tables of positions.
+    """Return the number of positions that all tables of positions have rows for.
 
     An array of all is kept, too: 64 MB at the most.
     """

@@ -1,4 +1,4 @@
-"""What the functions beside sessions look at of a model, so that they need not import it."""
+"""The interface of a model that functions beside sessions use, so that they need not import it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Callback = Callable[[Piece], Any]
 
 
 class DraftOptions(TypedDict, total=False):
-    """What `Session.stream` takes beside the prompt and how it is read."""
+    """The arguments of `Session.stream` besides the prompt and how it is read."""
 
     max_tokens: int | None
     stop: str | Iterable[str]

@@ -142,7 +142,7 @@ def _pooled(rows: Array, normalize: bool) -> Array:
 
 
 def _usual_pooling(model: Described) -> Pooling:
-    """What the file says, else the mean for an encoder and the last token for a decoder."""
+    """Return the file's pooling, else the mean for an encoder, the last token for a decoder."""
     key = f"{model.metadata['general.architecture']}.pooling_type"
     number: Any = model.metadata.get(key, 0)
     if number == 0:

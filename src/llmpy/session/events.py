@@ -1,4 +1,4 @@
-"""What a session says while it infers: pieces of text as they come, and the sums at the end."""
+"""Events of a session while it infers: pieces of text as they come, and the sums at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model it is, told in milliseconds: what its files say, and samples of them."""
+"""Identifying a model in milliseconds, by what its files say and samples of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the texts of `Model.embed` may be, and cutting those that are longer."""
+"""The longest texts that `Model.embed` reads, and cutting those that are longer."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def check_lengths(model: Described, lengths: Sequence[int]) -> None:
 
 
 def _named(ids: Sequence[Sequence[int]], which: Sequence[int]) -> str:
-    """Which texts have how many tokens, the longest of them counted."""
+    """Return the texts and their numbers of tokens, the longest of them counted."""
     longest = max(len(ids[i]) for i in which)
     up_to = "up to " if len(which) > 1 else ""
     return f"{_texts(which)} {up_to}{longest} tokens"
@@ -91,6 +91,6 @@ def _texts(which: Sequence[int]) -> str:
 
 
 def _positions(graph: Graph) -> int | None:
-    """How many positions the tables of the model have; None if there are no tables."""
+    """Return how many positions the tables of the model have; None if there are no tables."""
     tables = [node for node in graph.nodes if node.op == "embed_position"]
     return min((graph.shapes[n.weights[0]][0] - n.attrs["offset"] for n in tables), default=None)

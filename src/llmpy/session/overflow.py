@@ -1,4 +1,4 @@
-"""What happens when a context is full: one choice, for sessions and chats."""
+"""Policies for a full context, for sessions and chats."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ def shortened(
 
 
 def n_shifted(n: int, least: int, multiple: int) -> int:
-    """How many of `n` tokens are left out, half of them and at least `least`, in multiples."""
+    """Return how many of `n` tokens to leave out: half and at least `least`, in multiples."""
     return -(-max((n + 1) // 2, least, 1) // multiple) * multiple

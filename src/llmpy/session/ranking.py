@@ -65,7 +65,7 @@ class Classifier:
         return np.asarray(x, np.float32)
 
     def score(self, state: Array, normalize: bool) -> float:
-        """How well a text fits: from 0 to 1 where `normalize`, else as the head gives it."""
+        """Return the score of a text: from 0 to 1 where `normalize`, else as the head gives it."""
         scores = self(state)
         if len(self.labels) == 2:  # yes and no
             yes = self._yes()

@@ -1,4 +1,4 @@
-"""What a model does with texts besides continuing them: vectors, ranks, logits, hidden states."""
+"""Methods of a model on texts besides generation: embeddings, ranks, logits, hidden states."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Reader(ProcessBound):
         return self._reader().embed(ids, chosen, normalize)
 
     def _reader(self, paired: bool = False) -> Embedder:
-        """What reads texts, or pairs of texts, by the graph without its logits; made when needed.
+        """Return the reader of texts, or of pairs, by the graph without logits; made when needed.
 
         `paired`: tokens of a second text have other rows than those of the first.
         """

@@ -29,7 +29,7 @@ NAME = "llmpy"
 
 
 class SavedModel:
-    """Which model a session belongs to, as snapshots know it: see fingerprint.py."""
+    """The identity of a session's model, as snapshots know it: see fingerprint.py."""
 
     def __init__(self, path: Path, read: Callable[[], str]) -> None:
         self.path = path
@@ -153,7 +153,7 @@ def _check_tokens(snapshot: Snapshot, engine: Engine) -> None:
 
 
 def _usable(snapshot: Snapshot, engine: Engine, recompute: bool) -> CacheSize:
-    """How much of the saved cache the engine can take over."""
+    """Return how much of the saved cache the engine can take over."""
     kv, size, layout = engine.pool.kv, snapshot.size, snapshot.about.get("layout")
     nothing = CacheSize(0, 0, kv.pages.n_bytes, 0, 0)
     if layout != kv.layout:

@@ -1,4 +1,4 @@
-"""How likely a given text is to a model, token by token."""
+"""The probability of a given text under a model, token by token."""
 
 from __future__ import annotations
 

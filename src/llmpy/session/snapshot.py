@@ -177,7 +177,7 @@ def _checked(file: MappedFile) -> Snapshot:
 def _consistent(
     file: MappedFile, about: dict[str, Any], parts: dict[str, tuple[int, int]]
 ) -> Snapshot:
-    """What the parts say of each other: a checksum keeps out accidents, and nobody's intent."""
+    """Check that the parts agree: a checksum detects accidents, not intent."""
     path, numbers = file.path, about.get("cache")
     if (
         not isinstance(numbers, dict)

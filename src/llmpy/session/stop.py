@@ -24,7 +24,7 @@ class StopStrings:
         self.found: str | None = None  # the stop string that came
 
     def add(self, text: str) -> str:
-        """What may be shown now that `text` came; sets `found`, and ends before a stop string."""
+        """Add `text`; return what may be shown now. A stop string ends it and sets `found`."""
         if not self.strings:
             return text
         self._held += text
@@ -39,7 +39,7 @@ class StopStrings:
         return shown
 
     def rest(self) -> str:
-        """What was held back and never became a stop string."""
+        """Return the text that was held back and never became a stop string."""
         held, self._held = self._held, ""
         return held
 

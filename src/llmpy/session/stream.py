@@ -89,7 +89,7 @@ class _Generation:
 
     @property
     def n_held(self) -> int:
-        """How many of the tokens said may still be taken back."""
+        """The number of appended tokens that may still be taken back."""
         return len(self._banned.held)
 
     def step(self, stream: OpenStream) -> list[Generated]:
@@ -192,7 +192,7 @@ def _opened(transcript: Transcript, n: int, state: ConstraintState | None) -> Op
 def _left(
     transcript: Transcript, max_tokens: int | None, n: int
 ) -> tuple[int, FinishReason | None]:
-    """How many tokens may be generated after `n`, or the reason why none."""
+    """Return how many tokens may be generated after `n`, or the reason why none."""
     before, n_ctx = transcript.sequence.tokens.length, transcript.engine.n_ctx
     left = max(1, n_ctx - before) if max_tokens is None else max_tokens - n
     if left <= 0:
@@ -272,7 +272,7 @@ def editing(
 def _edited(
     transcript: Transcript, at: int, prompt: str | Sequence[int], end: int | None, special: bool
 ) -> tuple[int, list[int]]:
-    """How many tokens an edit leaves as they are, and those that come after them."""
+    """Return how many tokens an edit leaves as they are, and those that come after them."""
     tokens, n_ctx = transcript.sequence.tokens.tolist(), transcript.engine.n_ctx
     n = len(tokens)
     end = n if end is None else checks.whole("end", end, 0)

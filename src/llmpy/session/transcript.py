@@ -1,4 +1,4 @@
-"""What was said, and the engine's sequence of it: the level between `Session` and the engine.
+"""The text of a session and its sequence in the engine: the level between the two.
 
 One thread at a time may be between `begin` and `end`. A stream that is open between two of its
 pieces belongs to the thread that advanced it last; that thread may do something else, which ends
@@ -125,7 +125,7 @@ class Transcript:
 
     @property
     def chain(self) -> Chain:
-        """What samples the next tokens; a new one is for the tokens after this."""
+        """The chain that samples the next tokens; a new one is for the tokens after this."""
         assert self._chain is not None
         return self._chain
 
@@ -297,7 +297,7 @@ class Transcript:
         return False
 
     def _n_first(self) -> int:
-        """How many tokens at the beginning stay where others are left out."""
+        """The number of tokens at the beginning that stay where others are left out."""
         tokens, bos = self.sequence.tokens, self.tokenizer.bos
         begins = bos is not None and len(tokens) > 0 and tokens.item(0) == bos
         return min(max(self.n_keep, int(begins)), len(tokens))
@@ -348,7 +348,7 @@ class Transcript:
         yield from (ids[i : i + size] for i in range(at, len(ids), size))
 
     def _n_ahead(self, ids: list[int]) -> int:
-        """How many of `ids`, which come next, were read ahead."""
+        """Return how many of `ids`, which come next, were read ahead."""
         ahead, n = self.ahead, len(self.sequence)
         if ahead is None or ahead.tokens.n_common(self.sequence.tokens) < n:
             return 0
@@ -423,7 +423,7 @@ class Transcript:
         return Work(sequence, n, n - 1, n, native)
 
     def result(self, work: Work, viewer: Any, wanted: Wanted = PLAIN) -> Generated:
-        """What `next` returns, once the work is served."""
+        """Return the result of `next`, once the work is served."""
         row = self.logits(work) if work.native is None else None
         if row is not None:
             return self.sample(row, viewer, wanted, in_place=True)

@@ -1,4 +1,4 @@
-"""What is wanted of the next token beside the token itself, and what came of it."""
+"""Options for the next token, and the generated token with their results."""
 
 from __future__ import annotations
 

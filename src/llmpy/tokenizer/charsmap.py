@@ -91,7 +91,7 @@ class CharsMap:
         return node, self._units[node] & 0x7FFFFFFF if leaf else NONE
 
     def _step(self, node: int, byte: int) -> int:
-        """Where the trie has a byte after a node."""
+        """Return the node that the trie has after a node for a byte."""
         place = node ^ byte
         found = place < len(self._units) and self._units[place] & LABEL == byte
         return place if found else NONE

@@ -46,7 +46,7 @@ WITH_PARTS = (
 
 
 def places_of(tokens: Sequence[str], names: Collection[str]) -> dict[str, list[int]]:
-    """Where each of `names` that is a token stands."""
+    """Return the indices of those of `names` that are tokens."""
     if isinstance(tokens, Strings) and ffi.available():  # no string is made of the others
         found = {name: tokens.places(name) for name in names}
         return {name: places for name, places in found.items() if places}

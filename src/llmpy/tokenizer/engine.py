@@ -89,7 +89,7 @@ def _byte_level(vocabulary: Vocabulary) -> Engine:
 
 
 def words_of(family: Family) -> Any:
-    """What cuts a text into words, and writes their bytes as characters."""
+    """Return the function that cuts a text into words, and writes their bytes as characters."""
     cuts = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in family.patterns]
     to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     return pre_tokenizers.Sequence([*cuts, to_bytes])

@@ -1,4 +1,4 @@
-"""Which family of pretokenizers.py a tokenizer.json cuts words like.
+"""Finding the family of pretokenizers.py that cuts words like a tokenizer.json.
 
 Expressions are written in many ways that mean the same, so what they do is compared: both cut one
 text that has a case of everything in which families differ.

@@ -1,4 +1,4 @@
-"""What a token is, and how one that is matched in a text as it stands is matched."""
+"""Kinds of tokens, and how those that match text as it stands are matched."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def pieces_of(vocabulary: Vocabulary, *kinds: Kind) -> dict[str, int]:
 
 
 def unknown_of(vocabulary: Vocabulary) -> Expansion:
-    """What a character becomes that has no tokens. Files name end-of-text here: that is no text."""
+    """Return the token of a character that has none; not end-of-text, which files name here."""
     unk = vocabulary.unk
     return (unk,) if unk is not None and vocabulary.kinds[unk] == Kind.UNKNOWN else None
 

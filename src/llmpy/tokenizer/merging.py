@@ -142,7 +142,7 @@ class BytePairs:
         return None if None in ids else ids  # type: ignore[return-value]
 
     def _id(self, token: str) -> int | None:
-        """Of equal tokens that text can become, the first."""
+        """Return the first of equal tokens that text can become."""
         wanted = (Kind.NORMAL, Kind.UNDEFINED)
         return next((i for i in self._tokens.places(token) if self._kinds[i] in wanted), None)
 

@@ -1,4 +1,4 @@
-"""How byte-level vocabularies cut text into words before merging: `tokenizer.ggml.pre`.
+"""The cutting of text into words by byte-level vocabularies: `tokenizer.ggml.pre`.
 
 A family is a sequence of regular expressions in Oniguruma's syntax; each cuts what the one before
 left, and both matches and the text between them are words. They are the published expressions of

@@ -106,7 +106,7 @@ class FileRanks:
         return (len(self._merges), len(piece), -len(left)) if not piece.strip("\n") else None
 
     def _place(self, merge: str) -> int | None:
-        """Of equal merges the last counts, as in the engine."""
+        """Return the index of a merge; of equal merges the last counts, as in the engine."""
         if self._searches:
             self._searches -= 1
             assert isinstance(self._merges, Strings)

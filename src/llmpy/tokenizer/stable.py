@@ -1,4 +1,4 @@
-"""Which beginning of a text keeps its ids whatever comes after it.
+"""Finding the beginning of a text that keeps its ids whatever comes after it.
 
 A space before an ASCII letter begins a word in all that cuts texts here, and the character before
 it ends one, unless a token of the vocabulary goes on from that character across the space.
@@ -30,7 +30,7 @@ class StableText:
         self._crossed = _crossed(vocabulary, special)
 
     def __call__(self, text: str) -> int:
-        """How many characters it has: 0 where none are certain."""
+        """Return the number of characters of the stable beginning: 0 where none are certain."""
         if self._crossed is not None:
             for border in reversed(list(_BORDER.finditer(text))):
                 if text[border.start() - 1] not in self._crossed:

@@ -94,7 +94,7 @@ def _tokens(whole: Mapping[str, Any], model: Mapping[str, Any], refuse: Refuse) 
 
 
 def matching_of(added: Iterable[tuple[Mapping[str, Any], int]]) -> dict[str, Any]:
-    """Which of the added tokens (with their ids) match in special ways; empty arrays for none."""
+    """Return how added tokens (with their ids) match in special ways; empty arrays for none."""
     last = {i: entry for entry, i in added}
     return {
         f"{flag}_token_ids": np.array([i for i in last if last[i].get(flag)], np.int32)
@@ -103,7 +103,7 @@ def matching_of(added: Iterable[tuple[Mapping[str, Any], int]]) -> dict[str, Any
 
 
 def _parts(whole: Any, key: str, inner: str, depth: int = 4) -> Iterator[Mapping[str, Any]]:
-    """What stands under `key`: one object, or those of a "Sequence" under `inner`."""
+    """Yield the objects under `key`: one, or those of a "Sequence" under `inner`."""
     value = whole.get(key) if key else whole
     if not isinstance(value, dict):
         return
@@ -238,7 +238,7 @@ def _word_pieces(
 
 
 def _ends(whole: Mapping[str, Any]) -> dict[str, Any]:
-    """Which tokens the post-processor puts around a text: their names under "first" and "last"."""
+    """Return the tokens that the post-processor puts around a text, under "first" and "last"."""
     first: object = None
     last: object = None
     for part in _parts(whole, "post_processor", "processors"):

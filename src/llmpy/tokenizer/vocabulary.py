@@ -218,7 +218,7 @@ def _scores(source: TokenizerMetadata, n_vocab: int) -> npt.NDArray[np.float64]:
 
 
 def _matching(source: TokenizerMetadata, tokens: Sequence[str], kinds: bytes, pre: str) -> Matching:
-    """How tokens match: as the file says, else as llama.cpp goes by names, which it must."""
+    """Return how tokens match: as the file says, else as llama.cpp goes by names, which it must."""
     flags = ("lstrip", "rstrip", "single_word")
     if any(source.has(f"{flag}_token_ids") for flag in flags):
         found = {flag: source.ids(f"{flag}_token_ids", len(tokens)) for flag in flags}

@@ -97,7 +97,7 @@ def _failed(error: BaseException) -> str:
 
 
 def _text(value: Any) -> str:
-    """What a function returned, as text: JSON for all but texts."""
+    """Return the result of a function as text: JSON for all but texts."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = text.encode(errors="replace").decode()  # without lone surrogates
     if len(text) > MAX_RESULT:

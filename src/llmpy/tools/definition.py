@@ -152,7 +152,7 @@ def _field(parameter: inspect.Parameter, hint: Any, about: Mapping[str, str]) ->
 
 
 def _documented(text: str) -> tuple[str, dict[str, str]]:
-    """What a docstring says of a function, and of each argument (Google's and Sphinx's style)."""
+    """Read what a docstring says of the function and each argument (Google's, Sphinx's style)."""
     before: list[str] = []
     about: dict[str, str] = {}
     within, last = "before", ""

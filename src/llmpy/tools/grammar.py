@@ -160,7 +160,7 @@ class _Rules:
     # Calls
 
     def _calls(self, parallel: bool) -> str:
-        """What comes after the trigger."""
+        """Return the rule for what comes after the trigger."""
         layout = self._layout
         self._parallel = parallel
         return self._calls_after((layout.open + layout.before)[len(layout.trigger) :])

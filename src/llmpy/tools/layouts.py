@@ -1,4 +1,4 @@
-"""How families of models write calls of tools, by what their chat templates hold.
+"""Layouts of tool calls in families of models, recognized by their chat templates.
 
 In the texts of a layout, `NL` stands for a line break that may be missing, `ID` for the id of a
 call that the model chooses, `NUMBER` for one that it counts, `KIND` for what an argument is.
@@ -16,7 +16,7 @@ NL, ID, NUMBER, KIND = "\x00", "\x01", "\x02", "\x03"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How calls are written: `open`, calls with `between` between them, `close`.
+    """The layout of calls: `open`, calls with `between` between them, `close`.
 
     A call is its name within `before` and `after`, its arguments, and `end`. `arguments`: "json",
     an object; "text", each one as `parameter` says (before its name, after it, after its value), a

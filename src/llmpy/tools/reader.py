@@ -35,11 +35,11 @@ ARGUMENTS = ("arguments", "parameters")
 
 
 class _NoCall(Exception):
-    """What was read is no call."""
+    """Raised where the text read so far is no call."""
 
 
 class _Text(Exception):
-    """What was read says that text follows."""
+    """Raised where the text read so far is followed by plain text."""
 
 
 class _End(Exception):
@@ -358,7 +358,7 @@ class CallReader:
             yield from self._more()
 
     def _either(self, texts: Sequence[str]) -> Generator[None, None, str | None]:
-        """Which of the texts comes next; None for none of them."""
+        """Return the text that comes next; None for none of them."""
         while True:
             rest = self._text[self._at : self._at + max(map(len, texts))]
             for text in texts:
@@ -427,7 +427,7 @@ class CallReader:
 
 
 def _first(text: str) -> str:
-    """What a text of a layout begins with, without white space."""
+    """Return the beginning of a layout's text, without white space."""
     return next(
         (part for part in SIGNS.split(text) if part and part not in NL and part.strip()), ""
     )

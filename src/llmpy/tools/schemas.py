@@ -1,4 +1,4 @@
-"""What the schema of one argument allows, for families that write strings without quotes."""
+"""Schemas of arguments, for families that write strings without quotes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _types(schema: Any, root: Any, depth: int) -> set[str]:
 
 
 def _resolved(reference: Any, root: Any) -> Any:
-    """What a reference within the schema points to; True where it is none."""
+    """Return the schema that a reference within the schema points to; True where there is none."""
     found = root
     for name in str(reference).removeprefix("#").split("/")[1:]:
         name = name.replace("~1", "/").replace("~0", "~")

@@ -194,7 +194,7 @@ def _absent(graph: Graph, tensors: Mapping[str, StoredTensor]) -> dict[str, Tens
 
 
 def kept_bytes(tensor: StoredTensor, uses: frozenset[str]) -> int:
-    """What a tensor takes in memory: its blocks, F16 where no kernel reads them, else float32."""
+    """Return the bytes of a tensor kept: its blocks, F16 where no kernel reads them, or float32."""
     if not (_is_matrix(tensor.shape, uses) or uses & _EMBEDDED):
         return 4 * math.prod(tensor.shape)
     if tensor.dtype.id in weight_types():

@@ -32,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Format:
-    """How a token's key, or value, of a head is stored: the native type, and bytes of `d` values.
+    """The storage of a key, or a value, of a head: the native type, and the bytes of `d` values.
 
     `by_level`: the instruction sets whose pages lie differently from all others'. `key_slots` and
     `value_slots`: which token of the page each byte of a head belongs to, see attend_cache.inl.
@@ -105,7 +105,7 @@ FORMATS = {
 
 
 def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, int], int]:
-    """Where each cache begins in a page as keys and as values, in bytes, and the size of a page."""
+    """Return the offset of each cache in a page, as keys and as values, and the bytes of a page."""
     keys: dict[int, int] = {}
     values: dict[int, int] = {}
     end = 0
@@ -122,7 +122,7 @@ def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, 
 
 
 def caches_of(graph: Graph, node: Node) -> tuple[int, int]:
-    """Which cache an attention reads as keys, and which as values."""
+    """Return the caches that an attention reads: the one of keys and the one of values."""
     k, v = (graph.nodes[i].attrs["index"] for i in node.inputs[1:])
     return k, v
 

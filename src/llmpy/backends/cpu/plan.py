@@ -128,7 +128,7 @@ class CpuPlan:
 
     @property
     def description(self) -> str:
-        """What runs it, for tables of times."""
+        """Return the name of the code that runs it, for tables of times."""
         return f"cpu backend, {level_names()[self._level]}, {self._n_threads} threads"
 
     def start_trace(self) -> Callable[[], list[OpTime]]:

@@ -15,7 +15,7 @@ __all__ = ["Times"]
 
 
 class Times:
-    """Where native code adds up the time of each operation of a program."""
+    """The array in which native code adds up the time of each operation of a program."""
 
     def __init__(self, costs: Sequence[Cost]) -> None:
         self._costs = costs

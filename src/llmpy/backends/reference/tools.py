@@ -1,4 +1,4 @@
-"""What the definitions of operations share."""
+"""Helpers that the definitions of operations share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Step:
-    """What an operation may ask about the batch: for its own rows, which token, where, of whom."""
+    """The batch as an operation sees it: the token, position and sequence of each of its rows."""
 
     tokens: NDArray[np.int32]
     positions: NDArray[np.int32]

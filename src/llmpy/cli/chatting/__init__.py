@@ -1,1 +1,1 @@
-"""What `llmpy chat` is made of: a conversation, how it is shown, and how a person commands it."""
+"""The parts of `llmpy chat`: a conversation, its display, and the commands of the user."""

@@ -31,7 +31,7 @@ class InterruptedAnswer(Exception):
 
 
 class Display(Protocol):
-    """Where an answer is shown, between `with` and its end."""
+    """The display of one answer, between `with` and its end."""
 
     def __enter__(self) -> Any: ...
 

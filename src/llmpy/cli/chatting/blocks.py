@@ -44,7 +44,7 @@ class Blocks:
 
     @property
     def tail(self) -> Block | None:
-        """What is not complete yet, or None."""
+        """Return the block that is not complete yet, or None."""
         if not self._text.strip() and not self._fence:
             return None
         return Block(self._fence + self._text, first=not self._fence)

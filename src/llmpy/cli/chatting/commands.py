@@ -25,7 +25,7 @@ class WrongCommandError(ValueError):
 
 @dataclass(frozen=True)
 class Command:
-    """How a command is written, and what it does."""
+    """A command: how it is written, and what it does."""
 
     name: str
     argument: str
@@ -53,7 +53,7 @@ COMMANDS = {
 
 
 class Screen(Protocol):
-    """What commands need of the program: showing things, asking for an answer."""
+    """The methods of the program that commands use: showing things, asking for an answer."""
 
     def say(self, text: str) -> None:
         """Show a remark."""
@@ -240,7 +240,7 @@ class Commands:
         self._screen.say(f"Model: {self._talk.path}, {self._talk.model.n_ctx:,} tokens of context")
 
     def _numbers(self, what: str) -> list[int]:
-        """Where the user's messages are; WrongCommandError for none."""
+        """Return the indices of the user's messages; raise WrongCommandError if there are none."""
         messages = self._talk.chat.messages
         found = [i for i, message in enumerate(messages) if message["role"] == "user"]
         if not found:

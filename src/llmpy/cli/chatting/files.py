@@ -1,4 +1,4 @@
-"""What a chat keeps: conversations in JSON, and what was typed before."""
+"""Files of a chat: conversations in JSON, and the history of typed lines."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Frame:
-    """What comes before and after a message."""
+    """The text before and after a message."""
 
     before: str
     after: str

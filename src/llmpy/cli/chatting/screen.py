@@ -1,4 +1,4 @@
-"""What the interactive program prints beside answers: remarks, errors, tables, conversations."""
+"""Output of the interactive program beside answers: remarks, errors, tables, conversations."""
 
 from __future__ import annotations
 

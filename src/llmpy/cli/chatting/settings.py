@@ -1,4 +1,4 @@
-"""What a person may change while a chat goes on: sampling, limits, and what is shown."""
+"""Settings that a user may change during a chat: sampling, limits, and what is shown."""
 
 from __future__ import annotations
 

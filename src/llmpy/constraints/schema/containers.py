@@ -181,7 +181,7 @@ class _ObjectWriter:
         return found
 
     def _ending(self, count: int, met: bool, is_full: bool, comma: Sequence) -> list[Sequence]:
-        """What comes after the named properties."""
+        """Return the rule for everything after the named properties."""
         members = self.members
         at = len(members.known)
         found: list[Sequence] = []
@@ -361,7 +361,7 @@ class _ArrayWriter:
     def _steps(
         self, place: int, counts: tuple[int, ...]
     ) -> Iterator[tuple[list[Literal], tuple[int, ...]]]:
-        """What an item may be for each count, and the counts after it."""
+        """Return the alternatives of an item for each count, and the counts after it."""
         options: list[list[tuple[list[Literal], int]]] = []
         for n, (start, literal, wanted, is_least) in zip(counts, self.items.counted, strict=True):
             opposite = literal[0], not literal[1]

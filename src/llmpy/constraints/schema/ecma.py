@@ -56,7 +56,7 @@ def parsed(pattern: str) -> Tree:
 
 
 def _size(tree: Tree) -> int:
-    """How many characters a tree has, with all that must or may be repeated a number of times."""
+    """Return the number of characters of a tree, with its repetitions written out."""
     if tree[0] in ("cat", "alt"):
         return sum(map(_size, tree[1]))
     times: int = max(1, tree[2], tree[3] or 0) if tree[0] == "repeat" else 1
@@ -306,7 +306,7 @@ def matches(tree: Tree, text: str) -> bool:
 
 
 def _ends(tree: Tree, text: str, starts: set[int]) -> set[int]:
-    """Where matches that begin at one of `starts` may end."""
+    """Return the ends of matches that begin at one of `starts`."""
     kind = tree[0]
     if kind == "set":
         return {

@@ -1,4 +1,4 @@
-"""What subschemas say of one JSON type, as alternatives: each a list of atoms that must all hold.
+"""Formulas over one JSON type, as alternatives: each a list of atoms that must all hold.
 
 A conjunction is a set of literals: subschemas that must hold, or must not. `Formulas` rewrites one
 into alternatives of atoms, which speak of the value itself or name conjunctions of its parts.
@@ -262,12 +262,12 @@ class Formulas:
 
 
 def _regions(alternative: tuple[Atom, ...]) -> list[Literal]:
-    """Which keys were evaluated: those whose names one of these schemas holds for."""
+    """Return the keys that were evaluated: those whose names one of these schemas holds for."""
     return [atom[1] for atom in alternative if atom[0] == "seen"]
 
 
 def _evaluated_items(alternative: tuple[Atom, ...]) -> tuple[int | None, list[Literal]]:
-    """How many items were evaluated (None: all), and what evaluates the others."""
+    """Return how many items were evaluated (None: all), and what evaluates the others."""
     first: int | None = 0
     literals = []
     for atom in alternative:

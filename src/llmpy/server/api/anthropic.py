@@ -46,7 +46,7 @@ class Thinking(msgspec.Struct):
 
 
 class OutputConfig(msgspec.Struct):
-    """What the answer must be, and how much the model shall think."""
+    """The format of the answer, and how much the model shall think."""
 
     format: dict[str, Any] | None = None
     effort: str | None = None

@@ -77,7 +77,7 @@ def _assistant(blocks: list[Block], where: str) -> Message:
 
 
 def _others(role: str, blocks: list[Block], where: str) -> list[Message]:
-    """What tools have answered, each as a message of its own, then the text."""
+    """Return the results of tools, each as a message of its own, then the text."""
     found, texts = list[Message](), list[str]()
     for i, block in enumerate(blocks):
         if block.type != "tool_result":

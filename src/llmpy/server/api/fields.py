@@ -1,4 +1,4 @@
-"""What requests of all APIs have in common: reading them, and the fields that choose tokens."""
+"""Fields that requests of all APIs share: reading them, and those that choose tokens."""
 
 from __future__ import annotations
 

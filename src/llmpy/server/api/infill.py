@@ -61,7 +61,7 @@ async def infill(call: Call, state: State) -> None:
 
 
 def _content(generation: Generation, pieces: Sequence[Piece]) -> dict[str, Any]:
-    """What a text has gained, and the counts once it has ended."""
+    """Return the new part of a text, and the counts once it has ended."""
     found: dict[str, Any] = {"content": "".join(piece.text for piece in pieces), "stop": False}
     if (reason := pieces[-1].finish_reason) is not None:
         found |= {

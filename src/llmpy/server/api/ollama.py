@@ -54,7 +54,7 @@ class Options(Sampling, kw_only=True):
 
 
 class Request(msgspec.Struct, kw_only=True):
-    """What chats and texts have in common."""
+    """The fields that requests for chats and texts share."""
 
     model: str
     stream: bool | None = None
@@ -67,7 +67,7 @@ class Request(msgspec.Struct, kw_only=True):
 
     @property
     def n_logprobs(self) -> int | None:
-        """How many of the likeliest tokens are reported with each."""
+        """The number of likeliest tokens that are reported with each token."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
     @property

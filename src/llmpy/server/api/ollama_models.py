@@ -167,7 +167,7 @@ def _described(offer: Offer) -> dict[str, Any]:
 
 
 def _details(offer: Offer) -> dict[str, Any]:
-    """What the file says of the model, as far as it is loaded."""
+    """Return the details of a model that its file states, as far as it is loaded."""
     metadata: Mapping[str, Any] = {} if offer.loaded is None else offer.loaded.model.metadata
     family = str(metadata.get("general.architecture", ""))
     return {

@@ -185,7 +185,7 @@ class Answer:
     def _choice(
         self, generation: Generation, pieces: Sequence[Piece], before: str
     ) -> dict[str, Any]:
-        """What a text has gained; `before`: the prompt, where it is repeated."""
+        """Return the new part of a text; `before`: the prompt, where it is repeated."""
         ended = bool(pieces) and pieces[-1].kind == "end"
         text = before + "".join(piece.text for piece in pieces)
         choice = {

@@ -28,13 +28,13 @@ WITH_LOGPROBS = "message.output_text.logprobs"
 
 
 class Reasoning(msgspec.Struct):
-    """How much the model shall think."""
+    """The reasoning effort of a request."""
 
     effort: str | None = None
 
 
 class TextFormat(msgspec.Struct):
-    """What the answer must be."""
+    """The format of the answer."""
 
     format: dict[str, Any] | None = None
 
@@ -175,7 +175,7 @@ def _thought(item: dict[str, Any]) -> str:
 
 
 class Made:
-    """What is answered to a request."""
+    """The response to a request."""
 
     def __init__(self, request: ResponseRequest, run: Run) -> None:
         self._request = request

@@ -30,7 +30,7 @@ def finish_of(reason: FinishReason | None, n_calls: int) -> str:
 
 
 class StreamOptions(msgspec.Struct):
-    """What a stream says beside the answer."""
+    """Options of a stream: what it reports beside the answer."""
 
     include_usage: bool | None = None
 
@@ -41,7 +41,7 @@ def event(data: Any) -> bytes:
 
 
 def usage(run: Run) -> dict[str, Any]:
-    """How many tokens a request has taken."""
+    """Return the numbers of tokens that a request has taken."""
     n_prompt, n_generated = run.n_prompt, run.n_generated
     cached = sum(g.n_reused for g in run.generations if not g.is_fork)
     return {

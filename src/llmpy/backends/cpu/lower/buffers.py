@@ -52,7 +52,7 @@ class Places:
         self._place[new] = self._place[old]
 
     def of(self, value: int) -> int:
-        """Where a value lies; no value lies nowhere."""
+        """Return the buffer of a value, or NO_PLACE if it has none."""
         return NO_PLACE if value == NO_PLACE else self._place[value]
 
     def size(self, space: str) -> int:

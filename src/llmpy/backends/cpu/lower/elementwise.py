@@ -32,7 +32,7 @@ def embed(work: Emitted, i: int, node: Node) -> None:
 
 
 def norm(work: Emitted, i: int, node: Node) -> None:
-    """Of vectors, by weights for all or for each of a row, or without any."""
+    """Lower a norm of vectors, with weights for all, with weights for each of a row, or without."""
     x, vectors = work.of(node.inputs[0]), prod(node.shape[:-1])
     width = node.shape[-1]
     n_weights = prod(work.graph.shapes[node.weights[0]]) // width if node.weights else 0
@@ -105,7 +105,7 @@ def with_weight(work: Emitted, i: int, node: Node) -> None:
 
 
 def sum_(work: Emitted, i: int, node: Node) -> None:
-    """Of each vector."""
+    """Lower the sum of each vector."""
     shape = work.graph.nodes[node.inputs[0]].shape
     n = (shape[-1], prod(shape[:-1]))
     work.emit(i, Op(OpKind.SUM, node.rows, work.of(node.inputs[0]), n=n))

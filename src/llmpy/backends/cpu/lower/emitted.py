@@ -1,4 +1,4 @@
-"""What lowering knows on its way through a graph: numbered values, and the operations so far."""
+"""The state of lowering: values by number, and the operations emitted so far."""
 
 from __future__ import annotations
 

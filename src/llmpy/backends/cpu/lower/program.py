@@ -1,4 +1,4 @@
-"""What lowering makes: tensors in the form that kernels want, operations, tables, sizes."""
+"""The result of lowering: tensors in the form that kernels read, operations, tables, sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Cost", "Op", "Program", "RopeTable", "Tensor"]
 
 
 class Cost(NamedTuple):
-    """What is known of an operation for tracing: for each call, and for each row of it."""
+    """The cost of an operation for tracing: for each call, and for each row of it."""
 
     op: str
     weight: str = ""
@@ -51,7 +51,7 @@ class RopeTable:
 
 @dataclass(frozen=True)
 class Program:
-    """What native code needs: operations, tables, sizes of a row; what is `kept` must outlive it.
+    """The program for native code: operations, tables, sizes of a row; `kept` must outlive it.
 
     `whole_sessions`: some attention is not causal, so all tokens of a session must be in a batch.
     """

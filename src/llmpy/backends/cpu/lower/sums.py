@@ -1,4 +1,4 @@
-"""What products are fed, summed by native code: the squares of their inputs, for importance."""
+"""Sums of squares of the inputs of matmuls, computed by native code for importance matrices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Sums"]
 
 
 class Sums:
-    """Of each tensor, by name: `squares` [matrices, n_in] and `counts` [matrices], in float64."""
+    """Sums of each tensor, by name: float64 `squares` [matrices, n_in] and `counts` [matrices]."""
 
     def __init__(self) -> None:
         self.squares: dict[str, NDArray[np.float64]] = {}
@@ -19,7 +19,7 @@ class Sums:
         self._specs: list[abi.Sums] = []
 
     def address(self, names: list[str], matrices: int, width: int) -> int:
-        """Where native code finds the sums of tensors that are fed the same."""
+        """Return the address of the sums that tensors with the same input share."""
         squares, counts = np.zeros((matrices, width)), np.zeros(matrices)
         for name in names:
             self.squares[name], self.counts[name] = squares, counts
