@@ -1,0 +1,271 @@
+// What the page knows: the state of the server, the list of chats, the chats that were opened, what runs.
+
+import { get, patch, post, readEvents, remove, ApiError } from "./api.js";
+import { preferences } from "./dom.js";
+
+const listeners = new Map();
+
+/** Call `listener` when `what` changes: "state", "threads", "thread", "run", "route", "connection", "log", "draft". */
+export function on(what, listener) {
+  if (!listeners.has(what)) listeners.set(what, new Set());
+  listeners.get(what).add(listener);
+  return () => listeners.get(what).delete(listener);
+}
+
+export function emit(what, detail) {
+  for (const listener of [...(listeners.get(what) ?? [])]) listener(detail);
+}
+
+const queued = new Set();
+let frame = 0;
+
+/** Run `task` once in the next frame, however often it is asked for. */
+export function nextFrame(task) {
+  queued.add(task);
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    const tasks = [...queued];
+    queued.clear();
+    for (const one of tasks) one();
+  });
+}
+
+export const store = {
+  state: null, // answer of /app/state
+  threads: new Map(), // id -> Thread without messages
+  opened: new Map(), // id -> OpenThread
+  connected: false,
+  error: null, // of the first request
+};
+
+/** A chat with its messages. They are a tree; what is shown is the path to `leaf`. */
+export class OpenThread {
+  constructor(thread) {
+    this.messages = new Map();
+    this.children = new Map();
+    this.chosen = new Map(); // parent -> the child that was seen last
+    this.update(thread);
+    for (const message of thread.messages ?? []) this.put(message);
+  }
+
+  update(thread) {
+    const { messages, runs, ...rest } = thread;
+    this.thread = { ...this.thread, ...rest };
+  }
+
+  put(message) {
+    const have = this.messages.get(message.id);
+    if (have) {
+      const { content, thinking } = have;
+      Object.assign(have, message);
+      // a change told while text arrives may be older than the text that is here
+      if (have.live && message.state === "running") Object.assign(have, { content, thinking });
+      return have;
+    }
+    this.messages.set(message.id, message);
+    const siblings = this.children.get(message.parent) ?? [];
+    siblings.push(message.id);
+    siblings.sort((a, b) => this.messages.get(a).created - this.messages.get(b).created);
+    this.children.set(message.parent, siblings);
+    return message;
+  }
+
+  drop(id) {
+    const message = this.messages.get(id);
+    if (!message) return;
+    this.messages.delete(id);
+    this.children.set(message.parent, (this.children.get(message.parent) ?? []).filter((x) => x !== id));
+  }
+
+  /** Messages from the first to the leaf. */
+  path() {
+    const found = [];
+    const seen = new Set();
+    let id = this.thread.leaf;
+    if (!this.messages.has(id)) id = this.deepest(null);
+    while (id && this.messages.has(id) && !seen.has(id)) {
+      seen.add(id);
+      const message = this.messages.get(id);
+      this.chosen.set(message.parent, id);
+      found.push(message);
+      id = message.parent;
+    }
+    return found.reverse();
+  }
+
+  /** Versions of a message: those with its parent and role. */
+  versions(message) {
+    return (this.children.get(message.parent) ?? []).filter((id) => this.messages.get(id).role === message.role);
+  }
+
+  /** The leaf below a message, along what was seen last. */
+  deepest(id) {
+    for (;;) {
+      const children = this.children.get(id) ?? [];
+      if (!children.length) return id;
+      id = children.includes(this.chosen.get(id)) ? this.chosen.get(id) : children.at(-1);
+    }
+  }
+}
+
+// --- reading ---
+
+export async function readState() {
+  store.state = await get("/app/state");
+  emit("state");
+}
+
+export async function readThreads() {
+  const { threads } = await get("/app/threads");
+  store.threads = new Map(threads.map((t) => [t.id, t]));
+  emit("threads");
+}
+
+/** Open a chat: from memory at once where it was open before, else from the server. */
+export async function openThread(id, fresh = false) {
+  const have = store.opened.get(id);
+  if (have && !fresh) return have;
+  const thread = await get(`/app/threads/${id}`);
+  const open = new OpenThread(thread);
+  if (have) { open.chosen = have.chosen; open.follower = have.follower; }
+  store.opened.set(id, open);
+  return open;
+}
+
+export function defaultModel() {
+  const { state } = store;
+  const last = preferences.get("model");
+  if (last && state.models.some((m) => m.name === last && m.good_for !== "embeddings")) return last;
+  return state.model ?? state.models.find((m) => m.good_for !== "embeddings")?.name ?? null;
+}
+
+export const findModel = (name) => store.state?.models.find((m) => m.name === name);
+
+// --- changing ---
+
+export async function createThread(fields) {
+  const thread = await post("/app/threads", fields);
+  store.threads.set(thread.id, thread);
+  store.opened.set(thread.id, new OpenThread(thread));
+  emit("threads");
+  return thread;
+}
+
+export async function changeThread(id, fields) {
+  const before = store.threads.get(id);
+  if (before) { store.threads.set(id, { ...before, ...fields }); emit("threads"); }
+  store.opened.get(id)?.update(fields);
+  emit("thread", { id });
+  try {
+    takeThread(await patch(`/app/threads/${id}`, fields));
+  } catch (problem) {
+    if (before) { takeThread(before); }
+    throw problem;
+  }
+}
+
+export function takeThread(thread) {
+  const { messages, runs, ...rest } = thread;
+  store.threads.set(thread.id, { ...store.threads.get(thread.id), ...rest });
+  store.opened.get(thread.id)?.update(rest);
+  emit("threads");
+  emit("thread", { id: thread.id });
+}
+
+export async function deleteThreads(ids, pinned = false) {
+  const { deleted } = ids.length === 1 && pinned
+    ? await remove(`/app/threads/${ids[0]}`) : await post("/app/threads/delete", { ids, pinned });
+  for (const id of deleted) store.threads.delete(id);
+  emit("threads");
+  return deleted;
+}
+
+export async function restoreThreads(ids) {
+  for (const id of ids) takeThread(await post(`/app/threads/${id}/restore`));
+}
+
+// --- what other tabs and the server change ---
+
+function take(kind, data) {
+  if (kind === "hello") {
+    if (store.state && store.state.instance !== data.instance) readAgain();
+  } else if (kind === "reset") readAgain();
+  else if (kind === "thread") {
+    if (data.change === "deleted") {
+      store.threads.delete(data.id);
+      emit("threads");
+      emit("thread", { id: data.id, deleted: true });
+    } else if (data.thread) takeThread(data.thread);
+  } else if (kind === "message") {
+    const open = store.opened.get(data.thread);
+    if (open) { open.put(data.message); emit("thread", { id: data.thread, message: data.message.id }); }
+  } else if (kind === "removed") {
+    const open = store.opened.get(data.thread);
+    for (const id of data.messages) open?.drop(id);
+    emit("thread", { id: data.thread });
+  } else if (kind === "run") {
+    const thread = store.threads.get(data.thread);
+    if (thread) { thread.running = data.state === "running" ? data.run : null; emit("threads"); }
+    emit("run", data);
+  } else if (kind === "models") {
+    Object.assign(store.state, { models: data.models, model: data.model, catalogue: data.catalogue ?? store.state.catalogue });
+    emit("state");
+  } else if (kind === "pull") upsert("pulls", data);
+  else if (kind === "job") upsert("jobs", data);
+  else if (kind === "settings") { store.state.settings = data; emit("state"); }
+  else if (kind === "log") emit("log", data.lines);
+}
+
+function upsert(list, item) {
+  const items = store.state[list];
+  const i = items.findIndex((x) => x.id === item.id);
+  if (i < 0) items.push(item); else items[i] = item;
+  if (item.state === "cancelled") store.state[list] = items.filter((x) => x.id !== item.id);
+  nextFrame(emitProgress);
+}
+const emitProgress = () => emit("progress");
+
+async function readAgain() {
+  try {
+    await readState();
+    await readThreads();
+    for (const id of [...store.opened.keys()]) {
+      if (id !== store.shown) store.opened.delete(id);
+    }
+    if (store.shown) { await openThread(store.shown, true).catch(() => {}); emit("thread", { id: store.shown, reread: true }); }
+  } catch { /* the connection is tried again anyway */ }
+}
+
+let listening = null;
+
+/** Listen to changes, and again after the server was away. With `logs` lines of the log come too. */
+export async function listen(logs = false) {
+  listening?.abort();
+  const mine = new AbortController();
+  listening = mine;
+  let wait = 250;
+  for (;;) {
+    const again = store.lost;
+    try {
+      await readEvents(`/app/events${logs ? "?logs=1" : ""}`, take, {
+        signal: mine.signal,
+        onOpen() {
+          wait = 250;
+          store.connected = true;
+          store.lost = false;
+          emit("connection");
+          if (again) readAgain();
+        },
+      });
+    } catch (problem) {
+      if (mine.signal.aborted) return;
+      if (problem instanceof ApiError && problem.status === 401) { emit("key"); return; }
+    }
+    if (mine.signal.aborted) return;
+    store.connected = false;
+    store.lost = true;
+    emit("connection");
+    await new Promise((resolve) => { setTimeout(resolve, wait); });
+    wait = Math.min(wait * 1.6, 4000);
+  }
+}
