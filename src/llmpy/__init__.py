@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llmpy.checkpoint.open import open_model
     from llmpy.constraints import Constraint, choices, grammar, json_schema, regex, schema_of
     from llmpy.diagnosis import Diagnosis, Weakness, diagnose
+    from llmpy.engine import BatchStep
     from llmpy.errors import (
         AnswerError,
         BackendError,
@@ -134,6 +135,7 @@ __all__ = [
     "STOP",
     "AnswerError",
     "BackendError",
+    "BatchStep",
     "Cancelled",
     "Candidate",
     "CatalogueEntry",
@@ -261,6 +263,7 @@ _HOMES = {  # the imports above once more, for __getattr__
     "llmpy.checkpoint.open": ("open_model",),
     "llmpy.constraints": ("Constraint", "choices", "grammar", "json_schema", "regex", "schema_of"),
     "llmpy.diagnosis": ("Diagnosis", "Weakness", "diagnose"),
+    "llmpy.engine": ("BatchStep",),
     "llmpy.errors": (
         "AnswerError",
         "BackendError",

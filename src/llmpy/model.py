@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack, overload
@@ -13,7 +13,7 @@ from llmpy import checks, log
 from llmpy.backends.base import KvPool, Plan
 from llmpy.backends.trace import Trace, Traceable
 from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
-from llmpy.engine import Engine, PrefixStats, Turns
+from llmpy.engine import BatchStep, Engine, PrefixStats, Turns, batch_steps
 from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
 from llmpy.graph import Graph
@@ -262,6 +262,28 @@ class Model(Restorer):
             think=think,
             overflow=overflow,
         )
+
+    def batch_steps(
+        self, prompts: Iterable[Sequence[int]], *, n_parallel: int = 64
+    ) -> Generator[BatchStep]:
+        """Yield the logits of the next token of many prompts at once, for the caller to choose.
+
+        This is for many short answers of a small model: nothing is done in Python for each token
+        but what the loop's body does. `prompts` are token ids; up to `n_parallel` run at a time,
+        and where one ends the next is asked for and begins. Each step must be answered by
+        `step.choose(tokens)`, a token for each row and -1 for a prompt that has ended; the row has
+        the same bits as in `Session.steps`, where the backend is batch invariant.
+
+            for step in model.batch_steps(prompts):
+                tokens = step.logits.argmax(1)  # float32 [n, n_vocab]
+                step.choose(numpy.where(tokens == model.tokenizer.eos, -1, tokens))
+
+        Raises ContextFull for a prompt that does not fit, with its answer, in the context,
+        UnsupportedModelError for an encoder.
+        """
+        self._engine.check_open()
+        check_generates(self)
+        return batch_steps(self._engine, prompts, n_parallel)
 
     @contextlib.contextmanager
     def trace(self) -> Iterator[Trace]:

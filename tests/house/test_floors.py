@@ -61,6 +61,7 @@ MAY_USE = {
         "checkpoint",
         "constraints",
         "diagnosis",
+        "engine",
         "hub",
         "loading",
         "model",

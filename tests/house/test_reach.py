@@ -1,4 +1,4 @@
-"""Engine and sessions use of each other what is public, and one place runs plans."""
+"""Engine and sessions use of each other what is public, and the engine alone runs plans."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ def test_no_class_reaches_into_another() -> None:
     assert [reach for path in paths for reach in private_reaches(path)] == []
 
 
-def test_one_place_runs_plans() -> None:
+def test_the_engine_alone_runs_plans() -> None:
     others = ("testing.py", "products.py")  # that check and time backends
     paths = [path for path in rooms.python_files("src") if path.name not in others]
     found = [use for path in paths for use in runs_of_plans(path)]
     assert found == [
+        "src/llmpy/engine/batch_steps.py: engine.plan.run",
         "src/llmpy/engine/engine.py: getattr(self.plan, 'generate', None)",
         "src/llmpy/engine/engine.py: self.plan.run",
     ]

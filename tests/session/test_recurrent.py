@@ -241,3 +241,16 @@ def test_a_second_session_begins_at_the_last_page(model: llmpy.Model) -> None:
     backend = "cpu" if hasattr(model._engine.plan, "generate") else "reference"
     with llmpy.load(model.path, backend=backend, **options) as plain:
         assert found == said_after(plain, [*ids, 7])
+
+
+def test_many_prompts_go_on_as_alone(model: llmpy.Model) -> None:
+    prompts = [IDS[:n] for n in (1, 40, 7, 90, 16)]
+    found: list[list[int]] = [[] for _ in prompts]
+    for step in model.batch_steps(prompts, n_parallel=3):
+        tokens = step.logits.argmax(1).tolist()
+        for number, token in zip(step.numbers, tokens, strict=True):
+            found[number].append(token)
+        step.choose(
+            [-1 if len(found[i]) == 5 else t for i, t in zip(step.numbers, tokens, strict=True)]
+        )
+    assert found == [said_after(model, prompt) for prompt in prompts]
