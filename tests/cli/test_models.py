@@ -116,6 +116,19 @@ def test_the_default_model_needs_no_option(run: Run, stories: Path, command: str
     assert run(command, *more[command]) == named
 
 
+@pytest.mark.parametrize("command", ["info", "bench"])
+def test_without_any_model_that_of_the_package_is_used(
+    run: Run, command: str, monkeypatch: pytest.MonkeyPatch, stories: Path
+) -> None:
+    more = () if command == "info" else ("-r", 1, "-n", 4, "--backend", BACKEND)
+    monkeypatch.setattr("llmpy.apps.dates.model_path", lambda: stories)
+    done = run(command, *more)
+    assert done.code == 0
+    assert done.err == "model: stories260K, which is part of llmpy (-m takes another)\n"
+    run("pull", stories, "--as", "one")
+    assert "part of llmpy" not in run(command, *more).err
+
+
 def test_two_models_without_a_default_are_an_error_that_lists_them(run: Run, stories: Path) -> None:
     run("pull", stories, "--as", "one")
     run("pull", stories, "--as", "two")

@@ -16,7 +16,8 @@ from llmpy.cli.streams import end_streams, note, open_streams
 __all__ = ["main"]
 
 COMMANDS = (
-    "app", "bench", "chat", "convert", "cp", "default", "doctor", "embed", "imatrix", "infer",
+    "app", "bench", "chat", "convert", "cp", "dates", "default", "doctor", "embed", "imatrix",
+    "infer",
     "info", "ls", "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm", "serve", "show",
     "stop", "tokens",
 )  # fmt: skip

@@ -6,26 +6,27 @@ import json
 import statistics
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from llmpy.cli.options import load, load_options
+from llmpy.cli.options import any_model_option, load, load_options
 
 if TYPE_CHECKING:
     import llmpy
 
+N_PROMPT = 512  # tokens
+
 
 @click.command(name="bench")
-@load_options
+@partial(load_options, model=any_model_option)
 @click.option(
     "-p",
     "--n-prompt",
     type=click.IntRange(1),
-    default=512,
-    show_default=True,
-    help="Tokens of the prompt.",
+    help=f"Tokens of the prompt.  [{N_PROMPT}, or what the context holds]",
 )
 @click.option(
     "-n",
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 def command(
     path: Path,
     loading: dict[str, Any],
-    n_prompt: int,
+    n_prompt: int | None,
     n_generate: int,
     rounds: int,
     ops: bool,
@@ -61,8 +62,9 @@ def command(
     """
     import llmpy
 
-    needed = n_prompt + n_generate + 1
     model = load(path, **loading)
+    n_prompt = n_prompt or max(1, min(N_PROMPT, model.n_ctx - n_generate - 1))
+    needed = n_prompt + n_generate + 1
     model.session().close()  # refuses what cannot generate
     if needed > model.n_ctx:
         raise click.UsageError(

@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
-from llmpy.cli.options import architecture_option, model_option, quoted
+from llmpy.cli.options import any_model_option, architecture_option, quoted
 
 
 @click.command(name="info")
-@model_option
+@any_model_option
 @architecture_option
 @click.option("-t", "--tensors", is_flag=True, help="List the tensors: type, shape, bytes, name.")
 @click.option("-k", "--tokens", is_flag=True, help="List the tokens of the vocabulary.")

@@ -23,11 +23,13 @@ __all__ = [
     "PATH",
     "SAMPLING",
     "SessionFiles",
+    "any_model_option",
     "architecture_option",
     "checked_sampling",
     "chosen_template",
     "compute_options",
     "described",
+    "embedded",
     "generation_options",
     "kv_dtype_option",
     "load",
@@ -65,14 +67,28 @@ class _Path(click.Path):
 PATH = _Path(path_type=Path)
 
 
-def named_or_default(path: Path | None) -> Path:
-    """The model that was given, else the default one; where there is none, one is offered."""
+def named_or_default(path: Path | None, *, any_model: bool = False) -> Path:
+    """The model that was given, else the default one; where there is none, one is offered.
+
+    `any_model`: whatever it is good for, so that the one of the package will do.
+    """
     if path is not None:
         return path
     import llmpy
 
     found = llmpy.default_model()
-    return Path(found.name) if found is not None else _offered()
+    if found is not None:
+        return Path(found.name)
+    return embedded() if any_model else _offered()
+
+
+def embedded() -> Path:
+    """The model that is part of the package, and a word on stderr that it is used."""
+    from llmpy.apps.dates import model_path
+
+    path = model_path()
+    note(f"model: {path.stem}, which is part of llmpy (-m takes another)")
+    return path
 
 
 def _offered() -> Path:
@@ -93,9 +109,11 @@ def _offered() -> Path:
     return Path(pulled(entry.name).name)
 
 
-def _model_option(*, default: bool) -> Callable[[F], F]:
+def _model_option(*, default: bool, any_model: bool = False) -> Callable[[F], F]:
     def chosen(ctx: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
-        return named_or_default(path) if default and not ctx.resilient_parsing else path
+        if default and not ctx.resilient_parsing:
+            return named_or_default(path, any_model=any_model)
+        return path
 
     return click.option(
         "-m",
@@ -104,11 +122,12 @@ def _model_option(*, default: bool) -> Callable[[F], F]:
         type=PATH,
         callback=chosen,
         help="The model: a name (see llmpy ls), a GGUF file, or the folder of a checkpoint.  "
-        "[the default model]",
+        f"[the default model{', else that of the package' * any_model}]",
     )
 
 
 model_option = _model_option(default=True)
+any_model_option = _model_option(default=True, any_model=True)
 
 
 def model_argument(function: F) -> F:
