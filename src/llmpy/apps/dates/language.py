@@ -66,7 +66,7 @@ def _date() -> Expression:
     )
     leap_day = sequence(leap, text("-02-29"))
     month = sequence(text("-"), _words(tuple(f"{month:02}" for month in range(1, 13))))
-    season = sequence(text("-"), _words(tuple(map(str, (*range(21, 25), *range(33, 37))))))
+    season = sequence(text("-"), _words(tuple(map(str, (*range(21, 25), *range(33, 42))))))
     rough = sequence(
         minus,
         choice(
