@@ -20,7 +20,7 @@ from llmpy.apps.dates.edtf import from_edtf
 from llmpy.apps.dates.language import CALENDARS, KINDS, TokenTable
 from llmpy.apps.dates.values import Answer, Date, DateRange, DateSet, Value
 
-__all__ = ["Parser", "aparse", "model_path", "normalise", "parse", "parse_many"]
+__all__ = ["Parser", "aparse", "model_path", "normalise", "parse", "parse_many", "written"]
 
 MODEL = "dates-q8_0.gguf"
 SEPARATOR = "<sep>"
@@ -128,6 +128,13 @@ def _values(written: str) -> tuple[Value, ...]:
     for word in said.split(",") if said else ():
         fields["kind" if word in KINDS else "calendar" if word in CALENDARS else "part"] = word
     return tuple(_with_fields(from_edtf(value), fields) for value in values.split(";"))
+
+
+def written(values: Sequence[Value]) -> str:
+    """Return the values as the model writes them."""
+    said = dict.fromkeys(v.kind for v in values) | dict.fromkeys(v.part for v in values)
+    fields = ",".join(filter(None, said | dict.fromkeys(v.calendar for v in values)))
+    return ";".join(value.edtf for value in values) + ("#" + fields if fields else "")
 
 
 def _with_fields(value: Date | DateRange | DateSet, fields: dict[str, str]) -> Value:
