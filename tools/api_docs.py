@@ -16,7 +16,11 @@ from griffe2md import default_config
 import llmpy
 
 SOURCE = Path(llmpy.__file__).parents[1]
-EXTRA = ("backends", "testing")  # modules that are public by themselves: their whole `__all__`
+EXTRA = (
+    "backends",
+    "chains",
+    "testing",
+)  # modules that are public by themselves: their whole `__all__`
 CONFIG = {
     **default_config,
     "docstring_style": None,  # ours are plain paragraphs

@@ -13,11 +13,13 @@ from tools import generate_docs
 DOCS = rooms.ROOT / "docs"
 ABBREVIATION = re.compile(r"\b(?:[A-Z]{2,}\w*|[Nn]_[a-z]+|[A-Z]+[a-z]+[A-Z]\w*)\b")
 PLACEHOLDERS = {
+    "CHAIN",
     "KIND",
     "TYPE",
     "MODEL",
     "OUT",
     "TEXT",
+    "VALUE",
     "OPTIONS",
     "FILE",
     "PROMPT",

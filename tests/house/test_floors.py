@@ -71,8 +71,9 @@ MAY_USE = {
         "session",
         "tools",
     },
-    "apps": {"", "server"},  # the public names of both
-    "cli": {"", "apps"},  # the public names of llmpy, and the programs on top of them
+    "chains": {""},  # the public names of llmpy
+    "apps": {"", "chains", "server"},  # public names too
+    "cli": {"", "apps", "chains"},
     "__main__": {"cli"},
 }
 SHARED = (  # by architectures
@@ -103,7 +104,13 @@ INSTALLED_WITH_IT = {
     "tokenizers",
     "uvicorn",
 }
-OPTIONAL = {"zstandard"}  # imported where it is used, with a word on how to install it
+OPTIONAL = {  # imported where they are used, with a word on how to install them
+    "apsw",
+    "discord",
+    "sqlite_vec",
+    "yaml",
+    "zstandard",
+}
 
 
 def room(path: Path) -> str:

@@ -17,8 +17,8 @@ __all__ = ["main"]
 
 COMMANDS = (
     "app", "bench", "chat", "convert", "cp", "dates", "default", "doctor", "embed", "imatrix",
-    "infer",
-    "info", "ls", "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm", "serve", "show",
+    "infer", "info", "ls", "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm",
+    "run-chain", "serve", "show",
     "stop", "tokens",
 )  # fmt: skip
 ALIASES = {"run": "chat"}
@@ -36,7 +36,7 @@ class Commands(click.Group):
         cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
-        module = __import__(f"llmpy.cli.{cmd_name}", fromlist=["command"])
+        module = __import__(f"llmpy.cli.{cmd_name.replace('-', '_')}", fromlist=["command"])
         command: click.Command = module.command
         return command
 

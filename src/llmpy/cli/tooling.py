@@ -18,7 +18,7 @@ from llmpy.cli.options import PATH
 if TYPE_CHECKING:
     import llmpy
 
-__all__ = ["steps", "tools_in", "tools_option"]
+__all__ = ["functions_in", "steps", "tools_in", "tools_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 MODULE = "llmpy_tools"
@@ -59,31 +59,14 @@ def tools_option(function: F) -> F:
 
 
 def tools_in(file: Path | None, choice: str) -> list[llmpy.Tool] | None:
-    """Return the functions that a file defines, as tools; UsageError where there are none.
-
-    The file is run. Its `__all__`, if it has one, says which functions are tools; else they are
-    those whose names do not begin with "_".
-    """
+    """Return the functions that a file defines, as tools; UsageError where there are none."""
     if file is None:
         if choice not in ("auto", "none"):
             raise click.UsageError("--tool-choice needs --tools")
         return None
     import llmpy
 
-    try:
-        names = runpy.run_path(str(file), run_name=MODULE)
-    except Exception as error:
-        raise click.UsageError(f"--tools: {file}: {type(error).__name__}: {error}") from error
-    chosen = names.get("__all__")
-    functions = [
-        value
-        for name, value in names.items()
-        if inspect.isfunction(value)
-        and (name in chosen if chosen is not None else value.__module__ == MODULE)
-        and (chosen is not None or not name.startswith("_"))
-    ]
-    if not functions:
-        raise click.UsageError(f"--tools: {file}: expected functions, found none")
+    functions = functions_in(file, "--tools")
     try:
         tools = [llmpy.Tool.of(function) for function in functions]
     except (TypeError, ValueError) as error:  # ConstraintError is one of these
@@ -92,6 +75,29 @@ def tools_in(file: Path | None, choice: str) -> list[llmpy.Tool] | None:
     if choice not in known:
         raise click.UsageError(f"--tool-choice: expected {', '.join(known)}, found {choice!r}")
     return tools
+
+
+def functions_in(file: Path, option: str) -> list[Callable[..., Any]]:
+    """Run a file, and return the functions that it defines; UsageError where there are none.
+
+    Its `__all__`, if it has one, says which functions are meant; else they are those whose names do
+    not begin with "_".
+    """
+    try:
+        names = runpy.run_path(str(file), run_name=MODULE)
+    except Exception as error:
+        raise click.UsageError(f"{option}: {file}: {type(error).__name__}: {error}") from error
+    chosen = names.get("__all__")
+    functions: list[Callable[..., Any]] = [
+        value
+        for name, value in names.items()
+        if inspect.isfunction(value)
+        and (name in chosen if chosen is not None else value.__module__ == MODULE)
+        and (chosen is not None or not name.startswith("_"))
+    ]
+    if not functions:
+        raise click.UsageError(f"{option}: {file}: expected functions, found none")
+    return functions
 
 
 def steps(pieces: Generator[llmpy.Piece]) -> Generator[llmpy.Piece]:
