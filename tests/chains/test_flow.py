@@ -184,8 +184,8 @@ def test_a_chain_prints_its_steps_with_their_types() -> None:
     chain |= chains.Ask("Join: {{parts}}", into="all")
     assert str(chain).splitlines() == [
         "steps (text: str)",
-        "  1 split 100 -> parts: list[str]",
-        "  2 map parts, each=text, parallel=4 -> parts: list[str]",
+        "  1 split tokens=100 -> parts: list[str]",
+        "  2 map -> parts: list[str]",
         '        ask "Shorten: {{text}}", max_tokens=9 -> text: str',
         '  3 ask "Join: {{parts}}" -> all: str',
     ]

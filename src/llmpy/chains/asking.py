@@ -43,23 +43,19 @@ class Asking(Step):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """The fields of the prompt and of the system message."""
         names = *Template(self.prompt).names, *Template(self.system or "").names
         return dict.fromkeys(names, Any)
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What `Model.chat` is given."""
         given = {"temperature": self.temperature, "sampler": self.sampler, "seed": self.seed}
         return {name: value for name, value in given.items() if value is not None}
 
     def texts(self, values: Mapping[str, Any]) -> tuple[str, str | None]:
-        """Return the prompt and the system message with the values in them."""
         system = None if self.system is None else Template(self.system).render(values)
         return Template(self.prompt).render(values), system
 
     def options(self, run: Run) -> dict[str, Any]:
-        """Return what `Chat.say` is given."""
         return {"max_tokens": self.max_tokens, "stop": self.stop, "progress": run.check}
 
 
@@ -81,13 +77,11 @@ class Ask(Asking):
 
     @property
     def gives(self) -> Any:
-        """A text, or the type."""
         if self.schema is None:
             return str
         return Any if isinstance(self.schema, Mapping) else self.schema
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Ask."""
         prompt, system = self.texts(values)
         with run.model(self.model).chat(system, **self.sampling) as chat:
             if self.schema is None:
@@ -112,7 +106,6 @@ class Complete(Asking):
     kind: ClassVar[str] = "complete"
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Continue the prompt."""
         prompt, _ = self.texts(values)
         model, text = run.model(self.model), ""
         with model.session(**self.sampling) as session:
@@ -145,7 +138,6 @@ class Converse(Asking):
     memory: str = "messages"
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Say the prompt, and keep it and the answer."""
         prompt, system = self.texts(values)
         model, memory = run.model(self.model), run.runner.memory
         with model.chat(system, messages=memory.get(self.memory, []), **self.sampling) as chat:
@@ -186,7 +178,6 @@ class UseTools(Asking):
     timeout: float = 60.0
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Ask and call until there is an answer."""
         prompt, system = self.texts(values)
         tools = [run.runner.function(tool) for tool in self.tools]
         with run.model(self.model).chat(system, **self.sampling) as chat:

@@ -7,13 +7,20 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_origin, get_type_hints
+
+import msgspec
 
 import llmpy
 from llmpy.chains.step import Step
 
 __all__ = ["as_data", "from_yaml", "load", "save", "to_yaml"]
 
+WRITTEN: dict[str, Any] = {  # types in files, where steps in Python take objects too
+    **dict.fromkeys(("model", "embedder", "folder", "function"), str),
+    "tools": tuple[str, ...],
+    "schema": dict,
+}
 MOST = 1 << 20  # characters of a file
 DEEPEST = 50
 
@@ -126,35 +133,27 @@ def _step(data: Any, where: str) -> Step:
     for field in (first, *others):
         if known[field.name] in data:
             value = data[known[field.name]]
-            given[field.name] = _value(field, value, f"{where}: {known[field.name]}")
+            given[field.name] = _value(kind, field, value, f"{where}: {known[field.name]}")
     try:
         return kind(**given)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}".replace("__init__() ", "")) from error
 
 
-def _value(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
+def _value(kind: type[Step], field: dataclasses.Field[Any], value: Any, where: str) -> Any:
     """Return the value of a field; ValueError where it is not of the field's type."""
-    kind = str(field.type)
-    if kind == "Step":
+    if field.type == "Step":
         return _step(value, where)
-    if kind.startswith("tuple"):
+    if field.name == "steps":
         if not isinstance(value, list):
             raise ValueError(f"{where}: expected a list, found {type(value).__name__}")
-        if "Step" in kind:
-            return tuple(_step(one, f"{where}[{i}]") for i, one in enumerate(value))
-        if not all(isinstance(one, str) for one in value):
-            raise ValueError(f"{where}: expected a list of texts")
-        return tuple(value)
-    types: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
-    wanted = types.get(kind.removesuffix(" | None").rpartition(" | ")[2])
-    if field.name in ("model", "embedder", "folder", "function"):
-        wanted, kind = str, "a name"
-    if field.name == "schema":
-        wanted, kind = dict, "a JSON schema"
-    if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
-        raise ValueError(f"{where}: expected {kind}, found {type(value).__name__}")
-    return value
+        return tuple(_step(one, f"{where}[{i}]") for i, one in enumerate(value))
+    wanted = WRITTEN.get(field.name) or get_type_hints(kind)[field.name]
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        said = str(error).replace("Expected", "expected").replace(", got", ", found")
+        raise ValueError(f"{where}: {said}") from error
 
 
 def _fields(kind: type[Step]) -> list[dataclasses.Field[Any]]:

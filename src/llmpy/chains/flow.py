@@ -39,23 +39,19 @@ class Sequential(Step):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """Types of the values that no step before writes."""
         return self._flow()
 
     @property
     def gives(self) -> Any:
-        """Type of what the last step writes."""
         return self.steps[-1].gives
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Run the steps."""
         there, part = dict(values), run.part(model=self.model, embedder=self.embedder)
         for i, step in enumerate(self.steps, 1):
             there[step.into] = yield from part.step(step, there, f"{i} ")
         return there[self.into]
 
     def lines(self) -> list[str]:
-        """Return the inputs, and the lines of each step with its number."""
         given = ", ".join(f"{name}: {shown_type(kind)}" for name, kind in self.needs.items())
         names = {"model": self.model, "embedder": self.embedder}
         said = [f"{key} {value}" for key, value in names.items() if value is not None]
@@ -98,16 +94,13 @@ class Split(Step):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """The text."""
         return {self.read: str}
 
     @property
     def gives(self) -> Any:
-        """A list of texts."""
         return list[str]
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Split the text."""
         yield from ()
         tokenizer = run.model(self.model).tokenizer
         return split_text(values[self.read], self.tokens, tokenizer, overlap=self.overlap)
@@ -133,26 +126,17 @@ class Map(Step):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """The list, and what the step reads besides its item."""
         others = {name: kind for name, kind in self.step.needs.items() if name != self.each}
         item = self.step.needs.get(self.each, Any)
         return {**others, self.over: list if item is Any else list[item]}  # type: ignore[valid-type]
 
     @property
     def gives(self) -> Any:
-        """A list of what the step gives."""
         return list if self.step.gives is Any else list[self.step.gives]  # type: ignore[name-defined]
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Run the step for each item."""
         items = [{**values, self.each: item} for item in values[self.over]]
         return (yield from mapped(run, self.step, items, self.parallel))
-
-    def lines(self) -> list[str]:
-        """Return the line of the map, and those of the step."""
-        said = f"map {self.over}, each={self.each}, parallel={self.parallel}"
-        inner = [f"    {line}" for line in self.step.lines()]
-        return [f"{said} -> {self.into}: {shown_type(self.gives)}", *inner]
 
 
 @dataclass(frozen=True)
@@ -180,12 +164,10 @@ class MapReduce(Step):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """The text, and what the two steps read besides."""
         both = {**self.map.needs, **self.reduce.needs}
         return {**{k: v for k, v in both.items() if k != "text"}, self.read: str}
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Split, map, and reduce until one text is left."""
         tokenizer = run.model(self.model).tokenizer
         texts = split_text(values[self.read], self.tokens, tokenizer, overlap=self.overlap)
         step, level = self.map, "map "
@@ -197,14 +179,6 @@ class MapReduce(Step):
             groups = pack(texts, self.tokens, counter(tokenizer))
             texts = [as_text(group) for group in groups]
             step, level = self.reduce, "reduce "
-
-    def lines(self) -> list[str]:
-        """Return the line of the step, and those of its two parts."""
-        said = f"map_reduce {self.read}, tokens={self.tokens}, parallel={self.parallel}"
-        found = [f"{said} -> {self.into}: str"]
-        for step in (self.map, self.reduce):
-            found += [f"    {line}" for line in step.lines()]
-        return found
 
 
 @dataclass(frozen=True)
@@ -226,16 +200,13 @@ class Call(Step):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """Types of the parameters, by the function's type hints."""
         return {name: self._hint(name) for name in self.read}
 
     @property
     def gives(self) -> Any:
-        """Type of the result, by the function's type hints."""
         return self._hint("return")
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Call the function."""
         yield from ()
         function = run.runner.function(self.function)
         return function(**{name: values[name] for name in self.read})

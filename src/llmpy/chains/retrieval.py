@@ -56,16 +56,13 @@ class Search(Step):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """The fields of the query."""
         return dict.fromkeys(Template(self.query).names, Any)
 
     @property
     def gives(self) -> Any:
-        """A list of passages."""
         return list[Passage]
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Bring the store up to date, and search it."""
         yield from ()
         embedder = run.embedder(self.embedder)
         path = self.store or _place(self.folder, embedder.saved.fingerprint(embedder.path))
@@ -88,16 +85,13 @@ class Cite(Asking):
 
     @property
     def needs(self) -> dict[str, Any]:
-        """The fields of the question, and the passages."""
         return {**super().needs, self.read: list[Passage]}
 
     @property
     def gives(self) -> Any:
-        """An answer with citations."""
         return Answer
 
     def work(self, run: Run, values: Mapping[str, Any]) -> Steps:
-        """Answer."""
         question, system = self.texts(values)
         passages: list[Passage] = values[self.read]
         if not passages:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, MISSING, dataclass, field
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin
 
@@ -80,13 +80,17 @@ class Step:
 
     def lines(self) -> list[str]:
         """Return the description of the step, one line for each part; `str` joins them."""
-        first, *others = [f for f in dataclasses.fields(self) if f.name != "into"]
-        said = [f"{self.kind} {_short(getattr(self, first.name))}"]
-        for one in others:
+        said, inner = [], []
+        for one in dataclasses.fields(self):
             value = getattr(self, one.name)
-            if value not in (None, one.default) and not isinstance(value, Step):
-                said.append(f"{one.name}={_short(value)}")
-        return [f"{', '.join(said)} -> {self.into}: {shown_type(self.gives)}"]
+            if isinstance(value, Step):
+                inner += [f"    {line}" for line in value.lines()]
+            elif one.name != "into" and value not in (None, one.default):
+                said.append(
+                    _short(value) if one.default is MISSING else f"{one.name}={_short(value)}"
+                )
+        said = [f"{self.kind} {', '.join(said)}".strip()]
+        return [f"{said[0]} -> {self.into}: {shown_type(self.gives)}", *inner]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

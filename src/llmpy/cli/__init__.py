@@ -18,8 +18,7 @@ __all__ = ["main"]
 COMMANDS = (
     "app", "bench", "chat", "convert", "cp", "dates", "default", "doctor", "embed", "imatrix",
     "infer", "info", "ls", "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm",
-    "run-chain", "serve", "show",
-    "stop", "tokens",
+    "run-chain", "serve", "show", "stop", "tokens",
 )  # fmt: skip
 ALIASES = {"run": "chat"}
 
