@@ -105,7 +105,7 @@ class SnapshotError(ModelFileError):
 
     "format" or "version": the file is not a saved session, or has another version; "sha256", and
     the names of its parts: it is damaged; "model", "layout" or "n_ctx": it is of another model,
-    backend or configuration.
+    backend or configuration; "constraint": a session that has one cannot be saved.
     """
 
 

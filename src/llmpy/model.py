@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from llmpy import checks, log
 from llmpy.backends.base import KvPool, Plan
 from llmpy.backends.trace import Trace, Traceable
-from llmpy.checkpoint.recommended import GGUF_KEYS, recommended
+from llmpy.checkpoint.recommended import recommended_sampling
 from llmpy.engine import BatchStep, Engine, PrefixStats, Turns, batch_steps
 from llmpy.errors import BackendError
 from llmpy.format import ModelFile, TensorInfo
@@ -71,7 +71,7 @@ class Model(Restorer):
         self.n_ctx = n_ctx
         self.n_vocab = tokenizer.n_embedded
         self.n_batch = n_batch
-        self.recommended_sampling = recommended(file.path, file.metadata, GGUF_KEYS)
+        self.recommended_sampling = recommended_sampling(file.path, file.metadata)
         self._compiled = compiled
         self._classifier = classifier
         self._readers = {}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,3 +127,27 @@ def test_a_full_stdout_is_a_failure_in_one_line(arguments: Arguments, command: s
     assert done.returncode == 1
     assert done.stderr.startswith("llmpy: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["infer", "chat"])
+def test_a_pipe_comes_after_the_prompt(stories: Path, command: str, tmp_path: Path) -> None:
+    """As a pipe, a file, or written into -p: the same; an empty pipe and a device add nothing."""
+    options = ["--template", "alpaca"] if command == "chat" else []
+    fixed = [sys.executable, "-m", "llmpy", command, "-m", str(stories), "-n", "20"]
+    fixed += ["--temperature", "0", *options, "-p"]
+
+    def said(prompt: str, **redirected: Any) -> bytes:
+        options = {"capture_output": True, "timeout": 60, "check": True} | redirected
+        done: subprocess.CompletedProcess[bytes] = subprocess.run([*fixed, prompt], **options)
+        return done.stdout
+
+    file = tmp_path / "text"
+    file.write_bytes(b"One day a cat\n")
+    expected = said("Once upon\n\nOne day a cat", stdin=subprocess.DEVNULL)
+    assert said("Once upon", input=b"One day a cat\n") == expected
+    with file.open("rb") as stdin:
+        assert said("Once upon", stdin=stdin) == expected
+    alone = said("Once upon", stdin=subprocess.DEVNULL)
+    assert alone != expected
+    assert said("Once upon", input=b"\n") == alone
+    assert said("-", input=b"Once upon\n") == alone

@@ -13,7 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import llmpy
-from llmpy.checkpoint.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
+from llmpy.checkpoint.recommended import (
+    CHECKPOINT_KEYS,
+    GGUF_KEYS,
+    KNOWN,
+    recommended,
+    recommended_sampling,
+)
+from llmpy.hub import CATALOGUE
 
 PATH = Path("folder") / "generation_config.json"
 
@@ -68,3 +75,30 @@ def test_no_recommendation_makes_a_model_unusable(said: dict[str, Any]) -> None:
         warnings.simplefilter("ignore")
         parameters = recommended(PATH, said, CHECKPOINT_KEYS)
     llmpy.default_chain(**parameters)
+
+
+def test_makers_recommend_what_their_file_does_not_say(smollm2: Path, tmp_path: Path) -> None:
+    makers = {"temperature": 0.2, "top_p": 0.9}
+    assert recommended_sampling(smollm2, {}) == makers
+    said = {"general.sampling.temp": 0.5}
+    assert recommended_sampling(smollm2, said) == makers | {"temperature": 0.5}
+    other = tmp_path / smollm2.name
+    other.write_bytes(b"another file of that name")
+    assert recommended_sampling(other, said) == {"temperature": 0.5}
+
+
+def test_what_a_user_says_comes_before_the_makers(smollm2: Path) -> None:
+    with llmpy.load(smollm2, n_ctx=64) as model:
+        plain = llmpy.default_chain(temperature=0.2, top_p=0.9)
+        assert str(model.session().sampler) == str(plain)
+        asked = llmpy.default_chain(temperature=0.7, top_p=0.9)
+        assert str(model.session(temperature=0.7).sampler) == str(asked)
+        greedy = llmpy.greedy()
+        assert str(model.session(sampler=greedy).sampler) == str(llmpy.chain(greedy))
+
+
+def test_makers_are_known_of_files_of_the_catalogue_alone() -> None:
+    files = {(name, entry.size) for entry in CATALOGUE for name in entry.files}
+    assert {(name, size) for name, (size, _) in KNOWN.items()} <= files
+    for _, parameters in KNOWN.values():
+        llmpy.default_chain(**parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -285,3 +286,17 @@ def test_details_of_an_answer(fast_stories: llmpy.Model) -> None:
     assert parsed.n_forced == parsed.n_tokens - 1
     assert parsed.stats is not None
     assert parsed.stats.n_generated == parsed.n_tokens
+
+
+def test_a_session_with_a_constraint_is_not_saved_without_it(
+    fast_stories: llmpy.Model, tmp_path: Path
+) -> None:
+    with fast_stories.session(seed=1) as session:
+        session.constraint = llmpy.regex("[a-z ]+")
+        session.infer("Once", max_tokens=5)
+        with pytest.raises(llmpy.SnapshotError, match=r"constraint: .*session\.constraint = None"):
+            session.save(tmp_path / "s")
+        assert not (tmp_path / "s").exists()
+        session.constraint = None
+        session.save(tmp_path / "s")
+        assert fast_stories.load_session(tmp_path / "s").tokens == session.tokens

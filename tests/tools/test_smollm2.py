@@ -128,6 +128,18 @@ def test_a_call_that_is_cut_is_an_error(chat: llmpy.Chat) -> None:
     assert chat.messages == []
 
 
+def test_a_call_that_is_cut_is_no_text_of_the_answer(chat: llmpy.Chat) -> None:
+    options: dict[str, Any] = {"tools": [get_weather], "tool_choice": "required", "max_tokens": 6}
+    pieces = list(chat.say(QUESTION, **options))
+    assert "".join(piece.text for piece in pieces if piece.kind == "generated") == ""
+    assert sum(piece.token is not None for piece in pieces if piece.kind != "prompt") == 6
+    assert chat.stats is not None
+    assert chat.stats.finish_reason == "length"
+    assert chat.tool_calls == []
+    assert chat.is_cut
+    assert chat.messages[-1] == {"role": "assistant", "content": ""}
+
+
 def test_stop_ends_a_run(chat: llmpy.Chat) -> None:
     def stop(piece: llmpy.Piece) -> Any:
         return llmpy.STOP if piece.kind == "tool_call" else None

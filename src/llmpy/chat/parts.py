@@ -48,10 +48,12 @@ class AnswerReader:
         return self._parts(self._thinking.add(text, control))
 
     def end(self) -> list[Part]:
-        """Return the parts that were held back."""
+        """Return the parts that were held back; of a call that is not whole, none."""
         parts = self._parts(self._thinking.end())
         if self._calls is not None:
             parts += map(_part, self._calls.end())
+            if self._calls.is_within:
+                return [part for part in parts if part[0] != "generated"]
         return parts
 
     def _parts(self, parts: Iterable[tuple[Literal["thinking", "generated"], str]]) -> list[Part]:

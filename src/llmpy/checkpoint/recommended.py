@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CHECKPOINT_KEYS", "GGUF_KEYS", "recommended"]
+__all__ = ["CHECKPOINT_KEYS", "GGUF_KEYS", "recommended", "recommended_sampling"]
 
 # Keys of a file -> parameters of llmpy.default_chain; what later ones say of an earlier one counts.
 GGUF_KEYS = {
@@ -27,7 +27,22 @@ CHECKPOINT_KEYS = {
     "min_p": "min_p",
     "repetition_penalty": "repeat_penalty",
 }
+# What makers recommend of files that do not say it, by name and size in bytes.
+KNOWN: dict[str, tuple[int, dict[str, Any]]] = {
+    # https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
+    "SmolLM2-135M-Instruct.Q4_1.gguf": (98_362_432, {"temperature": 0.2, "top_p": 0.9}),
+}
 LARGEST = 1e6  # of a temperature and a penalty: whatever is larger is no recommendation
+
+
+def recommended_sampling(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of `default_chain` that a file recommends, or its makers where it does not.
+
+    What a user says comes before either.
+    """
+    size, known = KNOWN.get(path.name, (0, {}))
+    known = known if size and path.stat().st_size == size else {}
+    return {**known, **recommended(path, metadata, GGUF_KEYS)}
 
 
 def recommended(path: Path, settings: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

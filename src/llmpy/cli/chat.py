@@ -33,6 +33,7 @@ from llmpy.cli.options import (
     template_option,
     text_of,
     timings,
+    with_piped,
 )
 from llmpy.cli.streams import note
 from llmpy.cli.tooling import tools_option
@@ -54,7 +55,11 @@ def chat_options(function: F) -> F:
     for option in reversed(
         [
             with_model,
-            click.option("-p", "--prompt", help="Answer this text and exit; '-': that on stdin."),
+            click.option(
+                "-p",
+                "--prompt",
+                help="Answer this text and exit, with that of a pipe after it; '-': that on stdin.",
+            ),
             click.option("--system", help="The text of a system message."),
             template_option,
             click.option(
@@ -213,6 +218,8 @@ def _prompt(prompt: str | None) -> str | None:
             raise click.UsageError("stdin: expected a text to answer, found none")
     elif prompt is not None and not prompt.strip():
         raise click.UsageError("-p: expected a text to answer, found an empty one")
+    elif prompt is not None:
+        prompt = with_piped(prompt)
     elif prompt is None and not sys.stdout.isatty():
         raise click.UsageError("a conversation needs a terminal; give -p TEXT, or text on stdin")
     return prompt

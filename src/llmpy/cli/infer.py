@@ -27,6 +27,7 @@ from llmpy.cli.options import (
     stdin_text,
     timings,
     utf8,
+    with_piped,
     without_last_break,
 )
 from llmpy.cli.streams import note
@@ -41,7 +42,9 @@ MARK = "{{PROMPT}}"
 
 @click.command(name="infer")
 @load_options
-@click.option("-p", "--prompt", help="The prompt; '-' reads it from stdin.")
+@click.option(
+    "-p", "--prompt", help="The prompt, and after it the text of a pipe; '-' reads it from stdin."
+)
 @click.option(
     "-f",
     "--file",
@@ -227,8 +230,8 @@ def _parts(
         if optional:
             return []
         raise click.UsageError("a prompt is needed: give -p TEXT, -p - for stdin, or -f FILE")
-    if prompt == "-":
-        prompt = stdin_text()
+    if prompt is not None:
+        prompt = stdin_text() if prompt == "-" else with_piped(prompt)
     if file is None:
         return [(prompt or "", special)]
     text = without_last_break(utf8(file.read_bytes(), str(file)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,6 +49,7 @@ __all__ = [
     "text_options",
     "timings",
     "utf8",
+    "with_piped",
     "without_last_break",
 ]
 
@@ -410,6 +413,19 @@ def stdin_text() -> str:
     if sys.stdin is None:
         raise click.ClickException("stdin: expected a text, found it closed")
     return without_last_break(utf8(sys.stdin.buffer.read(), "stdin"))
+
+
+def with_piped(prompt: str) -> str:
+    """A prompt, and after a blank line what a pipe or a file on stdin holds, if there is one.
+
+    A terminal, a device or a socket is not waited for.
+    """
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # closed, or none of the system's
+        return prompt
+    text = stdin_text() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
+    return f"{prompt}\n\n{text}" if text.strip() else prompt
 
 
 def without_last_break(text: str) -> str:

@@ -58,6 +58,11 @@ def save(
     The session may go on as soon as its cache is frozen, and is used for no longer.
     """
     checks.one_of("compression", compression, COMPRESSIONS)
+    if transcript.sequence.constraint is not None:
+        raise SnapshotError(
+            path, "constraint", "a session without one", "a constraint, which no snapshot has",
+            hint="Set session.constraint = None before, and assign it again to what is loaded.",
+        )  # fmt: skip
     if compression == "zstd":
         zstandard()
     engine = transcript.engine
