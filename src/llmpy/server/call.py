@@ -157,8 +157,8 @@ class Call:
 
     async def _start(self, status: int, headers: dict[str, str]) -> None:
         self.status = status
-        named = {**headers, **self.more_headers}
-        raw = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in named.items()]
+        named = {k.lower(): v for k, v in (headers | self.more_headers).items()}
+        raw = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in named.items()]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _write(self, data: bytes, *, more: bool) -> None:

@@ -82,6 +82,8 @@ def _dict(value: Any) -> Record:
 
 def _object(text: Any) -> tuple[Record, bool]:
     """A JSON object, and whether it was one."""
+    if text == "{}":  # as most
+        return {}, True
     try:
         found = json.loads(text)
     except (TypeError, ValueError, RecursionError):

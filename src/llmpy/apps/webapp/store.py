@@ -146,15 +146,17 @@ class Store:
 
     def path(self, thread: str, leaf: str | None) -> list[Record]:
         """The messages from the first one to `leaf`."""
-        by_id = {message["id"]: message for message in self.messages(thread)}
         found: list[Record] = []
-        while leaf is not None:
-            if leaf not in by_id:
-                raise KeyError(leaf)
-            found.append(by_id.pop(leaf))  # and no circle holds this up
-            leaf = found[-1]["parent"]
-            if leaf not in by_id:
+        seen = set[str]()
+        while leaf is not None and leaf not in seen:  # a damaged file may have a circle
+            seen.add(leaf)
+            try:
+                found.append(self.message(leaf, thread))
+            except KeyError:  # lost: what is after it begins the branch
+                if not found:
+                    raise
                 break
+            leaf = found[-1]["parent"]
         return found[::-1]
 
     def add_messages(self, thread: str, messages: Sequence[Record], fields: Record) -> Record:
