@@ -134,7 +134,15 @@ class BackendError(LlmpyError, RuntimeError):
 
 
 class OutOfMemory(LlmpyError, MemoryError):
-    """The model, or the memory of its sessions, does not fit; the message has the numbers."""
+    """The model, or the memory of its sessions, does not fit; the message has the numbers.
+
+    `needed` and `free` are bytes, where they are known.
+    """
+
+    def __init__(self, message: str, needed: int | None = None, free: int | None = None) -> None:
+        self.needed = needed
+        self.free = free
+        super().__init__(message)
 
 
 class ContextFull(LlmpyError, ValueError):

@@ -114,8 +114,15 @@ def as_api_error(error: Exception) -> ApiError | None:
                 code="context_length_exceeded",
                 more={"n_prompt_tokens": needed, "n_ctx": n_ctx},
             )
-        case OutOfMemory():
-            return ApiError(503, str(error), code="out_of_memory", headers={"Retry-After": "30"})
+        case OutOfMemory(needed=needed, free=free):
+            numbers = {"bytes_needed": needed, "bytes_free": free} if needed else {}
+            return ApiError(
+                503,
+                str(error),
+                code="out_of_memory",
+                more=numbers,
+                headers={"Retry-After": "30"},
+            )
         case SamplerError():
             field = str(error).partition(":")[0]
             return ApiError(400, str(error), param=field if field.isidentifier() else None)

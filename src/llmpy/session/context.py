@@ -34,7 +34,9 @@ def context_length(
             f"{file.path}: the weights{' and recurrent memory' if graph.recurrences else ''} need "
             f"{readable_bytes(weights)} and a context of {n} tokens "
             f"{readable_bytes(n_bytes)}, but {readable_bytes(free)} of memory are free. "
-            + (f"A context of {fitting} would fit." if fitting >= PAGE_TOKENS else "")
+            + (f"A context of {fitting} would fit." if fitting >= PAGE_TOKENS else ""),
+            needed=weights + n_bytes,
+            free=free,
         )
     if wanted > trained and graph.caches:
         warnings.warn(

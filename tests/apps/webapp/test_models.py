@@ -248,6 +248,23 @@ def test_more_memory_than_models_may_take_is_refused_with_numbers(
         assert (error["bytes_needed"], error["bytes_free"]) == (1_185_376, 1 << 20)
 
 
+def test_a_context_that_does_not_fit_is_refused_and_a_smaller_one_runs(
+    stories: Path, tmp_path: Path
+) -> None:
+    with app_running(tmp_path, f"stories={stories}") as page:
+        thread = page.new_thread()
+        page.ok("PATCH", "/app/settings", {"n_ctx": 2_000_000_000})
+        assert page.ok("GET", "/app/state")["models"][0]["fits"] == "too big"
+        failed = page.answered(thread, content="Hello")
+        assert failed["error"]["code"] == "out_of_memory"
+        assert failed["error"]["bytes_needed"] > failed["error"]["bytes_free"] > 0
+        page.ok("PATCH", "/app/settings", {"n_ctx": 256})
+        settings = {"max_tokens": 2}
+        assert (
+            page.answered(thread, question=failed["parent"], settings=settings)["state"] == "done"
+        )
+
+
 def test_what_a_file_says_of_itself(page: Page) -> None:
     found = page.ok("POST", "/app/models/show", {"name": "stories"})
     assert found["metadata"]["general.architecture"] == "llama"
