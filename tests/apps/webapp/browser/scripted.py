@@ -201,6 +201,8 @@ class Scripted:
                 return 200, run.answer
             case ["GET", "search"]:
                 return 200, {"hits": [], "more": False}
+            case ["GET", "logs"]:
+                return 200, {"lines": [], "next": 0}
             case ["PATCH", "settings"]:
                 self.state["settings"] |= body
                 return 200, self.state["settings"]

@@ -39,6 +39,7 @@ export function buildChat() {
   on("resend", (body) => { const { problem, ...rest } = body; send(rest); });
   on("state", () => { if (store.route?.page === "chat") { drawTop(); refresh(); if (!open) drawEmpty(); } });
   on("progress", () => { if (shownEmpty === "install") drawEmpty(); });
+  on("threads", () => { if (open && store.route?.page === "chat") nextFrame(drawTop); });
   on("sidebar", () => { if (store.route) drawTop(); });
 }
 
@@ -114,7 +115,7 @@ function refresh() {
   const modes = [];
   if (activeSchema(key)) modes.push({ name: "braces", label: "Form", run: () => openPanel() });
   composer.setModes(modes);
-  composer.note.textContent = name && installed ? "Runs on this machine. Answers can be wrong." : "";
+  composer.note.textContent = name && installed ? `${name} can be wrong. Check what matters.` : "";
   if (!running) showMeter(open?.path().findLast((m) => m.stats?.n_ctx));
 }
 
@@ -131,20 +132,19 @@ function drawTop() {
   const menu = iconButton("sidebar", "Show the list of chats", () => toggleSidebar(true));
   const focused = top.contains(document.activeElement) ? document.activeElement.id || document.activeElement.getAttribute("aria-label") : null;
   const picker = pickerButton(modelName(), choose);
-  const name = modelName();
-  if (picker.isEqualNode(top.querySelector("#picker")) && top.dataset.for === `${open?.thread.id}${closed}`) return;
-  if (document.querySelector(".picker")) return;
-  top.dataset.for = `${open?.thread.id}${closed}`;
   const thread = open && store.threads.get(open.thread.id);
+  const shown = `${open?.thread.id} ${closed} ${thread && titleOf(thread)}`;
+  document.title = thread ? `${titleOf(thread)} · llmpy` : "llmpy";
+  if (picker.isEqualNode(top.querySelector("#picker")) && top.dataset.for === shown) return;
+  if (document.querySelector(".picker")) return;
+  top.dataset.for = shown;
   top.replaceChildren(...[
     closed && menu, closed && iconButton("plus", "New chat", () => { location.hash = "#/"; }),
-    picker, h("span.grow"),
+    h("h1.offscreen", thread ? titleOf(thread) : "New chat"), picker, h("span.grow"),
     iconButton("sliders", "Settings of this chat", togglePanel),
     thread && iconButton("more", `More for ${titleOf(thread)}`, (e) => rowMenu(e.currentTarget, store.threads.get(thread.id))),
   ].filter(Boolean));
   if (focused) (top.querySelector(`#${CSS.escape(focused)}`) ?? top.querySelector(`[aria-label="${CSS.escape(focused)}"]`))?.focus();
-  document.title = thread ? `${titleOf(thread)} · llmpy` : "llmpy";
-  return name;
 }
 
 async function choose(name) {
@@ -197,7 +197,7 @@ async function drawWelcome(place) {
 
 function emptyChat(name) {
   const words = name ? `${name} answers on this machine. Nothing leaves it.` : "";
-  return h("div.empty-chat", h("div.greeting", mark(), h("h1", "What shall we think about?"), h("p", words || "\u00a0")),
+  return h("div.empty-chat", h("div.greeting", mark(), h("h2", "What shall we think about?"), h("p", words || "\u00a0")),
     composer.dock,
     h("div.examples", EXAMPLES.map((text) => h("button", { type: "button", onclick: () => { composer.set(text); composer.input.focus(); } }, text))));
 }

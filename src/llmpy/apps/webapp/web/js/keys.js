@@ -39,7 +39,9 @@ export function showKeys() {
   if (document.querySelector("dialog[open]")) return;
   const row = ([keys, words]) => h("div.key-row", h("dt", words), h("dd", keys.split(" ").map((k) => h("kbd", k))));
   openDialog("Shortcuts", () => [
-    h("dl.keys", OTHERS.map(row), h("div.key-head", preferences.get("single-keys", true) ? "Outside of text boxes" : "Outside of text boxes (switched off in the settings)"), KEYS.map(row)),
+    h("dl.keys", OTHERS.map(row)),
+    h("h3.key-head", preferences.get("single-keys", true) ? "Outside of text boxes" : "Outside of text boxes (switched off in the settings)"),
+    h("dl.keys", KEYS.map(row)),
   ]);
 }
 

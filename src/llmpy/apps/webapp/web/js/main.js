@@ -113,6 +113,10 @@ buildChat();
 watchKeys();
 followKeyboard();
 addEventListener("hashchange", show);
+document.querySelector(".skip").addEventListener("click", (e) => {
+  e.preventDefault(); // the address names what is shown
+  (document.getElementById("input") ?? document.getElementById("main")).focus();
+});
 on("connection", () => nextFrame(drawConnection));
 on("connection", () => { if (store.connected && !store.state) start(); });
 on("key", askKey);

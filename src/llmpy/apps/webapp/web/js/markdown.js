@@ -33,6 +33,9 @@ marked.use({
       const name = (lang || "").trim().split(/\s+/)[0];
       return `<pre data-lang="${escape(name)}" data-closed="${CLOSED.test(raw) ? 1 : 0}"><code>${escape(text)}\n</code></pre>`;
     },
+    heading({ depth, tokens }) { // one level for all: answers skip levels, pages must not
+      return `<h2 class="h${depth}">${this.parser.parseInline(tokens)}</h2>\n`;
+    },
     link({ href, title, tokens }) {
       const text = this.parser.parseInline(tokens);
       if (!SAFE_LINK.test(href)) return text;
@@ -44,7 +47,8 @@ marked.use({
     },
     checkbox({ checked }) { return `<span class="box">${checked ? "☑" : "☐"}</span> `; },
     table(token) {
-      const cell = (c, tag, i) => {
+      const cell = (c, kind, i) => {
+        const tag = c.text.trim() ? kind : "td"; // a heading without text is none
         const align = token.align[i];
         return `<${tag}${align ? ` align="${align}"` : ""}>${this.parser.parseInline(c.tokens)}</${tag}>`;
       };

@@ -10,7 +10,7 @@ export function closeMenu() { close?.(); }
 /** Open a popup at a button. It is closed by Escape, by Tab, by a click elsewhere. */
 export function openPopup(button, content, { align = "start" } = {}) {
   if (close) { const same = close.button === button; close(); if (same) return null; }
-  document.body.append(content);
+  (button.closest("main, nav, aside") ?? document.body).append(content);
   button.setAttribute("aria-expanded", "true");
   const holder = button.closest(".row, .actions");
   holder?.classList.add("menu-open");

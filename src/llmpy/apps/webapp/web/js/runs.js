@@ -93,7 +93,7 @@ export async function startRun(threadId, body) {
   const open = await openThread(threadId);
   if (answer.question) open.put(answer.question);
   const message = open.put(answer.answer);
-  if (body.continue) { message.content = answer.answer.content; message.state = "running"; message.run = answer.run; }
+  if (!message.live) Object.assign(message, answer.answer, { run: answer.run });
   message.run ??= answer.run;
   takeThread(answer.thread);
   followRunning(open);

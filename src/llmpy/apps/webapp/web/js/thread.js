@@ -278,10 +278,11 @@ export class ThreadView {
   get threadId() { return this.open.thread.id; }
 
   version(id) {
+    const focused = document.activeElement.closest?.(".versions");
     const leaf = this.open.deepest(id);
     this.open.thread.leaf = leaf;
     this.sync();
-    for (const view of this.views.values()) if (view.message.id === id) view.element.querySelector(".versions .icon-button:not(:disabled)")?.focus({ preventScroll: true });
+    if (focused) this.views.get(id)?.element.querySelector(".versions .icon-button:not(:disabled)")?.focus({ preventScroll: true });
     this.attempt(changeThread(this.threadId, { leaf }));
   }
 
