@@ -16,11 +16,7 @@ from griffe2md import default_config
 import llmpy
 
 SOURCE = Path(llmpy.__file__).parents[1]
-EXTRA = (
-    "backends",
-    "chains",
-    "testing",
-)  # modules that are public by themselves: their whole `__all__`
+EXTRA = ("apps.dates", "backends", "chains", "testing")  # whose whole `__all__` is public
 CONFIG = {
     **default_config,
     "docstring_style": None,  # ours are plain paragraphs

@@ -1,18 +1,36 @@
-"""How often an answer of a certain confidence is right: a table and docs/dates.svg.
+"""Write what docs/dates.md says of the model: its accuracy, its failures, its confidence.
 
-    python tools/dates/reliability.py [--count 20000] [--model FILE.gguf]
+    python tools/dates/page.py                      the scores that score.py has left
+    python tools/dates/page.py --confidence 20000   and how often an answer of a confidence is right
 
-The texts are of the generator's test split, whose forms the model never saw.
+Those texts are of the generator's test split, whose forms the model never saw; docs/dates.svg
+shows the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "dates.md"
+RESULTS = ROOT / "docs" / "dates-results.json"
+SYSTEMS = {
+    "model": "**llmpy dates**",
+    "expressions": "regular expressions",
+    "dateparser": "dateparser",
+    "datefinder": "datefinder",
+    "general": "SmolLM2-135M, schema and five examples",
+}
+SETS = {
+    "held-out forms": "forms that training never saw",
+    "handmade": "labelled by hand",
+    "recognizers-text": "Recognizers-Text",
+}
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 EDGES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
@@ -95,15 +113,57 @@ def drawing(found: list[tuple[float, bool]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
+def accuracies(results: dict[str, dict[str, dict[str, int]]]) -> str:
+    """The table of exact matches, a row for each system and a column for each set."""
+    lines = ["| | " + " | ".join(SETS.values()) + " |", "|---" * (len(SETS) + 1) + "|"]
+    for system, name in SYSTEMS.items():
+        cells = []
+        for one in SETS:
+            found = results.get(system, {}).get(one)
+            right = found and f"{found['right'] / found['of']:.1%} ({found['right']}/{found['of']})"
+            cells.append(right or "not measured")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def failures(results: dict[str, Any], one: str) -> str:
+    """Everything that the model has wrong in a set."""
+    lines = ["| text | expected | found | confidence |", "|---|---|---|---|"]
+    for wrong in results["model"][one]["failures"]:
+        cells = (wrong["text"], wrong["expected"], wrong["found"], f"{wrong['confidence']:.2f}")
+        lines.append("| " + " | ".join(_cell(text) for text in cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return "`" + text.replace("|", "\\|") + "`" if text else "(no date)"
+
+
+def between(page: str, name: str, content: str) -> str:
+    """The page with what stands between the two comments called `name` replaced."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n\n{content}\n\n{end}{rest.split(end)[1]}"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "dates.svg")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--confidence", type=int, metavar="TEXTS")
+    parser.add_argument("--model", type=Path, help="another than that of the package")
     args = parser.parse_args()
-    found = scored(args.count, args.model)
-    args.out.write_text(drawing(found), encoding="utf-8")
-    print(table(found))
+    page = PAGE.read_text(encoding="utf-8")
+    if args.confidence:
+        found = scored(args.confidence, args.model)
+        PAGE.with_suffix(".svg").write_text(drawing(found), encoding="utf-8")
+        page = between(page, "confidence", table(found))
+    if RESULTS.exists():
+        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+        page = between(page, "accuracy", accuracies(results))
+        for one in ("handmade", "recognizers-text"):
+            page = between(page, f"failures: {one}", failures(results, one))
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
