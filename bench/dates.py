@@ -17,6 +17,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import llmpy
 
 TEXTS = Path(__file__).parents[1] / "tests" / "dates" / "handmade.tsv"
 
@@ -36,11 +40,11 @@ def texts_of(path: Path, n: int) -> list[str]:
     return list(found)[:n]
 
 
-def ours(texts: list[str], path: Path, n_parallel: int) -> tuple[float, float, list[str]]:
+def ours(texts: list[str], model: llmpy.Model, n_parallel: int) -> tuple[float, float, list[str]]:
     """Seconds for all at once and for one at a time, and what was answered."""
     from llmpy.apps import dates
 
-    parser = dates.Parser(model := _model(path))
+    parser = dates.Parser(model)
     begin = time.perf_counter()
     answers = [a.edtf for a in parser.parse_many(texts, n_parallel=n_parallel)]
     middle = time.perf_counter()
@@ -49,18 +53,6 @@ def ours(texts: list[str], path: Path, n_parallel: int) -> tuple[float, float, l
     for text in texts:
         next(parser.parse_many((text,)))
     return middle - begin, time.perf_counter() - again, answers
-
-
-_LOADED: dict[Path, object] = {}
-
-
-def _model(path: Path):  # type: ignore[no-untyped-def]
-    import llmpy
-
-    if path not in _LOADED:
-        _LOADED[path] = model = llmpy.load(path)
-        model.warm_up()
-    return _LOADED[path]
 
 
 def peer(path: Path, n_threads: int) -> None:
@@ -117,10 +109,13 @@ def main() -> None:
     args = parser.parse_args()
     if args.peer:
         return peer(args.model, args.threads)
+    import llmpy
     from llmpy.apps import dates
 
     path = args.model or dates.model_path()
     texts = [dates.normalise(text) for text in texts_of(args.texts, args.count)]
+    model = llmpy.load(path, n_threads=args.threads)
+    model.warm_up()
     seconds: dict[str, float] = {}
     process = None
     if args.peer_python:
@@ -135,7 +130,7 @@ def main() -> None:
 
     same = 0
     for _ in range(args.rounds):
-        many, one, answers = ours(texts, path, args.n_parallel)
+        many, one, answers = ours(texts, model, args.n_parallel)
         keep("parse_many", many)
         keep("one at a time", one)
         if process is not None:

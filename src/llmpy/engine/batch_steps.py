@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -171,13 +170,11 @@ class _Slots:
         self, slots: NDArray[np.int32], starts: NDArray[np.int32], ends: NDArray[np.int32]
     ) -> None:
         """Make memory for what a step writes; that of most sequences is there."""
-        engine, values = self._engine, zip(slots, starts, ends, strict=True)
-        new: Any = values
-        if not engine.pool.is_recurrent:
-            new = [one for one in values if one[1] % PAGE_TOKENS == 0 or one[2] - one[1] > 1]
-        for slot, start, end in new:
-            cache = self._caches[slot]
-            missing = -(-int(end) // PAGE_TOKENS) - cache.n_pages
+        engine = self._engine
+        is_new = (starts % PAGE_TOKENS == 0) | (ends - starts > 1) | engine.pool.is_recurrent
+        for i in np.flatnonzero(is_new):
+            cache, end = self._caches[slots[i]], int(ends[i])
+            missing = -(-end // PAGE_TOKENS) - cache.n_pages
             if missing > 0 and not engine.has_room(missing):
                 raise OutOfMemory("batch_steps: no pages are left; take a smaller n_parallel")
-            cache.prepare(int(start), int(end))
+            cache.prepare(int(starts[i]), end)

@@ -6,6 +6,7 @@ is written can be read: days exist, the 29th of February in leap years only.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import numpy as np
@@ -122,13 +123,15 @@ class TokenTable:
         self._states = [output()]
         self._next = np.zeros((64, len(self.columns)), np.int16)
         self._known = np.zeros(64, np.bool_)
+        self._lock = threading.Lock()
 
     def rows(self, states: NDArray[np.intp]) -> NDArray[np.int16]:
         """Return the rows of the states, int16 [n, n_columns]."""
         if not self._known[states].all():
-            for state in set(states.tolist()):
-                if not self._known[state]:
-                    self._make(state)
+            with self._lock:
+                for state in set(states.tolist()):
+                    if not self._known[state]:
+                        self._make(state)
         return self._next[states]
 
     def is_complete(self, state: int) -> bool:

@@ -107,7 +107,8 @@ class Parser:
             states[slots] = np.where(ended, 0, after)
             step.choose(np.where(ended, -1, table.columns[chosen]))
         for i in range(n_texts):
-            text = "".join(table.texts[column] for column in written[i, : n_written[i]])
+            columns = written[i, : n_written[i]].tolist()
+            text = "".join([table.texts[column] for column in columns])
             if table.is_complete(int(last[i])):
                 yield _values(text), float(np.exp(logprobs[i]))
             else:  # too long: what is whole of it, of which nothing is certain
