@@ -49,6 +49,8 @@ NAMES = {
     "JavaScript",
     "LangChain",
     "PyTorch",
+    "PyInstaller",
+    "PowerShell",
     "JAX",
     "CuPy",
     "MiniMax",

@@ -28,6 +28,7 @@ MAY_USE = {
     "checkpoint": MIDDLE | {"hub", "quantization", "runnable"},
     "runnable": MIDDLE,
     "overrides": MIDDLE | {"checkpoint"},
+    "frozen": set(),
     "diagnosis": MIDDLE | {"engine", "hub"},
     "planning": MIDDLE | {"checkpoint", "wiring"},
     "restoring": MIDDLE | {"chat", "session"},
@@ -105,6 +106,7 @@ INSTALLED_WITH_IT = {
     "uvicorn",
 }
 OPTIONAL = {  # imported where they are used, with a word on how to install them
+    "PyInstaller",  # imports its hook
     "apsw",
     "discord",
     "sqlite_vec",

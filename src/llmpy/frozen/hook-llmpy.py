@@ -1,0 +1,15 @@
+"""What a frozen program with llmpy needs: all modules, its library, data files and its version."""  # noqa: N999
+
+from PyInstaller.utils.hooks import (
+    collect_data_files,
+    collect_dynamic_libs,
+    collect_submodules,
+    copy_metadata,
+)
+
+# Architectures, commands and what `llmpy.NAME` names are imported when they are asked for.
+hiddenimports = collect_submodules("llmpy", filter=lambda name: ".frozen" not in name)
+datas = collect_data_files("llmpy") + copy_metadata("llmpy")
+binaries = collect_dynamic_libs("llmpy")
+# What Hugging Face's own client downloads with: llmpy has a client of its own.
+excludedimports = ["hf_xet", "tkinter"]
