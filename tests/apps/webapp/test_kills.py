@@ -38,7 +38,7 @@ def shown_before_a_kill(stories: Path, folder: Path, thread: str | None, events:
         address = process.stdout.readline().strip().removeprefix("http://")
         thread = thread or ask(address, "POST", "/app/threads", {})["id"]
         question = f"Question {random.random()}"
-        body = {"content": question, "settings": {"max_tokens": 100_000}}
+        body = {"content": question, "parent": None, "settings": {"max_tokens": 100_000}}
         run = ask(address, "POST", f"/app/threads/{thread}/runs", body)
         connection = http.client.HTTPConnection(address, timeout=SECONDS)
         connection.request("GET", f"/app/runs/{run['run']}/events")

@@ -87,6 +87,16 @@ def test_editing_an_answer_keeps_what_comes_after_it(page: Page, thread: str) ->
     assert messages[second["id"]]["content"] == second["content"]
 
 
+def test_an_answer_that_is_written_is_not_edited(page: Page, thread: str) -> None:
+    run = page.begin(thread, content="Once", settings={"max_tokens": 100_000})
+    path = f"/app/threads/{thread}/messages/{run['answer']['id']}"
+    page.listen(f"/app/runs/{run['run']}/events").until("text")
+    answer = page.ask("PATCH", path, {"content": "Mine"})
+    page.ok("POST", f"/app/runs/{run['run']}/stop")
+    assert (answer.status, answer.json["error"]["code"]) == (409, "busy")
+    assert page.ok("PATCH", path, {"content": "Mine"})["content"] == "Mine"
+
+
 def test_an_edited_answer_is_what_the_model_reads(page: Page, thread: str) -> None:
     first = page.asked(thread)
     before = page.asked(thread, "And then", n=1)["stats"]["n_prompt"]
