@@ -69,7 +69,7 @@ class Small:
             uses, data = frozenset(graph.used[name]), made[kind, shape]
             buffers[name] = engine.upload(name, BY_NAME[kind], shape, data, uses)
         pool = engine.kv_pool(finished, kv)
-        self.token_bytes = pool.pages.n_bytes / PAGE_TOKENS
+        self.token_bytes = (pool.pages.n_bytes + pool.windowed.n_bytes) / PAGE_TOKENS
         self.plan = engine.compile(finished, buffers, pool, n_ctx=N_CTX)
         self.plan.warm_up()
         self.state = PagedState(PagePool(pool), N_CTX)

@@ -21,7 +21,7 @@ extern "C" {
 
 // ---- the library
 
-#define LLMPY_ABI_VERSION 10  // raised with every incompatible change of this file
+#define LLMPY_ABI_VERSION 11  // raised with every incompatible change of this file
 
 LLMPY_API int32_t llmpy_abi_version(void);
 
@@ -126,8 +126,9 @@ enum llmpy_op_kind {
                       //                    group: how many operations from here on read x together; x2: added to the sum
     LLMPY_ROPE,       // x y                n: heads, width, pairs, neox, table
     LLMPY_CACHED,     // x                  n: heads, width, keys, values          places in a page in bytes, or -1
+                      //                    w: -, -, 1 for pages of `windows`
     LLMPY_ATTEND,     // x y                n: n_head, n_kv, d_key, d_value, keys, values, window, causal       f: scale, softcap
-                      //                    w: f32 slopes of ALiBi or 0, f32 sinks or 0
+                      //                    w: f32 slopes of ALiBi or 0, f32 sinks or 0, 1 for pages of `windows`
     LLMPY_ADD,        // x x2 y             n: width
     LLMPY_MUL,        // x x2 y             n: width
     LLMPY_SCALE,      // x y                n: width                                                            f: factor
@@ -217,6 +218,7 @@ typedef struct llmpy_batch {
     const int32_t* ends;         // [sessions] how many tokens each holds, with those of the batch
     const int32_t* first_page;   // [sessions] where a session's pages begin in `pages`
     const uint64_t* pages;       // addresses
+    const uint64_t* windows;     // those of pages that only windows read, at the same places; passed ones may be 0
     const uint64_t* recurrent;   // [sessions] addresses of memory that recurrent operations change
     float* logits;               // [output rows, n_vocab]
 } llmpy_batch;
@@ -348,13 +350,14 @@ LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t
 // again, so that what two calls from outside cost is paid once for all tokens that nobody looks at in between. The same bits
 // as one call after the other.
 //
-// `ids` are the `n` tokens said, of which all but the last are read, and room for `most` more; so are `pages`. Says up to
-// `most` tokens, until one of the ends, or for some milliseconds: others may wait. Returns how many; all but the last of
-// them are read. Or, if none could be drawn, an llmpy_sample_error; the last of the `n` is read then.
+// `ids` are the `n` tokens said, of which all but the last are read, and room for `most` more; so are `pages` and
+// `windows`. Says up to `most` tokens, until one of the ends, or for some milliseconds: others may wait. Returns how
+// many; all but the last of them are read. Or, if none could be drawn, an llmpy_sample_error; the last of the `n` is read
+// then.
 // The plan must have been given room for a batch of one token, its logits, and so many positions.
 LLMPY_API int32_t llmpy_plan_generate(struct llmpy_plan* plan, const llmpy_chain* chain, int32_t* ids, int64_t n,
-                                      int32_t most, const uint64_t* pages, uint64_t recurrent, uint64_t seed,
-                                      uint64_t counter, int32_t threads);
+                                      int32_t most, const uint64_t* pages, const uint64_t* windows,
+                                      uint64_t recurrent, uint64_t seed, uint64_t counter, int32_t threads);
 
 // ---- arrays of strings in model files, which have 400,000 of them
 

@@ -30,8 +30,8 @@ bool can_leave_block_maxima(const llmpy_plan& plan, const llmpy_chain& chain) {
 extern "C" {
 
 int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t* ids, int64_t n, int32_t most,
-                            const uint64_t* pages, uint64_t recurrent, uint64_t seed, uint64_t counter,
-                            int32_t threads) {
+                            const uint64_t* pages, const uint64_t* windows, uint64_t recurrent, uint64_t seed,
+                            uint64_t counter, int32_t threads) {
     const uint64_t begin = most > 1 ? nanoseconds() : 0;
     const int32_t nothing = 0;
     int32_t position = 0, end = 0, done = 0, id = 0;
@@ -41,7 +41,8 @@ int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t*
     while (done < most) {
         position = static_cast<int32_t>(n - 1);
         end = static_cast<int32_t>(n);
-        plan->batch = {ids + n - 1, &position, &nothing, &nothing, &end, &nothing, pages, &recurrent, before.logits};
+        plan->batch = {ids + n - 1, &position,  &nothing, &nothing,   &end,
+                       &nothing,    pages,      windows,  &recurrent, before.logits};
         llmpy_plan_run(plan, 1, 1, threads);
         const int64_t seen = chain->n_history < 0 || chain->n_history > n ? n : chain->n_history;
         id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done),

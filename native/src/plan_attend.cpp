@@ -124,7 +124,7 @@ AttendCall attend_call(const Run& run, const llmpy_op& op, const AttendShape& sh
     const llmpy_batch& batch = run.plan.batch;
     AttendCall c = {};
     c.shape = &shape;
-    c.pages = batch.pages + batch.first_page[tile.session];
+    c.pages = run.pages(op, tile.session);
     c.positions = rows.positions + tile.first;
     c.q = run.at(rows, op.x) + int64_t{tile.first} * shape.n_head * shape.d_key;
     c.y = run.at(rows, op.y) + int64_t{tile.first} * shape.n_head * shape.d_value;

@@ -27,7 +27,8 @@ void cached_heads(const Run& run, const llmpy_op& op, int64_t begin, int64_t end
     const float* const x = run.at(rows, op.x);
     for (int64_t h = begin; h < end; ++h) {
         for (int32_t r = 0; r < rows.n; ++r) {
-            auto* const page = reinterpret_cast<unsigned char*>(run.page(rows, r)) + h * head_bytes;
+            const uint64_t address = run.pages(op, rows.sessions[r])[rows.positions[r] / kPageTokens];
+            auto* const page = reinterpret_cast<unsigned char*>(address) + h * head_bytes;
             const float* const values_of_head = x + (r * heads + h) * width;
             const int64_t slot = rows.positions[r] % kPageTokens;
             if (keys >= 0) run.kernels.store_key(values_of_head, width, type, page + keys, slot);

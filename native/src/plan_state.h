@@ -100,9 +100,10 @@ struct Run {
         return place < 0 ? nullptr : reinterpret_cast<float*>(of.arena + place * of.n);
     }
     unsigned char* scratch(int32_t worker) const { return plan.scratch.data + worker * plan.scratch_stride; }
-    uint64_t page(const Rows& of, int32_t row) const {
+    // Addresses of the session's pages, from position 0, that keys and values of an operation lie in.
+    const uint64_t* pages(const llmpy_op& op, int32_t session) const {
         const llmpy_batch& batch = plan.batch;
-        return batch.pages[batch.first_page[of.sessions[row]] + of.positions[row] / kPageTokens];
+        return (op.w[2] != 0 ? batch.windows : batch.pages) + batch.first_page[session];
     }
 };
 

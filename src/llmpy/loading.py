@@ -241,7 +241,8 @@ def _made(
     compiled = partial(engine.compile, buffers=buffers, pool=pool, n_ctx=n_ctx)
     memory = engine, graph, file.tensors, wired.needs, wired.kv_dtype, tokenizer.n_vocab
     parts = file, wired.hyperparameters, graph, tokenizer, compiled, pool
-    options = n_ctx, n_batch, max_pages, prefix_bytes, classifier, partial(planned, *memory)
+    plan = partial(planned, *memory, n_batch)
+    options = n_ctx, n_batch, max_pages, prefix_bytes, classifier, plan
     return Model(*parts, *options, _turns(file, graph))
 
 

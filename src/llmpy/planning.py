@@ -108,7 +108,7 @@ def plan_memory(
         needs = engine.requirements(graph, file.tensors, kv_dtype)
         tokens: Any = file.metadata.get("tokenizer.ggml.tokens", ())
         needed = engine, graph, file.tensors, needs, kv_dtype, len(tokens)
-        return planned(*needed, n_ctx or hyperparameters.n_ctx, sessions)
+        return planned(*needed, n_batch, n_ctx or hyperparameters.n_ctx, sessions)
 
 
 def planned(
@@ -118,10 +118,15 @@ def planned(
     needs: Requirements,
     kv_dtype: str,
     n_tokens: int,
+    n_batch: int,
     n_ctx: int,
     sessions: int,
 ) -> MemoryPlan:
-    """Return the plan from what the backend `needs`."""
+    """Return the plan from what the backend `needs`.
+
+    What windows have passed is freed after a step, so that of one session its tokens are there too.
+    """
+    n_step = -(-min(n_batch, max(0, n_ctx - needs.window)) // PAGE_TOKENS)
     step = 0
     if isinstance(backend, StepSized):
         step = backend.step_bytes(graph, tensors, kv_dtype, sessions)
@@ -130,7 +135,7 @@ def planned(
         sessions=sessions,
         kv_dtype=kv_dtype,
         weights=needs.weights,
-        kv_cache=sessions * -(-n_ctx // PAGE_TOKENS) * needs.page,
+        kv_cache=sessions * needs.cache_bytes(n_ctx) + n_step * needs.windowed,
         recurrent=sessions * needs.recurrent,
         activations=step,
         tokenizer=TOKEN_BYTES * n_tokens,

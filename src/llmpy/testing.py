@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import ffi
-from llmpy.backends.base import PAGE_TOKENS, Backend, Batch, Determinism, MemoryPool
+from llmpy.backends.base import (
+    PAGE_TOKENS,
+    Backend,
+    Batch,
+    Determinism,
+    MemoryPool,
+    WindowedPool,
+)
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.engine.cache import PagedState, PagePool
@@ -58,8 +65,8 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-3) -> Checked:
     llama = _Model(backend, _llama, tolerance)
     for check in (
         _check_prompt, _check_chunks, _check_batches, _check_wanted, _check_repeats,
-        _check_old_pages, _check_forks, _check_bytes, _check_refusals, _check_generate,
-        _check_close,
+        _check_old_pages, _check_forks, _check_windows, _check_bytes, _check_refusals,
+        _check_generate, _check_close,
     ):  # fmt: skip
         check(llama)
     for kv_dtype in backend.kv_dtypes:
@@ -331,6 +338,8 @@ def _check_sizes(backend: Backend, kv_dtype: str) -> None:
         )
         _equal(f"requirements().page of {kv_dtype}", needs.page, pool.pages.n_bytes)
         _equal("requirements().recurrent", needs.recurrent, pool.states.n_bytes)
+        windowed = pool.windowed.n_bytes if isinstance(pool, WindowedPool) else 0
+        _equal(f"requirements().windowed of {kv_dtype}", needs.windowed, windowed)
         n_bytes = sum(TENSORS[name].size for name in graph.used)
         _true(
             f"{n_bytes} bytes of float32 weights need from an eighth to twice as much, "
@@ -339,7 +348,8 @@ def _check_sizes(backend: Backend, kv_dtype: str) -> None:
         )
         _true("free memory is a number or None", needs.available is None or needs.available > 0)
         values = PAGE_TOKENS * sum(int(np.prod(cache.shape)) for cache in graph.caches)
-        _true("a page has at least a bit for each value", 8 * pool.pages.n_bytes >= values)
+        n_bytes = needs.page + needs.windowed
+        _true("a page has at least a bit for each value", 8 * n_bytes >= values)
 
 
 def _check_prompt(model: _Model) -> None:
@@ -391,10 +401,10 @@ def _check_repeats(model: _Model) -> None:
 
 def _check_old_pages(model: _Model) -> None:
     """Check that the former content of a page is never read."""
-    expected, cache, pages = model.read(TOKENS, [80, LONG - 80]), model.cache(), model.kv.pages
+    expected, cache = model.read(TOKENS, [80, LONG - 80]), model.cache()
     cache.prepare(0, LONG)
     for page in cache.pages:
-        pages.write(page.id, bytes([0xFF]) * pages.n_bytes)  # no numbers, in any type
+        model.pool.write(page, True, bytes([0xFF]) * model.pool.page_bytes)  # no numbers at all
     cache.done(0)
     found = [model.step([(cache, part)]) for part in (TOKENS[:80], TOKENS[80:])]
     model.same("a prompt over pages that were used before", np.concatenate(found), expected)
@@ -422,6 +432,21 @@ def _check_forks(model: _Model) -> None:
     model.same("a fork that goes on", found[2], alone[1][15:])
 
 
+def _check_windows(model: _Model) -> None:
+    """Check that what no window shows any more is freed, and not read."""
+    if not isinstance(model.kv, WindowedPool) or not model.kv.window:
+        return
+    tokens = _prompt(N_CTX - 2, 5)
+    whole, cache, rows = model.read(tokens, [len(tokens)]), model.cache(), []
+    for start in range(0, len(tokens), 40):
+        part = tokens[start : start + 40]
+        rows.append(model.step([(cache, part)]))
+        cache.pass_by(start + len(part))
+    _true("pages of layers with a window are freed", cache.n_far > 0)
+    model.same("a prompt whose old pages are freed", np.concatenate(rows), whole)
+    model.release(cache)
+
+
 def _check_bytes(model: _Model) -> None:
     """Pages and states as bytes go on in another pool of the same layout."""
     other = _Model(model.backend, model.trace, model.tolerance, model.kv_dtype)
@@ -431,6 +456,8 @@ def _check_bytes(model: _Model) -> None:
     copy.prepare(0, 80)
     for page, to in zip(origin.pages, copy.pages, strict=True):
         _move(model.kv.pages, page.id, other.kv.pages, to.id)
+        if isinstance(model.kv, WindowedPool) and isinstance(other.kv, WindowedPool):
+            _move(model.kv.windowed, page.windowed, other.kv.windowed, to.windowed)
     if origin.state:
         _move(model.kv.states, origin.state, other.kv.states, copy.state)
     copy.done(80)

@@ -96,7 +96,9 @@ def test_one_layer_remembers_nothing_of_what_was_left_out(
         assert [s.seen for s in (session, fresh)] == [len(left) - 1] * 2
         for page in range(caches[0].n_pages):
             n = min(PAGE_TOKENS, len(left) - 1 - page * PAGE_TOKENS)
-            a, b = (kv.keys(int(cache.page_table[page]), 0)[:n] for cache in caches)
+            if not all(cache.piece(page, 0) for cache in caches):
+                continue  # of a window that has passed it
+            a, b = (kv.keys(cache.piece(page, 0), 0)[:n] for cache in caches)
             np.testing.assert_allclose(a, b, atol=2 * TOLERANCE[kv_dtype] * np.abs(b).max())
 
 

@@ -17,7 +17,6 @@ import pytest
 import llmpy
 from llmpy import sampling
 from llmpy.backends.cpu.backend import CpuBackend
-from llmpy.engine import saving
 from llmpy.engine.saving import CacheSize
 from llmpy.ffi import level_names
 from llmpy.session.snapshot import open_snapshot
@@ -198,7 +197,7 @@ def about(**changes: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "field"),
     [
         (lambda m: m.update(format="pt"), "format"),
-        (lambda m: m.update(version="2"), "version"),
+        (lambda m: m.update(version="1"), "version"),
         (lambda m: m.pop("version"), "version"),
         (about(model="0" * 64), "model"),
         (about(layout="cpu/other/00000000"), "layout"),
@@ -328,7 +327,7 @@ def test_where_pages_are_missing_tokens_are_computed_again(
 def test_a_pool_that_does_not_tell_bytes_apart_keeps_whole_pages(
     fast_stories: llmpy.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saving, "_slots", lambda _engine: None)
+    monkeypatch.setattr(fast_stories._engine.pool, "slots", lambda: None)
     saved = fast_stories.session(seed=4)
     saved.infer(PROMPT, max_tokens=80)
     saved.save(tmp_path / "s")

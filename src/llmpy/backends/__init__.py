@@ -20,6 +20,7 @@ from llmpy.backends.base import (
     SlottedPool,
     StepResult,
     StoredTensor,
+    WindowedPool,
 )
 from llmpy.backends.plain import PlainBackend, PlainPlan
 from llmpy.backends.pool import ArrayKvPool, Logits, Piece
@@ -46,6 +47,7 @@ __all__ = [
     "Space",
     "StepResult",
     "StoredTensor",
+    "WindowedPool",
     "checked_kv_dtype",
     "make_backend",
 ]

@@ -36,9 +36,12 @@ __all__ = [
     "StepResult",
     "StoredTensor",
     "TokenIds",
+    "WindowedPool",
+    "window_pages",
 ]
 
 PAGE_TOKENS = 64  # tokens a page holds, for every cache of the graph
+NO_LIMIT = 1 << 48  # pages
 
 Determinism = Literal["bitwise", "per_run"]
 
@@ -63,13 +66,35 @@ class Requirements(NamedTuple):
 
     `weights`: all tensors that the graph reads; `page`: keys and values of PAGE_TOKENS tokens of
     one sequence; `recurrent`: the recurrent state of one sequence; `available`: free memory there
-    now, None if it is not known.
+    now, None if it is not known. Of a `WindowedPool`, `page` is what stays; `windowed` is the
+    window's part of a page, and `window` its tokens.
     """
 
     weights: int
     page: int
     recurrent: int
     available: int | None
+    windowed: int = 0
+    window: int = 0
+
+    def cache_bytes(self, n_ctx: int) -> int:
+        """Return the bytes of keys and values of a sequence of `n_ctx` tokens between two steps."""
+        n_pages = -(-n_ctx // PAGE_TOKENS)
+        n_windowed = min(n_pages, window_pages(self.window))
+        return n_pages * self.page + n_windowed * self.windowed
+
+    def most_tokens(self, n_bytes: int) -> int:
+        """Return the largest `n_ctx`, of whole pages, whose `cache_bytes` are at most `n_bytes`."""
+        n_windowed = window_pages(self.window)
+        rest = n_bytes - n_windowed * self.windowed
+        if rest < n_windowed * self.page:
+            return max(0, n_bytes // max(1, self.page + self.windowed)) * PAGE_TOKENS
+        return (rest // self.page if self.page else NO_LIMIT) * PAGE_TOKENS
+
+
+def window_pages(window: int) -> int:
+    """Return how many pages a sequence holds at most for a window, and to go back by one page."""
+    return -(-(window + PAGE_TOKENS) // PAGE_TOKENS) + 1 if window else 0
 
 
 class MemoryPool(Protocol):
@@ -121,7 +146,10 @@ class SlottedPool(Protocol):
 
 @runtime_checkable
 class KeyedPool(Protocol):
-    """A `KvPool` whose keys can be changed, so that tokens can be moved to other positions."""
+    """A `KvPool` whose keys can be changed, so that tokens can be moved to other positions.
+
+    `page` is the id of the piece that the cache lies in.
+    """
 
     @property
     def has_keys(self) -> bool:
@@ -135,6 +163,27 @@ class KeyedPool(Protocol):
 
         `keys` is [PAGE_TOKENS, heads, d]; what it has before `first` is not looked at.
         """
+
+
+@runtime_checkable
+class WindowedPool(Protocol):
+    """A `KvPool` that frees what layers with a sliding window read, once no query can see it.
+
+    The keys and values of these layers lie in pieces of `windowed`, those of all others in `pages`;
+    a page is one of each, and either may have no bytes. See `KvCache.window_table`.
+    """
+
+    @property
+    def windowed(self) -> MemoryPool:
+        """Pool of the pages of caches that only windows read; `n_bytes` is 0 if there are none."""
+
+    @property
+    def window(self) -> int:
+        """The tokens that a query sees there, itself among them; 0 if there are no such caches."""
+
+    @property
+    def windowed_caches(self) -> frozenset[int]:
+        """The indices of these caches of the graph."""
 
 
 class KvPool(Protocol):
@@ -161,11 +210,13 @@ class KvCache(Protocol):
     """The KV cache of one sequence as plans use it; the ids are those of the plan's pool.
 
     `page_table` has the ids of the pages in order of position, of which the first `n_pages` are
-    allocated; the pages that a batch writes belong to this sequence alone. `state` is the id of the
+    allocated; the pages that a batch writes belong to this sequence alone. `window_table` has those
+    of a `WindowedPool`, 0 for the pages that no window can show any more. `state` is the id of the
     recurrent state, 0 for a graph without recurrences.
     """
 
     page_table: NDArray[np.uint64]
+    window_table: NDArray[np.uint64]
     n_pages: int
     state: int
 

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
-from llmpy.backends.base import Batch, Determinism, KvCache, KvPool, Requirements, StoredTensor
+from llmpy.backends.base import (
+    Batch,
+    Determinism,
+    KvCache,
+    KvPool,
+    Requirements,
+    StoredTensor,
+    WindowedPool,
+)
 from llmpy.backends.batches import BatchCheck
 from llmpy.backends.pool import Logits
 from llmpy.backends.space import Space
@@ -120,9 +128,10 @@ class PlainBackend:
             shape = tensors[name].shape
             weights += prod(shape) * self.value_bytes(shape, frozenset(uses))
         pool = self.kv_pool(graph, kv_dtype)
-        return Requirements(
-            weights, pool.pages.n_bytes, pool.states.n_bytes, self.space.available()
-        )
+        page, state, free = pool.pages.n_bytes, pool.states.n_bytes, self.space.available()
+        if not isinstance(pool, WindowedPool):
+            return Requirements(weights, page, state, free)
+        return Requirements(weights, page, state, free, pool.windowed.n_bytes, pool.window)
 
     def upload(
         self,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, KvCache, KvPool
 from llmpy.backends.space import Array, Space
+from llmpy.backends.windows import windows_of
 from llmpy.errors import BackendError, OutOfMemory
 from llmpy.graph import Graph
 
@@ -93,7 +94,7 @@ class ArrayPool:
 
 
 class ArrayKvPool:
-    """A `KvPool` of arrays; `pages` lists the arrays of a page, recurrent states are float32.
+    """A `WindowedPool` of arrays; `pages` has that of each cache, recurrent states are float32.
 
     The name of its layout is `kind` and a digest of the shapes of all caches and states.
     """
@@ -105,8 +106,13 @@ class ArrayKvPool:
         self._space = space or Space()
         self._float = self._space.full((1,), 0.0)
         self.layout = f"{kind}/{_digest(graph)}"
-        self.pages = ArrayPool(pages, space)
+        self.windowed_caches, self.window = windows_of(graph)
+        apart = [i in self.windowed_caches for i in range(len(pages))]
+        self.pages = ArrayPool([p for p, a in zip(pages, apart, strict=True) if not a], space)
+        self.windowed = ArrayPool([p for p, a in zip(pages, apart, strict=True) if a], space)
         self.states = ArrayPool(states, space)
+        self._parts = pages
+        self._place = [apart[:i].count(a) for i, a in enumerate(apart)]  # in its piece
 
     def stored(self, rows: Array, page: Array) -> Array:
         """Convert keys or values [T, *shape] to rows of an array of a page."""
@@ -121,31 +127,48 @@ class ArrayKvPool:
         for page in range(int(positions[0]) // PAGE_TOKENS, int(positions[-1]) // PAGE_TOKENS + 1):
             here = np.flatnonzero(positions // PAGE_TOKENS == page)
             slots = positions[here] - page * PAGE_TOKENS
-            arrays = self.pages.arrays(int(of.page_table[page]))
-            values = self.stored(rows[int(here[0]) : int(here[-1]) + 1], arrays[cache])
+            arrays, at = self._arrays(int(self._table(of, cache)[page]), cache), self._place[cache]
+            values = self.stored(rows[int(here[0]) : int(here[-1]) + 1], arrays[at])
             where = slice(int(slots[0]), int(slots[-1]) + 1)
-            arrays[cache] = self._space.put(arrays[cache], where, values)
+            arrays[at] = self._space.put(arrays[at], where, values)
 
     def load(self, cache: int, of: KvCache, first: int, end: int) -> Array:
-        """Return keys or values of a sequence at positions `first` to `end`."""
-        ids = of.page_table[first // PAGE_TOKENS : -(-end // PAGE_TOKENS)].tolist()
-        pages = self._space.xp.concat([self.pages.arrays(page)[cache] for page in ids], axis=0)
+        """Return keys or values of a sequence at positions `first` to `end`.
+
+        Those that no window can show any more are 0.
+        """
+        ids = self._table(of, cache)[first // PAGE_TOKENS : -(-end // PAGE_TOKENS)].tolist()
+        shape, kind, _ = self._parts[cache]
+        pages = [
+            self._arrays(page, cache)[self._place[cache]]
+            if page
+            else self._space.full(shape, 0.0, kind)
+            for page in ids
+        ]
         start = first % PAGE_TOKENS
-        return self.loaded(pages[start : start + end - first], cache)
+        rows = self._space.xp.concat(pages, axis=0)[start : start + end - first]
+        return self.loaded(rows, cache)
 
     has_keys = True
 
     def keys(self, page: int, cache: int) -> NDArray[np.float32]:
         """Return the keys of a cache in a page: [PAGE_TOKENS, heads, d]."""
-        rows = self.loaded(self.pages.arrays(page)[cache], cache)
+        rows = self.loaded(self._arrays(page, cache)[self._place[cache]], cache)
         return np.array(self._space.numpy(rows), np.float32)
 
     def set_keys(self, page: int, cache: int, keys: NDArray[np.float32], first: int) -> None:
         """Store keys of the page's tokens from number `first` on."""
-        arrays = self.pages.arrays(page)
-        values = self.stored(self._space.array(keys[first:]), arrays[cache])
+        arrays, at = self._arrays(page, cache), self._place[cache]
+        values = self.stored(self._space.array(keys[first:]), arrays[at])
         where = slice(first, PAGE_TOKENS)
-        arrays[cache] = self._space.put(arrays[cache], where, values)
+        arrays[at] = self._space.put(arrays[at], where, values)
+
+    def _arrays(self, page: int, cache: int) -> list[Array]:
+        pool = self.windowed if cache in self.windowed_caches else self.pages
+        return pool.arrays(page)
+
+    def _table(self, of: KvCache, cache: int) -> NDArray[np.uint64]:
+        return of.window_table if cache in self.windowed_caches else of.page_table
 
     @classmethod
     def checked(cls, pool: KvPool, graph: Graph) -> Self:
@@ -170,4 +193,5 @@ class Logits:
 
 def _digest(graph: Graph) -> str:
     shapes = [cache.shape for cache in graph.caches], [part.shape for part in graph.recurrences]
-    return f"{zlib.crc32(repr(shapes).encode()):08x}"
+    apart = sorted(windows_of(graph).caches)
+    return f"{zlib.crc32(repr((shapes, apart)).encode()):08x}"

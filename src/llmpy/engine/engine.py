@@ -145,7 +145,9 @@ class Engine:
         with self.lock:
             self.check_open()
             movable = n % PAGE_TOKENS == 0 and 0 < n <= sequence.n_cached - keep
-            if not movable or self.turns is None or not can_shift(self.pool, self.turns):
+            if not movable or self.turns is None:
+                return False
+            if not can_shift(self.pool, sequence, keep, n):
                 return False
             if not self.has_room(sequence.open_cache.n_pages):
                 return False
@@ -394,11 +396,13 @@ class Engine:
     def _commit(self, sequence: Sequence, n: int) -> None:
         """Count `n` more tokens as computed, and keep the pages that they fill."""
         sequence.commit(n)
-        prefix = self.prefix
-        if prefix is None or sequence.n_cached // PAGE_TOKENS <= len(sequence.keys):
+        prefix, cache = self.prefix, sequence.cache
+        if sequence.n_cached // PAGE_TOKENS <= len(sequence.keys) or cache is None:
             return
-        if sequence.cache is not None and sequence.is_ours:
+        if prefix is not None and sequence.is_ours:
             prefix.add(sequence)
+        if self.pool.window:
+            cache.pass_by(sequence.n_cached)
 
     def _batch(self, parts: list[tuple[Work, int, range]]) -> Batch:
         if len(parts) == 1:

@@ -21,6 +21,8 @@ from llmpy.engine.sequence import Sequence
 
 __all__ = ["PrefixCache", "PrefixStats"]
 
+LEAST_BYTES = 512  # that a page takes here, even if it has none itself
+
 
 class PrefixStats(NamedTuple):
     """The size and the hit counts of a prefix cache.
@@ -52,14 +54,16 @@ class PrefixCache:
     """
 
     def __init__(self, pool: PagePool, root: str, max_bytes: int) -> None:
-        kinds = pool.has_pages + pool.is_recurrent
+        kinds = (pool.whole_bytes > 0) + (pool.windowed_bytes > 0) + pool.is_recurrent
         most = max_bytes // max(1, kinds)
         self._pool = pool
         self._root = blake2b(root.encode(), digest_size=16).digest()
         self._pages: OrderedDict[bytes, Page] = OrderedDict()  # the least recently used first
+        self._near: OrderedDict[bytes, Page] = OrderedDict()  # those with their part for windows
         self._states: OrderedDict[bytes, Page] = OrderedDict()
         self._max_bytes = max_bytes
-        self._max_pages = most // pool.kv.pages.n_bytes if pool.has_pages else 0
+        self._max_pages = most // max(pool.whole_bytes, LEAST_BYTES) if pool.has_pages else 0
+        self._max_near = most // pool.windowed_bytes if pool.window else 0
         self._max_states = most // pool.kv.states.n_bytes if pool.is_recurrent else 0
         self._n_asked = self._n_found = 0
 
@@ -70,7 +74,7 @@ class PrefixCache:
         """
         n_before = sequence.n_cached
         first = min(len(sequence.keys), n_before // PAGE_TOKENS)
-        keys = self._known(sequence.keys[:first], sequence.tokens.part(0, most))
+        keys = self._known(sequence, first, sequence.tokens.part(0, most))
         self._n_asked += max(0, most // PAGE_TOKENS * PAGE_TOKENS - n_before)
         if len(keys) * PAGE_TOKENS <= n_before:
             return 0
@@ -78,6 +82,9 @@ class PrefixCache:
         state = self._states[keys[-1]] if self._pool.is_recurrent else None
         sequence.take(first, pages, state, keys)
         self._use(keys)
+        if self._max_near:
+            for key in keys[max(first, self._pool.n_passed(sequence.n_cached)) :]:
+                self._use_near(key)
         n = sequence.n_cached - n_before
         self._n_found += n
         return n
@@ -87,17 +94,24 @@ class PrefixCache:
         n = len(sequence)
         first = min(len(sequence.keys), n // PAGE_TOKENS)
         tokens = np.concatenate([sequence.tokens.part(0, n), np.array(ids, np.int32)])
-        return max(0, len(self._known(sequence.keys[:first], tokens)) * PAGE_TOKENS - n)
+        return max(0, len(self._known(sequence, first, tokens)) * PAGE_TOKENS - n)
 
-    def _known(self, keys: list[bytes], tokens: NDArray[np.int32]) -> list[bytes]:
-        """The keys of the pages that `tokens` begin with, to the last that can be gone on from."""
-        pool, n = self._pool, len(keys)
+    def _known(self, sequence: Sequence, n: int, tokens: NDArray[np.int32]) -> list[bytes]:
+        """The keys of the pages that `tokens` begin with, to the last that can be gone on from.
+
+        The sequence has the first `n` of them.
+        """
+        pool, keys = self._pool, sequence.keys[:n]
+        near = min(sequence.open_cache.n_far, n)  # from here on pages have their part for windows
         for i in range(n, len(tokens) // PAGE_TOKENS):
             key = self._key(keys, tokens, i)
             if pool.has_pages and key not in self._pages:
                 break
             keys.append(key)
-            if not pool.is_recurrent or key in self._states:
+            if pool.window and not self._pages[key].windowed:
+                near = i + 1
+            is_whole = not pool.window or near <= pool.n_passed((i + 1) * PAGE_TOKENS)
+            if is_whole and (not pool.is_recurrent or key in self._states):
                 n = i + 1
         return keys[:n]
 
@@ -112,24 +126,30 @@ class PrefixCache:
             if not self._max_pages:
                 continue
             known = self._pages.get(key)
+            if known is not None and self._pool.window and not known.windowed:
+                self._drop(key)  # this one has more
+                known = None
             if known is None:
                 self._pages[key] = self._pool.keep(cache.pages[i])
             elif known is not cache.pages[i]:  # two have computed the same
                 cache.replace(i, known)
+            if self._max_near:
+                self._use_near(key)
         state, at_end = cache.recurrent, sequence.n_cached == n * PAGE_TOKENS
         if self._max_states and state is not None and at_end and keys[-1] not in self._states:
             self._states[keys[-1]] = self._pool.share(state)
         self._use(keys)
-        self._shrink(self._max_pages, self._max_states)
+        self._shrink(self._max_pages, self._max_near, self._max_states)
 
     def clear(self) -> None:
         """Let go of everything."""
-        self._shrink(0, 0)
+        self._shrink(0, 0, 0)
 
     def stats(self) -> PrefixStats:
         """Return the present numbers."""
-        kv, n_pages, n_states = self._pool.kv, len(self._pages), len(self._states)
-        n_bytes = n_pages * kv.pages.n_bytes + n_states * kv.states.n_bytes
+        pool, n_pages, n_states = self._pool, len(self._pages), len(self._states)
+        n_bytes = n_pages * pool.whole_bytes + n_states * pool.kv.states.n_bytes
+        n_bytes += len(self._near) * pool.windowed_bytes
         asked, found = self._n_asked, self._n_found
         return PrefixStats(n_bytes, self._max_bytes, n_pages, n_states, asked, found)
 
@@ -147,8 +167,22 @@ class PrefixCache:
         if keys and keys[-1] in self._states:
             self._states.move_to_end(keys[-1])
 
-    def _shrink(self, max_pages: int, max_states: int) -> None:
+    def _use_near(self, key: bytes) -> None:
+        """Hold a page's part for windows, and count it as used."""
+        if key not in self._near:
+            self._near[key] = self._pool.near(self._pages[key])
+        self._near.move_to_end(key)
+
+    def _drop(self, key: bytes) -> None:
+        page = self._pages.pop(key)
+        if self._near.pop(key, None) is not None:
+            self._pool.pass_by(page)
+        self._pool.drop(page)
+
+    def _shrink(self, max_pages: int, max_near: int, max_states: int) -> None:
         while len(self._pages) > max_pages:
-            self._pool.drop(self._pages.popitem(last=False)[1])
+            self._drop(next(iter(self._pages)))
+        while len(self._near) > max_near:
+            self._pool.pass_by(self._near.popitem(last=False)[1])
         while len(self._states) > max_states:
             self._pool.give_recurrent(self._states.popitem(last=False)[1])

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import PAGE_TOKENS, SlottedPool
+from llmpy.backends.base import PAGE_TOKENS
 
 if TYPE_CHECKING:
-    from llmpy.engine.cache import PagedState
+    from llmpy.engine.cache import PagedState, PagePool
     from llmpy.engine.engine import Engine
     from llmpy.engine.sequence import Sequence
 
-__all__ = ["CacheSize", "FrozenCache", "restore", "tail_bytes"]
+__all__ = ["CacheSize", "FrozenCache", "cache_size", "restore"]
 
 
 @dataclass(frozen=True, slots=True)
 class CacheSize:
     """The sizes of the first `n_tokens` tokens: bytes of a whole page, of the last one, of a state.
 
-    `n_pages` are whole. 0 for what is not there.
+    `n_pages` are whole; the last `n_windowed` of them have `windowed` bytes more, of layers with a
+    window. 0 for what is not there.
     """
 
     n_tokens: int
@@ -31,11 +32,35 @@ class CacheSize:
     page: int
     tail: int
     state: int
+    n_windowed: int = 0
+    windowed: int = 0
 
     @property
     def total(self) -> int:
         """All bytes together."""
-        return self.n_pages * self.page + self.tail + self.state
+        pages = self.n_pages * self.page + self.n_windowed * self.windowed
+        return pages + self.tail + self.state
+
+    @property
+    def pages(self) -> list[int]:
+        """The bytes of each whole page."""
+        n = self.n_pages - self.n_windowed
+        return [self.page] * n + [self.page + self.windowed] * self.n_windowed
+
+
+def cache_size(pool: PagePool, n_tokens: int) -> CacheSize:
+    """Return the size of what is saved of the first `n_tokens` tokens of a sequence."""
+    whole, rest = divmod(n_tokens, PAGE_TOKENS)
+    n_pages = whole if pool.has_pages else 0
+    return CacheSize(
+        n_tokens,
+        n_pages,
+        pool.whole_bytes,
+        _tail_bytes(pool, rest),
+        pool.kv.states.n_bytes if n_tokens else 0,
+        n_pages - pool.n_passed(n_tokens) if pool.window else 0,
+        pool.windowed_bytes,
+    )
 
 
 class FrozenCache:
@@ -58,15 +83,12 @@ class FrozenCache:
     def _measured(self, n: int) -> CacheSize:
         pool, cache = self._engine.pool, self._cache
         assert cache is not None
-        page, state = pool.kv.pages.n_bytes, pool.kv.states.n_bytes
-        self._slots = _slots(self._engine) if page and n % PAGE_TOKENS else None
+        self._slots = pool.slots() if n % PAGE_TOKENS else None
         if pool.is_recurrent and cache.saved_state(n) is None:
             n = 0
-        if page and n % PAGE_TOKENS and self._slots is None:
+        if pool.has_pages and n % PAGE_TOKENS and self._slots is None:
             n = 0 if pool.is_recurrent else n // PAGE_TOKENS * PAGE_TOKENS
-        whole, rest = divmod(n, PAGE_TOKENS)
-        tail = int((self._slots < rest).sum()) if self._slots is not None and rest else 0
-        return CacheSize(n, whole if page else 0, page, tail, state if n else 0)
+        return cache_size(pool, n)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the whole pages, the used bytes of the last one, and the recurrent state."""
@@ -88,7 +110,8 @@ class FrozenCache:
         with self._engine.lock:
             self._engine.check_open()
             assert self._cache is not None
-            return self._engine.pool.kv.pages.read(self._cache.pages[i].id)
+            near = i >= self.size.n_pages - self.size.n_windowed
+            return self._engine.pool.read(self._cache.pages[i], near)
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -103,14 +126,15 @@ def restore(engine: Engine, sequence: Sequence, size: CacheSize, pieces: Iterato
 
     The sequence then computes its tokens again when they are needed.
     """
-    slots = _slots(engine) if size.tail else None
+    slots = engine.pool.slots() if size.tail else None
     with engine.lock:
         engine.check_open()
         if not engine.has_room(size.n_pages + bool(size.tail)):
             return False
         try:
             states = pieces if size.state else None
-            sequence.restore(_pages(size, slots, pieces), states, size.n_tokens)
+            n_far = size.n_pages - size.n_windowed if engine.pool.window else 0
+            sequence.restore(_pages(size, slots, pieces), states, size.n_tokens, n_far)
         except BaseException:
             sequence.evict()
             raise
@@ -124,17 +148,12 @@ def _pages(
         yield next(pieces)
     if size.tail:
         assert slots is not None
-        last = np.zeros(size.page, np.uint8)
+        last = np.zeros(len(slots), np.uint8)
         last[slots < size.n_tokens % PAGE_TOKENS] = np.frombuffer(next(pieces), np.uint8)
         yield last.tobytes()
 
 
-def tail_bytes(engine: Engine, n_tokens: int) -> int:
+def _tail_bytes(pool: PagePool, n_tokens: int) -> int:
     """Return how many bytes of a page its first `n_tokens` tokens take."""
-    slots = _slots(engine)
+    slots = pool.slots() if n_tokens and pool.has_pages else None
     return 0 if slots is None else int((slots < n_tokens).sum())
-
-
-def _slots(engine: Engine) -> NDArray[np.uint8] | None:
-    pages = engine.pool.kv.pages
-    return pages.slots() if isinstance(pages, SlottedPool) else None

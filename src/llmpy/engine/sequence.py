@@ -129,9 +129,11 @@ class Sequence:
         del self.keys[n // PAGE_TOKENS :]
         return n
 
-    def restore(self, pages: Iterable[bytes], states: Iterator[bytes] | None, n: int) -> None:
+    def restore(
+        self, pages: Iterable[bytes], states: Iterator[bytes] | None, n: int, n_far: int
+    ) -> None:
         """Take over what is cached of the first `n` tokens; nothing may be so far."""
-        self.open_cache.restore(pages, states, n)
+        self.open_cache.restore(pages, states, n, n_far)
         self.n_cached = n
         self.is_ours = False
 

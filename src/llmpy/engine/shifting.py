@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import PAGE_TOKENS, KeyedPool, SlottedPool
+from llmpy.backends.base import PAGE_TOKENS, KeyedPool
 
 if TYPE_CHECKING:
     from llmpy.engine.cache import PagePool
@@ -51,11 +51,17 @@ def turned(keys: NDArray[np.float32], turn: Turn, by: int) -> NDArray[np.float32
     return result
 
 
-def can_shift(pool: PagePool, turns: Turns | None) -> bool:
-    """Whether tokens can be moved in caches of this pool."""
-    kv = pool.kv
-    known = isinstance(kv, KeyedPool) and isinstance(kv.pages, SlottedPool) and kv.has_keys
-    return turns is not None and known and not pool.is_recurrent
+def can_shift(pool: PagePool, sequence: Sequence, keep: int, n: int) -> bool:
+    """Whether `n` cached tokens behind the first `keep` can be left out in caches of this pool.
+
+    Not where windows then show tokens that they had passed.
+    """
+    kv, cache = pool.kv, sequence.open_cache
+    if not isinstance(kv, KeyedPool) or not kv.has_keys or pool.is_recurrent:
+        return False
+    first, kept_slots = divmod(keep, PAGE_TOKENS)
+    n_far = cache.n_far_without(first, n // PAGE_TOKENS, mixed=kept_slots > 0)
+    return pool.slots() is not None and n_far <= pool.n_passed(sequence.n_cached - n)
 
 
 def shift(pool: PagePool, sequence: Sequence, turns: Turns, keep: int, n: int) -> None:
@@ -63,24 +69,26 @@ def shift(pool: PagePool, sequence: Sequence, turns: Turns, keep: int, n: int) -
 
     To be called under the engine's lock. Raises OutOfMemory, and has changed nothing then.
     """
-    cache, kv, pages = sequence.open_cache, pool.kv, pool.kv.pages
+    cache, kv, slots = sequence.open_cache, pool.kv, pool.slots()
     assert isinstance(kv, KeyedPool)
-    assert isinstance(pages, SlottedPool)
+    assert slots is not None
     first, kept_slots = divmod(keep, PAGE_TOKENS)
     skipped = n // PAGE_TOKENS
     cache.own_from(first + skipped)
-    if kept_slots and first + skipped < len(cache.pages):
-        mixed, begin = cache.pages[first + skipped], cache.pages[first]
-        of = pages.slots() < kept_slots
-        data = np.frombuffer(pages.read(mixed.id), np.uint8).copy()
-        data[of] = np.frombuffer(pages.read(begin.id), np.uint8)[of]
-        pages.write(mixed.id, data.tobytes())
-    cache.leave_out(first, skipped)
-    for i, page in enumerate(cache.pages[first:]):
+    mixed = kept_slots > 0 and first + skipped < len(cache.pages)
+    if mixed:
+        near, end, begin = first >= cache.n_far, cache.pages[first + skipped], cache.pages[first]
+        data = np.frombuffer(pool.read(end, near), np.uint8).copy()
+        of = slots[: len(data)] < kept_slots
+        data[of] = np.frombuffer(pool.read(begin, near), np.uint8)[of]
+        pool.write(end, near, data.tobytes())
+    cache.leave_out(first, skipped, mixed)
+    for i in range(first, len(cache.pages)):
         for index, turn in turns.items():
-            if turn is not None:
-                keys = kv.keys(page.id, index)
-                start = kept_slots if i == 0 else 0
+            piece = cache.piece(i, index)
+            if turn is not None and piece:
+                keys = kv.keys(piece, index)
+                start = kept_slots if i == first else 0
                 keys[start:] = turned(keys[start:], turn, -n)
-                kv.set_keys(page.id, index, keys, start)
+                kv.set_keys(piece, index, keys, start)
     sequence.leave_out(keep, n)

@@ -15,7 +15,7 @@ import numpy as np
 I32, I64, U64 = ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64
 F64, Address = ctypes.c_double, ctypes.c_void_p
 
-ABI_VERSION = 10
+ABI_VERSION = 11
 MAX_THREADS = 256
 ALIGNMENT = 64
 QUANTIZE_CHUNK = 65536
@@ -188,7 +188,7 @@ class Batch(ctypes.Structure):
         (name, Address)
         for name in (
             "tokens", "positions", "sessions", "output_rows",
-            "ends", "first_page", "pages", "recurrent", "logits",
+            "ends", "first_page", "pages", "windows", "recurrent", "logits",
         )
     )  # fmt: skip
 
@@ -260,7 +260,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_sample_top": (I32, (Address, I32, I32, Address, Address, Address, I64)),
     "llmpy_plan_generate": (
         I32,
-        (Address, Address, Address, I64, I32, Address, U64, U64, U64, I32),
+        (Address, Address, Address, I64, I32, Address, Address, U64, U64, U64, I32),
     ),
     "llmpy_strings": (I64, (Address, I64, I64, I64, Address)),
     "llmpy_string_hashes": (None, (Address, I64, Address)),

@@ -26,10 +26,10 @@ def context_length(
     free = 1 << 62 if needs.available is None else needs.available
     most = _position_limit(file, graph, asked)
     wanted = asked or min(trained, most)
-    fitting = max(0, (free - weights) // max(1, needs.page) * PAGE_TOKENS)
+    fitting = needs.most_tokens(free - weights)
     if (asked and asked > fitting) or fitting < PAGE_TOKENS:
         n = asked or PAGE_TOKENS
-        n_bytes = -(-n // PAGE_TOKENS) * needs.page
+        n_bytes = needs.cache_bytes(n)
         raise OutOfMemory(
             f"{file.path}: the weights{' and recurrent memory' if graph.recurrences else ''} need "
             f"{readable_bytes(weights)} and a context of {n} tokens "

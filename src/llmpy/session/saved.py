@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmpy import checks
-from llmpy.backends.base import PAGE_TOKENS
-from llmpy.engine.saving import CacheSize, FrozenCache, restore, tail_bytes
+from llmpy.engine.saving import CacheSize, FrozenCache, cache_size, restore
 from llmpy.errors import SamplerError, SnapshotError
 from llmpy.sampling import Chain, Rng
 from llmpy.sampling.stored import chain_from_data, data_of_chain
@@ -160,7 +159,7 @@ def _check_tokens(snapshot: Snapshot, engine: Engine) -> None:
 def _usable(snapshot: Snapshot, engine: Engine, recompute: bool) -> CacheSize:
     """Return how much of the saved cache the engine can take over."""
     kv, size, layout = engine.pool.kv, snapshot.size, snapshot.about.get("layout")
-    nothing = CacheSize(0, 0, kv.pages.n_bytes, 0, 0)
+    nothing = cache_size(engine.pool, 0)
     if layout != kv.layout:
         if recompute:
             return nothing
@@ -169,15 +168,7 @@ def _usable(snapshot: Snapshot, engine: Engine, recompute: bool) -> CacheSize:
             "Keys and values lie otherwise in the memory of this backend, type or instruction set: "
             "load the model as it was, or pass recompute=True to compute them again.",
         )  # fmt: skip
-    whole, rest = divmod(size.n_tokens, PAGE_TOKENS)
-    pages = kv.pages.n_bytes
-    expected = CacheSize(
-        size.n_tokens,
-        whole if pages else 0,
-        pages,
-        tail_bytes(engine, rest) if pages and rest else 0,
-        kv.states.n_bytes if size.n_tokens else 0,
-    )
+    expected = cache_size(engine.pool, size.n_tokens)
     if size != expected:
         raise snapshot.refuse("about.cache", str(expected), str(size))
     return size

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["COMPRESSIONS", "Snapshot", "open_snapshot", "write_snapshot"]
 
 FORMAT = "llmpy.session"
-VERSION = 1
+VERSION = 2
 COMPRESSIONS = ("none", "zstd")
 NO_DIGEST = "0" * 64  # stands where the checksum goes while it is made
 PIECE = 1 << 22  # bytes that are read at once
@@ -54,8 +54,7 @@ class Snapshot(NamedTuple):
     def pieces(self) -> Iterator[bytes]:
         """Yield what `FrozenCache.pieces` gave."""
         size = self.size
-        wanted = [size.page] * size.n_pages
-        wanted += [n for n in (size.tail, size.state) if n]
+        wanted = size.pages + [n for n in (size.tail, size.state) if n]
         if "cache.zst" in self.parts:
             view = self.file.view(*self.parts["cache.zst"])
             yield from decompressed(view, wanted, self.path)

@@ -82,8 +82,9 @@ class CpuBackend:
         weights = sum(
             kept_bytes(tensors[name], frozenset(uses)) for name, uses in graph.used.items()
         )
-        page, state = page_layout(graph, kv_dtype)[2], state_layout(graph)[1]
-        return Requirements(weights, page, state, available_memory())
+        *_, windows, page, windowed = page_layout(graph, kv_dtype)
+        state, free = state_layout(graph)[1], available_memory()
+        return Requirements(weights, page, state, free, windowed, windows.window)
 
     def step_bytes(
         self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_output_rows: int

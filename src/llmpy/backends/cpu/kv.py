@@ -9,12 +9,14 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS
 from llmpy.backends.cpu.keys import CODECS
+from llmpy.backends.windows import Windows, windows_of
 from llmpy.ffi import Memory, copy_memory, view
 from llmpy.ffi.abi import ALIGNMENT, CacheType
 from llmpy.graph import Graph, Node, Recurrence
@@ -23,6 +25,7 @@ __all__ = [
     "FORMATS",
     "CpuKvPool",
     "NativePool",
+    "PageLayout",
     "caches_of",
     "layout_name",
     "page_layout",
@@ -104,21 +107,35 @@ FORMATS = {
 """Storage types of keys and values; the first is what "auto" means."""
 
 
-def page_layout(graph: Graph, kv_dtype: str) -> tuple[dict[int, int], dict[int, int], int]:
-    """Return the offset of each cache in a page, as keys and as values, and the bytes of a page."""
+class PageLayout(NamedTuple):
+    """The offset of each cache in a page, as keys and as values, and the bytes of a page.
+
+    Caches that only windows read lie in pages of their own, of the size `windowed`.
+    """
+
+    keys: dict[int, int]
+    values: dict[int, int]
+    windows: Windows
+    n_bytes: int
+    windowed: int
+
+
+def page_layout(graph: Graph, kv_dtype: str) -> PageLayout:
+    """Return where the keys and values of a graph lie."""
     keys: dict[int, int] = {}
     values: dict[int, int] = {}
-    end = 0
+    windows, ends = windows_of(graph), [0, 0]
     for node in graph.nodes:
         if node.op != "attend":
             continue
         for cache, places in zip(caches_of(graph, node), (keys, values), strict=True):
             if cache not in places:
-                places[cache] = end
+                apart = cache in windows.caches
+                places[cache] = ends[apart]
                 *heads, width = graph.caches[cache].shape
                 size = prod(heads) * FORMATS[kv_dtype].n_bytes(width) * PAGE_TOKENS
-                end += -(-size // ALIGNMENT) * ALIGNMENT
-    return keys, values, end
+                ends[apart] += -(-size // ALIGNMENT) * ALIGNMENT
+    return PageLayout(keys, values, windows, *ends)
 
 
 def caches_of(graph: Graph, node: Node) -> tuple[int, int]:
@@ -181,20 +198,22 @@ class NativePool:
 
 
 class PagePool(NativePool):
-    """Pages of a graph."""
+    """Pages of a graph: of the caches that only windows read, or of the others."""
 
-    def __init__(self, graph: Graph, kv_dtype: str) -> None:
-        super().__init__(page_layout(graph, kv_dtype)[2], "a page of keys and values")
-        self._of = graph, kv_dtype
+    def __init__(self, graph: Graph, kv_dtype: str, layout: PageLayout, apart: bool) -> None:
+        n_bytes = layout.windowed if apart else layout.n_bytes
+        super().__init__(n_bytes, "a page of keys and values")
+        self._of = graph, kv_dtype, layout, apart
 
     def slots(self) -> NDArray[np.uint8]:
         """Return which token each byte belongs to; PAGE_TOKENS between the caches."""
-        graph, kv_dtype = self._of
-        keys, values, n_bytes = page_layout(graph, kv_dtype)
-        result = np.full(n_bytes, PAGE_TOKENS, np.uint8)
+        graph, kv_dtype, layout, apart = self._of
+        result = np.full(self.n_bytes, PAGE_TOKENS, np.uint8)
         kinds = FORMATS[kv_dtype].key_slots, FORMATS[kv_dtype].value_slots
-        for places, of_head in zip((keys, values), kinds, strict=True):
+        for places, of_head in zip((layout.keys, layout.values), kinds, strict=True):
             for cache, place in places.items():
+                if (cache in layout.windows.caches) != apart:
+                    continue
                 *heads, width = graph.caches[cache].shape
                 found = np.tile(of_head(width), prod(heads))
                 result[place : place + found.size] = found
@@ -206,13 +225,16 @@ class CpuKvPool:
 
     def __init__(self, graph: Graph, kv_dtype: str, level: str) -> None:
         places, n_state = state_layout(graph)
+        layout = page_layout(graph, kv_dtype)
         self.kv_dtype = kv_dtype
         self.layout = layout_name(graph, kv_dtype, level)
-        self.pages = PagePool(graph, kv_dtype)
+        self.pages = PagePool(graph, kv_dtype, layout, apart=False)
+        self.windowed = PagePool(graph, kv_dtype, layout, apart=True)
+        self.windowed_caches, self.window = layout.windows
         self.states = NativePool(n_state, "a recurrent state", places)
         self._offset = 0x80 if level in FORMATS[kv_dtype].by_level else 0
         self._shapes = [cache.shape for cache in graph.caches]
-        self._places = page_layout(graph, kv_dtype)[0]
+        self._places = layout.keys
 
     @property
     def has_keys(self) -> bool:
@@ -238,18 +260,20 @@ class CpuKvPool:
         *heads, width = self._shapes[cache]
         n = prod(heads)
         size = FORMATS[self.kv_dtype].n_bytes(width) * PAGE_TOKENS
-        whole = view(self.pages.address(page) + self._places[cache], n * size, np.uint8)
+        pool = self.windowed if cache in self.windowed_caches else self.pages
+        whole = view(pool.address(page) + self._places[cache], n * size, np.uint8)
         return list(whole.reshape(n, size))
 
 
 def layout_name(graph: Graph, kv_dtype: str, level: str) -> str:
     """Return the name of the layout: the same name, the same bytes for the same numbers."""
-    keys, values, _ = page_layout(graph, kv_dtype)
+    keys, values, windows, *_ = page_layout(graph, kv_dtype)
     places, _ = state_layout(graph)
     shapes = (
         [(place, graph.caches[cache].shape) for cache, place in keys.items()],
         [(place, graph.caches[cache].shape) for cache, place in values.items()],
         [(place, part.shape) for place, part in places],
+        sorted(windows.caches),
     )
     kind = f"{kv_dtype}-{level}" if level in FORMATS[kv_dtype].by_level else kv_dtype
     return f"cpu/{kind}/{zlib.crc32(repr(shapes).encode()):08x}"

@@ -40,7 +40,8 @@ class CpuPlan:
         packing: Packing | None = None,
     ) -> None:
         self.n_vocab = program.n_vocab
-        self._has_pages = pool.pages.n_bytes > 0
+        self._has_windows = pool.windowed.n_bytes > 0
+        self._has_pages = pool.pages.n_bytes > 0 or self._has_windows
         self._has_states = pool.states.n_bytes > 0
         self.max_tokens = max_tokens
         self.n_ctx = min(n_ctx, program.n_positions)
@@ -61,10 +62,10 @@ class CpuPlan:
         self._tokens, self._positions, self._sessions, self._output_rows = rows
         self._first_page = np.zeros(1, np.int32)
         self._ends = np.zeros(1, np.int32)
-        self._pages = np.zeros(1, np.uint64)
+        self._pages, self._windows = np.zeros(1, np.uint64), np.zeros(1, np.uint64)
         self._recurrent = np.zeros(1, np.uint64)
-        self._table = np.zeros(1, np.uint64)  # the last page table, and where it lies
-        self._table_at = address(self._table)
+        self._table = np.zeros(1, np.uint64)  # the last page table, and where it and another lie
+        self._table_at = self._window_table_at = address(self._table)
         self._logits = np.zeros((0, self.n_vocab), np.float32)
         self._result = _Logits()
 
@@ -115,10 +116,11 @@ class CpuPlan:
             self._reserve(1, 1, end)
         if cache.page_table is not self._table:
             self._table, self._table_at = cache.page_table, address(cache.page_table)
+            self._window_table_at = address(cache.window_table)
         state = _state(cache) if self._has_states else 0
         appended: int = self._generate(
             self._handle, sampler.address, tokens.address, n, most,
-            self._table_at, state, rng.seed, rng.counter, self._n_threads,
+            self._table_at, self._window_table_at, state, rng.seed, rng.counter, self._n_threads,
         )  # fmt: skip
         if self._first:
             self._begin()
@@ -185,9 +187,11 @@ class CpuPlan:
             _check("output row", batch.output_rows.item(0), 1)
         cache = caches[session]
         if n_pages > len(self._pages):
-            self._pages = np.zeros(2 * n_pages, np.uint64)
+            self._pages, self._windows = np.zeros((2, 2 * n_pages), np.uint64)
             self._room = (0, 0, 0)
         self._pages[:n_pages] = cache.page_table[:n_pages]
+        if self._has_windows:
+            self._windows[:n_pages] = cache.window_table[:n_pages]
         if self._has_states:
             self._recurrent[0] = _state(cache)
         if self._whole_sessions:
@@ -225,7 +229,8 @@ class CpuPlan:
             _check("page of the position", count - 1, cache.n_pages, least=-1)
         total = int(counts.sum())
         if total > len(self._pages) or n_caches > len(self._first_page):
-            self._pages = np.zeros(max(2 * total, len(self._pages)), np.uint64)
+            size = max(2 * total, len(self._pages))
+            self._pages, self._windows = np.zeros((2, size), np.uint64)
             self._first_page = np.zeros(max(2 * n_caches, len(self._first_page)), np.int32)
             self._recurrent = np.zeros(len(self._first_page), np.uint64)
             self._ends = np.zeros(len(self._first_page), np.int32)
@@ -234,6 +239,8 @@ class CpuPlan:
         for i, (cache, count) in enumerate(zip(caches, counts.tolist(), strict=True)):
             self._first_page[i] = at
             self._pages[at : at + count] = cache.page_table[:count]
+            if self._has_windows:
+                self._windows[at : at + count] = cache.window_table[:count]
             if self._has_states and ends[i]:
                 self._recurrent[i] = _state(cache)
             at += count
@@ -260,7 +267,7 @@ class CpuPlan:
             raise OutOfMemory(f"cannot allocate memory for batches of {tokens} tokens")
         arrays = (
             self._tokens, self._positions, self._sessions, self._output_rows,
-            self._ends, self._first_page, self._pages, self._recurrent, self._logits,
+            self._ends, self._first_page, self._pages, self._windows, self._recurrent, self._logits,
         )  # fmt: skip
         addresses = abi.Batch(*(address(array) for array in arrays))
         self._native.llmpy_plan_bind(self._handle, addresses)

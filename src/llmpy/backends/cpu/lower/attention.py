@@ -31,29 +31,29 @@ def cached(work: Emitted, _: int, node: Node) -> None:
     """Rows to the pages."""
     if len(node.shape) != 2:
         raise BackendError(f"the cpu backend cannot cache arrays of shape {node.shape}")
-    keys, values, _size = page_layout(work.graph, work.kv_dtype)
+    layout = page_layout(work.graph, work.kv_dtype)
     cache = node.attrs["index"]
-    places = (keys.get(cache, NO_PLACE), values.get(cache, NO_PLACE))
-    x = work.of(node.inputs[0])
-    work.ops.append(Op(OpKind.CACHED, node.rows, x, n=(*node.shape, *places)))
+    places = (layout.keys.get(cache, NO_PLACE), layout.values.get(cache, NO_PLACE))
+    x, table = work.of(node.inputs[0]), int(cache in layout.windows.caches)
+    work.ops.append(Op(OpKind.CACHED, node.rows, x, n=(*node.shape, *places), w=(0, 0, table)))
 
 
 def attend(work: Emitted, i: int, node: Node) -> None:
     """Over the pages."""
     q, k, v = (work.graph.nodes[j] for j in node.inputs)
     (n_head, d_key), n_kv, a = q.shape, k.shape[0], node.attrs
-    keys, values, _size = page_layout(work.graph, work.kv_dtype)
+    layout = page_layout(work.graph, work.kv_dtype)
     key, value = caches_of(work.graph, node)
     n = (
-        *(n_head, n_kv, d_key, v.shape[1], keys[key], values[value], a["window"]),
+        *(n_head, n_kv, d_key, v.shape[1], layout.keys[key], layout.values[value], a["window"]),
         int(a.get("causal", True)),
     )
     alibi = a.get("alibi", 0.0)
     slopes = work.constant(alibi_slopes(n_head, alibi)) if alibi else 0
     sinks = work.floats(node.weights[0]) if node.weights else 0
     f = (a["scale"], a.get("softcap", 0.0))
-    x = work.of(node.inputs[0])
-    work.emit(i, Op(OpKind.ATTEND, node.rows, x, n=n, f=f, w=(slopes, sinks)))
+    x, table = work.of(node.inputs[0]), int(key in layout.windows.caches)
+    work.emit(i, Op(OpKind.ATTEND, node.rows, x, n=n, f=f, w=(slopes, sinks, table)))
 
 
 ATTENTION: dict[str, Callable[[Emitted, int, Node], None]] = {
