@@ -1,4 +1,4 @@
-"""What of this machine and installation decides how fast and how well llmpy runs, and advice."""
+"""Properties of the machine and the installation that decide how fast llmpy runs, and advice."""
 
 from llmpy.diagnosis.report import Diagnosis, diagnose
 from llmpy.diagnosis.weaknesses import Weakness

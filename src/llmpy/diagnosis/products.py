@@ -1,4 +1,4 @@
-"""How many multiplications a second the kernels reach: the limit of reading a prompt."""
+"""The multiplications a second that the kernels reach: the limit of prefill."""
 
 from __future__ import annotations
 

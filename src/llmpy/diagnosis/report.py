@@ -40,7 +40,7 @@ _ARRAYS = {"torch": "torch", "jax": "jax", "cupy": "cupy", "mlx": "mlx.core"}
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found. Numbers are bytes, bytes per second and multiplications per second.
+    """The result of a diagnosis. Numbers are bytes, bytes per second and multiplications per second.
 
     `level`: the instruction set that the CPU backend uses, None without the compiled library, and
     `level_reason` says why; `levels`: those that it has kernels for, worst first. None where the
@@ -76,7 +76,7 @@ class Diagnosis:
 
     @property
     def weaknesses(self) -> tuple[Weakness, ...]:
-        """What makes llmpy slower or less able than it could be here, the worst first."""
+        """Return the reasons why llmpy is slower or less able than it could be, the worst first."""
         return tuple(weaknesses(self))
 
     def __str__(self) -> str:
@@ -156,7 +156,7 @@ def diagnose(measure: bool = True) -> Diagnosis:
 
 
 def _group_memory() -> int | None:
-    """What control groups leave, if that is less than the machine has."""
+    """Return the bytes that control groups leave, if the machine has more."""
     left, memory = group_memory_left(), total_memory()
     return left if left is not None and (memory is None or left < memory) else None
 

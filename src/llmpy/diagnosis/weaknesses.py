@@ -1,4 +1,4 @@
-"""What could be better on a machine, each with what to do about it."""
+"""Weaknesses of a machine, each with what to do about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SLOW_MEMORY = 8e9  # bytes per second
 
 @dataclass(frozen=True)
 class Weakness:
-    """What is wrong in a sentence, and what to do about it."""
+    """A weakness in a sentence, and what to do about it."""
 
     text: str
     advice: str

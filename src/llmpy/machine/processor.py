@@ -1,4 +1,4 @@
-"""What processor this is, what it can, and its caches, as far as the system tells."""
+"""The processor: its name, its features and its caches, as far as the system tells."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def caches(root: Path = Path("/")) -> list[Cache]:
 
 
 def frequency_governor(root: Path = Path("/")) -> str | None:
-    """How Linux chooses the frequency of the first processor; None where it does not tell."""
+    """Return Linux's frequency governor of the first processor; None where it does not tell."""
     path = root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
     try:
         return path.read_text().strip()
@@ -97,7 +97,7 @@ def is_translated() -> bool:
 
 
 def _count(processors: str) -> int:
-    """How many a list of Linux names: "0-3,8" has 5."""
+    """Count the members of a list of Linux: "0-3,8" has 5."""
     ranges = (part.split("-") for part in processors.split(","))
     return sum(int(part[-1]) - int(part[0]) + 1 for part in ranges)
 

@@ -98,7 +98,7 @@ class App:
         return self._extension is not None and self._extension.is_open(path)
 
     def _found(self, call: Call) -> tuple[Handler, list[str]]:
-        """What answers a path, and what is left of the path; ApiError 404 or 405."""
+        """Return the handler of a path, and what is left of the path; ApiError 404 or 405."""
         found = self._extension.find(call) if self._extension is not None else None
         return found or _found(call)
 

@@ -58,7 +58,7 @@ class Call:
 
     @property
     def query(self) -> dict[str, str]:
-        """What comes after the path and "?": the last value of each name."""
+        """Return the parameters after "?" in the path: the last value of each name."""
         return dict(parse_qsl(self._query.decode("latin-1"), keep_blank_values=True))
 
     async def body(self, most: int | None = None) -> bytes:

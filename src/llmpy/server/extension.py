@@ -1,4 +1,4 @@
-"""What a program adds to the server: further paths, and a life beside that of the server."""
+"""Extensions of the server: further paths, and tasks that begin and end with it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ __all__ = ["Asker", "Run", "running"]
 
 
 class Asker(Protocol):
-    """Who asks for texts: a call, or whatever else may end before they do."""
+    """The receiver of texts: a call, or whatever else may end before they do."""
 
     notes: dict[str, Any]
     gone: bool
