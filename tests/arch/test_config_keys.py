@@ -176,3 +176,16 @@ def test_a_key_that_nobody_knows_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path, "llama3", colour="blue")
     with pytest.warns(RuntimeWarning, match="does not know the key 'colour'"), open_model(folder):
         pass
+
+
+def test_defaults_are_those_of_the_model_type_whatever_names_the_recipe() -> None:
+    filled = recipes()["Gemma3TextModel"].filled({"model_type": "gemma3_text", "head_dim": 32})
+    assert (filled["rope_local_base_freq"], filled["rms_norm_eps"]) == (10_000.0, 1e-6)
+    assert filled["head_dim"] == 32
+
+
+def test_where_rope_parameters_has_the_rotation_only_its_base_is_filled_in() -> None:
+    config = {"model_type": "gemma3_text", "rope_parameters": {"rope_type": "default"}}
+    filled = recipes()["gemma3_text"].filled(config)
+    assert filled["rope_theta"] == 1e6
+    assert "rope_local_base_freq" not in filled

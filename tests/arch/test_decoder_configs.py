@@ -95,7 +95,11 @@ def test_a_part_of_each_head_is_rotated_in_the_words_of_any_year() -> None:
 @pytest.mark.parametrize(
     ("model_type", "said", "key"),
     [
-        ("qwen2", {"use_sliding_window": True}, "use_sliding_window"),
+        (
+            "qwen2",
+            {"use_sliding_window": True, "max_window_layers": 0},
+            "use_sliding_window",
+        ),
         ("qwen3", {"hidden_act": "gelu"}, "hidden_act"),
         ("smollm3", {"no_rope_layers": [1] * 6}, "no_rope_layers"),
         ("nemotron", {"hidden_act": "silu"}, "hidden_act"),

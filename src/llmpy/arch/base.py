@@ -136,7 +136,7 @@ def checkpoints() -> Mapping[str, Checkpoint]:
         }
         for each in getattr(cls, "checkpoints", ()):
             typed = replace(each, metadata=partial(_with_fractions, each.metadata, floats))
-            found |= {t: replace(typed, defaults=DEFAULTS.get(t)) for t in each.model_types}
+            found |= {t: replace(typed, defaults=DEFAULTS.get(t, {})) for t in each.model_types}
     return dict(sorted(found.items()))
 
 

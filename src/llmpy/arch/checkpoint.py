@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import starmap
 from typing import Any
@@ -27,6 +27,7 @@ from llmpy.arch.config import (
     unread,
     with_defaults,
 )
+from llmpy.arch.defaults import DEFAULTS
 from llmpy.arch.rope_config import expect_rope, rope, rope_base, rope_scaling, rotated_dims
 from llmpy.errors import UnsupportedModelError
 
@@ -99,7 +100,12 @@ class Checkpoint:
     activation: tuple[str, ...] = ("silu",)
     rope_types: tuple[str, ...] | None = ("linear", "yarn")
     harmless: tuple[str, ...] = ()
-    defaults: Config | None = None
+    defaults: Config = field(default_factory=dict)
+
+    def filled(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the configuration with its model_type's defaults for keys that it leaves out."""
+        defaults = self.defaults or DEFAULTS.get(str(config.get("model_type")), {})
+        return with_defaults(config, defaults)
 
     def follow(self, values: Mapping[str, Any]) -> Followed:
         """Read a configuration as this recipe says, and account for every key of it.
@@ -107,8 +113,7 @@ class Checkpoint:
         Raises UnsupportedModelError for a value that the architecture does not have, and for a key
         that seems to change the computation and that the recipe does not read.
         """
-        config = TrackedConfig(with_defaults(values))
-        config.read.update(config.keys() - values.keys())
+        config = TrackedConfig(self.filled(values))
         if self.activation:
             expect_activation(config, *self.activation)
         if self.rope_types is not None:

@@ -175,51 +175,6 @@ _ACTIVATION_KEYS = (
 )  # fmt: skip
 
 
-_SCALED = {
-    "attention_multiplier": 1.0, "embedding_multiplier": 1.0, "residual_multiplier": 1.0,
-    "logits_scaling": 1.0,
-}  # fmt: skip
-_GEMMA = {"query_pre_attn_scalar": 256, "sliding_window": 4096}
-
-# What a model_type means by keys that are not there, where that is not "none" (transformers).
-_MEANT: dict[str, dict[str, Any]] = {
-    "apertus": {"rope_theta": 12e6},
-    "cohere": {"rope_theta": 5e5, "logit_scale": 0.0625},
-    "cohere2": {"logit_scale": 0.0625},
-    "deepseek_v3": {"norm_topk_prob": True, "routed_scaling_factor": 2.5},
-    "ernie4_5": {"rope_theta": 5e5},
-    "ernie4_5_moe": {"rope_theta": 5e5},
-    "exaone": {"rope_theta": 5e5},
-    "falcon_h1": {"mamba_norm_before_gate": True},
-    "gemma2": {**_GEMMA, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
-    "gemma3_text": {**_GEMMA, "rope_theta": 1e6},
-    "glm4_moe": {"norm_topk_prob": True},
-    "glm4_moe_lite": {"norm_topk_prob": True, "routed_scaling_factor": 1.8},
-    "gpt_oss": {"rope_theta": 150e3},
-    "granite": _SCALED,
-    "granitemoe": _SCALED,
-    "granitemoehybrid": _SCALED,
-    "granitemoeshared": _SCALED,
-    "jina_embeddings_v3": {"rotary_emb_base": 2e4},
-    "lfm2": {"rope_theta": 1e6},
-    "lfm2_moe": {"rope_theta": 1e6, "norm_topk_prob": True},
-    "minimax_m2": {"rope_theta": 5e6},
-    "mixtral": {"rope_theta": 1e6},
-    "modernbert": {"global_rope_theta": 160e3, "local_rope_theta": 10e3},
-    "nemotron_h": {"norm_topk_prob": True},
-    "nomic_bert": {"rotary_emb_base": 1e3},
-    "olmo3": {"rope_theta": 5e5},
-    "phimoe": {"rope_theta": 1e6},
-    "qwen2_5_vl_text": {"rope_theta": 1e6},
-    "qwen2_vl_text": {"rope_theta": 1e6},
-    "qwen3_moe": {"norm_topk_prob": False},
-    "qwen3_next": {"norm_topk_prob": True},
-    "qwen3_vl_moe_text": {"rope_theta": 5e5},
-    "qwen3_vl_text": {"rope_theta": 5e5},
-    "smollm3": {"rope_theta": 2e6},
-}
-
-
 class TrackedConfig(dict[str, Any]):
     """A configuration that records which of its keys are read.
 
@@ -339,6 +294,11 @@ def expect_activation(config: Config, *allowed: str) -> None:
         expect({key: setting}, key, *allowed)
 
 
-def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration with the values that its model_type has where it says nothing."""
-    return _MEANT.get(str(config.get("model_type")), {}) | dict(config)
+def with_defaults(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration with `defaults` for the keys that it leaves out.
+
+    Other keys of the rotation are not filled in where "rope_parameters" has them.
+    """
+    elsewhere = "rope_parameters" in config
+    skipped = {k for k in defaults if elsewhere and k.startswith("rope_") and k != "rope_theta"}
+    return {k: v for k, v in defaults.items() if k not in skipped} | dict(config)

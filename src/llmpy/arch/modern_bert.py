@@ -24,6 +24,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """Return the metadata of a checkpoint, under its present names and its earlier ones."""
     for name in ("norm_bias", "attention_bias", "mlp_bias"):
         expect(config, name, False)
+    local = config.get("local_rope_theta", 10_000.0)
     pattern: int | list[bool] = config.get("global_attn_every_n_layers", EVERY)
     if kinds := config.get("layer_types"):
         pattern = [kind == "sliding_attention" for kind in kinds]
@@ -34,7 +35,7 @@ def hyperparameters(config: Config) -> dict[str, Any]:
         "attention.sliding_window": config["local_attention"],
         "attention.sliding_window_pattern": pattern,
         "rope.freq_base": rope_base(config, "global_rope_theta"),
-        "rope.freq_base_swa": sliding_base(config) or config.get("local_rope_theta", 10_000.0),
+        "rope.freq_base_swa": sliding_base(config) or local,
         "hidden_activation": config.get("hidden_activation", "gelu"),
     }
 

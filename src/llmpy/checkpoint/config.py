@@ -1,4 +1,4 @@
-"""Filling in the keys that config.json leaves out, and naming those that are missed."""
+"""Naming the keys of config.json that are absent and missed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from llmpy.checkpoint.rename import FAILURES
 
-__all__ = ["Config", "absent_keys", "meant"]
+__all__ = ["Config", "absent_keys"]
 
 Config: TypeAlias = Mapping[str, Any]
 
@@ -19,16 +19,6 @@ USUAL = (
     "num_experts", "num_experts_per_tok", "num_hidden_layers", "num_key_value_heads",
     "num_local_experts", "rms_norm_eps", "sliding_window", "vocab_size",
 )  # fmt: skip
-
-
-def meant(defaults: Config | None, config: Config) -> dict[str, Any]:
-    """`config`, with the defaults of its model_type in place of what it leaves out.
-
-    Those of the rotation are left out where "rope_parameters" says it.
-    """
-    elsewhere = "rope_parameters" in config
-    items = (defaults or {}).items()
-    return {k: v for k, v in items if not (elsewhere and k.startswith("rope_"))} | dict(config)
 
 
 def absent_keys(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.arch.checkpoint import Checkpoint, Followed, Tensor
-from llmpy.checkpoint.config import Config, absent_keys, meant
+from llmpy.checkpoint.config import Config, absent_keys
 from llmpy.checkpoint.folder import Folder
 from llmpy.checkpoint.recommended import CHECKPOINT_KEYS, GGUF_KEYS, recommended
 from llmpy.checkpoint.rename import FAILURES, Planned, decode, plan
@@ -171,13 +171,13 @@ def _choose(
     if isinstance(text, dict) and (inner := text.get("model_type")) in recipes:
         outer = {k: v for k, v in config.items() if k != "text_config"}
         recipe = recipes[str(inner)]
-        return recipe, outer | meant(recipe.defaults, text), True
+        return recipe, outer | recipe.filled(text), True
     for name in (*_architectures(config), kind):  # several architectures may share a model_type
         if isinstance(name, str) and name in recipes:
-            return recipes[name], meant(recipes[name].defaults, config), False
+            return recipes[name], recipes[name].filled(config), False
     if f"{kind}_text" in recipes:  # all in one object, as before a part for the text was split off
         recipe = recipes[f"{kind}_text"]
-        return recipe, meant(recipe.defaults, config), True
+        return recipe, recipe.filled(config), True
     near = difflib.get_close_matches(str(kind), recipes, n=3, cutoff=0.5)
     nearest = f"the nearest: {', '.join(near)}; " if near else ""
     raise UnsupportedModelError(

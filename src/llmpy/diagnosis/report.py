@@ -40,7 +40,7 @@ _ARRAYS = {"torch": "torch", "jax": "jax", "cupy": "cupy", "mlx": "mlx.core"}
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The result of a diagnosis. Numbers are bytes, bytes per second and multiplications per second.
+    """A diagnosis. Numbers are bytes, bytes per second and multiplications per second.
 
     `level`: the instruction set that the CPU backend uses, None without the compiled library, and
     `level_reason` says why; `levels`: those that it has kernels for, worst first. None where the
