@@ -136,7 +136,7 @@ class Call:
         """Send a whole answer: bytes as they are, anything else as JSON."""
         data = content if isinstance(content, bytes) else msgspec.json.encode(content)
         named = {"content-type": kind, "content-length": str(len(data)), **(headers or {})}
-        if status == 204:
+        if status in (204, 304):
             named.pop("content-length")
             named.pop("content-type")
         await self._start(status, named)

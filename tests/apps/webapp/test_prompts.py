@@ -30,11 +30,11 @@ def test_questions_without_an_answer_between_them_become_one() -> None:
 
 
 def test_files_come_before_the_question_in_fences_that_hold_them() -> None:
-    files = [{"name": "a.md", "text": "```\nx\n```\n"}, {"name": "b", "text": ""}]
+    files = [{"name": "a.md", "text": "```\nx\n```\n"}, {"name": "b", "text": "y"}]
     (message,) = conversation(None, [said("user", "Why?", files=files)])
     first, second, question = message["content"].split("\n\n")
     assert first == "File a.md:\n````\n```\nx\n```\n````"
-    assert second == "File b:\n```\n\n```"
+    assert second == "File b:\n```\ny\n```"
     assert question == "Why?"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,18 @@ def test_after_stop_nothing_is_computed_and_the_text_stays(page: Page, thread: s
     assert events.until("done")[-1][2] == stopped
 
 
+def test_many_stops_are_as_one(page: Page, thread: str) -> None:
+    run = page.begin(thread, content="Once upon a time", settings={"max_tokens": LONG})
+    stop = partial(page.ok, "POST", f"/app/runs/{run['run']}/stop")
+    threads = [threading.Thread(target=stop) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert page.messages(thread)[-1]["state"] == "stopped"
+    wait_for(lambda: page.ok("GET", "/app/state")["models"][0]["users"] == 0)
+
+
 def test_stop_while_the_prompt_is_read(page: Page, thread: str) -> None:
     run = page.begin(thread, content="word " * 150, settings={"max_tokens": LONG})
     stopped = page.ok("POST", f"/app/runs/{run['run']}/stop")
@@ -213,6 +227,14 @@ def test_a_continued_answer_is_what_it_would_have_been(page: Page, thread: str) 
         thread, **{"continue": first["id"]}, settings={"temperature": 0, "max_tokens": 10}
     )
     assert more["content"] == whole["content"]
+
+
+def test_going_on_with_an_answer_that_never_began_answers_anew(page: Page, thread: str) -> None:
+    failed = page.answered(thread, content="Once upon a time", model="lost")
+    settings = {"max_tokens": 5}
+    more = page.answered(thread, **{"continue": failed["id"]}, model="stories", settings=settings)
+    assert (more["id"], more["state"], more["error"]) == (failed["id"], "done", None)
+    assert more["content"]
 
 
 def test_files_are_a_part_of_the_question(page: Page, thread: str) -> None:

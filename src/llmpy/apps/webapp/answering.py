@@ -101,10 +101,20 @@ async def answered(
         writer.model = loaded.name
         ready = time.perf_counter()
         messages = conversation(request["system"], request["path"])
+        last = messages[-1]
+        goes_on = request["go_on"] and last["role"] == "assistant" and "tool_calls" not in last
         numbers = Numbers(loaded, writer, load_seconds=ready - begun)
         for round_ in range(MOST_ROUNDS + 1):
             calls = await _round(
-                server, asker, loaded, messages, chosen, writer, request, numbers, round_
+                server,
+                asker,
+                loaded,
+                messages,
+                chosen,
+                writer,
+                request,
+                numbers,
+                go_on=goes_on and round_ == 0,
             )
             if not calls:
                 return
@@ -169,7 +179,8 @@ async def _round(
     writer: Writer,
     request: Record,
     numbers: Numbers,
-    round_: int,
+    *,
+    go_on: bool,
 ) -> list[llmpy.ToolCall]:
     """Generate a text; return the calls in it, which are in `messages` then."""
     settings = request["settings"]
@@ -181,7 +192,7 @@ async def _round(
         max_tokens=settings.get("max_tokens"),
         stop=tuple(settings.get("stop", ())),
         think=settings.get("think"),
-        go_on=request["go_on"] and round_ == 0,
+        go_on=go_on,
         schema=request["schema"],
         schema_field="schema",
         tools=toolset(tools, "auto") if tools else None,

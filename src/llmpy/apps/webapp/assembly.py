@@ -139,7 +139,8 @@ class WebApp:
 
     def used(self, model: str) -> None:
         """Remember the model that was used last."""
-        self.settings.remember_model(model)
+        if model in self.library.server.models.offers:
+            self.settings.remember_model(model)
 
     def _log_here(self) -> None:
         loop = asyncio.get_running_loop()

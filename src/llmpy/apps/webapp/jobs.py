@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import llmpy
 from llmpy.apps.webapp.benchmark import measured
 from llmpy.apps.webapp.records import Record, new_id
+from llmpy.apps.webapp.working import aside
 from llmpy.server import ApiError
 
 if TYPE_CHECKING:
@@ -99,7 +102,8 @@ class Jobs:
         def report(done: int, total: int, text: str) -> None:
             if job.halt.is_set():
                 raise Cancelled
-            loop.call_soon_threadsafe(self._progress, job, done, total, text)
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._progress, job, done, total, text)
 
         try:
             async with self._turn:
@@ -133,10 +137,17 @@ class Jobs:
             report(event.done, event.total, event.name)
 
         threads = self._app.settings.values.n_threads
-        call = asyncio.to_thread(
-            llmpy.quantize, path, out, kind, n_threads=threads, progress=progress,
-            allow_requantize=True,
-        )  # fmt: skip
+        call = aside(
+            partial(
+                llmpy.quantize,
+                path,
+                out,
+                kind,
+                n_threads=threads,
+                progress=progress,
+                allow_requantize=True,
+            )
+        )
         await _uncancelled(call, job.halt)
         stored = await asyncio.to_thread(llmpy.copy_model, out, name)
         await self._app.library.refresh()
@@ -147,7 +158,7 @@ class Jobs:
         app = self._app
         async with app.library.server.models.use(job.wanted["model"]) as loaded:
             threads = app.settings.values.n_threads or llmpy.available_cpus()
-            call = asyncio.to_thread(measured, loaded.model, threads, report)
+            call = aside(partial(measured, loaded.model, threads, report))
             return dict(await _uncancelled(call, job.halt))
 
     def _progress(self, job: Job, done: int, total: int, text: str) -> None:
@@ -159,7 +170,7 @@ class Jobs:
         self._app.bus.tell("job", job.described())
 
 
-async def _uncancelled(call: Any, halt: threading.Event) -> Any:
+async def _uncancelled(call: Awaitable[Any], halt: threading.Event) -> Any:
     """Wait for work in a thread, which ends by itself soon once it is told to."""
     work = asyncio.ensure_future(call)
     try:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ class Library:
         stored = {m.name: m for m in await asyncio.to_thread(llmpy.models)}
         models = self.server.models
         for name, model in stored.items():
-            models.offer(name, model.path)
+            with suppress(OSError):  # it was deleted just now
+                models.offer(name, model.path)
         for name in [n for n in self._stored if n not in stored]:
             offer = models.offers.get(name)
             if offer is not None and offer.loaded is None and not offer.loading:

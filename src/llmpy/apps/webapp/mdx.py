@@ -16,7 +16,7 @@ from llmpy.apps.webapp.records import Record, new_id
 __all__ = ["from_mdx", "is_mdx", "to_mdx"]
 
 TAGS = ("<User", "<Bot", "<Note")
-PROPERTY = re.compile(r'(\w+)="([^"]*)"')
+PROPERTY = re.compile(r'\b(\w{1,40})="([^"]*)"')
 NUMBERS = re.compile(r"completionParams=\{(\{.*?\})\}", re.S)
 CHAIN = ("temperature", "top_p", "top_k", "frequency_penalty", "presence_penalty", "seed")
 MOST_OF_A_TAG = 100_000  # characters
@@ -79,7 +79,7 @@ def from_mdx(text: str, title: str | None) -> Record:
                 role, body = "", []
             tag += line + "\n"
             if "/>" in line or len(tag) > MOST_OF_A_TAG:
-                found = dict(PROPERTY.findall(NUMBERS.sub("", tag)))
+                found = dict(PROPERTY.findall(NUMBERS.sub("", tag[:MOST_OF_A_TAG])))
                 role = {"<User": "user", "<Bot": "assistant"}.get(tag.split()[0], "note")
                 system = found.get("system") or system
                 tag = ""

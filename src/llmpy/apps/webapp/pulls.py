@@ -7,11 +7,13 @@ import json
 import logging
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import llmpy
 from llmpy.apps.webapp.records import Record, new_id
+from llmpy.apps.webapp.working import aside
 from llmpy.server import ApiError
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ __all__ = ["Pulls"]
 
 log = logging.getLogger("llmpy.app")
 
-ENDED = ("done", "error", "cancelled")
+PATIENCE = 2.0  # seconds that the end of the program waits for downloads
 
 
 class _Halted(Exception):
@@ -98,9 +100,11 @@ class Pulls:
 
     async def close(self) -> None:
         """Pause all of them."""
-        for pull in list(self._pulls.values()):
-            if pull.state == "running":
-                await self.pause(pull)
+        running = [pull for pull in self._pulls.values() if pull.state == "running"]
+        for pull in running:
+            pull.halt.set()
+        if tasks := [pull.task for pull in running if pull.task is not None]:
+            await asyncio.wait(tasks, timeout=PATIENCE)
 
     async def _halt(self, pull: Pull, state: str) -> None:
         if pull.task is not None and not pull.task.done():
@@ -124,17 +128,20 @@ class Pulls:
         def report(event: llmpy.PullEvent) -> None:
             if pull.halt.is_set():
                 raise _Halted
-            loop.call_soon_threadsafe(self._progress, pull, event)
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._progress, pull, event)
 
         licenses = self._app.settings.values.licenses
         try:
-            found = await asyncio.to_thread(
-                llmpy.pull,
-                pull.wanted["name"],
-                save_as=pull.wanted.get("save_as"),
-                sha256=pull.wanted.get("sha256"),
-                allow_licenses=licenses,
-                progress=report,
+            found = await aside(
+                partial(
+                    llmpy.pull,
+                    pull.wanted["name"],
+                    save_as=pull.wanted.get("save_as"),
+                    sha256=pull.wanted.get("sha256"),
+                    allow_licenses=licenses,
+                    progress=report,
+                )
             )
         except _Halted:
             return

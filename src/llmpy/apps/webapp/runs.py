@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import llmpy
@@ -47,6 +47,7 @@ class Run:
         self.answer = answer
         self.request = request
         self.is_over = False
+        self._is_halted = False
         self._runs = runs
         self._events: list[tuple[str, Any]] = []
         self._feed = Feed()
@@ -66,9 +67,9 @@ class Run:
 
     async def stop(self) -> None:
         """End the answer, and return once nothing more is computed for it."""
-        assert self._task is not None
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # a task that has not begun would end without a word
+        self._halt()
+        if self._task is not None:
             await asyncio.wait([self._task])
 
     def tell(self, kind: str, data: Any) -> None:
@@ -101,15 +102,17 @@ class Run:
 
     def _wind(self) -> None:
         self._unwind()
-        self._timer = asyncio.get_running_loop().call_later(self._runs.unheard, self._unheard)
+        self._timer = asyncio.get_running_loop().call_later(self._runs.unheard, self._halt)
 
     def _unwind(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _unheard(self) -> None:
-        if self._task is not None:
+    def _halt(self) -> None:
+        """Cancel the task, once: what it does at its end is not to be interrupted."""
+        if self._task is not None and not self._is_halted:
+            self._is_halted = True
             self._task.cancel()
 
     async def _work(self) -> None:

@@ -14,6 +14,7 @@ from llmpy.server import ApiError
 __all__ = ["TakenThread", "checked"]
 
 MOST_DEPTH = 64
+LATEST = 32_503_680_000  # the year 3000, in seconds
 
 
 class _Message(msgspec.Struct, kw_only=True):
@@ -69,7 +70,7 @@ def checked(value: Any) -> TakenThread:
         found["id"] = message.id or new_id("m")
         if message.state not in ("done", "stopped", "error"):
             found["state"] = "stopped"
-        found["created"] = message.created or now
+        found["created"] = message.created if 0 < message.created < LATEST else now
         if found["id"] in known:
             raise ValueError(f"messages[{i}].id: another message has it")
         if message.parent is not None and message.parent not in known:
@@ -82,6 +83,9 @@ def checked(value: Any) -> TakenThread:
         for key, value in msgspec.structs.asdict(thread).items()
         if key not in ("id", "messages") and value is not None
     }
+    for name in ("created", "updated"):
+        if not 0 < fields.get(name, now) < LATEST:
+            fields[name] = now
     try:
         fields["sampling"] = sampling_of(thread.sampling, "sampling")
     except ApiError as error:

@@ -179,7 +179,8 @@ class ThreadPaths:
             thread = self._store.add_messages(id, new, fields)
         else:
             more = {k: answer[k] for k in ("model", "settings", "schema", "state")}
-            self._store.change_message(answer["id"], {**more, "error": None})
+            again = {} if answer["content"].strip() else {"content": "", "thinking": ""}
+            self._store.change_message(answer["id"], {**more, **again, "error": None})
             thread = self._store.change_thread(id, fields, touch=True)
         request = {
             "model": model,

@@ -23,6 +23,7 @@ __all__ = ["TransferPaths"]
 
 Handler = Callable[..., Awaitable[None]]
 MOST_BYTES = 512 << 20
+MOST_OF_A_TEXT = 32 << 20
 FORMAT = 1
 MARKDOWN = "text/markdown"
 
@@ -78,6 +79,8 @@ class TransferPaths:
         kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
         given: list[Any]
         if kind in (MARKDOWN, "text/plain"):
+            if len(body) > MOST_OF_A_TEXT:
+                raise ApiError(413, f"a text may have {MOST_OF_A_TEXT} bytes, found {len(body)}")
             text = body.decode("utf-8", "replace").removeprefix("\ufeff")
             title = call.query.get("title", "")[:200] or None
             given = [from_mdx(text, title) if is_mdx(text) else from_markdown(text, title)]
