@@ -104,6 +104,7 @@ def screenshots(browser: Any, url: str, folder: Path) -> None:
     now = time.time()
     for thread in chats["threads"]:
         age = thread.pop("age")
+        thread["model"] = None  # the one that is installed
         thread["created"] = thread["updated"] = now - age
     data = json.dumps(chats).encode()
     kind = {"Content-Type": "application/json"}
@@ -121,21 +122,18 @@ def screenshots(browser: Any, url: str, folder: Path) -> None:
             page.goto(f"{url}#/c/{first}")
             page.wait_for_selector(".prose math")
             page.wait_for_selector(".hljs-keyword")
-            scroll_up(page, 0 if phone else 190)
+            scroll_up(page)
             page.screenshot(path=folder / f"app-{size}-{theme}.png")
             context.close()
 
 
-def scroll_up(page: Page, top: int) -> None:
-    """Scroll as a reader would."""
-    page.evaluate(
-        """top => {
-            const scroller = document.querySelector('.scroller');
-            scroller.dispatchEvent(new WheelEvent('wheel', { deltaY: -1 }));
-            scroller.scrollTop = top;
-        }""",
-        top,
-    )
+def scroll_up(page: Page) -> None:
+    """Scroll to the first message, as a reader would."""
+    page.evaluate("""() => {
+        const scroller = document.querySelector('.scroller');
+        scroller.dispatchEvent(new WheelEvent('wheel', { deltaY: -1 }));
+        scroller.scrollTop = 0;
+    }""")
     page.wait_for_timeout(600)
 
 
