@@ -16,7 +16,7 @@ MODEL = Path(__file__).resolve().parents[2] / "src" / "llmpy" / "apps" / "dates"
 NAMED = {
     "general.name": "llmpy dates",
     "general.license": "apache-2.0",
-    "general.description": "Dates as people write them, to EDTF (ISO 8601-2): <s> text <sep> value </s>",
+    "general.description": "Dates as people write them to EDTF (ISO 8601-2)",
 }
 
 
@@ -29,8 +29,15 @@ def export(checkpoint: Path, out: Path) -> None:
         llmpy.quantize(whole, small, "q8_0", pure=True)
         with open_gguf(small) as file:
             metadata = {k: v for k, v in file.metadata.items() if k not in NAMED}
-            tensors = [(t.name, t.dtype, t.shape, file.data(t.name).tobytes()) for t in file.tensors.values()]
-            write_gguf(out, {"general.architecture": metadata.pop("general.architecture"), **NAMED, **metadata}, tensors)
+            tensors = [
+                (t.name, t.dtype, t.shape, file.data(t.name).tobytes())
+                for t in file.tensors.values()
+            ]
+            write_gguf(
+                out,
+                {"general.architecture": metadata.pop("general.architecture"), **NAMED, **metadata},
+                tensors,
+            )
     if out.stat().st_size > 8_000_000:
         raise RuntimeError(f"{out}: expected 8 MB at most, found {out.stat().st_size:,} bytes")
 

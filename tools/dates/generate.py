@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from forms import FORMS, SHARES, Choices, Pool, Sample, noisy, normalise, splits  # noqa: E402
+from forms import FORMS, SHARES, Choices, Pool, Sample, noisy, normalise, splits
 
 HANDMADE = Path(__file__).resolve().parents[2] / "tests" / "dates" / "handmade.tsv"
 YEAR = r"-?[0-9]{1,4}X{0,3}"
@@ -54,7 +54,9 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "validation", "test"), default="train")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--each", type=int, help="this many pairs of each form of the split instead")
+    parser.add_argument(
+        "--each", type=int, help="this many pairs of each form of the split instead"
+    )
     args = parser.parse_args()
     if args.each:
         where = splits()

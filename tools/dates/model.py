@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Shape:
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps)
+    return functional.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps)
 
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """The layer in the type of x: bfloat16 on processors that have it, weights kept as float32."""
-    return F.linear(x, layer.weight.to(x.dtype))
+    return functional.linear(x, layer.weight.to(x.dtype))
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -70,11 +70,11 @@ class Block(nn.Module):
         mixed = attention(q, k, qkv[2], mask)
         x = x + linear(mixed.transpose(1, 2).reshape(batch, time, s.dim), self.out)
         gate, up = linear(rms_norm(x, self.hidden_norm, s.eps), self.gate_up).chunk(2, -1)
-        return x + linear(F.silu(gate) * up, self.down)
+        return x + linear(functional.silu(gate) * up, self.down)
 
 
 class Llama(nn.Module):
-    """Token ids [batch, time] to logits of the chosen positions; output weights are the embeddings."""
+    """Token ids [batch, time] to logits; the output weights are the embeddings."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -99,12 +99,16 @@ class Llama(nn.Module):
         x = self.embedding(ids).to(self.compute)
         cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-        mask = torch.full((ids.shape[1], ids.shape[1]), -1e9, dtype=x.dtype, device=x.device).triu(1)
+        mask = torch.full((ids.shape[1], ids.shape[1]), -1e9, dtype=x.dtype, device=x.device).triu(
+            1
+        )
         for block in self.blocks:
             x = block(x, cos, sin, mask)
         x = x.reshape(-1, self.shape.dim)
         x = x if chosen is None else x[chosen]
-        return F.linear(rms_norm(x, self.norm, self.shape.eps), self.embedding.weight.to(x.dtype)).float()
+        return functional.linear(
+            rms_norm(x, self.norm, self.shape.eps), self.embedding.weight.to(x.dtype)
+        ).float()
 
     @torch.no_grad()
     def answer(self, ids: Tensor, end: int, most: int = 64) -> list[list[int]]:
@@ -128,7 +132,10 @@ class Llama(nn.Module):
 
         folder.mkdir(parents=True, exist_ok=True)
         s = self.shape
-        tensors = {"model.embed_tokens.weight": self.embedding.weight, "model.norm.weight": self.norm}
+        tensors = {
+            "model.embed_tokens.weight": self.embedding.weight,
+            "model.norm.weight": self.norm,
+        }
         for i, block in enumerate(self.blocks):
             q, k, v = block.qkv.weight.chunk(3)
             gate, up = block.gate_up.weight.chunk(2)
@@ -147,18 +154,36 @@ class Llama(nn.Module):
         whole = {n: t.detach().float().cpu().contiguous().clone() for n, t in tensors.items()}
         save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
         config = {
-            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": s.dim,
-            "intermediate_size": s.hidden, "num_hidden_layers": s.layers, "num_attention_heads": s.heads,
-            "num_key_value_heads": s.heads, "head_dim": s.dim // s.heads, "vocab_size": s.vocab,
-            "max_position_embeddings": s.context, "rms_norm_eps": s.eps, "rope_theta": s.theta,
-            "hidden_act": "silu", "tie_word_embeddings": True, "attention_bias": False, "mlp_bias": False,
-            "torch_dtype": "float32", "bos_token_id": specials["<s>"], "eos_token_id": specials["</s>"],
-        }  # fmt: skip
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_size": s.dim,
+            "intermediate_size": s.hidden,
+            "num_hidden_layers": s.layers,
+            "num_attention_heads": s.heads,
+            "num_key_value_heads": s.heads,
+            "head_dim": s.dim // s.heads,
+            "vocab_size": s.vocab,
+            "max_position_embeddings": s.context,
+            "rms_norm_eps": s.eps,
+            "rope_theta": s.theta,
+            "hidden_act": "silu",
+            "tie_word_embeddings": True,
+            "attention_bias": False,
+            "mlp_bias": False,
+            "torch_dtype": "float32",
+            "bos_token_id": specials["<s>"],
+            "eos_token_id": specials["</s>"],
+        }
         (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
         (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
         said = {
-            "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>",
-            "pad_token": "<pad>", "add_bos_token": True, "add_eos_token": False,
-            "model_max_length": s.context, "clean_up_tokenization_spaces": False,
-        }  # fmt: skip
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": "<s>",
+            "eos_token": "</s>",
+            "pad_token": "<pad>",
+            "add_bos_token": True,
+            "add_eos_token": False,
+            "model_max_length": s.context,
+            "clean_up_tokenization_spaces": False,
+        }
         (folder / "tokenizer_config.json").write_text(json.dumps(said, indent=1), encoding="utf-8")

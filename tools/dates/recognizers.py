@@ -1,6 +1,7 @@
 """The absolute dates of Recognizers-Text (English), as EDTF: `python tools/dates/recognizers.py`.
 
-Each case that is left out is written with its reason to tests/dates/recognizers-left-out.tsv.
+Each case that is left out is written, as its file and number, with the reason to
+tests/dates/recognizers-left-out.tsv.
 DateTimeModelExperimentalMode, which counts the ends of ranges otherwise, is not read.
 A case is a sentence, and all dates in it are its answer. Its `Timex` gives the values; where that
 rounds the end of a range to a day, the words of the case say how precise it is.
@@ -17,22 +18,33 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from forms.noise import normalise  # noqa: E402
+from forms.noise import normalise
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT.parent / "shared" / "data" / "dates" / "recognizers-text" / "English"
 LEFT_OUT = ROOT / "tests" / "dates" / "recognizers-left-out.tsv"
 FILES = (
-    "DateParser", "DatePeriodParser", "DateTimeParser", "DateTimePeriodParser", "MergedParser", "DateTimeModel",
-    "DateTimeModelCalendarMode", "DateTimeModelComplexCalendar",
-    "DateTimeModelExtendedTypes", "DateTimeModelSplitDateAndTime", "DateTimeModelTasksMode",
-)  # fmt: skip
+    *("DateParser", "DatePeriodParser", "DateTimeParser", "DateTimePeriodParser", "MergedParser"),
+    *("DateTimeModel", "DateTimeModelCalendarMode", "DateTimeModelComplexCalendar"),
+    *("DateTimeModelExtendedTypes", "DateTimeModelSplitDateAndTime", "DateTimeModelTasksMode"),
+)
 RELATIVE = re.compile(
-    r"\b(today|now|tomorrow|yesterday|next|last|this|ago|past|coming|previous|current|upcoming|tonight|recent|following|present"
-    r"|weeks? (?:before|after|from)|days? (?:before|after|from|since)|years? (?:before|after|from)|in two (?:weeks|years)"
-    r"|\d+ (?:days|weeks|months|years) (?:from|after|before|since)|month before|day before|year before)\b", re.I,
-)  # fmt: skip
-YEAR = re.compile(r"\b\d{4}|\d{4}\b|\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2}\b|\bcentury\b|\d0s\b|\d0 ?'?s\b|\bnineteen \w+|\btwo thousand|\beighteen hundred", re.I)
+    r"\b(today|now|tomorrow|yesterday|next|last|this|ago|past|coming|previous|current|upcoming"
+    r"|tonight|recent|following|present|weeks? (?:before|after|from)"
+    r"|days? (?:before|after|from|since)|years? (?:before|after|from)|in two (?:weeks|years)"
+    r"|\d+ (?:days|weeks|months|years) (?:from|after|before|since)"
+    r"|month before|day before|year before)\b",
+    re.I,
+)
+YEAR = re.compile(
+    r"\b\d{4}|\d{4}\b|\b\d{1,2}[/.-]\d{1,2}[/.-]\d{2}\b|\bcentury\b|\d0s\b|\d0 ?'?s\b"
+    r"|\bnineteen \w+|\btwo thousand|\beighteen hundred",
+    re.I,
+)
+FEAST = re.compile(
+    r"fiscal|school|christmas|easter|day of|black friday|labor|thanksgiving|patrick|earth day"
+    r"|halloween"
+)
 SEASON = {"SP": "21", "SU": "22", "FA": "23", "WI": "24"}
 PART = {"start": "early", "mid": "mid", "end": "late"}
 HALVES = {"01": "40", "07": "41"}
@@ -82,7 +94,7 @@ def one(result: dict[str, Any], text: str) -> tuple[str, str]:
         raise LeftOut("without a year: a feast, or relative to the day of speaking")
     if re.search(r"-W|week", timex + words):
         raise LeftOut("a week: EDTF has none")
-    if re.match(r"FY|SY", timex) or re.search(r"fiscal|school|christmas|easter|day of|black friday|labor|thanksgiving|patrick|earth day|halloween", words):
+    if re.match(r"FY|SY", timex) or FEAST.search(words):
         raise LeftOut("a feast, a fiscal or a school year")
     value = of_timex(timex, words)
     modifier = modifier.lower()
@@ -91,7 +103,13 @@ def one(result: dict[str, Any], text: str) -> tuple[str, str]:
     if not modifier:
         found = re.match(r"(?:the |in |at )*(beginning|start|middle|mid|end|early|late)\b", words)
         if found and "/" not in value:
-            return value, {"beginning": "early", "start": "early", "early": "early", "middle": "mid", "mid": "mid"}.get(found[1], "late")
+            return value, {
+                "beginning": "early",
+                "start": "early",
+                "early": "early",
+                "middle": "mid",
+                "mid": "mid",
+            }.get(found[1], "late")
     if "approx" in modifier:
         return value + "~", ""
     if modifier and "/" in value:
@@ -116,13 +134,21 @@ def of_timex(timex: str, words: str) -> str:
         return f"{found[1]}-{SEASON[found[2]]}"
     found = re.fullmatch(r"\((\d{4}-\d\d-\d\d),(\d{4}-\d\d-\d\d),P(\d+)([YMWD])\)", timex)
     if not found:
-        raise LeftOut("a time of day, a duration or a repetition" if "T" in timex or "P" in timex else f"timex {timex}")
+        raise LeftOut(
+            "a time of day, a duration or a repetition"
+            if "T" in timex or "P" in timex
+            else f"timex {timex}"
+        )
     a, b, count, unit = found.groups()
     if "century" in words and count == "100":
         return a[:2] + "XX"
     if count == "10" and unit == "Y" and re.search(r"\d0 ?['’]?s\b|ies\b|noughties", words):
         return a[:3] + "X"
-    if re.search(r"quarter|\bq\d|\dq\d", words) and count == "3" and len(re.findall(r"q\d|quarter", words)) == 1:
+    if (
+        re.search(r"quarter|\bq\d|\dq\d", words)
+        and count == "3"
+        and len(re.findall(r"q\d|quarter", words)) == 1
+    ):
         return f"{a[:4]}-{33 + (int(a[5:7]) - 1) // 3}"
     if re.search(r"h[12]\b", words) and count == "6":
         return f"{a[:4]}-{HALVES[a[5:7]]}"
@@ -132,21 +158,27 @@ def of_timex(timex: str, words: str) -> str:
     left, right = (date[:size] for date, size in zip((a, b), ends, strict=True))
     if len(left) == 4 and unit == "Y" and int(b[:4]) - int(a[:4]) != int(count):
         raise LeftOut("a range that the case counts otherwise")
-    return f"[{left}..{right}]" if words.startswith(("between", "in between")) else f"{left}/{right}"
+    return (
+        f"[{left}..{right}]" if words.startswith(("between", "in between")) else f"{left}/{right}"
+    )
 
 
 MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 END = re.compile(
-    rf"(?P<month>{MONTH})|(?P<figures>\d{{1,2}}[/.-]\d{{1,2}}(?:[/.-]\d{{2,4}})?|\d{{4}}[/.-]\d{{1,2}}[/.-]\d{{1,2}})|(?P<year>\d{{4}})|(?P<day>\d{{1,2}})",
+    rf"(?P<month>{MONTH})"
+    r"|(?P<figures>\d{1,2}[/.-]\d{1,2}(?:[/.-]\d{2,4})?|\d{4}[/.-]\d{1,2}[/.-]\d{1,2})"
+    r"|(?P<year>\d{4})|(?P<day>\d{1,2})"
 )
 
 
 def precisions(words: str) -> list[int]:
-    """How many characters of YYYY-MM-DD each end of a range says; a bare end shares what follows."""
+    """How many characters of YYYY-MM-DD each end of a range says."""
     if re.search(r"q\d|quarter|\bh[12]\b|\b(start|end|beginning|middle|mid|early|late)\b", words):
         raise LeftOut("a part of a year as the end of a range")
     words = re.sub(r"^(?:from|between|in between|in|during)\s+", "", words)
-    parts = re.split(r"\s+(?:to|and|until|till|through|thru)\s+(?:the\s+)?|\s*[–—~]\s*|\s+-\s+", words)
+    parts = re.split(
+        r"\s+(?:to|and|until|till|through|thru)\s+(?:the\s+)?|\s*[–—~]\s*|\s+-\s+", words
+    )
     if len(parts) == 1:
         parts = re.split(r"-(?=[a-z])|(?<=\d{4})-(?=\d)|(?<=[a-z])-(?=\d)|-", words, maxsplit=1)
     if len(parts) != 2:
@@ -183,18 +215,26 @@ def mapped(case: dict[str, Any]) -> Case:
     if len(values) > 1 and found:
         raise LeftOut("a part of one of several dates")
     spans = tuple(r.get("Text") or "" for r in results)
-    if len(values) > 1 and re.search(r"\b(either|or)\b", text.lower()) and not any("/" in v for v in values):
+    if (
+        len(values) > 1
+        and re.search(r"\b(either|or)\b", text.lower())
+        and not any("/" in v for v in values)
+    ):
         return Case(text, f"[{','.join(values)}]", spans)
     return Case(text, ";".join(values) + ("#" + found.pop() if found else ""), spans)
 
 
-def cases() -> tuple[list[Case], list[tuple[str, str]]]:
-    """The cases with their values, and those left out with the reason; each text once."""
+def cases() -> tuple[list[Case], list[tuple[str, int, str]]]:
+    """The cases with their values, and those left out (file, number, reason); each text once."""
     kept: dict[str, Case] = {}
     left: dict[str, str] = {}
+    where: dict[str, tuple[str, int]] = {}
     for name in FILES:
-        for case in json.loads((CASES / f"{name}.json").read_text(encoding="utf-8-sig")):
+        for number, case in enumerate(
+            json.loads((CASES / f"{name}.json").read_text(encoding="utf-8-sig"))
+        ):
             text = normalise(case["Input"])
+            where.setdefault(text, (name, number))
             try:
                 found = mapped(case)
             except LeftOut as why:
@@ -205,12 +245,15 @@ def cases() -> tuple[list[Case], list[tuple[str, str]]]:
             kept.setdefault(text, found)
     disagree = {t for t, why in left.items() if why == "files of the cases disagree"}
     kept = {t: c for t, c in kept.items() if t not in disagree}
-    return list(kept.values()), [(t, why) for t, why in left.items() if t not in kept]
+    return list(kept.values()), [(*where[t], why) for t, why in left.items() if t not in kept]
 
 
 def main() -> None:
     kept, left = cases()
-    lines = ["text\treason", *(f"{text}\t{why}" for text, why in left)]
+    lines = [
+        "file\tnumber\treason",
+        *(f"{name}\t{number}\t{why}" for name, number, why in sorted(left)),
+    ]
     LEFT_OUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
     for case in kept:
         print(case.text, case.output, sep="\t")

@@ -27,9 +27,9 @@ from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from generate import pairs  # noqa: E402
-from model import Llama, Shape  # noqa: E402
-from vocabulary import SPECIALS, make_tokenizer  # noqa: E402
+from generate import pairs
+from model import Llama, Shape
+from vocabulary import SPECIALS, make_tokenizer
 
 PAD, START, END, SEPARATOR = range(len(SPECIALS))
 SHARD = 65_536  # pairs
@@ -68,7 +68,9 @@ def batches(data: Pairs, tokens: int, seed: int) -> Iterator[tuple[torch.Tensor,
         yield batch(whole, given, cuts[i])
 
 
-def batch(whole: list[np.ndarray], given: np.ndarray, which: np.ndarray) -> tuple[torch.Tensor, ...]:
+def batch(
+    whole: list[np.ndarray], given: np.ndarray, which: np.ndarray
+) -> tuple[torch.Tensor, ...]:
     """Ids [batch, time], and where in the flattened ids an output is predicted, and which."""
     width = max(len(whole[i]) for i in which) - 1
     ids = np.full((len(which), width + 1), PAD, np.int64)
@@ -102,7 +104,13 @@ def exact(model: Llama, data: Pairs, device: torch.device, tokens: int = 16_384)
 class Muon(torch.optim.Optimizer):
     """Momentum whose matrices are made orthogonal before each step (Newton-Schulz in bfloat16)."""
 
-    def __init__(self, matrices: list[torch.nn.Parameter], lr: float, momentum: float = 0.95, decay: float = 0.01) -> None:
+    def __init__(
+        self,
+        matrices: list[torch.nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        decay: float = 0.01,
+    ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
@@ -135,11 +143,19 @@ def optimizers(model: Llama, lr: float, muon: float) -> list[torch.optim.Optimiz
     matrices = [w for n, w in model.named_parameters() if w.dim() == 2 and "embedding" not in n]
     others = [w for n, w in model.named_parameters() if w.dim() != 2 or "embedding" in n]
     if not muon:
-        groups = [{"params": [*matrices, model.embedding.weight], "weight_decay": 0.01},
-                  {"params": [w for w in others if w.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
+        groups = [
+            {"params": [*matrices, model.embedding.weight], "weight_decay": 0.01},
+            {"params": [w for w in others if w.dim() < 2], "weight_decay": 0.0},
+        ]
         return [torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)]
     for name, weight in model.named_parameters():
-        weight.parts = model.shape.dim if "qkv" in name else model.shape.hidden if "gate_up" in name else weight.shape[0]
+        weight.parts = (
+            model.shape.dim
+            if "qkv" in name
+            else model.shape.hidden
+            if "gate_up" in name
+            else weight.shape[0]
+        )
     adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     return [adam, Muon(matrices, muon)]
 
@@ -148,11 +164,15 @@ def rate(step: int, steps: int, warmup: int) -> float:
     """Linear warmup, then a cosine down to 1 % of the peak."""
     if step < warmup:
         return (step + 1) / warmup
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+    return 0.01 + 0.99 * 0.5 * (
+        1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup)))
+    )
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--tokens", type=int, default=8192, help="a batch")
@@ -229,18 +249,31 @@ def train(args: argparse.Namespace) -> None:
         if step % args.every and step < args.steps and step != args.stop:
             if step % 50 == 0:
                 now = time.perf_counter()
-                print(f"  {step} loss {np.mean(losses[-50:]):.4f} {seen / (now - since):,.0f} tokens/s", flush=True)
+                print(
+                    f"  {step} loss {np.mean(losses[-50:]):.4f} {seen / (now - since):,.0f} tokens/s",
+                    flush=True,
+                )
             continue
         now = time.perf_counter()
         line = {
-            "step": step, "loss": round(float(np.mean(losses)), 5), "exact": round(exact(model, check, device), 4),
-            "tokens_a_second": round(seen / (now - since)), "minutes": round((now - began) / 60, 2),
-            "minutes_left": round((args.steps - step) * (now - began) / max(1, step - first) / 60, 1),
-        }  # fmt: skip
+            "step": step,
+            "loss": round(float(np.mean(losses)), 5),
+            "exact": round(exact(model, check, device), 4),
+            "tokens_a_second": round(seen / (now - since)),
+            "minutes": round((now - began) / 60, 2),
+            "minutes_left": round(
+                (args.steps - step) * (now - began) / max(1, step - first) / 60, 1
+            ),
+        }
         print(json.dumps(line), flush=True)
         with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
-        state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in opts], "step": step, "where": (number, at)}
+        state = {
+            "model": model.state_dict(),
+            "optimizers": [o.state_dict() for o in opts],
+            "step": step,
+            "where": (number, at),
+        }
         torch.save(state, saved.with_suffix(".new"))
         saved.with_suffix(".new").replace(saved)
         if step >= args.steps or step == args.stop:

@@ -9,9 +9,8 @@ import itertools
 import re
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-
 from generate import pairs
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<sep>")
 LETTERS = re.compile(r" ?[^\W\d_X]+|[^\x00-\x7f\w]")  # X means an unspecified figure: never merged
@@ -29,9 +28,12 @@ def make_tokenizer(path: Path, seed: int = 17, count: int = 200_000) -> None:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=SIZE, special_tokens=list(SPECIALS), show_progress=False, min_frequency=20,
+        vocab_size=SIZE,
+        special_tokens=list(SPECIALS),
+        show_progress=False,
+        min_frequency=20,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     words = (
         word
         for _, sample in itertools.islice(pairs("train", seed), count)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -36,6 +38,7 @@ ROMAN = (
     "XVI", "XVII", "XVIII", "XIX", "XX", "XXI",
 )  # fmt: skip
 SLOT = re.compile(r"<(\w+)>")
+SECTION = re.compile(r"\[(\w+)\]")
 
 
 class Choices(random.Random):
@@ -75,12 +78,17 @@ Make = Callable[[Choices, str], Sample]
 
 @dataclass(frozen=True)
 class Form:
-    """A way to write dates. `core` forms alone teach a word or a rule: they are never held out."""
+    """A way to write dates.
+
+    `core` forms alone teach a word or a rule, and `later` ones were added after the splits had been
+    drawn: both are forms of the training.
+    """
 
     family: str
     template: str
     make: Make
     core: bool
+    later: bool
     weight: float
 
     @property
@@ -94,31 +102,53 @@ class Form:
 FORMS: dict[str, list[Form]] = {}  # by family
 
 
-def forms(family: str, make: Make, templates: str, weight: float = 1.0) -> None:
-    """Register one form a line of `templates`; `*` before a template makes it core.
+def templates(path: Path) -> dict[str, list[str]]:
+    """The templates of a file by section: `[name]`, then one a line."""
+    found: dict[str, list[str]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if section := SECTION.fullmatch(line):
+            here = found.setdefault(section[1], [])
+        elif line.strip():
+            here.append(line.strip())
+    return found
+
+
+def forms(family: str, make: Make, weight: float = 1.0) -> None:
+    """Register a form for each template that the file beside a module has for its function."""
+    path = Path(sys.modules[make.__module__].__file__ or "").with_suffix(".txt")
+    register(family, make, templates(path)[make.__name__], weight)
+
+
+def register(family: str, make: Make, lines: Iterable[str], weight: float = 1.0) -> None:
+    """Register one form a line; `*` before a template makes it core, `+` later.
 
     `weight` is that of each form in training, beside others of its family.
     """
-    for line in templates.strip().split("\n"):
-        template = line.strip()
-        core = template.startswith("*")
-        form = Form(family, template.removeprefix("*"), make, core, weight)
-        if any(f.template == form.template for f in FORMS.setdefault(family, [])):
+    for line in lines:
+        template = line[1:] if line[0] in "*+" else line
+        form = Form(family, template, make, line[0] == "*", line[0] == "+", weight)
+        if any(f.template == template for f in FORMS.setdefault(family, [])):
             raise ValueError(f"form {form.name} is there twice")
         FORMS[family].append(form)
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The items of a text, between commas or line ends."""
+    return tuple(item for item in re.split(r",\s*|\n\s*", text.strip()) if item)
 
 
 def splits(seed: int = 17) -> dict[str, str]:
     """The split of each form by name: test (an eighth of each family), validation, train."""
     found: dict[str, str] = {}
-    for family, all_of in FORMS.items():
+    for family, every in FORMS.items():
+        all_of = [f for f in every if not f.later]
         open_ones = sorted(f.name for f in all_of if not f.core)
         random.Random(f"{seed} {family}").shuffle(open_ones)
         tests = min(len(open_ones), math.ceil(len(all_of) / 8))
         checks = max(0, min(len(open_ones) - tests, round(len(all_of) / 16)))
         for i, name in enumerate(open_ones):
             found[name] = "test" if i < tests else "validation" if i < tests + checks else "train"
-        found |= {f.name: "train" for f in all_of if f.core}
+        found |= {f.name: "train" for f in every if f.core or f.later}
     return found
 
 
@@ -254,9 +284,13 @@ def year_words(r: Choices) -> tuple[str, Year]:
         if rest == 0:
             text += " hundred"
         elif rest < 10:
-            text += r.one(" oh ", " oh-", " hundred and ", " hundred ", " zero ", " o ") + tens_text(r, rest)
+            text += r.one(
+                " oh ", " oh-", " hundred and ", " hundred ", " zero ", " o "
+            ) + tens_text(r, rest)
         else:
-            text += (r.one(" hundred and ", " hundred ") if r.chance(0.12) else r.one(" ", " ", "-")) + tens_text(r, rest)
+            text += (
+                r.one(" hundred and ", " hundred ") if r.chance(0.12) else r.one(" ", " ", "-")
+            ) + tens_text(r, rest)
     return text, (number, False)
 
 
@@ -288,10 +322,6 @@ def ordinal(number: int) -> str:
     if 10 < number % 100 < 14:
         return f"{number}th"
     return f"{number}" + {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-
-
-def ordinal_text(r: Choices, number: int) -> str:
-    return ordinal(number)
 
 
 # --- signs between two dates ---

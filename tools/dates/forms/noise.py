@@ -1,4 +1,4 @@
-"""What happens to any text: other spacing, capitals, slips of the keyboard, nothing that changes it."""
+"""What happens to any text without changing its meaning: spacing, capitals, slips."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from .core import Choices
 
 WORD = re.compile(r"[A-Za-zÀ-ÿ]{5,}")
 SPACES = re.compile(r" {3,}")
-KEPT = {"century", "millennium"}
-NEIGHBOURS = {"a": "s", "e": "r", "i": "o", "o": "p", "u": "y", "r": "t", "t": "y", "n": "m", "m": "n", "b": "v", "s": "a", "l": "k", "c": "x", "y": "t"}  # fmt: skip
+NEIGHBOURS = dict(
+    pair
+    for pair in ["as", "er", "io", "op", "uy", "rt", "ty", "nm", "mn", "bv", "sa", "lk", "cx", "yt"]
+)
 
 
 def normalise(text: str, most: int = 200) -> str:
     """The text as the model reads it: NFC, single lines, at most two spaces in a row."""
-    text = unicodedata.normalize("NFC", text).replace("\r", " ").replace("\n", " ").replace("\t", " ")
+    text = (
+        unicodedata.normalize("NFC", text).replace("\r", " ").replace("\n", " ").replace("\t", " ")
+    )
     return SPACES.sub("  ", text).strip()[:most]
 
 

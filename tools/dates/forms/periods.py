@@ -26,10 +26,13 @@ def a_decade(r: Choices) -> tuple[str, str]:
     else:
         tens = r.number(5, 99)
         return f"{tens}0s{era(r, True)}", f"-{tens:03d}X"
-    return f"{tens}0{r.one('s', 's', 's', 's', 's', chr(39) + 's', '’s', 'S')}{tail}", f"{tens:03d}X"
+    return (
+        f"{tens}0{r.one('s', 's', 's', 's', 's', chr(39) + 's', '’s', 'S')}{tail}",
+        f"{tens:03d}X",
+    )
 
 
-def century_number(r: Choices, number: int, high: int = 21) -> str:
+def century_number(r: Choices, number: int) -> str:
     """`15th` or `fifteenth`."""
     return ordinal(number) if r.chance(0.65) else ORDINALS[number - 1]
 
@@ -57,22 +60,7 @@ def decade(r: Choices, template: str) -> Sample:
     return Sample(fill(template, D=text), (value,))
 
 
-forms(
-    "decade",
-    decade,
-    """
-*<D>
-*the <D>
-*in the <D>
-in <D>
-during the <D>
-the decade of the <D>
-dating from the <D>
-of the <D>
-the years of the <D>
-back in the <D>
-""",
-)
+forms("decade", decade)
 
 
 def decade_part(r: Choices, template: str) -> Sample:
@@ -82,19 +70,7 @@ def decade_part(r: Choices, template: str) -> Sample:
     return Sample(fill(template, D=text, part=said, P=said.capitalize()), (value,), {"part": part})
 
 
-forms(
-    "decade",
-    decade_part,
-    """
-*<part><D>
-*the <part><D>
-<P><D>
-*in the <part><D>
-in <part><D>
-during the <part><D>
-dated to the <part><D>
-""",
-)
+forms("decade", decade_part)
 
 
 def century(r: Choices, template: str) -> Sample:
@@ -103,30 +79,17 @@ def century(r: Choices, template: str) -> Sample:
     return Sample(text, (century_value(number, before),))
 
 
-forms(
-    "century",
-    century,
-    """
-*<C>
-*the <C>
-*in the <C>
-during the <C>
-in <C>
-dated to the <C>
-dating from the <C>
-of the <C>
-throughout the <C>
-some time in the <C>
-the whole of the <C>
-""",
-    weight=2,
-)
+forms("century", century, weight=2)
 
 
 def century_part(r: Choices, template: str) -> Sample:
     number, before = a_century(r)
     part, said = part_of(r)
-    sep = r.one("-", " ") if said.endswith(" ") and not said.endswith("of ") and r.chance(0.15) else None
+    sep = (
+        r.one("-", " ")
+        if said.endswith(" ") and not said.endswith("of ") and r.chance(0.15)
+        else None
+    )
     said = said[:-1] + sep if sep else said
     if said.endswith("of "):
         said += "the "
@@ -137,38 +100,35 @@ def century_part(r: Choices, template: str) -> Sample:
     if half == "second half" and shown == half and r.chance(0.1):
         shown = "2nd half"
     text = fill(
-        template, C=century_text(r, number, before), part=said, P=said.capitalize(), half=shown,
+        template,
+        C=century_text(r, number, before),
+        part=said,
+        P=said.capitalize(),
+        half=shown,
         H=shown.capitalize(),
-    )  # fmt: skip
+    )
     fields = {"part": half if "half>" in template or "<H>" in template else part}
     return Sample(text, (century_value(number, before),), fields)
 
 
-forms(
-    "century",
-    century_part,
-    """
-*<part><C>
-<P><C>
-*the <part><C>
-in the <part><C>
-during the <part><C>
-dated to the <part><C>
-*<half> of the <C>
-the <half> of the <C>
-in the <half> of the <C>
-<H> of the <C>
-during the <half> of the <C>
-""",
-    weight=1.5,
-)
+forms("century", century_part, weight=1.5)
 
 
 def millennium(r: Choices, template: str) -> Sample:
     before = r.chance(0.7)
     number = r.number(1, 9) if before else r.number(1, 3)
-    name = r.one(" millennium", " millennium", " millennium", " Millennium", " millenium", "-millennium", " mill.")
-    shown = (ordinal(number) if r.chance(0.65) else ORDINALS[number - 1]) + name + era(r, before, 0.4)
+    name = r.one(
+        " millennium",
+        " millennium",
+        " millennium",
+        " Millennium",
+        " millenium",
+        "-millennium",
+        " mill.",
+    )
+    shown = (
+        (ordinal(number) if r.chance(0.65) else ORDINALS[number - 1]) + name + era(r, before, 0.4)
+    )
     part, said = part_of(r)
     if said.endswith("of "):
         said += "the "
@@ -180,29 +140,14 @@ def millennium(r: Choices, template: str) -> Sample:
     return Sample(text, (f"{'-' if before else ''}{number - 1}XXX",), fields)
 
 
-forms(
-    "millennium",
-    millennium,
-    """
-*<K>
-*the <K>
-in the <K>
-during the <K>
-dating from the <K>
-*<part><K>
-the <part><K>
-<P><K>
-in the <part><K>
-*<half> of the <K>
-the <half> of the <K>
-in the <half> of the <K>
-""",
-)
+forms("millennium", millennium)
 
 
 def between_periods(r: Choices) -> str:
     """Between two periods in a range: a dash or a word."""
-    return dash(r, 0.4) if r.chance(0.55) else " " + r.one("to", "to", "to", "through", "until") + " "
+    return (
+        dash(r, 0.4) if r.chance(0.55) else " " + r.one("to", "to", "to", "through", "until") + " "
+    )
 
 
 def decades(r: Choices, template: str) -> Sample:
@@ -233,39 +178,7 @@ def decades(r: Choices, template: str) -> Sample:
     return Sample(fill(template, **slots), values, fields)
 
 
-forms(
-    "decades",
-    decades,
-    """
-*<A><to><B>
-the <A><to><B>
-*from the <A> to the <B>
-from the <A> until the <B>
-the <A> to the <B>
-the <A> through the <B>
-*<A> and <B>
-the <A> and <B>
-in the <A> and <B>
-the <A> and the <B>
-*<A> <or> <B>
-the <A> <or> <B>
-in the <A> <or> the <B>
-*between the <A> and the <B>
-between the <A> and <B>
-*since the <A>
-from the <A> onwards
-*until the <A>
-before the <A>
-after the <A>
-*<p><A> to <q><B>
-*<p><A><to><q><B>
-the <p><A> to the <q><B>
-from the <p><A> to the <q><B>
-from the <p><A> until the <q><B>
-*since the <p><A>
-until the <p><A>
-""",
-)
+forms("decades", decades)
 
 
 def centuries(r: Choices, template: str) -> Sample:
@@ -290,7 +203,9 @@ def centuries(r: Choices, template: str) -> Sample:
         "cent": r.one(" century", " century", " century", " Century", " c.", "-century"),
         "cents": r.one(" centuries", " centuries", " centuries", " century", " Centuries"),
         "era": tail,
-        "X": lambda: number(m) + " century" + (era(r, mb) if mb else tail if not nb and mb == nb else ""),
+        "X": lambda: (
+            number(m) + " century" + (era(r, mb) if mb else tail if not nb and mb == nb else "")
+        ),
         "Z": lambda: number(n) + r.one(" century", " century", " c.") + tail,
         "to": lambda: between_periods(r),
         "p": lambda: p + (r.one("-", "-", " ") if p == "mid" else " "),
@@ -304,9 +219,7 @@ def centuries(r: Choices, template: str) -> Sample:
         values = (f"[{a}..{b}]",)
     elif " and " in template:
         values = (a, b)
-    elif template.startswith("since") or "onward" in template or template.startswith("after"):
-        values = (f"{b}/..",)
-    elif "present" in template:
+    elif template.startswith(("since", "after")) or "onward" in template or "present" in template:
         values = (f"{b}/..",)
     elif template.startswith(("before", "until", "by ", "prior")):
         values = (f"../{b}",)
@@ -316,55 +229,7 @@ def centuries(r: Choices, template: str) -> Sample:
     return Sample(fill(template, **slots), values, fields)
 
 
-forms(
-    "centuries",
-    centuries,
-    """
-*<A><to><B><cents><era>
-the <A><to><B><cents><era>
-the <A> to <B><cents><era>
-*the <A> to the <B><cents><era>
-from the <A> to the <B><cent><era>
-from the <A> until the <B><cent><era>
-<A> to <B><cents><era>
-in the <A><to><B><cents><era>
-*<A> and <B><cents><era>
-the <A> and <B><cents><era>
-in the <A> and <B><cents><era>
-during the <A> and <B><cents><era>
-*<A> or <B><cent><era>
-the <A> or <B><cent><era>
-in the <A> or <B><cent><era>
-either the <A> or the <B><cent><era>
-*between the <A> and <B><cents><era>
-between the <A> and the <B><cent><era>
-*<X><to><Z>
-<X> – <Z>
-from the <X> to the <Z>
-from the <X> until the <Z>
-the <X> to the <Z>
-*<X> or <Z>
-<X> and <Z>
-*since the <Z>
-from the <Z> onwards
-*after the <Z>
-*<Z> – present
-<Z> to the present
-from the <Z> to the present day
-*before the <Z>
-until the <Z>
-*by the <Z>
-prior to the <Z>
-*<p><A> – <q><B><cent><era>
-*<p><A> to <q><B><cents><era>
-the <p><A> to the <q><B><cent><era>
-from the <p><A> to the <q><B><cent><era>
-<p><X><to><q><Z>
-*<p><X> to <q><Z>
-from the <p><X> to the <q><Z>
-""",
-    weight=1.0,
-)
+forms("centuries", centuries)
 
 
 def millennia(r: Choices, template: str) -> Sample:
@@ -387,19 +252,4 @@ def millennia(r: Choices, template: str) -> Sample:
     return Sample(fill(template, **slots), values)
 
 
-forms(
-    "millennia",
-    millennia,
-    """
-*<A><to><B> millennia<era>
-<A><to><B> millennium<era>
-the <A> to the <B> millennium<era>
-from the <A> to the <B> millennium<era>
-*<A> and <B> millennia<era>
-the <A> and <B> millennia<era>
-*<A> or <B> millennium<era>
-*since the <B> millennium<era>
-*before the <B> millennium<era>
-""",
-    weight=1.0,
-)
+forms("millennia", millennia)

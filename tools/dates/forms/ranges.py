@@ -19,15 +19,20 @@ from .core import (
     fill,
     forms,
     later,
+    listed,
     month_text,
     number_text,
     ordinal,
     to,
     year_text,
 )
-from .points import SEASONS, day_slots, part_of
+from .points import SEASONS, day_slots
 
-CIRCA = ("c. ",) * 8 + ("c.",) * 3 + ("ca. ",) * 3 + ("ca ", "circa ", "circa ", "about ", "around ", "C. ", "c ", "approx. ", "approximately ", "roughly ")  # fmt: skip
+CIRCA = (
+    "c. ", "c. ", "c. ", "c. ", "c. ", "c. ", "c. ", "c. ", "c.", "c.", "c.", "ca. ", "ca. ",
+    "ca. ", "ca ", "circa ", "circa ", "about ", "around ", "C. ", "c ", "approx. ",
+    "approximately ", "roughly ",
+)  # fmt: skip
 DOUBT = ("?",) * 6 + (" (?)", "(?)", " ?")
 
 
@@ -73,73 +78,7 @@ def years(r: Choices, template: str) -> Sample:
     return Sample(text, (f"{a}/{b}",), fields)
 
 
-forms(
-    "years",
-    years,
-    """
-*<N><dash><M>
-*<N><to><M>
-*from <N> to <M>
-from <N> until <M>
-from <N> through <M>
-from <N> till <M>
-from <N> up to <M>
-from the year <N> to the year <M>
-in the years <N><dash><M>
-the years <N> to <M>
-during <N><dash><M>
-years <N><dash><M>
-<N> / <M>
-the period <N><dash><M>
-in the period from <N> to <M>
-over the period <N> to <M>
-starting in <N> and ending in <M>
-*<N><dash><M><era>
-*<N><to><M><era>
-*from <N> to <M><era>
-from <N> until <M><era>
-in the years <N><dash><M><era>
-the period <N><dash><M><era>
-during <N><to><M><era>
-*<lead><N><dash><M>
-<lead><N> to <M>
-from <lead><N> to <M>
-*<A><to><B>
-*<A> – <B>
-<A>–<B>
-from <A> to <B>
-from <A> until <B>
-from <A> through <B>
-<A> to <B>
-*<c><N><dash><M><era>
-<c><N><to><M><era>
-<c><N> – <M><era>
-from <c><N> to <M><era>
-*<c><N> – <c><M><era>
-<c><N><to><c><M><era>
-from <c><N> to <c><M><era>
-*<c><A> – <c><B>
-<c><A><to><c><B>
-from <c><A> to <c><B>
-*<c><N><dash><M>
-*<c><N> – <M>
-<c><N><to><M>
-from <c><N> to <M>
-*<N> – <c><M>
-<N><to><c><M>
-from <N> to <c><M>
-*<c><N> – <c><M>
-<c><N><to><c><M>
-*<N><q>–<M>
-<N><q> – <M>
-*<N> – <M><q>
-<N>–<M><q>
-<N><q><to><M><q>
-<N><q>–<M><q>
-*<c><N> – <M><q>
-<N><q> – <c><M>
-""",
-)
+forms("years", years)
 
 
 def elided(r: Choices, template: str) -> Sample:
@@ -148,7 +87,7 @@ def elided(r: Choices, template: str) -> Sample:
     Between a hyphen and 01 to 12 it would be a month, as in ISO 8601: there other dashes stand.
     """
     number = r.number(1000, 2020) if r.chance(0.85) else r.number(100, 999)
-    last = min(number + r.pick((1, 1, 2, 3, 4, 5, 7, 9, 14, 20, 35, 60)) , number + 99)
+    last = min(number + r.pick((1, 1, 2, 3, 4, 5, 7, 9, 14, 20, 35, 60)), number + 99)
     if number < 1000 and last // 100 != number // 100:
         last = number // 100 * 100 + 99
         if last == number:
@@ -170,43 +109,23 @@ def elided(r: Choices, template: str) -> Sample:
     about = "<c>" in template
     kind = {"r": "reigned", "f": "flourished"}.get(template[1] if template[2:3] == ">" else "", "")
     text = fill(
-        template, N=str(number), d=sign + digits, D=sign + digits, sp=sign + digits, to=sign + digits,
-        slash="/" + digits, c=lambda: r.pick(CIRCA), mon=lambda: month_text(r, a_month(r)),
+        template,
+        N=str(number),
+        d=sign + digits,
+        D=sign + digits,
+        sp=sign + digits,
+        to=sign + digits,
+        slash="/" + digits,
+        c=lambda: r.pick(CIRCA),
+        mon=lambda: month_text(r, a_month(r)),
         r=lambda: r.one("r. ", "reigned ", "ruled ", "r."),
         f=lambda: r.one("fl. ", "active ", "floruit ", "flourished "),
-    )  # fmt: skip
+    )
     value = f"[{a},{b}]" if "<slash>" in template else f"{a}{'~' if about else ''}/{b}"
     return Sample(text, (value,), {"kind": kind} if kind else {})
 
 
-forms(
-    "elided years",
-    elided,
-    """
-*<N><d>
-from <N><to>
-in <N><d>
-in the years <N><d>
-the years <N><d>
-during <N><d>
-the period <N><d>
-(<N><d>)
-*<N><sp>
-in <N><sp>
-*<N><to>
-*<N><D>
-in <N><D>
-*<c><N><d>
-<c><N><sp>
-*<r><N><d>
-*<f><N><d>
-*<N><slash> (exact year unknown)
-<N><slash> (year uncertain)
-<N><slash> (precise year not known)
-<N><slash> (exact date unknown)
-""",
-    weight=1.0,
-)
+forms("elided years", elided)
 
 
 def days_in_month(r: Choices, template: str) -> Sample:
@@ -233,48 +152,7 @@ def days_in_month(r: Choices, template: str) -> Sample:
     return Sample(fill(template, **slots), (value,))
 
 
-forms(
-    "days in a month",
-    days_in_month,
-    """
-*<a><dash><b> <mon> <Y>
-*<mon> <a><dash><b>, <Y>
-<mon> <a><dash><b> <Y>
-*<a><to><b> <mon> <Y>
-<mon> <a><to><b>, <Y>
-*from <a> to <b> <mon> <Y>
-from <a><dash><b> <mon> <Y>
-from <mon> <a> to <b>, <Y>
-from <a> until <b> <mon> <Y>
-from the <ath> to the <bth> of <mon> <Y>
-from the <ath> until the <bth> of <mon>, <Y>
-<ath> to <bth> <mon> <Y>
-<ath><dash><bth> of <mon> <Y>
-<mon> <ath><dash><bth>, <Y>
-<mon> <ath> to <bth>, <Y>
-<mon> <a> to <mon> <b>, <Y>
-<mon> <a> – <mon> <b>, <Y>
-<a> <mon><to><b> <mon> <Y>
-<a> to <b> of <mon> <Y>
-<a><dash><b> <mon>, <Y>
-from <a> to <b> <mon>, <Y>
-<a><dash><b> of <mon>, <Y>
-from <a> to <mon> <b>, <Y>
-<Y>, <mon> <a><dash><b>
-<Y>, <a><dash><b> <mon>
-<a>.<dash><b>. <mon> <Y>
-*between <a> and <b> <mon> <Y>
-between <mon> <a> and <b>, <Y>
-between <a><dash><b> <mon>, <Y>
-between the <ath> and the <bth> of <mon> <Y>
-between <mon> <a> and <mon> <b>, <Y>
-*<a> or <b> <mon> <Y>
-<mon> <a> or <b>, <Y>
-either <a> or <b> <mon> <Y>
-the <ath> or <bth> of <mon> <Y>
-on <a> or <b> <mon> <Y>
-""",
-)
+forms("days in a month", days_in_month)
 
 
 def two_days(r: Choices) -> tuple[Year, tuple[int, int], tuple[int, int]]:
@@ -315,40 +193,7 @@ def days_in_year(r: Choices, template: str) -> Sample:
     return Sample(fill(template, **slots), (value,))
 
 
-forms(
-    "days in a year",
-    days_in_year,
-    """
-*<a> <mon> – <b> <mos> <Y>
-*<mon> <a> – <mos> <b>, <Y>
-*<a> <mon><to><b> <mos> <Y>
-<mon> <a><to><mos> <b>, <Y>
-<mon> <a><to><mos> <b> <Y>
-*from <a> <mon> to <b> <mos> <Y>
-from <mon> <a> to <mos> <b>, <Y>
-from <a> <mon> until <b> <mos> <Y>
-from <mon> <a> until <mos> <b>, <Y>
-from <mon> <a> through <mos> <b>, <Y>
-from the <ath> of <mon> to the <bth> of <mos> <Y>
-from <ath> <mon> to <bth> <mos> <Y>
-<ath> <mon> to <bth> <mos> <Y>
-<mon> <ath> – <mos> <bth>, <Y>
-<Y>, <a> <mon> – <b> <mos>
-in <Y>, from <a> <mon> to <b> <mos>
-from <a> <mon> to <b> <mos> in <Y>
-<a> <mon><dash><b> <mos>, <Y>
-<m>/<a>-<n>/<b>/<Y4>
-from <m>/<a> to <n>/<b>/<Y4>
-from <m>/<a>-<n>/<b>, <Y4>
-<mon><to><mos> <bth>, <Y>
-from <mon> <a> to <mos> <Y>
-*between <a> <mon> and <b> <mos> <Y>
-between <mon> <a> and <mos> <b>, <Y>
-between <mon> <ath> and <mos> <bth>, <Y>
-*<a> <mon> or <b> <mos> <Y>
-either <mon> <a> or <mos> <b>, <Y>
-""",
-)
+forms("days in a year", days_in_year)
 
 
 def months(r: Choices, template: str) -> Sample:
@@ -362,7 +207,11 @@ def months(r: Choices, template: str) -> Sample:
         "to": lambda: to(r),
     }
     a, b = f"{edtf_year(year)}-{m:02d}", f"{edtf_year(year)}-{n:02d}"
-    if template.startswith(("<mon><dash><mos>", "<mon>–", "in <mon>–")) and year[0] > 1 and r.chance(0.15):
+    if (
+        template.startswith(("<mon><dash><mos>", "<mon>–", "in <mon>–"))
+        and year[0] > 1
+        and r.chance(0.15)
+    ):
         # from one year into the next: the year is the one of the second month
         before = (year[0] + 1, True) if year[1] else (year[0] - 1, False)
         a, b = f"{edtf_year(before)}-{n:02d}", f"{edtf_year(year)}-{m:02d}"
@@ -377,36 +226,7 @@ def months(r: Choices, template: str) -> Sample:
     return Sample(fill(template, **slots), values)
 
 
-forms(
-    "months",
-    months,
-    """
-*<mon><dash><mos> <Y>
-*<mon><to><mos> <Y>
-<mon>–<mos>, <Y>
-<mon> to <mos>, <Y>
-<mon> to <mos> of <Y>
-*from <mon> to <mos> <Y>
-from <mon> to <mos> in <Y>
-from <mon> until <mos> <Y>
-from <mon> through <mos> <Y>
-from <mon> to <mos> of <Y>
-in <mon>–<mos> <Y>
-<mon>/<mos> <Y>
-<Y>, <mon> to <mos>
-in <Y>, from <mon> to <mos>
-during <mon>–<mos> <Y>
-*between <mon> and <mos> <Y>
-between <mon> and <mos>, <Y>
-between <mon> and <mos> of <Y>
-*<mon> or <mos> <Y>
-either <mon> or <mos> <Y>
-in <mon> or <mos> <Y>
-in <mon> or <mos> of <Y>
-*<mon> and <mos> <Y>
-in <mon> and <mos> <Y>
-""",
-)
+forms("months", months)
 
 
 def seasons(r: Choices, template: str) -> Sample:
@@ -416,37 +236,34 @@ def seasons(r: Choices, template: str) -> Sample:
     j = r.number(i + 1, 2)
     case = str.capitalize if r.chance(0.5) else str
     slots = {
-        "S": case(names[i]), "T": case(names[j]), "Y": lambda: year_text(r, year),
+        "S": case(names[i]),
+        "T": case(names[j]),
+        "Y": lambda: year_text(r, year),
         "dash": lambda: dash(r, 0.25),
-    }  # fmt: skip
+    }
     a, b = (f"{edtf_year(year)}-{SEASONS[names[k]]}" for k in (i, j))
-    value = f"[{a},{b}]" if " or " in template else f"[{a}..{b}]" if "between" in template else f"{a}/{b}"
+    value = (
+        f"[{a},{b}]"
+        if " or " in template
+        else f"[{a}..{b}]"
+        if "between" in template
+        else f"{a}/{b}"
+    )
     return Sample(fill(template, **slots), (value,))
 
 
-forms(
-    "seasons",
-    seasons,
-    """
-*<S><dash><T> <Y>
-*<S> to <T> <Y>
-from <S> to <T> <Y>
-from the <S> to the <T> of <Y>
-from <S> until <T> of <Y>
-<S>/<T> <Y>
-*<S> or <T> <Y>
-in the <S> or <T> of <Y>
-between <S> and <T> <Y>
-""",
-    weight=1.0,
-)
+forms("seasons", seasons)
 
-ENDS = (
-    ("day", "day"), ("day", "day"), ("day", "day"), ("day", "day"), ("month", "month"), ("month", "month"),
-    ("year", "month"), ("month", "year"), ("day", "year"), ("year", "day"), ("season", "day"),
-    ("season", "season"), ("month", "day"), ("day", "month"), ("season", "season"), ("season", "year"),
-    ("year", "season"), ("month", "season"), ("day", "figures"), ("figures", "figures"), ("figures", "figures"),
-)  # fmt: skip
+ENDS = tuple(
+    tuple(ends.split("/"))
+    for ends in listed(
+        """
+        day/day, day/day, day/day, day/day, month/month, month/month, year/month, month/year,
+        day/year, year/day, season/day, season/season, month/day, day/month, season/season,
+        season/year, year/season, month/season, day/figures, figures/figures, figures/figures
+        """
+    )
+)
 
 
 def an_end(r: Choices, precision: str, year: Year, style: list[str]) -> tuple[str, str]:
@@ -522,9 +339,15 @@ def across(r: Choices, template: str) -> Sample:
         b += "?"
     spaced = " " in a_text + b_text or "-" in a_text
     text = fill(
-        template, A=a_text, B=b_text, iso="", to=lambda: to(r), dash=lambda: dash(r, 0.6 if spaced else 0.2),
-        c=lambda: r.pick(CIRCA), q=lambda: r.pick(DOUBT),
-    )  # fmt: skip
+        template,
+        A=a_text,
+        B=b_text,
+        iso="",
+        to=lambda: to(r),
+        dash=lambda: dash(r, 0.6 if spaced else 0.2),
+        c=lambda: r.pick(CIRCA),
+        q=lambda: r.pick(DOUBT),
+    )
     if "between" in template:
         return Sample(text, (f"[{a}..{b}]",))
     if " or " in template:
@@ -532,44 +355,39 @@ def across(r: Choices, template: str) -> Sample:
     return Sample(text, (f"{a}/{b}",))
 
 
-forms(
-    "across years",
-    across,
+forms("across years", across)
+
+
+NOW = listed(
     """
-*<A> – <B>
-*<A><dash><B>
-*<A><to><B>
-<A> to <B>
-<A> until <B>
-<A> through <B>
-*from <A> to <B>
-*from <A> until <B>
-from <A> through <B>
-from <A> till <B>
-from <A> up to <B>
-from <A><dash><B>
-between <A> and <B>
-*sometime between <A> and <B>
-<A>–<B>
-beginning <A> and ending <B>
-starting <A>, ending <B>
-*<c><A> – <B>
-<c><A><to><B>
-from <c><A> to <B>
-*<A> – <c><B>
-<A><to><c><B>
-from <A> until <c><B>
-*<c><A> – <c><B>
-*<A><q> – <B>
-*<A> – <B><q>
-*<A> or <B>
-either <A> or <B>
-<iso><A>/<B>
-<iso><A>--<B>
-<iso><A> to <B>
-<iso><A> / <B>
-""",
-    weight=1.0,
+    present, present, present, the present, today, now, Present, present day, date,
+    the present day
+    """
+)
+UNTIL = listed(
+    """
+    before, before, prior to, until, up to, by, not later than, no later than, till,
+    earlier than, at the latest by, on or before, before or in, ending in, ending with,
+    less than, sooner than, no later than
+    """
+)
+SINCE = listed(
+    """
+    after, after, not before, no earlier than, since, not earlier than, later than,
+    subsequent to, on or after, after or in, starting from, starting in, starting on,
+    greater than, beginning in
+    """
+)
+ONWARDS = listed(
+    """
+    onwards, onward, on, and later, and after, or later, forward, or after, and greater,
+    and beyond
+    """
+)
+EARLIER = listed(
+    """
+    or earlier, or before, and earlier, and before, at the latest
+    """
 )
 
 
@@ -593,16 +411,20 @@ def open_(r: Choices, template: str) -> Sample:
     if about:
         value += "~"
     filled = fill(
-        template, P=text, n=str(year[0]), c=lambda: r.pick(CIRCA), dash=lambda: dash(r, 0.5),
+        template,
+        P=text,
+        n=str(year[0]),
+        c=lambda: r.pick(CIRCA),
+        dash=lambda: dash(r, 0.5),
         sp=lambda: r.one("–", "-", "– ", "- ", " – ", " - ", "—"),
-        now=lambda: r.one("present", "present", "present", "the present", "today", "now", "Present", "present day", "date", "the present day"),
+        now=lambda: r.pick(NOW),
         unknown=lambda: r.one("?", "?", "unknown", "unknown", "Unknown", "??"),
-        before=lambda: r.one("before", "before", "prior to", "until", "up to", "by", "not later than", "no later than", "till", "earlier than", "at the latest by", "on or before", "before or in", "ending in", "ending with", "less than", "sooner than", "no later than"),
-        after=lambda: r.one("after", "after", "not before", "no earlier than", "since", "not earlier than", "later than", "subsequent to", "on or after", "after or in", "starting from", "starting in", "starting on", "greater than", "beginning in"),
+        before=lambda: r.pick(UNTIL),
+        after=lambda: r.pick(SINCE),
         since=lambda: r.one("since", "since", "ever since", "starting", "beginning", "from"),
-        on=lambda: r.one("onwards", "onward", "on", "and later", "and after", "or later", "forward", "or after", "and greater", "and beyond"),
-        earlier=lambda: r.one("or earlier", "or before", "and earlier", "and before", "at the latest"),
-    )  # fmt: skip
+        on=lambda: r.pick(ONWARDS),
+        earlier=lambda: r.pick(EARLIER),
+    )
     filled = filled.strip()
     if "<unknown>" in template:
         return Sample(filled, (f"/{value}" if template.startswith("<unknown>") else f"{value}/",))
@@ -611,45 +433,4 @@ def open_(r: Choices, template: str) -> Sample:
     return Sample(filled, (f"{value}/..",))
 
 
-forms(
-    "open ranges",
-    open_,
-    """
-*<before> <P>
-*<after> <P>
-<before> the year <n>
-<after> the year <n>
-some time before <P>
-some time after <P>
-shortly before <P>
-soon after <P>
-at some point before <P>
-sometime after <P>
-*<before> <c><P>
-*<after> <c><P>
-*since <P>
-<since> <P> <on>
-*from <P> <on>
-from the year <n> <on>
-*<P> <on>
-*<P> <earlier>
-*<P> – <now>
-*<P><dash><now>
-<P> to <now>
-<P> until <now>
-*from <P> to <now>
-from <P> until <now>
-<P> through <now>
-<c><P> – <now>
-*<n><sp>
-(<n><sp>)
-( <n><sp> )
-*<P> – <unknown>
-<P> to <unknown>
-<P><dash><unknown>
-<c><P> – <unknown>
-*<unknown> – <P>
-<unknown> to <P>
-<unknown><dash><P>
-""",
-)
+forms("open ranges", open_)
