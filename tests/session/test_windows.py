@@ -249,6 +249,18 @@ def test_sessions_at_once_take_what_was_planned(load: Load) -> None:
         session.close()
 
 
+def test_steps_of_batches_free_pages_too(load: Load) -> None:
+    model, other = load(), load()
+    prompts = [IDS[:300], IDS[100:420], IDS[50:370]]
+    most = 2 * window_pages(model._engine.pool.window) + 1  # and a step's
+    for step in model.batch_steps(prompts, n_parallel=2):
+        for number, logits in zip(step.numbers, step.logits, strict=True):
+            np.testing.assert_array_equal(logits, fed(other, prompts[number]))
+        step.choose(np.full(len(step.numbers), -1))
+        assert n_windowed(model) <= most
+    assert not model._engine.pool._held
+
+
 def test_what_fits_is_what_is_planned() -> None:
     for page, windowed, window in ((10, 0, 0), (0, 7, 100), (3, 50, 512)):
         needs = Requirements(0, page, 0, None, windowed, window)

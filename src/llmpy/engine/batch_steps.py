@@ -161,9 +161,10 @@ class _Slots:
             logits = engine.plan.run(batch, self._caches).logits()[:, : engine.n_outputs]
             found = logits[: len(ready)].copy()  # the plan's memory is another step's soon
             self._n_cached[slots] = ends
-            if engine.pool.is_recurrent:
+            if engine.pool.is_recurrent or engine.pool.window:
                 for slot, end in zip(slots.tolist(), ends.tolist(), strict=True):
                     self._caches[slot].done(end)
+                    self._caches[slot].pass_by(end)
         return BatchStep(found, self._numbers[ready], ready)
 
     def _prepare(
