@@ -1,7 +1,7 @@
 // The page of a chat: header with the model, messages, composer; also the empty chat and the empty machine.
 
 import { ApiError } from "./api.js";
-import { h, iconButton, preferences, say, svg } from "./dom.js";
+import { h, iconButton, needPagesStyle, preferences, say, svg } from "./dom.js";
 import { acceptDrops, Composer } from "./composer.js";
 import { pickerButton } from "./picker.js";
 import { followRunning, outbox, runningIn, stopRun } from "./runs.js";
@@ -185,7 +185,7 @@ function drawEmpty() {
 }
 
 async function drawWelcome(place) {
-  const { installSection } = await import("./models.js");
+  const [{ installSection }] = await Promise.all([import("./models.js"), needPagesStyle()]);
   if (shownEmpty !== "install") return;
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   const source = place.querySelector("#pull-name")?.value ?? "";
@@ -243,8 +243,8 @@ export async function stop() {
 
 async function openPanel() {
   const panel = document.getElementById("panel");
+  const [{ drawPanel }] = await Promise.all([import("./panel.js"), needPagesStyle()]);
   panel.hidden = false;
-  const { drawPanel } = await import("./panel.js");
   document.querySelector('[aria-label="Settings of this chat"]')?.setAttribute("aria-pressed", "true");
   drawPanel(panel, open?.thread.id ?? null, { close: () => { closePanel(); document.querySelector('[aria-label="Settings of this chat"]')?.focus(); }, changed: refresh });
 }

@@ -87,6 +87,17 @@ export function iconButton(name, label, onclick, extra = "") {
   return h(`button.icon-button${extra}`, { type: "button", "aria-label": label, title: label, onclick }, icon(name));
 }
 
+let pagesStyle = null;
+
+/** The style of what is not the chat itself; resolves once it is there. */
+export function needPagesStyle() {
+  pagesStyle ??= new Promise((resolve) => {
+    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: new URL("../css/pages.css", import.meta.url), onload: resolve, onerror: resolve });
+    document.head.append(link);
+  });
+  return pagesStyle;
+}
+
 /** Whether the main input is a finger: there Enter breaks the line. */
 export const isTouch = () => matchMedia("(hover: none) and (pointer: coarse)").matches;
 

@@ -2,7 +2,7 @@
 
 import { ApiError } from "./api.js";
 import { buildChat, closePanel, showChat } from "./chat.js";
-import { h, iconButton, preferences, say } from "./dom.js";
+import { h, iconButton, needPagesStyle, preferences, say } from "./dom.js";
 import { watchKeys } from "./keys.js";
 import { openDialog } from "./menu.js";
 import { buildSidebar, toggleSidebar } from "./sidebar.js";
@@ -33,7 +33,7 @@ function applyTheme(theme = store.state?.settings.theme ?? preferences.get("them
 async function showPage(route) {
   const place = document.getElementById("view");
   if (!store.state) { place.replaceChildren(); return; }
-  const page = await PAGES[route.page][1]();
+  const [page] = await Promise.all([PAGES[route.page][1](), needPagesStyle()]);
   if (store.route !== route) return;
   page.draw(place);
   leave = page.leave ?? null;

@@ -10,6 +10,7 @@ import { colourLater, coloured } from "./highlight.js";
 import { drawFormulas, mathExtensions, setGrowing } from "./math.js";
 
 const LONGEST_MARKDOWN = 20000; // characters of one paragraph; a longer one is shown as plain text
+const MOST_MARKS = 500; // of one kind in a paragraph: looking for their pairs takes the square of their number
 const CHUNK = 4000; // characters of such a text in one box, so that growing lays out only the last
 
 const escapes = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
@@ -68,13 +69,26 @@ const ALLOWED = {
   RETURN_DOM_FRAGMENT: true,
 };
 
+function isHeavy(src) {
+  let emphasis = 0;
+  let brackets = 0;
+  let ticks = 0;
+  for (let i = 0; i < src.length; i += 1) {
+    const c = src[i];
+    if (c === "*" || c === "_" || c === "~") emphasis += 1;
+    else if (c === "[" || c === "!") brackets += 1;
+    else if (c === "`") ticks += 1;
+  }
+  return emphasis > MOST_MARKS || brackets > MOST_MARKS || ticks > MOST_MARKS;
+}
+
 /** Block tokens of a text; paragraphs beyond the limit keep their text unparsed. */
 function lex(text, growing) {
   setGrowing(growing);
   const lexer = new Lexer(marked.defaults);
   lexer.blockTokens(text.replace(/\r\n?/g, "\n"), lexer.tokens);
   for (const { src, tokens } of lexer.inlineQueue) {
-    if (src.length <= LONGEST_MARKDOWN) lexer.inlineTokens(src, tokens);
+    if (src.length <= LONGEST_MARKDOWN && !isHeavy(src)) lexer.inlineTokens(src, tokens);
     else tokens.push({ type: "text", raw: src, text: src, long: true });
   }
   lexer.inlineQueue = [];

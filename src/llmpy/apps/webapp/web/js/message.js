@@ -1,6 +1,6 @@
 // One message: a question in its bubble, or an answer with thinking, calls, text, errors, and its actions.
 
-import { copyWith, count, h, icon, iconButton, seconds } from "./dom.js";
+import { copyWith, count, h, icon, iconButton, needPagesStyle, seconds } from "./dom.js";
 import { MarkdownView } from "./markdown.js";
 import { openMenu } from "./menu.js";
 import { nextFrame } from "./store.js";
@@ -236,7 +236,7 @@ export class MessageView {
 
   /** Forms are loaded at the first answer that follows a schema. */
   async makeForm() {
-    const { FormView } = await import("./form.js");
+    const [{ FormView }] = await Promise.all([import("./form.js"), needPagesStyle()]);
     this.form ??= new FormView(this.place.body, this.message.schema, (text) => this.actions.saveEdit(this.message, text));
     this.form.show(this.message.content, this.message.state === "running");
   }
