@@ -122,7 +122,7 @@ def a_point(text: str, era: str | None = None) -> tuple[str, str, str | None] | 
 def by_expressions(text: str) -> str:
     """Points, and ranges of two, of patterns such as one would write in an afternoon."""
     text = re.sub(r"\[\w*\s?\w*\]$|&nbsp;|'''|\[\[|\]\]", " ", text).strip()
-    text = re.sub(r"^(?:in|on|the|from|dated|during)\s+", "", text, flags=re.I)
+    text = re.sub(r"^(?:(?:in|on|the|from|dated|during)\s+)+", "", text, flags=re.I)
     first = text.split(" ")[0].lower()
     kind = KINDS.get(first, "")
     text = text[len(first) :].strip() if kind else text

@@ -126,6 +126,31 @@ class Llama(nn.Module):
         rows = torch.stack(found, 1).tolist()
         return [row[: row.index(end)] if end in row else row for row in rows]
 
+    def config(self, specials: dict[str, int]) -> dict[str, object]:
+        """What config.json says."""
+        s = self.shape
+        return {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_size": s.dim,
+            "intermediate_size": s.hidden,
+            "num_hidden_layers": s.layers,
+            "num_attention_heads": s.heads,
+            "num_key_value_heads": s.heads,
+            "head_dim": s.dim // s.heads,
+            "vocab_size": s.vocab,
+            "max_position_embeddings": s.context,
+            "rms_norm_eps": s.eps,
+            "rope_theta": s.theta,
+            "hidden_act": "silu",
+            "tie_word_embeddings": True,
+            "attention_bias": False,
+            "mlp_bias": False,
+            "torch_dtype": "float32",
+            "bos_token_id": specials["<s>"],
+            "eos_token_id": specials["</s>"],
+        }
+
     def export(self, folder: Path, tokenizer: Path, specials: dict[str, int]) -> None:
         """Write config.json, model.safetensors and the tokenizer as Hugging Face names them."""
         from safetensors.torch import save_file
@@ -153,27 +178,7 @@ class Llama(nn.Module):
             }
         whole = {n: t.detach().float().cpu().contiguous().clone() for n, t in tensors.items()}
         save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
-        config = {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "hidden_size": s.dim,
-            "intermediate_size": s.hidden,
-            "num_hidden_layers": s.layers,
-            "num_attention_heads": s.heads,
-            "num_key_value_heads": s.heads,
-            "head_dim": s.dim // s.heads,
-            "vocab_size": s.vocab,
-            "max_position_embeddings": s.context,
-            "rms_norm_eps": s.eps,
-            "rope_theta": s.theta,
-            "hidden_act": "silu",
-            "tie_word_embeddings": True,
-            "attention_bias": False,
-            "mlp_bias": False,
-            "torch_dtype": "float32",
-            "bos_token_id": specials["<s>"],
-            "eos_token_id": specials["</s>"],
-        }
+        config = self.config(specials)
         (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
         (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
         said = {

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
+from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -139,34 +139,27 @@ def orthogonal(g: torch.Tensor) -> torch.Tensor:
     return x.T if tall else x
 
 
-def optimizers(model: Llama, lr: float, muon: float) -> list[torch.optim.Optimizer]:
-    matrices = [w for n, w in model.named_parameters() if w.dim() == 2 and "embedding" not in n]
-    others = [w for n, w in model.named_parameters() if w.dim() != 2 or "embedding" in n]
-    if not muon:
-        groups = [
-            {"params": [*matrices, model.embedding.weight], "weight_decay": 0.01},
-            {"params": [w for w in others if w.dim() < 2], "weight_decay": 0.0},
-        ]
-        return [torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), fused=True)]
+def optimizers(model: Llama, matrices: float, others: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of blocks; AdamW for embeddings and norms; each with its peak rate."""
+    shape = model.shape
+    blocks, rest = [], []
     for name, weight in model.named_parameters():
-        weight.parts = (
-            model.shape.dim
-            if "qkv" in name
-            else model.shape.hidden
-            if "gate_up" in name
-            else weight.shape[0]
-        )
-    adam = torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    return [adam, Muon(matrices, muon)]
+        if weight.dim() != 2 or "embedding" in name:
+            rest.append(weight)
+            continue
+        joined = {"qkv": shape.dim, "gate_up": shape.hidden}  # several matrices in one
+        weight.parts = next((n for key, n in joined.items() if key in name), weight.shape[0])
+        blocks.append(weight)
+    adam = torch.optim.AdamW(rest, lr=others, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    return [adam, Muon(blocks, matrices)]
 
 
 def rate(step: int, steps: int, warmup: int) -> float:
     """Linear warmup, then a cosine down to 1 % of the peak."""
     if step < warmup:
         return (step + 1) / warmup
-    return 0.01 + 0.99 * 0.5 * (
-        1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup)))
-    )
+    done = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def parse() -> argparse.Namespace:
@@ -174,11 +167,11 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--tokens", type=int, default=8192, help="a batch")
-    parser.add_argument("--rate", type=float, default=2e-3, help="peak of AdamW")
-    parser.add_argument("--muon", type=float, default=0.0)
-    parser.add_argument("--warmup", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--tokens", type=int, default=8192, help="of a batch")
+    parser.add_argument("--muon", type=float, default=0.012, help="peak rate of the matrices")
+    parser.add_argument("--rate", type=float, default=2e-3, help="peak rate of all else")
+    parser.add_argument("--warmup", type=int, default=150)
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -190,97 +183,114 @@ def parse() -> argparse.Namespace:
 class Data:
     """Batches for ever; the next shard is made while one is read."""
 
-    def __init__(self, tokenizer: Path, args: argparse.Namespace, first: int, skip: int) -> None:
-        self.make = [str(tokenizer), "train"]
-        self.args, self.shard, self.skip = args, first, skip
+    def __init__(self, tokenizer: Path, tokens: int, first: int, skip: int) -> None:
+        self.tokenizer, self.tokens = str(tokenizer), tokens
+        self.shard, self.skip = first, skip
 
-    def __iter__(self) -> Iterator[tuple[int, int, tuple[torch.Tensor, ...]]]:
+    def __iter__(self) -> Iterator[tuple[tuple[int, int], tuple[torch.Tensor, ...]]]:
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(1, context) as other:
-            ahead = other.submit(shard, *self.make, self.shard, SHARD)
+            ahead = other.submit(shard, self.tokenizer, "train", self.shard, SHARD)
             while True:
                 data = ahead.result()
-                ahead = other.submit(shard, *self.make, self.shard + 1, SHARD)
-                for i, parts in enumerate(batches(data, self.args.tokens, self.shard)):
+                ahead = other.submit(shard, self.tokenizer, "train", self.shard + 1, SHARD)
+                for i, parts in enumerate(batches(data, self.tokens, self.shard)):
                     if i >= self.skip:
-                        yield self.shard, i + 1, parts
+                        yield (self.shard, i + 1), parts
                 self.shard, self.skip = self.shard + 1, 0
 
 
-def train(args: argparse.Namespace) -> None:
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(args.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = args.out / "tokenizer.json"
-    if not tokenizer.exists():
-        make_tokenizer(tokenizer, args.seed)
-    size = Tokenizer.from_file(str(tokenizer)).get_vocab_size()
-    model = Llama(Shape(vocab=-(-size // 32) * 32)).to(device)
-    if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
-        model.compute = torch.bfloat16
-    opts = optimizers(model, args.rate, args.muon)
-    peaks = [[g["lr"] for g in o.param_groups] for o in opts]
-    step, where = 0, (args.seed * 1000, 0)
-    saved = args.out / "checkpoint.pt"
-    if args.resume and saved.exists():
-        state = torch.load(saved, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        for o, s in zip(opts, state["optimizers"], strict=True):
-            o.load_state_dict(s)
-        step, where = state["step"], tuple(state["where"])
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters on {device}", flush=True)
-    check = shard(str(tokenizer), "validation", args.seed, 3000)
-    seen, losses, since = 0, [], time.perf_counter()
-    began, first = since, step
-    for number, at, parts in Data(tokenizer, args, *where):
-        for o, peak in zip(opts, peaks, strict=True):
-            for g, lr in zip(o.param_groups, peak, strict=True):
-                g["lr"] = lr * rate(step, args.steps, args.warmup)
-        ids, chosen, wanted, _ = (p.to(device) for p in parts)
-        loss = F.cross_entropy(model(ids, chosen), wanted)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for o in opts:
-            o.step()
-        model.zero_grad(set_to_none=True)
-        step += 1
-        seen += ids.numel()
-        losses.append(loss.item())
-        if step % args.every and step < args.steps and step != args.stop:
-            if step % 50 == 0:
-                now = time.perf_counter()
-                print(
-                    f"  {step} loss {np.mean(losses[-50:]):.4f} {seen / (now - since):,.0f} tokens/s",
-                    flush=True,
-                )
-            continue
-        now = time.perf_counter()
-        line = {
-            "step": step,
-            "loss": round(float(np.mean(losses)), 5),
-            "exact": round(exact(model, check, device), 4),
-            "tokens_a_second": round(seen / (now - since)),
-            "minutes": round((now - began) / 60, 2),
-            "minutes_left": round(
-                (args.steps - step) * (now - began) / max(1, step - first) / 60, 1
-            ),
-        }
-        print(json.dumps(line), flush=True)
-        with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+class Training:
+    """A model, its optimizers, and where in the data they are."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        torch.manual_seed(args.seed)
+        torch.set_num_threads(args.threads)
+        self.args = args
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.tokenizer = args.out / "tokenizer.json"
+        if not self.tokenizer.exists():
+            make_tokenizer(self.tokenizer, args.seed)
+        size = Tokenizer.from_file(str(self.tokenizer)).get_vocab_size()
+        self.model = Llama(Shape(vocab=-(-size // 32) * 32)).to(self.device)
+        if self.device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
+            self.model.compute = torch.bfloat16
+        self.optimizers = optimizers(self.model, args.muon, args.rate)
+        self.peaks = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
+        self.step, self.where = 0, (args.seed * 1000, 0)
+        self.saved = args.out / "checkpoint.pt"
+        if args.resume and self.saved.exists():
+            self.load()
+
+    def load(self) -> None:
+        state = torch.load(self.saved, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, said in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(said)
+        self.step, self.where = state["step"], tuple(state["where"])
+
+    def save(self) -> None:
         state = {
-            "model": model.state_dict(),
-            "optimizers": [o.state_dict() for o in opts],
-            "step": step,
-            "where": (number, at),
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "where": self.where,
         }
-        torch.save(state, saved.with_suffix(".new"))
-        saved.with_suffix(".new").replace(saved)
-        if step >= args.steps or step == args.stop:
-            break
-        seen, losses, since = 0, [], time.perf_counter()
-    model.export(args.out / "hf", tokenizer, {name: i for i, name in enumerate(SPECIALS)})
+        torch.save(state, self.saved.with_suffix(".new"))
+        self.saved.with_suffix(".new").replace(self.saved)
+
+    def learn(self, parts: tuple[torch.Tensor, ...]) -> tuple[float, int]:
+        """Take one step; return its loss and how many tokens it read."""
+        share = rate(self.step, self.args.steps, self.args.warmup)
+        for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * share
+        ids, chosen, wanted, _ = (p.to(self.device) for p in parts)
+        loss = functional.cross_entropy(self.model(ids, chosen), wanted)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.model.zero_grad(set_to_none=True)
+        self.step += 1
+        return loss.item(), ids.numel()
+
+    def run(self) -> None:
+        """Train to the last step, and write what is learnt."""
+        args = self.args
+        parameters = sum(p.numel() for p in self.model.parameters())
+        print(f"{parameters:,} parameters on {self.device}", flush=True)
+        check = shard(str(self.tokenizer), "validation", args.seed, 3000)
+        began, first = time.perf_counter(), self.step
+        seen, losses, since = 0, [], began
+        for where, parts in Data(self.tokenizer, args.tokens, *self.where):
+            self.where = where
+            loss, tokens = self.learn(parts)
+            losses.append(loss)
+            seen += tokens
+            last = self.step >= args.steps or self.step == args.stop
+            if self.step % args.every and not last:
+                continue
+            now = time.perf_counter()
+            left = (args.steps - self.step) * (now - began) / (self.step - first) / 60
+            line = {
+                "step": self.step,
+                "loss": round(float(np.mean(losses)), 5),
+                "exact": round(exact(self.model, check, self.device), 4),
+                "tokens_a_second": round(seen / (now - since)),
+                "minutes": round((now - began) / 60, 2),
+                "minutes_left": round(left, 1),
+            }
+            print(json.dumps(line), flush=True)
+            with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            self.save()
+            if last:
+                break
+            seen, losses, since = 0, [], time.perf_counter()
+        ids = {name: i for i, name in enumerate(SPECIALS)}
+        self.model.export(args.out / "hf", self.tokenizer, ids)
 
 
 if __name__ == "__main__":
-    train(parse())
+    Training(parse()).run()

@@ -281,8 +281,10 @@ ASKS = listed(
 
 WORDS = listed(
     """
-    river, the, history, of, castle, music, a, Italian, painter, and, school, large,     province, village, northern, species, in, album, football, club, with, queen, treaty,
-    island, church, famous, bridge, on, old, house, city, is, was, war, army, mountain,     station, known, for, road, at, poet, lake
+    river, the, history, of, castle, music, a, Italian, painter, and, school, large, province,
+    village, northern, species, in, album, football, club, with, queen, treaty, island, church,
+    famous, bridge, on, old, house, city, is, was, war, army, mountain, station, known, for,
+    road, at, poet, lake
     """
 )
 SYLLABLES = (
