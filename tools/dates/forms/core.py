@@ -294,6 +294,11 @@ def year_words(r: Choices) -> tuple[str, Year]:
     return text, (number, False)
 
 
+def year_said(r: Choices, year: Year) -> str:
+    """The year as in `year_text`, sometimes as "the year 1066"."""
+    return ("the year " if r.chance(0.1) else "") + year_text(r, year)
+
+
 # --- months and days ---
 
 

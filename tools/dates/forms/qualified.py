@@ -20,6 +20,7 @@ from .core import (
     number_text,
     ordinal,
     to,
+    year_said,
     year_text,
 )
 from .points import day_slots
@@ -41,7 +42,7 @@ def simple(r: Choices) -> tuple[str, str]:
     kind = r.random()
     if kind < 0.5:
         year = a_year(r)
-        return year_text(r, year), edtf_year(year)
+        return year_said(r, year), edtf_year(year)
     family = "day" if kind < 0.7 else "month" if kind < 0.85 else "period"
     if family == "period":
         sample = TRAIN.draw(r, r.pick(("decade", "century", "century")))

@@ -106,7 +106,7 @@ def elided(r: Choices, template: str) -> Sample:
     if "<sp>" in template:
         sign = f" {sign} "
     a, b = f"{number:04d}", f"{last:04d}"
-    about = "<c>" in template
+    about = "<c>" in template or "about" in template
     kind = {"r": "reigned", "f": "flourished"}.get(template[1] if template[2:3] == ">" else "", "")
     text = fill(
         template,
@@ -272,7 +272,7 @@ def an_end(r: Choices, precision: str, year: Year, style: list[str]) -> tuple[st
     day = a_day(r, year, month)
     shown = year_text(r, year)
     if precision == "year":
-        return shown, edtf_year(year)
+        return ("the year " if r.chance(0.12) else "") + shown, edtf_year(year)
     if precision == "season":
         name = r.pick(tuple(SEASONS))
         lead = r.one("", "", "", "the ")
@@ -428,7 +428,7 @@ def open_(r: Choices, template: str) -> Sample:
     filled = filled.strip()
     if "<unknown>" in template:
         return Sample(filled, (f"/{value}" if template.startswith("<unknown>") else f"{value}/",))
-    if any(sign in template for sign in ("<before>", "before <P>", "<earlier>")):
+    if any(sign in template for sign in ("<before>", "before <P>", "<earlier>", "until the")):
         return Sample(filled, (f"../{value}",))
     return Sample(filled, (f"{value}/..",))
 
