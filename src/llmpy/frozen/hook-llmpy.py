@@ -11,5 +11,3 @@ from PyInstaller.utils.hooks import (
 hiddenimports = collect_submodules("llmpy", filter=lambda name: ".frozen" not in name)
 datas = collect_data_files("llmpy") + copy_metadata("llmpy")
 binaries = collect_dynamic_libs("llmpy")
-# What Hugging Face's own client downloads with: llmpy has a client of its own.
-excludedimports = ["hf_xet", "tkinter"]
