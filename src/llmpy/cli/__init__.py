@@ -16,8 +16,8 @@ from llmpy.cli.streams import end_streams, note, open_streams
 __all__ = ["main"]
 
 COMMANDS = (
-    "app", "bench", "chat", "convert", "cp", "dates", "default", "doctor", "embed", "imatrix",
-    "infer", "info", "ls", "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm",
+    "app", "bench", "chat", "convert", "cp", "dates", "default", "discord", "doctor", "embed",
+    "imatrix", "infer", "info", "ls", "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm",
     "run-chain", "serve", "show", "stop", "tokens",
 )  # fmt: skip
 ALIASES = {"run": "chat"}
