@@ -40,11 +40,10 @@ async def online(server: FakeDiscord, config: Config, folder: Path) -> AsyncIter
     bot = Bot(config, folder, lambda _line: None)
     async with bot:
         running = asyncio.create_task(bot.start(config.token))
-        waiting = asyncio.create_task(server.until(bot.is_ready))
-        await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            running.result()
+        server.client, server.is_idle = running, lambda: not bot._answers
+        await server.until(bot.is_ready)
         yield bot
+        server.client = None
         await bot.close()
         await running
 

@@ -55,6 +55,8 @@ class FakeDiscord:
     """
 
     def __init__(self) -> None:
+        self.client: asyncio.Task[None] | None = None  # the bot, whose errors end `until`
+        self.is_idle: Callable[[], bool] = lambda: True  # whether the bot has no answer to send
         self.gateway: Gateway | None = None
         self.session: str | None = None
         self.sequence = 0
@@ -110,9 +112,8 @@ class FakeDiscord:
 
     async def reply(self, user: int, to: int, text: str, *, ping: bool = True) -> dict[str, Any]:
         """A user replies to a message; without a ping, bots do not get the text."""
-        message = self._message(
-            {"content": text, "message_reference": {"message_id": str(to)}}, self._user(user)
-        )
+        reference = {"message_id": str(to), "channel_id": str(CHANNEL), "guild_id": str(GUILD)}
+        message = self._message({"content": text, "message_reference": reference}, self._user(user))
         message["mentions"] = [self._user(BOT, bot=True)] if ping else []
         self.messages[int(message["id"])] = message
         seen = message if ping else {**message, "content": ""}
@@ -141,6 +142,8 @@ class FakeDiscord:
         end = time.monotonic() + seconds
         while not (found := true()):
             assert time.monotonic() < end, "nothing happened for too long"
+            if self.client is not None and self.client.done():
+                self.client.result()
             await asyncio.sleep(0.01)
         return found
 
@@ -151,7 +154,7 @@ class FakeDiscord:
     def replies(self, to: int) -> list[dict[str, Any]]:
         """The bot's messages since one that refer to it, or follow such a one."""
         mine = [m for i, m in sorted(self.messages.items()) if i > to and m["author"].get("bot")]
-        return [m for m in mine if m.get("answers") in (str(to), None)]
+        return [m for m in mine if m["answers"] in (to, None)]
 
     def is_done(self, token: str) -> bool:
         """Whether an interaction has an answer without buttons."""
@@ -164,7 +167,7 @@ class FakeDiscord:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         gateway = Gateway(socket, request.query.get("compress"))
-        await gateway.send({"op": 10, "d": {"heartbeat_interval": 200}})
+        await gateway.send({"op": 10, "d": {"heartbeat_interval": 1000}})
         async for message in socket:
             if message.type is not WSMsgType.TEXT:
                 break
@@ -317,7 +320,8 @@ class FakeDiscord:
         if nonce is not None and data.get("enforce_nonce") and nonce in self._nonces:
             return 200, self.messages[self._nonces[nonce]]
         message = self._message(data, self._user(BOT, bot=True))
-        message["answers"] = (data.get("message_reference") or {}).get("message_id")
+        reference = data.get("message_reference") or {}
+        message["answers"] = int(reference["message_id"]) if reference else None
         self.messages[int(message["id"])] = message
         if nonce is not None:
             self._nonces[nonce] = int(message["id"])

@@ -35,6 +35,7 @@ def first(server: FakeDiscord, token: str) -> int:
 
 async def replied(server: FakeDiscord, user: int, to: int, text: str) -> dict[str, Any]:
     """The complete answer to a reply."""
+    await server.until(server.is_idle)
     message = await server.reply(user, to, text)
 
     def done() -> Any:
@@ -198,12 +199,12 @@ def test_conversations_are_there_after_a_restart(
 def test_a_forgotten_answer_is_not_continued(play: Play, config: Config) -> None:
     config.limits.answers = 1
 
-    async def scenario(server: FakeDiscord, bot: Bot) -> None:
+    async def scenario(server: FakeDiscord, _bot: Bot) -> None:
         tokens = []
         for i in range(2):
             tokens.append(await server.slash(1, "ask", f"Name city {i}."))
             await answered(server, tokens[-1])
-            await server.until(lambda: not bot._answers)
+            await server.until(server.is_idle)
         n = len(server.messages)
         await server.reply(1, first(server, tokens[0]), "And another?")
         await replied(server, 1, first(server, tokens[1]), "And another?")
@@ -219,7 +220,7 @@ def test_chats_beyond_the_most_are_closed_and_made_again(play: Play, config: Con
         tokens = [await server.slash(i, "ask", f"Name city {i}.") for i in range(3)]
         for token in tokens:
             await answered(server, token)
-        await server.until(lambda: not bot._answers)
+        await server.until(server.is_idle)
         for i, token in enumerate(tokens):
             answer = await replied(server, 9, first(server, token), "Why?")
             assert answer["content"] == asked(await bot.model(""), f"Name city {i}.", "Why?")
@@ -228,10 +229,10 @@ def test_chats_beyond_the_most_are_closed_and_made_again(play: Play, config: Con
 
 
 def test_a_reply_without_a_ping_is_told_why(play: Play) -> None:
-    async def scenario(server: FakeDiscord, bot: Bot) -> None:
+    async def scenario(server: FakeDiscord, _bot: Bot) -> None:
         token = await server.slash(1, "ask", "Name a city.")
         await answered(server, token)
-        await server.until(lambda: not bot._answers)
+        await server.until(server.is_idle)
         message = await server.reply(1, first(server, token), "secret", ping=False)
         told = await server.until(lambda: server.replies(int(message["id"])))
         assert told[0]["content"].startswith("I see replies only if they ping me")
@@ -280,15 +281,15 @@ def test_only_those_who_are_allowed_are_answered(
 def test_a_user_has_so_many_answers_at_once_and_in_an_hour(play: Play, config: Config) -> None:
     config.limits.per_hour_per_user = 3
 
-    async def scenario(server: FakeDiscord, bot: Bot) -> None:
+    async def scenario(server: FakeDiscord, _bot: Bot) -> None:
         tokens = [await server.slash(1, "story", "upon a time", i) for i in range(3)]
         told = await server.until(lambda: server.private)
         assert told[0]["content"].startswith("You have 2 answers running")
         for token in tokens[:2]:
             await answered(server, token)
-        await server.until(lambda: not bot._answers)
+        await server.until(server.is_idle)
         await answered(server, await server.slash(1, "ask", "A city?"))
-        await server.until(lambda: not bot._answers)
+        await server.until(server.is_idle)
         await server.slash(1, "ask", "A city?")
         told = await server.until(lambda: len(server.private) == 2 and server.private)
         assert told[1]["content"].startswith("You have asked 3 times within an hour")
@@ -331,10 +332,10 @@ def test_what_there_is_stays_when_the_bot_stops(
 
 
 def test_a_deleted_answer_is_not_written_on(play: Play) -> None:
-    async def scenario(server: FakeDiscord, bot: Bot) -> None:
+    async def scenario(server: FakeDiscord, _bot: Bot) -> None:
         token = await server.slash(1, "story", "upon a time", 1)
         await server.until(lambda: server.shown(token))
         del server.messages[first(server, token)]
-        await server.until(lambda: not bot._answers)
+        await server.until(server.is_idle)
 
     play(scenario)

@@ -24,7 +24,7 @@ async def check(server: FakeDiscord, bot: Bot, tokens: dict[int, str]) -> None:
     """Every user has one answer: what the model gives alone."""
     for token in tokens.values():
         await server.until(lambda token=token: server.is_done(token))
-    await server.until(lambda: not bot._answers)
+    await server.until(server.is_idle)
     model = await bot.model("")
     for user, token in tokens.items():
         (message,) = server.shown(token)
@@ -125,7 +125,7 @@ def test_replies_in_a_storm_are_sent_once(play: Play) -> None:
         server.limit = storm
         message = await server.reply(1, int(server.shown(token)[0]["id"]), "And another?")
         await server.until(lambda: server.replies(int(message["id"])))
-        await server.until(lambda: not bot._answers)
+        await server.until(server.is_idle)
         assert len(server.replies(int(message["id"]))) == 1
         assert not server.replies(int(message["id"]))[0]["components"]
 

@@ -129,14 +129,15 @@ class Answer:
     def keep(self) -> None:
         """Keep the answer, so that replies continue from it."""
         text, chat = self.text.strip(), self._chat
-        if not text or not self._messages:
-            if chat is not None:
-                chat.close()
-            return
-        kept = self.bot.conversations
-        turn = kept.add(self.parent, self.command.name, self.question, text, self.message_ids)
-        if chat is not None:
+        turn = None
+        if self._messages:
+            turn = self.bot.conversations.add(
+                self.parent, self.command.name, self.question, text, self.message_ids
+            )
+        if chat is not None and turn is not None and text:
             self.bot.chats.keep(turn, chat)
+        elif chat is not None:
+            chat.close()
 
     async def _show(self, last: bool) -> bool:
         """Bring the messages up to date; return whether Discord took all of them."""
@@ -146,8 +147,9 @@ class Answer:
             text = f"{text.rstrip()}\n*{note}*".lstrip("\n") if note else text
         parts = split(self._head + text)
         try:
-            for i, part in enumerate(parts):
-                await self._put(i, part, not last and i == len(parts) - 1)
+            n = len(self._messages)  # new messages first, so that there always is a button
+            for i in (*range(n, len(parts)), *range(min(n, len(parts)))):
+                await self._put(i, parts[i], not last and i == len(parts) - 1)
             while len(self._messages) > len(parts):
                 await self._messages[-1][0].delete()
                 self._messages.pop()

@@ -109,9 +109,9 @@ class Chats:
 
 
 def messages_of(path: list[Turn]) -> list[dict[str, str]]:
-    """Return a conversation as the messages of a chat."""
+    """Return a conversation as the messages of a chat, without what was never answered."""
     messages = []
-    for turn in path:
+    for turn in (turn for turn in path if turn.answer):
         messages.append({"role": "user", "content": turn.question})
         messages.append({"role": "assistant", "content": turn.answer})
     return messages
