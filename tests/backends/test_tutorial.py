@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import llmpy
-from tests.house import rooms
+from tests.house import sources
 from tests.session.conftest import STORIES
 
-PAGE = (rooms.ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+PAGE = (sources.ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 

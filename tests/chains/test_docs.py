@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from llmpy import chains
-from tests.house import rooms
+from tests.house import sources
 
-PAGE = (rooms.ROOT / "docs" / "chains.md").read_text(encoding="utf-8")
+PAGE = (sources.ROOT / "docs" / "chains.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)
 PYTHON = [code for kind, code in BLOCKS if kind == "python"]
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
 def test_an_example_runs(code: str, smollm2: Path, minilm: Path, tmp_path: Path) -> None:
-    shutil.copytree(rooms.ROOT / "docs" / "decisions", tmp_path / "docs" / "decisions")
+    shutil.copytree(sources.ROOT / "docs" / "decisions", tmp_path / "docs" / "decisions")
     code = code.replace('"MODEL.gguf"', repr(str(smollm2))).replace('"EMBEDDER"', repr(str(minilm)))
     code = code.replace("runner=runner", "runner=runner, store='store.db'")
     done = subprocess.run(

@@ -15,7 +15,7 @@ import pytest
 
 import llmpy
 from llmpy.cli import COMMANDS
-from tests.house import rooms
+from tests.house import sources
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 LLMPY = [sys.executable, "-m", "llmpy"]
@@ -119,5 +119,5 @@ def test_the_entry_point_is_there_before_anything_slow_is_imported() -> None:
 
 
 def test_the_command_begins_at_the_entry_point() -> None:
-    project = tomllib.loads((rooms.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads((sources.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["scripts"] == {"llmpy": "llmpy.__main__:main"}

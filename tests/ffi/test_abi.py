@@ -18,9 +18,9 @@ from llmpy.graph import ELEMENTWISE
 from llmpy.graph.shapes import GATINGS
 from llmpy.sampling.weights import MAX_VOCAB
 from tests.ffi.header import Header, differences, parse
-from tests.house import rooms
+from tests.house import sources
 
-FOLDER = rooms.ROOT / "native" / "include"
+FOLDER = sources.ROOT / "native" / "include"
 TEXT = (FOLDER / "llmpy.h").read_text(encoding="utf-8")
 
 # Each a text of the header and what a careless change would make of it.
@@ -121,8 +121,8 @@ def test_the_header_is_c_and_lies_as_it_was_read(tmp_path: Path) -> None:
 
 
 def test_the_header_alone_declares_what_is_exported() -> None:
-    native = [p for p in rooms.project_files() if rooms.name(p).startswith("native/")]
-    marked = [rooms.name(p) for p in native if "LLMPY_API" in p.read_text(encoding="utf-8")]
+    native = [p for p in sources.project_files() if sources.name(p).startswith("native/")]
+    marked = [sources.name(p) for p in native if "LLMPY_API" in p.read_text(encoding="utf-8")]
     assert marked == ["native/include/llmpy.h"]
 
 
@@ -138,14 +138,14 @@ def test_numbers_of_the_definitions_are_those_of_native_code() -> None:
 
 @pytest.mark.parametrize("name", ["IQ4_XS", "Q3_K", "Q5_K"])  # which mean nothing else to anybody
 def test_a_storage_type_is_named_where_the_recipe_says(name: str) -> None:
-    page = (rooms.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    page = (sources.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     recipe = page.partition("### A storage type")[2].partition("\n###")[0]
     listed = set(re.findall(r"`((?:src|native)/[\w/.]+)`", recipe))
     assert len(listed) == 10
     named = {
-        rooms.name(path)
-        for path in rooms.project_files()
-        if rooms.name(path).startswith(("src/", "native/include/", "native/src/"))
+        sources.name(path)
+        for path in sources.project_files()
+        if sources.name(path).startswith(("src/", "native/include/", "native/src/"))
         and re.search(f"^[^/\n]*({name}|{name.lower()})", path.read_text(encoding="utf-8"), re.M)
     }
     # Of a family, and of files quantized by several types: their modules and the command's help.

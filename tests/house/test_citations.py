@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import rooms
+from tests.house import sources
 
-BASES = [rooms.ROOT / base for base in (".", "src", "src/llmpy", "native", "native/include")]
-BASES += [rooms.ROOT / base for base in ("native/include/llmpy", "native/src", "docs")]
+BASES = [sources.ROOT / base for base in (".", "src", "src/llmpy", "native", "native/include")]
+BASES += [sources.ROOT / base for base in ("native/include/llmpy", "native/src", "docs")]
 FILE = r"[\w-]+\.(?:py|h|cpp|inl|md|svg)"
 PATH = re.compile(rf"(?<![\w/.:-])((?:[\w-]+/)+{FILE})\b")
 SYMBOL = re.compile(rf"`(\w+)` (?:in|of) `?((?:[\w-]+/)*{FILE})\b")
 OTHERS = {"docs/gguf.md", "src/llama-vocab.cpp", "llama.cpp", "rwkv.cpp"}  # of other projects
 TEMPLATES = {"src/llmpy/arch/NAME.py"}
-FILES = [p for p in rooms.project_files() if p.name != "LOG.md"]  # which tells of the past
+FILES = [p for p in sources.project_files() if p.name != "LOG.md"]  # which tells of the past
 
 
 def prose(path: Path) -> str:
@@ -44,13 +44,13 @@ def found(cited: str, citing: Path) -> list[Path]:
     return [path for path in near if path.is_file()]
 
 
-@pytest.mark.parametrize("path", FILES, ids=rooms.name)
+@pytest.mark.parametrize("path", FILES, ids=sources.name)
 def test_a_cited_path_exists(path: Path) -> None:
     cited = set(PATH.findall(prose(path))) - OTHERS - TEMPLATES
     assert {c for c in cited if not found(c, path)} == set()
 
 
-@pytest.mark.parametrize("path", FILES, ids=rooms.name)
+@pytest.mark.parametrize("path", FILES, ids=sources.name)
 def test_a_file_has_the_name_that_it_is_cited_for(path: Path) -> None:
     wrong = {
         (name, cited)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.house import rooms
+from tests.house import sources
 
-DATA = rooms.ROOT / "tests" / "data"
+DATA = sources.ROOT / "tests" / "data"
 OWN = {"LICENSES.txt", "PROVENANCE.tsv"}
 
 

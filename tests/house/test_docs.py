@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import rooms
+from tests.house import sources
 from tools import generate_docs
 
-DOCS = rooms.ROOT / "docs"
+DOCS = sources.ROOT / "docs"
 ABBREVIATION = re.compile(r"\b(?:[A-Z]{2,}\w*|[Nn]_[a-z]+|[A-Z]+[a-z]+[A-Z]\w*)\b")
 PLACEHOLDERS = {
     "CHAIN",
@@ -64,7 +64,7 @@ NAMES = {
     "LLMPY_ALLOW_LICENSES",
     "LLMPY_MODELS",
 }
-PAGES = [p for p in rooms.project_files() if p.suffix == ".md"]
+PAGES = [p for p in sources.project_files() if p.suffix == ".md"]
 OTHERS_WORDS = ("LOG.md", "models.md")  # the latter is full of the names of models
 OWN_WORDS = [  # docs/api has names and types of code
     p for p in PAGES if p.parent.name not in ("bench", "api") and p.name not in OTHERS_WORDS
@@ -83,17 +83,17 @@ def test_generated_pages_are_up_to_date() -> None:
 
 
 def test_the_map_names_every_folder_of_the_package_and_the_native_code() -> None:
-    files = [p for p in rooms.project_files() if rooms.name(p).startswith(("src/", "native"))]
-    assert {rooms.name(p.parent) + "/" for p in files} - mapped().keys() == set()
+    files = [p for p in sources.project_files() if sources.name(p).startswith(("src/", "native"))]
+    assert {sources.name(p.parent) + "/" for p in files} - mapped().keys() == set()
 
 
 def test_everything_on_the_map_exists_and_has_a_phrase() -> None:
     for path, phrase in mapped().items():
-        assert (rooms.ROOT / path).exists(), path
+        assert (sources.ROOT / path).exists(), path
         assert phrase, path
 
 
-@pytest.mark.parametrize("path", PAGES, ids=rooms.name)
+@pytest.mark.parametrize("path", PAGES, ids=sources.name)
 def test_links_lead_somewhere(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
@@ -101,7 +101,7 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("path", OWN_WORDS, ids=rooms.name)
+@pytest.mark.parametrize("path", OWN_WORDS, ids=sources.name)
 def test_abbreviations_are_in_the_glossary(path: Path) -> None:
     explained = set(re.findall(r"`([^`]+)`", glossary_terms()))
     text = re.sub(

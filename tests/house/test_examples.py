@@ -13,11 +13,11 @@ import pytest
 
 import llmpy
 from llmpy.hub import CATALOGUE
-from tests.house import rooms
+from tests.house import sources
 
 STORIES = "weights/stories260K/stories260K.gguf"
-EXAMPLES = sorted((rooms.ROOT / "examples").glob("*.py"))
-README = (rooms.ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = sorted((sources.ROOT / "examples").glob("*.py"))
+README = (sources.ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
 CHAT_PAGES = (  # need an instruct model
     "docs/chat.md",
@@ -32,7 +32,7 @@ CHAT_BLOCKS = [
     (page, kind, code)
     for page in CHAT_PAGES
     for kind, code in re.findall(
-        r"```(python|sh)\n(.*?)```", (rooms.ROOT / page).read_text(encoding="utf-8"), re.S
+        r"```(python|sh)\n(.*?)```", (sources.ROOT / page).read_text(encoding="utf-8"), re.S
     )
 ]
 COMMANDS = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines() if line]
@@ -44,7 +44,7 @@ def run(arguments: list[str] | str) -> str:
     """Standard output of a command run from the project's root."""
     done = subprocess.run(
         arguments,
-        cwd=rooms.ROOT,
+        cwd=sources.ROOT,
         shell=isinstance(arguments, str),
         capture_output=True,
         text=True,
@@ -69,7 +69,7 @@ def pulled(smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=rooms.name)
+@pytest.mark.parametrize("path", EXAMPLES, ids=sources.name)
 def test_an_example_runs(path: Path, shared_data: Callable[[str], Path]) -> None:
     assert run([sys.executable, str(path), str(shared_data(STORIES))]).strip()
 

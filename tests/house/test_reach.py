@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from tests.house import rooms
+from tests.house import sources
 
 FOLDERS = ("engine", "session")
 
@@ -13,19 +13,19 @@ FOLDERS = ("engine", "session")
 def private_reaches(path: Path) -> list[str]:
     """Every use of a private attribute of an object other than `self` or `cls`."""
     found = []
-    for node in ast.walk(rooms.tree(path)):
+    for node in ast.walk(sources.tree(path)):
         if not isinstance(node, ast.Attribute) or not node.attr.startswith("_"):
             continue
         own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
         if not own and not node.attr.startswith("__"):
-            found.append(f"{rooms.name(path)}:{node.lineno}: {ast.unparse(node)}")
+            found.append(f"{sources.name(path)}:{node.lineno}: {ast.unparse(node)}")
     return found
 
 
 def runs_of_plans(path: Path) -> list[str]:
     """Every use of `run` or `generate` of something called a plan."""
     found = []
-    for node in ast.walk(rooms.tree(path)):
+    for node in ast.walk(sources.tree(path)):
         match node:
             case ast.Attribute(attr="run" | "generate", value=value):
                 pass
@@ -37,19 +37,19 @@ def runs_of_plans(path: Path) -> list[str]:
             case _:
                 continue
         if ast.unparse(value).rsplit(".", 1)[-1].strip("_") == "plan":
-            found.append(f"{rooms.name(path)}: {ast.unparse(node)}")
+            found.append(f"{sources.name(path)}: {ast.unparse(node)}")
     return found
 
 
 def test_no_class_reaches_into_another() -> None:
-    paths = [path for folder in FOLDERS for path in (rooms.PACKAGE / folder).rglob("*.py")]
+    paths = [path for folder in FOLDERS for path in (sources.PACKAGE / folder).rglob("*.py")]
     assert len(paths) > 15
     assert [reach for path in paths for reach in private_reaches(path)] == []
 
 
 def test_the_engine_alone_runs_plans() -> None:
     others = ("testing.py", "products.py")  # that check and time backends
-    paths = [path for path in rooms.python_files("src") if path.name not in others]
+    paths = [path for path in sources.python_files("src") if path.name not in others]
     found = [use for path in paths for use in runs_of_plans(path)]
     assert found == [
         "src/llmpy/engine/batch_steps.py: engine.plan.run",

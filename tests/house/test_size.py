@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import rooms
+from tests.house import sources
 
 LINES_OF_A_FILE = 600  # of meaning that belongs together; 350 is what to aim at
 LINES_OF_A_FUNCTION = 60  # without its parameters and docstring
@@ -23,32 +23,32 @@ def length(path: Path) -> int:
 
 
 def test_a_file_is_short() -> None:
-    sources = [p for p in rooms.project_files() if p.suffix in {".py", ".h", ".cpp", ".inl"}]
-    long = {rooms.name(p): length(p) for p in sources if length(p) > LINES_OF_A_FILE}
+    files = [p for p in sources.project_files() if p.suffix in {".py", ".h", ".cpp", ".inl"}]
+    long = {sources.name(p): length(p) for p in files if length(p) > LINES_OF_A_FILE}
     assert {p: n for p, n in long.items() if p not in TABLES} == {}
 
 
 def test_functions_are_short() -> None:
     long = {}
-    for path in rooms.python_files():
-        for node in ast.walk(rooms.tree(path)):
+    for path in sources.python_files():
+        for node in ast.walk(sources.tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 said = node.body[0] if ast.get_docstring(node) else None
                 lines = (node.end_lineno or 0) - node.body[0].lineno + 1
                 lines -= (said.end_lineno or 0) - said.lineno + 1 if said else 0
                 if lines > LINES_OF_A_FUNCTION:
-                    long[f"{rooms.name(path)}: {node.name}"] = lines
+                    long[f"{sources.name(path)}: {node.name}"] = lines
     assert long == {}
 
 
 def test_a_module_says_first_what_it_is() -> None:
     silent, long = [], {}
-    for path in rooms.python_files():
-        said = ast.get_docstring(rooms.tree(path))
-        if said is None and rooms.tree(path).body:
-            silent.append(rooms.name(path))
-        elif said and path.is_relative_to(rooms.PACKAGE):
-            long[rooms.name(path)] = len(said.splitlines())
+    for path in sources.python_files():
+        said = ast.get_docstring(sources.tree(path))
+        if said is None and sources.tree(path).body:
+            silent.append(sources.name(path))
+        elif said and path.is_relative_to(sources.PACKAGE):
+            long[sources.name(path)] = len(said.splitlines())
     long = {p: n for p, n in long.items() if n > LINES_OF_A_DOCSTRING}
     assert silent == []
     assert long.keys() <= DRAWN, long
@@ -59,6 +59,6 @@ def test_a_module_says_first_what_it_is() -> None:
     [("examples", "*.py", LINES_OF_AN_EXAMPLE), ("docs/decisions", "*.md", LINES_OF_A_DECISION)],
 )
 def test_examples_and_decisions_are_short(folder: str, pattern: str, most: int) -> None:
-    paths = list((rooms.ROOT / folder).glob(pattern))
+    paths = list((sources.ROOT / folder).glob(pattern))
     assert paths
-    assert {rooms.name(p): length(p) for p in paths if length(p) > most} == {}
+    assert {sources.name(p): length(p) for p in paths if length(p) > most} == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.house import rooms
+from tests.house import sources
 
 # Written in halves, so that this file passes its own test.
 MACHINE_PATHS = ["/wor" + "k/", "/roo" + "t/", "/ho" + "me/", "/tm" + "p/", "C:" + r"\\Users"]
@@ -15,10 +15,10 @@ LEFT = re.compile("|".join(rf"\b{word}\b" for word in UNFINISHED))
 
 def test_no_path_of_a_machine_and_nothing_left_for_later() -> None:
     found = {}
-    for path in rooms.project_files():
+    for path in sources.project_files():
         text = path.read_text(encoding="utf-8")
         if words := PLACES.findall(text) + LEFT.findall(text):
-            found[rooms.name(path)] = words
+            found[sources.name(path)] = words
     assert found == {}
 
 

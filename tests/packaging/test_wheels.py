@@ -17,7 +17,7 @@ import pytest
 
 from llmpy import ffi
 from llmpy.ffi.abi import FUNCTIONS
-from tests.house import rooms
+from tests.house import sources
 from tools import binaries, build_wheels
 
 STORIES = "weights/stories260K/stories260K.gguf"
@@ -37,7 +37,7 @@ def build(folder: Path) -> Path:
         "os.environ['SOURCE_DATE_EPOCH'] = '1700000000'; print(b.build_pure(Path(sys.argv[1])))"
     )
     command = [sys.executable, "-c", code, str(folder)]
-    done = subprocess.run(command, cwd=rooms.ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=sources.ROOT, capture_output=True, text=True, check=True)
     return Path(done.stdout.strip())
 
 
@@ -65,8 +65,8 @@ def test_a_wheel_of_this_platform_is_taken_by_its_installer() -> None:
 
 
 def test_the_wheel_has_the_package_and_nothing_else(pure: Path) -> None:
-    package = [p for p in (rooms.ROOT / "src" / "llmpy").rglob("*") if p.is_file()]
-    names = {p.relative_to(rooms.ROOT / "src").as_posix() for p in package}
+    package = [p for p in (sources.ROOT / "src" / "llmpy").rglob("*") if p.is_file()]
+    names = {p.relative_to(sources.ROOT / "src").as_posix() for p in package}
     wanted = {name for name in names if "/__pycache__/" not in name}
     assert {name for name in files(pure) if ".dist-info/" not in name} == wanted
 
@@ -126,7 +126,7 @@ def wheel_of(name: str, folder: Path) -> Path:
         pytest.importorskip(package)
     command = [sys.executable, "tools/build_wheels.py", name, "--into", str(folder)]
     command += ["--work", str(folder.parent / "work")]
-    subprocess.run(command, cwd=rooms.ROOT, check=True)
+    subprocess.run(command, cwd=sources.ROOT, check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
 

@@ -14,10 +14,10 @@ import pytest
 from llmpy.cli.serve import command
 from llmpy.server.description import REQUESTS
 from llmpy.server.routes import ROUTES
-from tests.house import rooms
+from tests.house import sources
 from tests.server.conftest import Running
 
-PAGE = (rooms.ROOT / "docs" / "server.md").read_text(encoding="utf-8")
+PAGE = (sources.ROOT / "docs" / "server.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)
 PYTHON = [code for kind, code in BLOCKS if kind == "python"]
 COMMANDS = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]

@@ -1,4 +1,4 @@
-"""Which caches of a graph only sliding windows read: what they hold of old tokens can be freed."""
+"""Finding the caches that only sliding windows read: their pages of old tokens can be freed."""
 
 from __future__ import annotations
 

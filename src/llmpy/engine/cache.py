@@ -67,7 +67,7 @@ class PagePool:
         return len(self._held) - self._n_idle
 
     def n_passed(self, n_tokens: int) -> int:
-        """How many of the first pages no window shows to those behind `n_tokens` tokens."""
+        """Return how many of the first pages no window shows to those behind `n_tokens` tokens."""
         return max(0, n_tokens + 1 - self.window) // PAGE_TOKENS if self.window else 0
 
     def take(self, near: bool = True) -> Page:
@@ -333,7 +333,7 @@ class PagedState:
             self._hold(i, self._pool.own(self.pages[i], near=i >= self.n_far))
 
     def n_far_without(self, first: int, n: int, mixed: bool) -> int:
-        """What `n_far` is once `n` pages from number `first` on are left out.
+        """Return the value of `n_far` once `n` pages from number `first` on are left out.
 
         `mixed`: the page that comes to `first` keeps tokens of the one that was there.
         """

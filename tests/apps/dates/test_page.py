@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from llmpy.apps import dates
-from tests.house import rooms
+from tests.house import sources
 
-PAGE = (rooms.ROOT / "docs" / "dates.md").read_text(encoding="utf-8")
+PAGE = (sources.ROOT / "docs" / "dates.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)
 COMMANDS = [
     (line[2:], "".join(f"{text}\n" for text in said))

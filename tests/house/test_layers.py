@@ -1,4 +1,4 @@
-"""Imports point only downward: each room names the rooms below that it may use."""
+"""Imports point only downward: each package names the packages below that it may use."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import ast
 import sys
 from pathlib import Path
 
-from tests.house import rooms
+from tests.house import sources
 
 GROUND = {"checks", "dtypes", "errors", "ffi", "log", "machine", "process", "strings"}
-FLOOR_1 = {"format", "quant", "tokenizer", "sampling"}
-MIDDLE = GROUND | FLOOR_1 | {"graph", "arch", "backends"}
+LAYER_1 = {"format", "quant", "tokenizer", "sampling"}
+MIDDLE = GROUND | LAYER_1 | {"graph", "arch", "backends"}
 MAY_USE = {
     "errors": set(),
     "dtypes": {"errors"},
@@ -20,7 +20,7 @@ MAY_USE = {
     "ffi": {"dtypes", "errors"},
     "machine": {"checks", "errors", "ffi"},
     "strings": {"errors", "ffi"},
-    **dict.fromkeys(FLOOR_1, GROUND),
+    **dict.fromkeys(LAYER_1, GROUND),
     "graph": {"dtypes", "errors"},
     "arch": {"graph", "dtypes", "errors"},
     "backends": {"graph", "quant"} | GROUND,
@@ -88,7 +88,7 @@ SHARED = (  # by architectures
     "rope_config",
     "rotary",
 )
-MODULES = rooms.python_files("src")
+MODULES = sources.python_files("src")
 INSTALLED_WITH_IT = {
     "click",
     "filelock",
@@ -115,61 +115,63 @@ OPTIONAL = {  # imported where they are used, with a word on how to install them
 }
 
 
-def room(path: Path) -> str:
-    return path.relative_to(rooms.PACKAGE).parts[0].removesuffix(".py")
+def package(path: Path) -> str:
+    return path.relative_to(sources.PACKAGE).parts[0].removesuffix(".py")
 
 
-def used_rooms(path: Path) -> set[str]:
-    """The rooms that a file imports from; "" is the package itself."""
-    names = {n for n in rooms.imports(path) if n.split(".")[0] == "llmpy"}
+def used_packages(path: Path) -> set[str]:
+    """The packages that a file imports from; "" is the package itself."""
+    names = {n for n in sources.imports(path) if n.split(".")[0] == "llmpy"}
     return {n.split(".")[1] if "." in n else "" for n in names}
 
 
-def test_each_room_has_its_floor() -> None:
-    assert {room(path) for path in MODULES} <= MAY_USE.keys(), "give a new room a line in MAY_USE"
+def test_each_package_has_its_layer() -> None:
+    assert {package(path) for path in MODULES} <= MAY_USE.keys(), (
+        "give a new package a line in MAY_USE"
+    )
 
 
 def test_imports_point_downward() -> None:
     upward = {}
     for path in MODULES:
-        if wrong := used_rooms(path) - {room(path)} - MAY_USE.get(room(path), set()):
-            upward[rooms.name(path)] = wrong
+        if wrong := used_packages(path) - {package(path)} - MAY_USE.get(package(path), set()):
+            upward[sources.name(path)] = wrong
     assert upward == {}
 
 
 def test_architectures_share_parts_and_never_import_each_other() -> None:
-    for path in (rooms.PACKAGE / "arch").glob("*.py"):
-        used = {n for n in rooms.imports(path) if n.startswith("llmpy.arch")}
+    for path in (sources.PACKAGE / "arch").glob("*.py"):
+        used = {n for n in sources.imports(path) if n.startswith("llmpy.arch")}
         shared = {f"llmpy.arch.{part}" for part in SHARED}
-        assert used <= shared, rooms.name(path)
+        assert used <= shared, sources.name(path)
 
 
 def names_ctypes(path: Path) -> bool:
     """Whether a file imports ctypes, or reaches for it through NumPy."""
-    used = {node.attr for node in ast.walk(rooms.tree(path)) if isinstance(node, ast.Attribute)}
-    roots = {name.split(".")[0] for name in rooms.imports(path)}
+    used = {node.attr for node in ast.walk(sources.tree(path)) if isinstance(node, ast.Attribute)}
+    roots = {name.split(".")[0] for name in sources.imports(path)}
     return bool({"ctypes", "_ctypes"} & roots or {"ctypes", "ctypeslib"} & used)
 
 
 def test_only_ffi_names_ctypes() -> None:
-    assert {room(path) for path in MODULES if names_ctypes(path)} == {"ffi"}
+    assert {package(path) for path in MODULES if names_ctypes(path)} == {"ffi"}
 
 
 def test_only_the_command_line_uses_click() -> None:
-    users = {room(path) for path in MODULES if "click" in rooms.imports(path)}
+    users = {package(path) for path in MODULES if "click" in sources.imports(path)}
     assert users == {"cli"}
 
 
 def test_nothing_is_imported_that_is_not_installed_with_the_package() -> None:
     for path in MODULES:
-        outside = {n.split(".")[0] for n in rooms.imports(path)} - {"llmpy"}
-        assert outside - sys.stdlib_module_names <= INSTALLED_WITH_IT | OPTIONAL, rooms.name(path)
+        outside = {n.split(".")[0] for n in sources.imports(path)} - {"llmpy"}
+        assert outside - sys.stdlib_module_names <= INSTALLED_WITH_IT | OPTIONAL, sources.name(path)
 
 
 def test_torch_is_imported_only_where_its_numbers_become_goldens() -> None:
     users = {
-        rooms.name(p)
-        for p in rooms.python_files()
-        if "torch" in {n.split(".")[0] for n in rooms.imports(p)}
+        sources.name(p)
+        for p in sources.python_files()
+        if "torch" in {n.split(".")[0] for n in sources.imports(p)}
     }
     assert users <= {"tools/make_goldens.py", "tools/make_logit_goldens.py"}

@@ -1,4 +1,4 @@
-"""The project's own files, and what they import, for the tests of the house."""
+"""The project's own files, and what they import, for the tests of the repository."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name(path)}: relative imports hide the floors"
+            assert node.level == 0, f"{name(path)}: relative imports hide the layers"
             assert node.module is not None
             if node.module == "llmpy":
                 found |= {f"llmpy.{alias.name}" for alias in node.names}
