@@ -18,7 +18,7 @@ __all__ = ["Ask", "Asking", "Complete", "Converse", "UseTools", "stats_of"]
 
 @dataclass(frozen=True)
 class Asking(Step):
-    """What steps that ask a model have in common.
+    """The common part of steps that ask a model.
 
     `prompt` is a template. `model`: default the chain's. `temperature`, `sampler` (a sampler
     string), `seed`, `max_tokens` and `stop` are those of `Model.chat` and `Chat.say`.

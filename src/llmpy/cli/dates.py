@@ -152,7 +152,7 @@ def _cut_to_whole_lines(path: Path) -> int:
 
 
 class _Progress:
-    """How far a file is read, on stderr."""
+    """The progress of reading a file, on stderr."""
 
     def __init__(self, show: bool) -> None:
         self.n_read = 0  # bytes

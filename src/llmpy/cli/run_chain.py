@@ -107,7 +107,7 @@ def _shown(events: Any, chain: Any, as_json: bool) -> Any:
 
 
 def _values(chain: Any, settings: tuple[str, ...], text: str | None) -> dict[str, Any]:
-    """What the chain is given; UsageError for what it lacks."""
+    """Return the inputs of the chain; UsageError for what it lacks."""
     values: dict[str, Any] = {}
     for setting in settings:
         name, sign, value = setting.partition("=")

@@ -1,4 +1,4 @@
-"""What a frozen program with llmpy needs: all modules, its library, data files and its version."""  # noqa: N999
+"""Contents of a frozen program with llmpy: all modules, the library, data files, the version."""  # noqa: N999
 
 from PyInstaller.utils.hooks import (
     collect_data_files,

@@ -1,4 +1,4 @@
-"""What the model may write: values in EDTF, then what EDTF cannot say, and nothing else.
+"""The language of the model's answers: values in EDTF, then what EDTF cannot say.
 
 `1946#born`, `11XX#flourished,late`, `1848;1871`, or the empty text where there is no date. Whatever
 is written can be read: days exist, the 29th of February in leap years only.

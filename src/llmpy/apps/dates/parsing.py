@@ -121,7 +121,7 @@ class Parser:
 
 @lru_cache(1 << 14)
 def _values(written: str) -> tuple[Value, ...]:
-    """What the model wrote, read."""
+    """Read the values that the model wrote."""
     if not written:
         return ()
     values, _, said = written.partition("#")

@@ -27,7 +27,7 @@ class Day(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Value:
-    """What dates, ranges and sets share.
+    """The common part of dates, ranges and sets.
 
     `edtf`: the value in the Extended Date/Time Format (ISO 8601-2). `earliest` and `latest`: its
     first and last day, None for an end that is open or not known; `approximate` and `uncertain`

@@ -1,4 +1,4 @@
-"""How an answer comes about: a model is loaded, a prompt read, a text written, tools called."""
+"""Answering: a model is loaded, a prompt read, a text written, tools called."""
 
 from __future__ import annotations
 

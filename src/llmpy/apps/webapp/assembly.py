@@ -42,7 +42,7 @@ def app_folder() -> Path:
 
 
 class WebApp:
-    """What the app adds to a server; an `Extension` of it.
+    """The app's part of a server; an `Extension` of it.
 
     `folder`: where chats and settings are kept. `tools`: what models may call.
     """

@@ -1,4 +1,4 @@
-"""How fast a model is here, beside what the machine's memory allows."""
+"""Measuring the speed of a model beside what the machine's memory allows."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def install(
 
 
 def _command() -> list[str]:
-    """What starts the app as it was started now: a frozen program is its own Python."""
+    """Return the command that starts the app as now: a frozen program is its own Python."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "app"]
     return [sys.executable, "-m", "llmpy", "app"]

@@ -50,7 +50,7 @@ class Drafts:
 
     @property
     def n_read(self) -> int | None:
-        """How many tokens of the draft are read; None without one."""
+        """The number of tokens of the draft that are read; None without one."""
         typing = self._typing
         if typing is None:
             return None

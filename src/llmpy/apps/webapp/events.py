@@ -56,7 +56,7 @@ class Feed:
 
 
 class Bus:
-    """What happens, told to every page that listens."""
+    """Events of the app, sent to every page that listens."""
 
     def __init__(self, instance: str) -> None:
         self._instance = instance

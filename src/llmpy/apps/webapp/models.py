@@ -150,7 +150,7 @@ class ModelPaths:
 
 
 def _looked_into(path: Path, n_ctx: int | None, kv_dtype: str) -> Record:
-    """What is in a model's file."""
+    """Return the content of a model's file."""
     with llmpy.open_model(path) as file:
         types = Counter(info.dtype.name for info in file.tensors.values())
         metadata = {key: _short(value) for key, value in file.metadata.items()}

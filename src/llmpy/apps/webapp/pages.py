@@ -77,7 +77,7 @@ class Pages:
 
 
 def _place(root: Path, path: str) -> Path:
-    """Where a file is; ApiError 404 where there is none."""
+    """Return the path of a file; ApiError 404 where there is none."""
     parts = path.split("/")
     hostile = any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
     place = root if hostile else root.joinpath(*parts)

@@ -17,7 +17,7 @@ __all__ = ["Sampling", "chain_of", "conversation", "sampling_of"]
 
 
 class Sampling(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """How tokens are chosen, and how many; null is what the model's file recommends."""
+    """The sampling of an answer, and its length; null is what the model's file recommends."""
 
     temperature: float | None = None
     top_p: float | None = None

@@ -59,7 +59,7 @@ def message_of(row: sqlite3.Row, tail: dict[str, str]) -> Record:
 
 
 def packed(message: Record) -> str:
-    """What `message_of` reads from the column `more`: only what is there."""
+    """Return the column `more` that `message_of` reads: only what is there."""
     found = {key: message[key] for key in MORE if message.get(key) not in (None, [], {})}
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 

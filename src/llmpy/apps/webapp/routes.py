@@ -1,4 +1,4 @@
-"""Which path of the app is answered by what."""
+"""The table of the app's paths and the functions that answer them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Routes:
                 node[""] = dict(methods)
 
     def find(self, call: Call) -> tuple[Handler, list[str]]:
-        """What answers a call, and the parts of its path that vary; ApiError 404 or 405."""
+        """Return the function for a call and the varying parts of its path; ApiError 404 or 405."""
         node, varying = self._tree, list[str]()
         for part in call.path.strip("/").split("/"):
             if part in node and part:

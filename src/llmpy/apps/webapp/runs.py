@@ -26,7 +26,7 @@ LATEST = ("stage", "stats")
 
 
 class Watch:
-    """Who asks the server for the text: nobody hangs up."""
+    """The receiver of a text, who never hangs up."""
 
     def __init__(self) -> None:
         self.notes: dict[str, Any] = {}
@@ -57,7 +57,7 @@ class Run:
 
     @property
     def n_events(self) -> int:
-        """How many events there were."""
+        """The number of events so far."""
         return len(self._events)
 
     def start(self) -> None:

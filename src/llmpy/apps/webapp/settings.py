@@ -1,4 +1,4 @@
-"""What the user has set: kept in settings.json of the app's folder."""
+"""Settings of the user, kept in settings.json of the app's folder."""
 
 from __future__ import annotations
 
