@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from llmpy.apps.webapp import jobs
+from llmpy.apps.webapp import benchmark, jobs
 from llmpy.hub import transfer
 from tests.apps.webapp.conftest import Page, app_running, wait_for
 from tests.hub.server import Answer, Site, honest, serving
@@ -52,6 +52,12 @@ def test_an_empty_machine_has_cards_and_no_model(app: Page) -> None:
     assert (card["license"], card["installed"], card["fits"]) == ("Apache-2.0", False, "fits")
     assert card["download"] > 90_000_000
     assert app.ok("GET", "/v1/models")["data"] == []
+
+
+def test_a_card_knows_its_file_by_whatever_name(smollm2: Path, tmp_path: Path) -> None:
+    with app_running(tmp_path, f"other={smollm2}") as page:
+        cards = {c["name"]: c["installed"] for c in page.ok("GET", "/app/state")["catalogue"]}
+        assert cards == {"smollm2": True, "minilm": False}
 
 
 def test_without_a_model_the_question_is_kept(app: Page) -> None:
@@ -294,14 +300,18 @@ def test_a_quantized_model_is_one_more_model(app: Page, site: Site) -> None:
     assert app.asked(app.new_thread(), model="small")["state"] == "done"
 
 
-def test_a_benchmark_has_the_limits_of_the_machine(page: Page) -> None:
+def test_a_benchmark_has_the_limits_of_the_machine(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "LENGTHS", (16, 64, 10_000))
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
     job = job_of(page, kind="benchmark", model="stories")
     assert job["state"] == "done", job
     result = job["result"]
     assert result["decode"]["tokens_per_second"] > 0
     limit = result["machine"]["bytes_per_second"] / result["weights"]
     assert result["decode"]["limit"] == pytest.approx(limit)
-    assert [n for n, _ in result["prefill"]["points"]] == [64, 256, 512]
+    assert [n for n, _ in result["prefill"]["points"]] == [16, 64]  # what the context holds
     assert all(speed > 0 for _, speed in result["prefill"]["points"])
 
 

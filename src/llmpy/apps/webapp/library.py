@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,6 @@ class Library:
 
     def cards(self) -> list[Record]:
         """The catalogue."""
-        sources = Counter(model.source for model in self._stored.values())
         return [
             {
                 "name": entry.name,
@@ -98,10 +96,18 @@ class Library:
                 "good_for": entry.good_for,
                 "about": entry.about,
                 "fits": self._fits(int(entry.size * 1.2) + (256 << 20), None),
-                "installed": entry.source in sources or entry.name in self._stored,
+                "installed": self._has(entry),
             }
             for entry in llmpy.CATALOGUE
         ]
+
+    def _has(self, entry: llmpy.CatalogueEntry) -> bool:
+        """Return whether a model of the catalogue is here, by name or as the same file."""
+        if any(entry.source == model.source for model in self._stored.values()):
+            return True
+        file = entry.inside.rpartition("/")[2]
+        offers = self.server.models.offers.values()
+        return any(offer.n_bytes == entry.size and offer.path.name == file for offer in offers)
 
     def memory(self) -> Record:
         """Bytes of memory here; None where the system does not say."""
