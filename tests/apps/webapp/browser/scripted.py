@@ -97,7 +97,9 @@ class Scripted:
             "memory": {"total": 16 * GIB, "free": 8 * GIB},
         }  # fmt: skip
         self._n = 0
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._http = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Bound", (Handler,), {"scripted": self})
+        )
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
@@ -238,86 +240,87 @@ class Scripted:
         shown = self._without(thread)
         return 201, {"run": run.id, "question": question, "answer": dict(answer), "thread": shown}
 
-    def _handler(server) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
 
-            def log_message(self, *_: object) -> None:
-                pass
+class Handler(BaseHTTPRequestHandler):
+    """The requests of the page."""
 
-            def send(self, status: int, data: bytes, kind: str) -> None:
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(data)))
-                self.send_header("Content-Security-Policy", POLICY)
-                self.end_headers()
-                self.wfile.write(data)
+    scripted: Scripted
+    protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:
-                server.paths.append(self.path)
-                path, _, query = self.path.partition("?")
-                if path == "/" or path.startswith("/web/"):
-                    file = WEB / ("index.html" if path == "/" else path.removeprefix("/web/"))
-                    if not file.is_file():
-                        return self.send(404, b"", "text/plain")
-                    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-                    return self.send(200, file.read_bytes(), kind)
-                if path == "/app/events":
-                    return self.stream(lambda: server.told, lambda: False, len(server.told))
-                if path.startswith("/app/runs/"):
-                    run = next((r for r in server.runs if r.id == path.split("/")[3]), None)
-                    if run is None:
-                        return self.other("GET")
-                    seen = int(query.partition("from=")[2] or 0)
-                    return self.stream(lambda: run.events, lambda: run.is_over, seen)
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def send(self, status: int, data: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_GET(self) -> None:
+        self.scripted.paths.append(self.path)
+        path, _, query = self.path.partition("?")
+        if path == "/" or path.startswith("/web/"):
+            file = WEB / ("index.html" if path == "/" else path.removeprefix("/web/"))
+            if not file.is_file():
+                return self.send(404, b"", "text/plain")
+            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+            return self.send(200, file.read_bytes(), kind)
+        if path == "/app/events":
+            return self.stream(lambda: self.scripted.told, lambda: False, len(self.scripted.told))
+        if path.startswith("/app/runs/"):
+            run = next((r for r in self.scripted.runs if r.id == path.split("/")[3]), None)
+            if run is None:
                 return self.other("GET")
+            seen = int(query.partition("from=")[2] or 0)
+            return self.stream(lambda: run.events, lambda: run.is_over, seen)
+        return self.other("GET")
 
-            def stream(self, events: Any, is_over: Any, seen: int) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", "text/event-stream")
-                self.send_header("Connection", "close")
-                self.end_headers()
-                self.close_connection = True
-                if events() is server.told:
-                    hello = json.dumps({"instance": server.state["instance"]})
-                    self.wfile.write(f"event: hello\ndata: {hello}\n\n".encode())
-                try:
-                    while True:
-                        with server.changed:
-                            server.changed.wait_for(
-                                lambda seen=seen: (
-                                    len(events()) > seen or is_over() or server.is_closed
-                                )
-                            )
-                            fresh = events()[seen:]
-                            ended = (is_over() and not fresh) or server.is_closed
-                        for kind, data in fresh:
-                            seen += 1
-                            text = f"id: {seen}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
-                            self.wfile.write(text.encode())
-                        self.wfile.flush()
-                        if ended:
-                            return
-                except OSError:
+    def stream(self, events: Any, is_over: Any, seen: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        if events() is self.scripted.told:
+            hello = json.dumps({"instance": self.scripted.state["instance"]})
+            self.wfile.write(f"event: hello\ndata: {hello}\n\n".encode())
+        try:
+            while True:
+                with self.scripted.changed:
+                    self.scripted.changed.wait_for(
+                        lambda seen=seen: (
+                            len(events()) > seen or is_over() or self.scripted.is_closed
+                        )
+                    )
+                    fresh = events()[seen:]
+                    ended = (is_over() and not fresh) or self.scripted.is_closed
+                for kind, data in fresh:
+                    seen += 1
+                    text = f"id: {seen}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+                    self.wfile.write(text.encode())
+                self.wfile.flush()
+                if ended:
                     return
+        except OSError:
+            return
 
-            def other(self, method: str) -> None:
-                body = None
-                if length := int(self.headers.get("Content-Length") or 0):
-                    body = json.loads(self.rfile.read(length))
-                if method != "GET":
-                    server.posts.append((method, self.path, body))
-                status, answer = server.answer(method, self.path, body)
-                data = b"" if answer is None else json.dumps(answer).encode()
-                self.send(status, data, "application/json")
+    def other(self, method: str) -> None:
+        body = None
+        if length := int(self.headers.get("Content-Length") or 0):
+            body = json.loads(self.rfile.read(length))
+        if method != "GET":
+            self.scripted.posts.append((method, self.path, body))
+        status, answer = self.scripted.answer(method, self.path, body)
+        data = b"" if answer is None else json.dumps(answer).encode()
+        self.send(status, data, "application/json")
 
-            def do_POST(self) -> None:
-                self.other("POST")
+    def do_POST(self) -> None:
+        self.other("POST")
 
-            def do_PATCH(self) -> None:
-                self.other("PATCH")
+    def do_PATCH(self) -> None:
+        self.other("PATCH")
 
-            def do_DELETE(self) -> None:
-                self.other("DELETE")
-
-        return Handler
+    def do_DELETE(self) -> None:
+        self.other("DELETE")

@@ -1,7 +1,11 @@
-"""How quick the page feels: weight, first paint, long threads, typing, many tokens a second."""
+"""How quick the page feels: weight, first paint, long threads, typing, many tokens a second.
+
+Milliseconds are printed (`-s`); what is asserted are counts, and ratios of two runs.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +16,7 @@ from tests.apps.webapp.browser.scripted import WEB, Scripted
 
 Chat = Callable[..., Any]
 KB = 1000
-BUSY = 4  # how much slower than the rule a machine that does other work may be
+TIMES = 3  # how much slower a long thread may be than a short one, in the same run
 TEXT = "A paragraph with **some** words, `code` and more of them to fill a line.\n\n- a\n- b\n\n"
 
 
@@ -58,23 +62,27 @@ def test_a_find_reaches_the_first_of_500_messages(scripted: Scripted, chat: Chat
     assert 0 <= box[0] < box[1] <= box[2]
 
 
-def test_keys_are_painted_at_once_while_tokens_arrive(scripted: Scripted, chat: Chat) -> None:
-    page = chat(scripted.thread(*[TEXT * 20 for _ in range(500)]))
-    page.wait_for_function("() => document.querySelectorAll('.message').length === 500")
+WATCH_KEYS = """() => {
+    window.delays = [];
+    document.querySelector('#input').addEventListener('keydown', (e) => {
+        const at = e.timeStamp;
+        const painted = () => window.delays.push(performance.now() - at);
+        requestAnimationFrame(() => setTimeout(painted));
+    });
+}"""
+
+
+def key_to_paint(scripted: Scripted, chat: Chat, n_messages: int) -> float:
+    """Median of the milliseconds from a key to its paint while 100 tokens a second arrive."""
+    page = chat(scripted.thread(*[TEXT * 20 for _ in range(n_messages)]))
+    page.wait_for_function(
+        "n => document.querySelectorAll('.message').length === n", arg=n_messages
+    )
+    n = len(scripted.runs)
     page.fill("#input", "go")
     page.keyboard.press("Enter")
-    run = scripted.run()
-    page.evaluate("""() => {
-        window.delays = [];
-        window.tasks = [];
-        new PerformanceObserver(l => window.tasks.push(...l.getEntries().map(e => e.duration)))
-            .observe({ entryTypes: ['longtask'] });
-        document.querySelector('#input').addEventListener('keydown', (e) => {
-            const at = e.timeStamp;
-            const painted = () => window.delays.push(performance.now() - at);
-            requestAnimationFrame(() => setTimeout(painted));
-        });
-    }""")  # fmt: skip
+    run = scripted.run(n)
+    page.evaluate(WATCH_KEYS)
     page.focus("#input")
     for i in range(100):
         run.text(f"token{i} ")
@@ -82,36 +90,45 @@ def test_keys_are_painted_at_once_while_tokens_arrive(scripted: Scripted, chat: 
             page.keyboard.press("a")
         time.sleep(0.01)
     page.wait_for_function("() => window.delays.length === 20")
-    delays = sorted(page.evaluate("window.delays"))
-    tasks = sorted(page.evaluate("window.tasks"))
-    print(f"key to paint: median {delays[10]:.0f} ms, most {delays[-1]:.0f} ms; long tasks {tasks}")
-    assert delays[10] < 50 * BUSY
     run.end()
+    delays = sorted(page.evaluate("window.delays"))
+    page.close()
+    print(f"{n_messages} messages: a key is painted after {delays[10]:.0f} ms")
+    return float(delays[10])
 
 
-def test_at_300_tokens_a_second_the_last_one_is_soon_there(scripted: Scripted, chat: Chat) -> None:
+@pytest.mark.full
+def test_typing_is_as_quick_in_a_long_thread_as_in_a_short_one(
+    scripted: Scripted, chat: Chat
+) -> None:
+    short = key_to_paint(scripted, chat, 2)
+    long = key_to_paint(scripted, chat, 500)
+    assert long <= TIMES * short + 30
+
+
+def test_the_page_changes_at_most_once_in_a_frame(scripted: Scripted, chat: Chat) -> None:
     page = chat(scripted.thread())
     page.fill("#input", "go")
     page.keyboard.press("Enter")
     run = scripted.run()
     page.evaluate("""() => {
-        window.changes = 0;
         window.frames = 0;
+        window.twice = 0;
+        window.counting = true;
         const count = () => {
             window.frames += 1;
             if (window.counting) requestAnimationFrame(count);
         };
-        window.counting = true;
         requestAnimationFrame(count);
         let inFrame = -1;
         new MutationObserver(() => {
             const text = document.querySelector('.prose')?.textContent;
             if (text?.includes('last')) window.seen ??= Date.now();
-            if (inFrame !== window.frames) { inFrame = window.frames; window.changes += 1; }
-            else window.twice = (window.twice ?? 0) + 1;
+            if (inFrame === window.frames) window.twice += 1;
+            inFrame = window.frames;
         }).observe(document.querySelector('.log'),
             { subtree: true, childList: true, characterData: true });
-    }""")  # fmt: skip
+    }""")
     for i in range(300):
         run.text(f"w{i} " if i % 20 else f"\n\nParagraph {i} ")
         time.sleep(1 / 300)
@@ -119,43 +136,63 @@ def test_at_300_tokens_a_second_the_last_one_is_soon_there(scripted: Scripted, c
     ended = time.time() * 1000
     page.wait_for_function("() => window.seen")
     late = page.evaluate("window.seen") - ended
-    twice = page.evaluate("window.twice ?? 0")
     page.evaluate("window.counting = false")
-    print(f"the last token is on the page after {late:.0f} ms; {twice} second changes in a frame")
-    assert late < 100 * BUSY
+    print(f"at 300 tokens a second the last one is on the page after {late:.0f} ms")
+    assert page.evaluate("window.twice") == 0
     run.end()
 
 
-@pytest.mark.full
-def test_ten_thousand_messages_scroll(scripted: Scripted, chat: Chat) -> None:
-    page = chat(scripted.thread(*[f"{i}. {TEXT}" for i in range(10_000)]))
+SCROLL = """() => new Promise((resolve) => {
+    const s = document.querySelector('.scroller');
+    s.dispatchEvent(new WheelEvent('wheel', { deltaY: -1 }));
+    const times = [];
+    let last = performance.now();
+    const step = () => {
+        const now = performance.now();
+        times.push(now - last);
+        last = now;
+        if (times.length > 200) resolve(times.slice(5));
+        else { s.scrollTop -= 120; requestAnimationFrame(step); }
+    };
+    requestAnimationFrame(step);
+})"""
+
+
+def frame_times(scripted: Scripted, chat: Chat, n_messages: int) -> float:
+    """95th percentile of the milliseconds of a frame while the thread is scrolled up."""
+    page = chat(scripted.thread(*[f"{i}. {TEXT}" for i in range(n_messages)]))
     page.wait_for_function(
-        "() => document.querySelectorAll('.message').length === 10000", timeout=60_000
+        "n => document.querySelectorAll('.message').length === n", arg=n_messages
     )
     page.wait_for_timeout(500)
-    times = page.evaluate("""() => new Promise((resolve) => {
-        const s = document.querySelector('.scroller');
-        s.dispatchEvent(new WheelEvent('wheel', { deltaY: -1 }));
-        const times = [];
-        let last = performance.now();
-        const step = () => {
-            const now = performance.now();
-            times.push(now - last);
-            last = now;
-            if (times.length > 300) resolve(times.slice(5));
-            else { s.scrollTop -= 120; requestAnimationFrame(step); }
-        };
-        requestAnimationFrame(step);
-    })""")
-    times.sort()
-    p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
-    print(f"frames: median {p50:.1f} ms, p95 {p95:.1f} ms, most {times[-1]:.1f} ms")
-    assert p95 <= 33.4 * BUSY
+    times = sorted(page.evaluate(SCROLL))
+    page.close()
+    p95 = times[int(len(times) * 0.95)]
+    print(f"{n_messages} messages: frames of {times[len(times) // 2]:.1f} ms, p95 {p95:.1f} ms")
+    return float(p95)
 
 
-def test_the_first_paint(scripted: Scripted, tab: Any) -> None:
+@pytest.mark.full
+def test_ten_thousand_messages_scroll_as_two_hundred_do(scripted: Scripted, chat: Chat) -> None:
+    short = frame_times(scripted, chat, 200)
+    long = frame_times(scripted, chat, 10_000)
+    assert long <= TIMES * short + 30
+
+
+def test_the_first_paint_waits_for_no_answer(scripted: Scripted, tab: Any) -> None:
+    held = threading.Event()
+    answer = scripted.answer
+
+    def holding(method: str, path: str, body: Any) -> tuple[int, Any]:
+        held.wait(30)
+        return answer(method, path, body)
+
+    scripted.answer = holding  # type: ignore[method-assign]
     page = tab.open(scripted.url)
+    paint = "performance.getEntriesByName('first-contentful-paint')[0]"
+    page.wait_for_function(f"() => {paint}")
     page.wait_for_selector("#input")
-    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-    print(f"first contentful paint after {paint:.0f} ms")
-    assert paint < 200 * BUSY
+    assert page.is_visible("text=New chat")
+    held.set()
+    page.wait_for_selector("#picker:has-text('small')")
+    print(f"first contentful paint after {page.evaluate(paint + '.startTime'):.0f} ms")

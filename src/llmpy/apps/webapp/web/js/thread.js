@@ -46,6 +46,8 @@ export class ThreadView {
     scroller.addEventListener("scroll", () => {
       const top = scroller.scrollTop;
       if (!this.following && top > this.lastTop && this.atEnd()) this.following = true;
+      // the browser's own find, or an assistive program, went up; what shrinks leaves the view at the end
+      else if (this.following && top < this.lastTop - NEAR && !this.atEnd()) this.following = false;
       this.lastTop = top;
       this.showArrow();
     }, { passive: true });
