@@ -120,7 +120,7 @@ def main() -> None:
             if args.only and name not in args.only:
                 continue
             keep = system == "model"
-            found = score(read, labelled, keep)
+            found = score(read, labelled, keep) | ({"subset": True} if args.subset else {})
             results.setdefault(system, {})[name] = found
             print(
                 f"{system:12} {name:18} {found['right']}/{found['of']} {found['exact']:.2%}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from .core import (
     MONTHS,
@@ -44,6 +45,23 @@ def optional(r: Choices) -> str:
 KIND_OF = {"<birth>": "born", "<death>": "died", "<fl>": "flourished", "<reign>": "reigned"}
 
 
+NAMES = {
+    "start": listed("start date, Start date, start-date, film date, startdate"),
+    "age": (" and age", " and age", " and years ago"),
+    "birth": listed("birth date, Birth date, birth-date, Birth-date, bda, dob, BirthDate"),
+    "death": listed("death date, Death date, death-date, DeathDate"),
+    "end": listed("end date, End date"),
+    "circa": listed("circa, c., Circa, ca., approx"),
+    "fl": listed("floruit, fl., Floruit, fl"),
+    "reign": listed("reign, Reign, reigned, r."),
+    "dts": listed("dts, Dts, date, Date, sort date"),
+}
+
+
+def names_of_templates(r: Choices) -> dict[str, Callable[[], str]]:
+    return {slot: partial(r.pick, names) for slot, names in NAMES.items()}
+
+
 def wiki(r: Choices, template: str) -> Sample:
     number = r.number(1500, 2024) if r.chance(0.7) else r.number(200, 1999)
     year = number, False
@@ -54,7 +72,6 @@ def wiki(r: Choices, template: str) -> Sample:
     full = f"{number}|{month:02d}|{day:02d}" if pad else f"{number}|{month}|{day}"
     options = optional(r)
     date_first = r.chance(0.3)
-    until = f"{last[0]}|{a_month(r)}|{r.number(1, 28)}"
     m2, d2 = a_month(r), r.number(1, 28)
     until = f"{last[0]}|{m2}|{d2}"
     era_year = a_year(r)
@@ -63,33 +80,19 @@ def wiki(r: Choices, template: str) -> Sample:
         era_year = a_year(r)
         era_last = later(r, era_year)
     era = era_text(r, era_last).strip() if era_last[1] else ""
-
-    def say(*names: str) -> Callable[[], str]:
-        return lambda: r.one(*names)
-
     text = fill(
         template,
-        start=say("start date", "Start date", "start-date", "film date", "startdate"),
-        age=say(" and age", " and age", " and years ago"),
-        birth=say(
-            "birth date", "Birth date", "birth-date", "Birth-date", "bda", "dob", "BirthDate"
-        ),
-        death=say("death date", "Death date", "death-date", "DeathDate"),
-        end=say("end date", "End date"),
+        **names_of_templates(r),
         D=f"{options[1:]}|{full}" if date_first and options else full + options,
         YM=f"{number}|{month:02d}" if pad else f"{number}|{month}",
         Y=str(number),
         born=f"{number - r.number(20, 90)}|{a_month(r)}|{r.number(1, 28)}",
-        circa=say("circa", "c.", "Circa", "ca.", "approx"),
-        fl=say("floruit", "fl.", "Floruit", "fl"),
-        reign=say("reign", "Reign", "reigned", "r."),
         E=str(era_year[0]) + (" " + era if era else ""),
         F=str(era_year[0]),
         L=str(era_last[0]) + (" " + era if era else ""),
         until=until,
         m=MONTHS[month - 1],
         d=str(day),
-        dts=say("dts", "Dts", "date", "Date", "sort date"),
         M=str(last[0]),
     )
     value = f"{number:04d}"
@@ -335,49 +338,27 @@ def a_file(r: Choices, template: str) -> Sample:
 forms("names of files", a_file)
 
 
+INSIDE = {
+    "on": listed("day, day in figures, day in figures, years in words"),
+    "in": listed(
+        """
+        year, year, month, month, season, years in words, decade, century, quarter,
+        part of a month or year
+        """
+    ),
+    "span": listed(
+        """
+        years, across years, across years, days in a month, days in a year, months, open ranges,
+        alternatives, decades, centuries, seasons
+        """
+    ),
+}
+
+
 def sentence(r: Choices, template: str) -> Sample:
     """A sentence around a date; where `in` or `on` stands, the date takes it."""
-    if "<on>" in template:
-        inner = TRAIN.draw(r, r.pick(("day", "day in figures", "day in figures", "years in words")))
-    elif "<in>" in template:
-        inner = TRAIN.draw(
-            r,
-            r.pick(
-                (
-                    "year",
-                    "year",
-                    "month",
-                    "month",
-                    "season",
-                    "years in words",
-                    "decade",
-                    "century",
-                    "quarter",
-                    "part of a month or year",
-                )
-            ),
-        )
-    elif "<span>" in template:
-        inner = TRAIN.draw(
-            r,
-            r.pick(
-                (
-                    "years",
-                    "across years",
-                    "across years",
-                    "days in a month",
-                    "days in a year",
-                    "months",
-                    "open ranges",
-                    "alternatives",
-                    "decades",
-                    "centuries",
-                    "seasons",
-                )
-            ),
-        )
-    else:
-        inner = anything(r)
+    slot = next((slot for slot in INSIDE if f"<{slot}>" in template), "")
+    inner = TRAIN.draw(r, r.pick(INSIDE[slot])) if slot else anything(r)
     shown = inner.text
     lower = shown.lower()
     if "<on>" in template and not lower.startswith(("on ", "at ", "in ")):
