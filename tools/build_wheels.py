@@ -144,6 +144,8 @@ def build_library(target: Target, build: Path, jobs: str, tests: bool) -> Path:
         "CMAKE_AR": tools / "ar",
         "CMAKE_RANLIB": tools / "ranlib",
         "CMAKE_BUILD_TYPE": "Release",
+        # zig describes all to debuggers unless it is told not to
+        **dict.fromkeys(("CMAKE_C_FLAGS", "CMAKE_CXX_FLAGS"), "-g0"),
         "CMAKE_SHARED_LINKER_FLAGS": "-s",
         "CMAKE_TRY_COMPILE_TARGET_TYPE": "STATIC_LIBRARY",  # else zig builds a C++ library first
         "LLMPY_TESTS": "ON" if tests else "OFF",
