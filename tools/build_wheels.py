@@ -168,8 +168,13 @@ def wrappers(target: Target, folder: Path) -> Path:
     zig = Path(ziglang.__file__).parent / "zig"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("cc", "c++", "ar", "ranlib"):
-        option = f" -target {target.zig}" if name.startswith("c") else ""
-        (folder / name).write_text(f'#!/bin/sh\nexec "{zig}" {name}{option} "$@"\n')
+        lines = ["#!/bin/sh"]
+        command = f'exec "{zig}" {name}'
+        if name in ("cc", "c++"):
+            command += f" -target {target.zig}"
+            # to know a compiler CMake links a program, for which zig would build a C++ library
+            lines.append('case "$*" in *CompilerId*) set -- -c "$@";; esac')
+        (folder / name).write_text("\n".join([*lines, f'{command} "$@"\n']))
         (folder / name).chmod(0o755)
     return folder
 
