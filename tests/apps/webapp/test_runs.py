@@ -128,6 +128,7 @@ def test_many_stops_are_as_one(page: Page, thread: str) -> None:
 
 
 def test_stop_while_the_prompt_is_read(page: Page, thread: str) -> None:
+    page.ok("POST", "/app/models/load", {"name": "stories"})
     run = page.begin(thread, content="word " * 150, settings={"max_tokens": LONG})
     stopped = page.ok("POST", f"/app/runs/{run['run']}/stop")
     assert stopped["state"] == "stopped"

@@ -154,16 +154,13 @@ async def _loaded(server: State, name: str | None, writer: Writer) -> AsyncItera
 
 
 async def _tell_loading(offer: Offer, writer: Writer) -> None:
+    """Tell how far a model is loaded, or that another one is first, until this is cancelled."""
     said: Record = {}
     while True:
         stage: Record = {"stage": "queue", "position": 1}
-        if offer.loading or offer.loaded is None:
-            stage = {
-                "stage": "loading" if offer.loading or not said else "queue",
-                "model": offer.name,
-                "done": offer.n_bytes_ready if offer.loading else 0,
-                "total": offer.n_bytes,
-            }
+        if offer.loading:
+            done, total = offer.n_bytes_ready, offer.n_bytes
+            stage = {"stage": "loading", "model": offer.name, "done": done, "total": total}
         if stage != said:
             writer.tell("stage", stage)
             said = stage
