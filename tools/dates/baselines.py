@@ -15,15 +15,17 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 
 
 def by_dateparser(text: str) -> str:
+    """A text that is one date; otherwise the days that are found in it."""
     import dateparser.date
+    import dateparser.search
 
     warnings.simplefilter("ignore")
-    found = dateparser.date.DateDataParser(settings={"PREFER_DAY_OF_MONTH": "first"}).get_date_data(
-        text
-    )
+    settings = {"PREFER_DAY_OF_MONTH": "first"}
+    found = dateparser.date.DateDataParser(settings=settings).get_date_data(text)
     day = found.date_obj
     if day is None:
-        return ""
+        inside = dateparser.search.search_dates(text, languages=["en"], settings=settings) or []
+        return ";".join(f"{d.year:04d}-{d.month:02d}-{d.day:02d}" for _, d in inside)
     size = {"year": 4, "month": 7}.get(found.period, 10)
     return f"{day.year:04d}-{day.month:02d}-{day.day:02d}"[:size]
 
