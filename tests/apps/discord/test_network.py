@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +52,7 @@ def test_a_dropped_connection_is_resumed_and_nothing_is_lost(
         for i in range(1, 31):
             tokens[i] = await server.slash(i, "ask", f"Name city {i}.")
             if i % 10 == 0:
-                await asyncio.sleep(0.05)
+                await server.until(lambda: server.gateway)  # what comes now is sent, or kept
                 await server.drop()
         await check(server, bot, tokens)
         assert server.identified == 1
@@ -70,6 +69,19 @@ def test_a_session_that_is_gone_is_begun_again(play: Play, monkeypatch: pytest.M
         await server.drop()
         await server.until(lambda: server.identified == 2)
         await check(server, bot, {1: await server.slash(1, "ask", "Name city 1.")})
+
+    play(scenario)
+
+
+def test_a_command_that_comes_too_late_is_dropped(play: Play) -> None:
+    async def scenario(server: FakeDiscord, bot: Bot) -> None:
+        server.patience = -1.0
+        await server.slash(1, "ask", "Name city 1.")
+        await server.until(lambda: any(status == 404 for _, _, status in server.requests))
+        await server.until(server.is_idle)
+        server.patience = 100.0
+        server.interactions.clear()
+        await check(server, bot, {2: await server.slash(2, "ask", "Name city 2.")})
 
     play(scenario)
 

@@ -141,7 +141,8 @@ class Bot(discord.Client):
             return kept
         messages = messages_of(self.conversations.path_to(turn))
         model = await self.model(command.model)
-        return model.chat(
+        return await asyncio.to_thread(  # the loop must be free for Discord's 3 seconds
+            model.chat,
             command.system,
             messages=messages,
             template=command.template,
