@@ -38,3 +38,14 @@ def test_help_loads_nothing_heavy() -> None:
     )
     assert "click" in loaded
     assert loaded.isdisjoint({"numpy", "tokenizers", "rich", "prompt_toolkit", "jinja2"})
+
+
+def test_the_list_of_commands_loads_no_network() -> None:
+    loaded = loaded_by(
+        "import contextlib, io\n"
+        "from llmpy.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main(['--help'])\n"
+    )
+    assert "click" in loaded
+    assert loaded.isdisjoint({"asyncio", "email", "http", "numpy", "ssl"})

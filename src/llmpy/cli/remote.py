@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 __all__ = ["ask", "server_options"]
 
@@ -30,7 +30,11 @@ def server_options(function: F) -> F:
 
 
 def ask(url: str, key: str | None, path: str, body: Any = None) -> Any:
-    """The JSON that a server answers; ClickException says what went wrong."""
+    """Return the JSON that a server answers; ClickException says what went wrong."""
+    import json
+    import urllib.error
+    import urllib.request
+
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
@@ -47,8 +51,10 @@ def ask(url: str, key: str | None, path: str, body: Any = None) -> Any:
         raise click.ClickException(f"no server answers at {url}: {reason}") from None
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _reason(error: HTTPError) -> str:
     """Return the server's message about an error."""
+    import json
+
     try:
         found = json.load(error)["error"]
         return str(found["message"] if isinstance(found, dict) else found)
