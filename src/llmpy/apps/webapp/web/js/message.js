@@ -22,7 +22,8 @@ export class MessageView {
     this.drawn = false;
     this.element = h("article", { id: `m-${message.id}` });
     this.setClass();
-    this.element.append(h(message.role === "user" ? "div.bubble" : "div.raw", message.content));
+    this.plain = h(message.role === "user" ? "div.bubble" : "div.raw", message.content);
+    this.element.append(this.plain);
   }
 
   setClass() {
@@ -43,7 +44,6 @@ export class MessageView {
   draw() {
     if (this.drawn) return;
     this.drawn = true;
-    this.element.replaceChildren();
     if (this.message.role === "user") this.drawQuestion(); else this.drawAnswer();
   }
 
@@ -51,7 +51,7 @@ export class MessageView {
   update(message) {
     this.message = message;
     this.setClass();
-    if (!this.drawn) { this.element.firstChild.textContent = message.content; return; }
+    if (!this.drawn) { this.plain.textContent = message.content; return; }
     if (this.editing) return;
     if (message.role === "user") this.drawQuestion(); else this.refresh();
   }
@@ -65,12 +65,14 @@ export class MessageView {
       parts.push(h("div.files", files.map((f) => h("button.chip", { type: "button", onclick: () => this.actions.showFile(f) },
         icon("file"), h("span.chip-name", f.name), h("small", `${count(f.text.length)} characters`)))));
     }
-    if (content) parts.push(h("div.bubble", content));
+    if (this.plain.textContent !== content) this.plain.textContent = content;
+    if (content) parts.push(this.plain); // the same node: a browser's find may have marked its text
     if (unsent) {
       parts.push(h("div.problem", { role: "alert" }, icon("warn"), h("div", unsent),
         h("button.button.small", { type: "button", onclick: () => this.actions.resend() }, icon("retry"), "Retry")));
     } else parts.push(this.questionActions());
-    this.element.replaceChildren(...parts);
+    for (const node of [...this.element.childNodes]) if (!parts.includes(node)) node.remove();
+    parts.forEach((part, i) => { if (this.element.childNodes[i] !== part) this.element.insertBefore(part, this.element.childNodes[i] ?? null); });
   }
 
   questionActions() {
