@@ -50,6 +50,7 @@ def test_going_up_ends_following(scripted: Scripted, long_chat: Any, how: str) -
     page = long_chat
     run = ask(page, scripted)
     run.text(LONG)
+    page.wait_for_selector(".message.assistant >> nth=1 >> text=number 59")
     page.wait_for_function(
         "() => { const s = document.querySelector('.scroller');"
         " return s.scrollTop > 500 && s.scrollHeight - s.clientHeight - s.scrollTop < 4; }"
@@ -99,6 +100,7 @@ def test_scrolling_back_to_the_end_follows_again(scripted: Scripted, long_chat: 
     page = long_chat
     run = ask(page, scripted)
     run.text(LONG)
+    page.wait_for_selector(".message.assistant >> nth=1 >> text=number 59")
     frames(page, 5)
     page.mouse.move(700, 300)
     page.mouse.wheel(0, -200)

@@ -159,13 +159,20 @@ export function morph(old, fresh) {
     const have = old.childNodes[i];
     if (!have) old.append(node);
     else if (have.nodeType === 3 && node.nodeType === 3) {
-      if (have.data === node.data) return;
-      if (node.data.startsWith(have.data)) have.appendData(node.data.slice(have.data.length));
-      else have.data = node.data;
+      changeText(have, node.data);
     } else if (have.nodeName !== node.nodeName || have.nodeType !== 1) have.replaceWith(node);
     else if (!have.isEqualNode(node)) { sameAttributes(have, node); morph(have, node); }
   });
   while (old.childNodes.length > next.length) old.lastChild.remove();
+}
+
+/** Replace only what differs at the end: selections before it stay. */
+function changeText(node, text) {
+  const { data } = node;
+  if (data === text) return;
+  let same = text.startsWith(data) ? data.length : 0;
+  if (!same) while (same < data.length && data[same] === text[same]) same += 1;
+  node.replaceData(same, data.length - same, text.slice(same));
 }
 
 function sameAttributes(have, node) {
