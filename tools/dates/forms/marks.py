@@ -355,6 +355,31 @@ INSIDE = {
 }
 
 
+WHO = listed(
+    "I'll, I'll, We'll, You'll, She'll, They'll, He'd, I'd, We can't, I can, He won't, You must"
+)
+WHAT = listed(
+    """
+    be away, be gone, be abroad, be busy, be home, have time, come by, travel, be in the office,
+    return, finish it, deliver it, arrive, depart, pay, move, not be there, take leave, come
+    """
+)
+QUESTIONS = listed(
+    """
+    What about, Are you free, Are you there, Where was he, What's planned for, Who was king in,
+    Can we meet, Shall we go, Why not, Is it, Was this, How was, When else than, Do you know,
+    What happened, What's wrong with, Who came, Will it be, Does it end, Which of
+    """
+)
+NOUNS = listed(
+    """
+    The range, The interval, The span, The window, The term, The deadline, The duration,
+    The time frame, My holiday, Our trip, The contract, The lease, The season, The phase,
+    The epoch, The range, The strike, The show, The war, The reform, This plan, Their budget
+    """
+)
+
+
 def sentence(r: Choices, template: str) -> Sample:
     """A sentence around a date; where `in` or `on` stands, the date takes it."""
     slot = next((slot for slot in INSIDE if f"<{slot}>" in template), "")
@@ -382,6 +407,9 @@ def sentence(r: Choices, template: str) -> Sample:
         words=lambda: words(r),
         Words=lambda: words(r, 6).capitalize(),
         made=lambda: a_word(r),
+        soon=lambda: f"{r.pick(WHO)} {r.pick(WHAT)}",
+        asks=lambda: r.pick(QUESTIONS),
+        noun=lambda: r.pick(NOUNS),
         end=lambda: r.one(".", ".", "", "!", "?"),
         **{"in": shown},
     )
