@@ -3,6 +3,9 @@
 #ifndef LLMPY_CHECK_H
 #define LLMPY_CHECK_H
 
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,18 +40,28 @@ struct Random {
     float value() { return static_cast<float>(static_cast<int32_t>(bits() >> 40)) * 0x1p-23f - 1.0f; }
 };
 
+#if defined(_WIN32)
+inline void* allocate_aligned(size_t bytes) { return _aligned_malloc(bytes, 64); }
+inline void release_aligned(void* memory) { _aligned_free(memory); }
+#else
+inline void* allocate_aligned(size_t bytes) {
+    void* memory = nullptr;
+    return posix_memalign(&memory, 64, bytes) == 0 ? memory : nullptr;
+}
+inline void release_aligned(void* memory) { free(memory); }
+#endif
+
 // Memory of exactly the size asked for, so that the address sanitizer sees any step outside.
 template <class T>
 struct Buffer {
     T* data;
     int64_t count;
     explicit Buffer(int64_t n) : count(n) {
-        void* p = nullptr;
-        if (posix_memalign(&p, 64, static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)) != 0) abort();
-        data = static_cast<T*>(p);
+        data = static_cast<T*>(allocate_aligned(static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)));
+        if (data == nullptr) abort();
         memset(data, 0x5a, static_cast<size_t>(n) * sizeof(T));
     }
-    ~Buffer() { free(data); }
+    ~Buffer() { release_aligned(data); }
     Buffer(const Buffer&) = delete;
 };
 
