@@ -107,6 +107,7 @@ INSTALLED_WITH_IT = {
 }
 OPTIONAL = {  # imported where they are used, with a word on how to install them
     "PyInstaller",  # imports its hook
+    "aiohttp",  # comes with discord.py
     "apsw",
     "discord",
     "sqlite_vec",

@@ -19,7 +19,7 @@ from llmpy.apps.discord.splitting import split
 if TYPE_CHECKING:
     from llmpy.apps.discord.bot import Bot
 
-__all__ = ["Answer"]
+__all__ = ["FAILURES", "Answer", "log"]
 
 log = logging.getLogger("llmpy.discord")
 FAILURES = (discord.HTTPException, aiohttp.ClientError, OSError, asyncio.TimeoutError)

@@ -6,7 +6,15 @@ from typing import Any, Protocol
 
 import discord
 
-__all__ = ["InteractionPost", "Message", "Post", "ReplyPost", "cancel_view"]
+__all__ = [
+    "CANCEL",
+    "NOBODY",
+    "InteractionPost",
+    "Message",
+    "Post",
+    "ReplyPost",
+    "cancel_view",
+]
 
 NOBODY = discord.AllowedMentions.none()
 CANCEL = "llmpy-cancel-"
