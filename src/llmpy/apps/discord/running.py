@@ -49,6 +49,8 @@ def run(config: Config, folder: Path, say: Callable[[str], object]) -> None:
 
 
 async def _run(config: Config, folder: Path, say: Callable[[str], object]) -> None:
+    for warning in ("warn_nacl", "warn_dave"):  # about voice, which is not used
+        setattr(discord.VoiceClient, warning, False)
     try:
         async with Bot(config, folder, say) as bot:
             await bot.start(config.token)
