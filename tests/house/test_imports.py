@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
 import pytest
 
-from llmpy.cli import COMMANDS
+from llmpy.cli import COMMANDS, group
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -49,3 +50,10 @@ def test_the_list_of_commands_loads_no_network() -> None:
     )
     assert "click" in loaded
     assert loaded.isdisjoint({"asyncio", "email", "http", "numpy", "ssl"})
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_command_is_listed_with_the_first_sentence_of_its_help(command: str) -> None:
+    found = group.get_command(click.Context(group), command)
+    assert found is not None
+    assert COMMANDS[command] == found.get_short_help_str(1000)

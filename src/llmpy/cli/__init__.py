@@ -15,11 +15,35 @@ from llmpy.cli.streams import end_streams, note, open_streams
 
 __all__ = ["main"]
 
-COMMANDS = (
-    "app", "bench", "chat", "convert", "cp", "dates", "default", "discord", "doctor", "embed",
-    "imatrix", "infer", "info", "ls", "perplexity", "plan", "ps", "pull", "quantize", "repl", "rm",
-    "run-chain", "serve", "show", "stop", "tokens",
-)  # fmt: skip
+COMMANDS = {  # with the first sentence of its help, so that listing them imports none
+    "app": "Chat with local models in the browser.",
+    "bench": "Measure prefill (reading a prompt) and decode (generating), in tokens per second.",
+    "chat": "Chat with an instruct model; `llmpy run` is the same.",
+    "convert": "Write MODEL (the folder of a Hugging Face checkpoint, or a file) as the GGUF file "
+    "OUT.",
+    "cp": "Add the name NAME for a model, a file or a folder; no byte is copied.",
+    "dates": "Print the dates in each TEXT in EDTF (ISO 8601-2), a line for each TEXT.",
+    "default": "Set the model that commands use if none is named, or print it.",
+    "discord": "Run a Discord bot with the slash commands of its configuration.",
+    "doctor": "Say what limits models on this machine, and what to do about it.",
+    "embed": "Print an embedding for each TEXT, one per line.",
+    "imatrix": "Run a model on a text, and write the importance matrix of its weights.",
+    "infer": "Continue a prompt, printing the text as it is generated.",
+    "info": "Print the metadata of a model file.",
+    "ls": "List the models that -m accepts by name, including those of Ollama and LM Studio.",
+    "perplexity": "Print the perplexity of a text: exp of the mean loss of its tokens.",
+    "plan": "Print the memory that MODEL needs with full sessions, by part.",
+    "ps": "Show the models that a running `llmpy serve` has loaded.",
+    "pull": "Download a model, and give it a name that -m accepts.",
+    "quantize": "Quantize MODEL to the GGUF file OUT.",
+    "repl": "Answer prompts one by one, each with a fresh context.",
+    "rm": "Remove models by name, and print how many bytes were freed.",
+    "run-chain": 'Run a chain; TEXT is its value `text` ("-": what stdin holds).',
+    "serve": "Serve models over HTTP, for clients of the APIs of OpenAI, Anthropic and Ollama.",
+    "show": "Print the path, size, licence and source of a model.",
+    "stop": "Unload the model NAME of a running `llmpy serve`, once its answers have ended.",
+    "tokens": "Print the token ids of TEXT ('-': stdin) and their pieces, one per line.",
+}
 ALIASES = {"run": "chat"}
 
 
@@ -38,6 +62,17 @@ class Commands(click.Group):
         module = __import__(f"llmpy.cli.{cmd_name.replace('-', '_')}", fromlist=["command"])
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands."""
+        most = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=text).get_short_help_str(most))
+                    for name, text in COMMANDS.items()
+                ]
+            )
 
 
 @click.group(
