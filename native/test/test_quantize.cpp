@@ -41,28 +41,27 @@ void make_halves(float* x, int64_t n, int64_t columns) {
 void test_levels_agree(WeightType type, WeightType source, bool weighted) {
     const int64_t rows = 19, columns = 512, n = rows * columns;
     const int64_t size = n / quantize_width(type) * quantize_bytes(type);
-    float* x = new float[n];
-    float* w = new float[columns];
+    const Buffer<float> values(n), weights(columns);
+    float* const x = values.data;
+    float* const w = weights.data;
     fill(x, rows, columns);
     if (source != type_f32) make_halves(x, n, columns);
     for (int64_t i = 0; i < columns; ++i) w[i] = 1e-5f + static_cast<float>(i % 7);
-    uint8_t* first = new uint8_t[size];
+    const Buffer<uint8_t> first(size);
     for (int32_t level = 0; level_of(level) != nullptr; ++level) {
         if (!level_runs_here(level)) continue;
-        uint8_t* out = new uint8_t[size];
+        const Buffer<uint8_t> buffer(size);
+        uint8_t* const out = buffer.data;
         double sums[2] = {-1, -1};
         const int32_t status =
             llmpy_quantize(level, source, type, x, n, columns, weighted ? w : nullptr, out, sums, 1 + level % 2);
         CHECK(status == 0, "type %d", type);
         CHECK(sums[1] != -1, "type %d: no sums", type);
         const int64_t finite = size / rows * (rows - 1);  // how NaN is rounded is each processor's affair
-        if (level == 0) memcpy(first, out, static_cast<size_t>(size));
-        CHECK(memcmp(first, out, static_cast<size_t>(finite)) == 0, "type %d level %d source %d", type, level, source);
-        delete[] out;
+        if (level == 0) memcpy(first.data, out, static_cast<size_t>(size));
+        CHECK(memcmp(first.data, out, static_cast<size_t>(finite)) == 0, "type %d level %d source %d", type, level,
+              source);
     }
-    delete[] first;
-    delete[] w;
-    delete[] x;
 }
 
 void test_refusals() {
