@@ -1,8 +1,8 @@
 """The forms that dates are written in, by subject; importing this registers all of them."""
 
-from . import languages, marks, nothing, periods, points, qualified, ranges
-from .core import FORMS, TRAIN, Choices, Form, Pool, Sample, splits
-from .noise import noisy, normalise
+from forms import languages, marks, nothing, periods, points, qualified, ranges
+from forms.core import FORMS, TRAIN, Choices, Form, Pool, Sample, splits
+from forms.noise import noisy, normalise
 
 TRAIN.fill("train")
 

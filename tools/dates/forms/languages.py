@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .core import (
+from forms.core import (
     ROMAN,
     Choices,
     Sample,

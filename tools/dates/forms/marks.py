@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from .core import (
+from forms.core import (
     MONTHS,
     TRAIN,
     Choices,
@@ -22,7 +22,7 @@ from .core import (
     month_text,
     year_text,
 )
-from .points import point
+from forms.points import point
 
 ANY = listed(
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from .core import Choices
+from forms.core import Choices
 
 WORD = re.compile(r"[A-Za-zÀ-ÿ]{5,}")
 SPACES = re.compile(r" {3,}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .core import MONTHS, WEEKDAYS, Choices, Sample, fill, forms, listed, month_text, ordinal
-from .marks import ACTS, ASKS, PEOPLE, PLACES, SUBJECTS, THINGS, VERBS, words
+from forms.core import MONTHS, WEEKDAYS, Choices, Sample, fill, forms, listed, month_text, ordinal
+from forms.marks import ACTS, ASKS, PEOPLE, PLACES, SUBJECTS, THINGS, VERBS, words
 
 KINGS = listed(
     """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .core import ORDINALS, Choices, Sample, dash, fill, forms, ordinal
-from .points import part_of
+from forms.core import ORDINALS, Choices, Sample, dash, fill, forms, ordinal
+from forms.points import part_of
 
 HALVES = ("first half", "second half")
 
@@ -137,7 +137,7 @@ def millennium(r: Choices, template: str) -> Sample:
     if "<half>" in template:
         fields = {"part": half}
     text = fill(template, K=shown, part=said, P=said.capitalize(), half=half)
-    return Sample(text, (f"{'-' if before else ''}{number - 1}XXX",), fields)
+    return Sample(text, (f"{'-' if before else ''}{number - 1}{3 * 'X'}",), fields)
 
 
 forms("millennium", millennium)
@@ -237,7 +237,7 @@ def millennia(r: Choices, template: str) -> Sample:
     m = r.number(2, 8) if before else r.number(1, 2)
     n = m - 1 if before else m + 1
     tail = era(r, before, 0.4)
-    a, b = (f"{'-' if before else ''}{k - 1}XXX" for k in (m, n))
+    a, b = (f"{'-' if before else ''}{k - 1}{3 * 'X'}" for k in (m, n))
     values: tuple[str, ...] = (f"{a}/{b}",)
     if " or " in template:
         values = (f"[{a},{b}]",)

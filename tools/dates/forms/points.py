@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .core import (
+from forms.core import (
     CARDINALS,
     MONTHS,
     ORDINALS,

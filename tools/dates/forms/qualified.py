@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .core import (
+from forms.core import (
     MONTHS,
     TRAIN,
     Choices,
@@ -23,8 +23,8 @@ from .core import (
     year_said,
     year_text,
 )
-from .points import day_slots
-from .ranges import CIRCA, a_style, an_end
+from forms.points import day_slots
+from forms.ranges import CIRCA, a_style, an_end
 
 ABOUT = (
     *CIRCA,

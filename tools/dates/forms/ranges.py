@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .core import (
+from forms.core import (
     DAYS,
     LONG_DASHES,
     MONTHS,
@@ -26,7 +26,7 @@ from .core import (
     to,
     year_text,
 )
-from .points import SEASONS, day_slots
+from forms.points import SEASONS, day_slots
 
 CIRCA = (
     "c. ", "c. ", "c. ", "c. ", "c. ", "c. ", "c. ", "c. ", "c.", "c.", "c.", "ca. ", "ca. ",

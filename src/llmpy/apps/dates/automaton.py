@@ -13,6 +13,7 @@ from typing import Any
 __all__ = [
     "EMPTY",
     "NOTHING",
+    "Expression",
     "after",
     "choice",
     "is_complete",

@@ -61,7 +61,7 @@ temperature = 0.0
 
 
 class Limits(msgspec.Struct, forbid_unknown_fields=True):
-    """How much the bot does at once, and for how long."""
+    """The most that the bot does at once, and for how long."""
 
     running: int = 8
     running_per_user: int = 2

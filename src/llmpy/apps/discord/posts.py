@@ -1,4 +1,4 @@
-"""Where an answer goes: the response to a slash command, or replies to a message."""
+"""The places an answer goes to: the response to a slash command, or replies to a message."""
 
 from __future__ import annotations
 
