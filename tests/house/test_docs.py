@@ -48,6 +48,7 @@ NAMES = {
     "OpenAI",
     "OpenBLAS",
     "AdamW",
+    "RMSNorm",
     "TypeError",
     "JavaScript",
     "HTML",
