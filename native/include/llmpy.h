@@ -356,8 +356,8 @@ LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t
 // then.
 // The plan must have been given room for a batch of one token, its logits, and so many positions.
 LLMPY_API int32_t llmpy_plan_generate(struct llmpy_plan* plan, const llmpy_chain* chain, int32_t* ids, int64_t n,
-                                      int32_t most, const uint64_t* pages, const uint64_t* windows,
-                                      uint64_t recurrent, uint64_t seed, uint64_t counter, int32_t threads);
+                                      int32_t most, const uint64_t* pages, const uint64_t* windows, uint64_t recurrent,
+                                      uint64_t seed, uint64_t counter, int32_t threads);
 
 // ---- arrays of strings in model files, which have 400,000 of them
 

@@ -41,8 +41,8 @@ int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t*
     while (done < most) {
         position = static_cast<int32_t>(n - 1);
         end = static_cast<int32_t>(n);
-        plan->batch = {ids + n - 1, &position,  &nothing, &nothing,   &end,
-                       &nothing,    pages,      windows,  &recurrent, before.logits};
+        plan->batch = {ids + n - 1, &position, &nothing, &nothing,   &end,
+                       &nothing,    pages,     windows,  &recurrent, before.logits};
         llmpy_plan_run(plan, 1, 1, threads);
         const int64_t seen = chain->n_history < 0 || chain->n_history > n ? n : chain->n_history;
         id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done),
