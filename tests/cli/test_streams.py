@@ -17,7 +17,7 @@ from llmpy.cli import COMMANDS
 from tests.cli.conftest import BACKEND
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors of POSIX")
-ENDLESS = ("ps", "serve", "stop", "rm")  # need a server, or cannot be done twice
+ENDLESS = ("app", "discord", "ps", "rm", "serve", "stop")  # serve, or cannot be done twice
 CLOSED = {"no stdout": ">&-", "no stderr": "2>&-", "none": "<&- >&- 2>&-"}
 ALONE = [name for name in COMMANDS if name not in ENDLESS]
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
@@ -38,6 +38,8 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
     tmp_path = tmp_path_factory.mktemp("streams")
     text = tmp_path / "text.txt"
     text.write_text("Once upon a time there was a little girl. " * 40, encoding="utf-8")
+    chain = tmp_path / "chain.yaml"
+    chain.write_text("steps:\n- complete: '{{text}}'\n  max_tokens: 2\n", encoding="utf-8")
     model = ("-m", stories)
     llmpy.copy_model(stories, "streams")
     engine = ("--backend", BACKEND)
@@ -46,7 +48,9 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
         "chat": ("chat", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2, "--stats"),
         "convert": ("convert", stories, tmp_path / "out.gguf"),
         "cp": ("cp", "streams", "streams:2"),
+        "dates": ("dates", "Spring 1915"),
         "default": ("default", "streams"),
+        "doctor": ("doctor",),
         "embed": ("embed", *model, *engine, "Once"),
         "imatrix": ("imatrix", *model, *engine, "-f", text, "-c", 64, "--windows", 1,
                     "-o", tmp_path / "out.gguf"),
@@ -58,6 +62,7 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
         "pull": ("pull", stories, "--as", "streams"),
         "quantize": ("quantize", stories, tmp_path / "out.gguf", "f16"),
         "repl": ("repl", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2),
+        "run-chain": ("run-chain", *model, chain, "Once"),
         "show": ("show", "streams"),
         "tokens": ("tokens", *model, "Once upon a time"),
     }  # fmt: skip
