@@ -145,8 +145,8 @@ def test_stop_while_the_model_is_loaded(stories: Path, tmp_path: Path) -> None:
         assert page.asked(thread, "And then")["state"] == "done"
 
 
-def test_an_answer_that_nobody_hears_is_stopped(stories: Path, tmp_path: Path) -> None:
-    with app_running(tmp_path, f"stories={stories}", n_ctx=2048) as page:
+def test_an_answer_that_nobody_hears_is_stopped(smollm2: Path, tmp_path: Path) -> None:
+    with app_running(tmp_path, f"smollm2={smollm2}", n_ctx=2048) as page:
         page.app.runs.unheard = 0.1
         thread = page.new_thread()
         run = page.begin(thread, content="Once upon a time", settings={"max_tokens": LONG})

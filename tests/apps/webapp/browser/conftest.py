@@ -24,9 +24,12 @@ QUIET = [
 SECONDS = 60  # that a step may take on a machine that does other work
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A headless Chromium; skips where there is none."""
+    """A headless Chromium; skips where there is none.
+
+    Of one module: Playwright keeps an event loop running, in which others cannot run theirs.
+    """
     api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     path = os.environ.get("LLMPY_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:

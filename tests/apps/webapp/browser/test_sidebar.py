@@ -164,7 +164,9 @@ def test_the_drawer_of_phones(scripted: Scripted, tab: Any) -> None:
         scripted.url, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
     )
     page.wait_for_selector("#input")
-    assert page.evaluate("document.querySelector('#sidebar').getBoundingClientRect().right") <= 0
+    page.wait_for_function(
+        "() => document.querySelector('#sidebar').getBoundingClientRect().right <= 0"
+    )
     page.tap("[aria-label='Show the list of chats']")
     page.wait_for_function(
         "() => document.querySelector('#sidebar').getBoundingClientRect().left === 0"

@@ -78,7 +78,13 @@ function drawOne(span) {
   span.dataset.drawn = "1";
   span.title = tex;
   try {
-    temml.render(tex, span, { displayMode: display === "1", throwOnError: true, trust: false, maxExpand: 200, strict: false });
+    const markup = temml.renderToString(tex, { displayMode: display === "1", throwOnError: true, trust: false, maxExpand: 200, strict: false });
+    // the page's policy refuses style attributes; set from a script they are allowed
+    span.innerHTML = markup.replaceAll(' style="', ' data-style="');
+    for (const styled of span.querySelectorAll("[data-style]")) {
+      styled.style.cssText = styled.dataset.style;
+      styled.removeAttribute("data-style");
+    }
   } catch {
     span.textContent = raw; // not TeX that can be drawn: the source is better than an error
   }
