@@ -31,6 +31,7 @@ ERRORS = [
     errors.UnsupportedModelError(None, "general.architecture", "llama", "'x'"),
     errors.SnapshotError("s", "version", "1", "2"),
     errors.ModelNotFound("name", "name", "an installed model", "none"),
+    errors.OutOfMemory("5 bytes are needed", needed=5, free=3),
     errors.ContextFull(10, 12),
     errors.ConstraintError("too large", "/properties/a"),
     errors.AnswerError("it was cut off", "[1,", "length"),

@@ -40,7 +40,9 @@ def contents(model: Model, state: PagedState) -> list[bytes]:
 def fill(model: Model, state: PagedState, n: int, value: int) -> None:
     state.prepare(0, n)
     for page in state.pages:
-        model.kv.pages.write(page.id, bytes([value]) * model.kv.pages.n_bytes)
+        for pool, piece in ((model.kv.pages, page.id), (model.kv.windowed, page.windowed)):
+            if piece:
+                pool.write(piece, bytes([value]) * pool.n_bytes)
 
 
 @pytest.mark.parametrize("kv_dtype", CpuBackend.kv_dtypes)
