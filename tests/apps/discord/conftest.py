@@ -13,6 +13,7 @@ import pytest
 import yarl
 from discord.gateway import DiscordWebSocket
 
+import llmpy
 from llmpy.apps.discord.bot import Bot
 from llmpy.apps.discord.config import Command, Config, Limits
 from tests.apps.discord.server import TOKEN, FakeDiscord
@@ -46,6 +47,20 @@ async def online(server: FakeDiscord, config: Config, folder: Path) -> AsyncIter
         server.client = None
         await bot.close()
         await running
+
+
+@pytest.fixture(autouse=True)
+def pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 400 pieces of an answer a second: a tiny model ends before anybody can cancel it."""
+    fast = llmpy.Chat.asay
+
+    async def asay(chat: llmpy.Chat, *arguments: Any, **options: Any) -> AsyncIterator[llmpy.Piece]:
+        async with contextlib.aclosing(fast(chat, *arguments, **options)) as pieces:
+            async for piece in pieces:
+                yield piece
+                await asyncio.sleep(0.0025)
+
+    monkeypatch.setattr(llmpy.Chat, "asay", asay)
 
 
 @pytest.fixture
