@@ -306,6 +306,7 @@ def test_an_error_is_an_alert_with_retry(scripted: Scripted, chat: Chat) -> None
     run = ask(page, scripted)
     run.end("error", {"code": "out_of_memory", "message": "5 GB are needed, 3 GB are free"})
     page.wait_for_selector("[role=alert]:has-text('5 GB are needed')")
+    page.wait_for_function("() => !document.querySelector('[aria-label=Stop]')")  # drawn again
     page.click(".problem >> text=Retry")
     again = scripted.run(1)
     assert again.request["question"] == run.answer["parent"]

@@ -146,6 +146,7 @@ def test_a_hit_of_the_search_opens_at_its_message(scripted: Scripted, tab: Any) 
 
     scripted.answer = with_hits  # type: ignore[method-assign]
     page = tab.open(scripted.url)
+    page.wait_for_selector("#input")
     page.fill("#search", "number")
     page.wait_for_selector(".hit mark")
     assert page.inner_text(".hit mark") == "number"

@@ -176,7 +176,11 @@ function changeText(node, text) {
 }
 
 function sameAttributes(have, node) {
-  for (const { name, value } of node.attributes) if (have.getAttribute(name) !== value) have.setAttribute(name, value);
+  for (const { name, value } of node.attributes) {
+    if (have.getAttribute(name) === value) continue;
+    if (name === "style") have.style.cssText = value; // as an attribute the page's policy refuses it
+    else have.setAttribute(name, value);
+  }
   for (const { name } of [...have.attributes]) if (!node.hasAttribute(name) && name !== "data-wrap") have.removeAttribute(name);
 }
 
