@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from llmpy.apps.speed import bytes_per_token, one_round, prompt
 from llmpy.cli.options import any_model_option, load, load_options
 
 if TYPE_CHECKING:
@@ -103,29 +103,6 @@ def command(
         click.echo(f"\n{part} of {n_prompt if part == 'prefill' else n_generate} tokens, {trace}")
 
 
-def prompt(model: llmpy.Model, n: int, turn: int) -> list[int]:
-    """`n` tokens, and one that stays unread; others in each turn, lest the prefix cache know them.
-
-    The first turn is number 0.
-    """
-    return [(turn + 1 + i * (2 * turn + 1)) % model.n_vocab for i in range(n + 1)]
-
-
-def one_round(model: llmpy.Model, n_prompt: int, n_generate: int, turn: int) -> tuple[float, float]:
-    """Tokens a second of one prefill and one decode, in a session of its own."""
-    import llmpy
-
-    ids = prompt(model, n_prompt, turn)
-    with model.session(sampler=llmpy.greedy()) as session:
-        begin = time.perf_counter()
-        session.feed(ids)
-        middle = time.perf_counter()
-        for _ in range(n_generate):
-            session.next_token()
-        end = time.perf_counter()
-    return n_prompt / (middle - begin), n_generate / (end - middle)
-
-
 def operations(
     model: llmpy.Model, n_prompt: int, n_generate: int, turn: int
 ) -> dict[str, llmpy.Trace]:
@@ -140,22 +117,6 @@ def operations(
             for _ in range(n_generate):
                 session.next_token()
     return traces
-
-
-def bytes_per_token(model: llmpy.Model) -> float:
-    """Bytes of weights that one token reads: all but the embedding, and of experts those used."""
-    part = {
-        name: node.attrs["n_used"] / model.tensors[name].shape[0]
-        for node in model.graph.nodes
-        if node.op == "moe"
-        for name in node.weights
-    }
-    total: float = sum(
-        model.tensors[name].size * part.get(name, 1.0)
-        for name, uses in model.graph.used.items()
-        if uses != {"embed"}
-    )
-    return total
 
 
 def in_words(summary: dict[str, Any]) -> str:

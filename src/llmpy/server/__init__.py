@@ -8,6 +8,7 @@ from llmpy.machine.memory import available_memory
 from llmpy.server.api.conversation import chat_prompt
 from llmpy.server.api.tools import arguments_of
 from llmpy.server.call import EVENTS, Call, Gone
+from llmpy.server.dispatch import Handler, by_method, nothing_at
 from llmpy.server.errors import ApiError, as_api_error, bad_value, openai_shape
 from llmpy.server.extension import Extension
 from llmpy.server.generation import Generation
@@ -25,6 +26,7 @@ __all__ = [
     "Extension",
     "Generation",
     "Gone",
+    "Handler",
     "Loaded",
     "Offer",
     "Run",
@@ -36,8 +38,10 @@ __all__ = [
     "as_api_error",
     "available_memory",
     "bad_value",
+    "by_method",
     "chat_prompt",
     "is_loopback",
+    "nothing_at",
     "openai_shape",
     "result_message",
     "running",

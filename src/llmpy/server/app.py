@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from llmpy.server.call import Call, Gone, Receive, Scope, Send
+from llmpy.server.dispatch import Handler, by_method, nothing_at
 from llmpy.server.errors import (
     ApiError,
     anthropic_shape,
@@ -22,7 +23,7 @@ from llmpy.server.extension import Extension
 from llmpy.server.guard import Guard
 from llmpy.server.metrics import Metrics
 from llmpy.server.models import Models, Offer
-from llmpy.server.routes import ROUTES, Handler
+from llmpy.server.routes import ROUTES
 from llmpy.server.settings import Settings
 from llmpy.server.state import State
 
@@ -168,17 +169,8 @@ def _found(call: Call) -> tuple[Handler, list[str]]:
                 path, rest = prefix, [path[len(prefix) :]]
     methods = ROUTES.get(path)
     if methods is None:
-        raise ApiError(404, f"there is nothing at {path[:200]!r}", code="not_found")
-    method = "GET" if call.method == "HEAD" and "GET" in methods else call.method
-    if method not in methods:
-        allowed = ", ".join(sorted(methods))
-        raise ApiError(
-            405,
-            f"{call.path[:200]!r} takes {allowed}, not {call.method[:20]}",
-            code="method_not_allowed",
-            headers={"Allow": allowed},
-        )
-    return methods[method], rest
+        raise nothing_at(call)
+    return by_method(call, path, methods), rest
 
 
 def _shape(call: Call) -> Callable[[ApiError], dict[str, Any]]:

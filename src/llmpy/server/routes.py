@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from llmpy.server.api import (
     anthropic,
     infill,
@@ -19,11 +17,10 @@ from llmpy.server.api import (
 )
 from llmpy.server.call import Call
 from llmpy.server.description import described
+from llmpy.server.dispatch import Handler
 from llmpy.server.state import State
 
-__all__ = ["ROUTES", "Handler"]
-
-Handler = Callable[..., Awaitable[None]]
+__all__ = ["ROUTES"]
 
 
 async def openapi(call: Call, state: State) -> None:  # noqa: ARG001

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import llmpy
+from llmpy.apps.speed import bytes_per_token, one_round
 from llmpy.apps.webapp.records import Record
 
 __all__ = ["measured"]
@@ -38,10 +39,10 @@ def measured(model: llmpy.Model, n_threads: int, report: Callable[[int, int, str
                 continue
             with suppress(llmpy.BackendError):  # without the native library
                 machine.append(llmpy.read_bandwidth(n_threads))
-            one, other = _one(model, n, turn * len(lengths) + i)
+            one, other = one_round(model, n, N_DECODE, turn * len(lengths) + i)
             prefill[n].append(one)
             decode[n].append(other)
-    n_bytes = _bytes_per_token(model)
+    n_bytes = int(bytes_per_token(model))
     rate = statistics.median(decode[lengths[0]])
     bandwidth = statistics.median(machine) if machine else None
     return {
@@ -58,32 +59,3 @@ def measured(model: llmpy.Model, n_threads: int, report: Callable[[int, int, str
         "machine": {"bytes_per_second": bandwidth, "n_threads": n_threads},
         "weights": n_bytes,
     }
-
-
-def _one(model: llmpy.Model, n: int, turn: int) -> tuple[float, float]:
-    """Tokens a second of a prompt that no cache knows, and of what comes after it."""
-    ids = [(turn + 1 + i * (2 * turn + 1)) % model.n_vocab for i in range(n + 1)]
-    with model.session(sampler=llmpy.greedy()) as session:
-        begin = time.perf_counter()
-        session.feed(ids)
-        middle = time.perf_counter()
-        for _ in range(N_DECODE):
-            session.next_token()
-        end = time.perf_counter()
-    return n / (middle - begin), N_DECODE / (end - middle)
-
-
-def _bytes_per_token(model: llmpy.Model) -> int:
-    """Bytes of weights that a token reads: all but the embedding, and of experts those used."""
-    part = {
-        name: node.attrs["n_used"] / model.tensors[name].shape[0]
-        for node in model.graph.nodes
-        if node.op == "moe"
-        for name in node.weights
-    }
-    total: float = sum(
-        model.tensors[name].size * part.get(name, 1.0)
-        for name, uses in model.graph.used.items()
-        if uses != {"embed"}
-    )
-    return int(total)

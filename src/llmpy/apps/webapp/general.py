@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from llmpy.server import ApiError, Call, State
+from llmpy.server import ApiError, Call, Handler, State
 
 if TYPE_CHECKING:
     from llmpy.apps.webapp.assembly import WebApp
 
 __all__ = ["GeneralPaths"]
-
-Handler = Callable[..., Awaitable[None]]
 
 
 class GeneralPaths:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
-from llmpy.server import ApiError, Call
+from llmpy.server import Call, Handler, by_method, nothing_at
 
-__all__ = ["Handler", "Routes"]
+__all__ = ["Routes"]
 
-Handler = Callable[..., Awaitable[None]]
 Table = Mapping[str, Mapping[str, Handler]]
 
 
@@ -34,21 +33,8 @@ class Routes:
                 node = node["*"]
                 varying.append(part)
             else:
-                raise _missing(call)
+                raise nothing_at(call)
         methods: dict[str, Handler] = node.get("", {})
         if not methods:
-            raise _missing(call)
-        method = "GET" if call.method == "HEAD" and "GET" in methods else call.method
-        if method not in methods:
-            allowed = ", ".join(sorted(methods))
-            raise ApiError(
-                405,
-                f"{call.path[:200]!r} takes {allowed}, not {call.method[:20]}",
-                code="method_not_allowed",
-                headers={"Allow": allowed},
-            )
-        return methods[method], varying
-
-
-def _missing(call: Call) -> ApiError:
-    return ApiError(404, f"there is nothing at {call.path[:200]!r}", code="not_found")
+            raise nothing_at(call)
+        return by_method(call, call.path, methods), varying

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,14 +19,13 @@ from llmpy.apps.webapp.fields import (
 )
 from llmpy.apps.webapp.prompts import sampling_of
 from llmpy.apps.webapp.records import Record, new_id
-from llmpy.server import ApiError, Call, State
+from llmpy.server import ApiError, Call, Handler, State
 
 if TYPE_CHECKING:
     from llmpy.apps.webapp.assembly import WebApp
 
 __all__ = ["ThreadPaths"]
 
-Handler = Callable[..., Awaitable[None]]
 UNDO_SECONDS = 600.0
 LONGEST_TITLE = 60
 
