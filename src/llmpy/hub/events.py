@@ -23,7 +23,8 @@ class PullEvent:
     the same file), "retry" (the connection failed; `text` says how), "check" (checksums), "unpack",
     "done". `bytes_done` of `bytes_total` bytes are downloaded (None: the source does not report the
     total); `speed` in bytes a second and `seconds_left` are None while they are unknown. `license`
-    is the model's, as its source states it.
+    is the model's, as its source states it. `resumable`: whether a download that is interrupted now
+    goes on from there; one of pip begins again.
     """
 
     kind: Kind
@@ -34,6 +35,7 @@ class PullEvent:
     speed: float | None
     seconds_left: float | None
     license: str | None
+    resumable: bool = True
 
 
 class Report:
@@ -48,6 +50,7 @@ class Report:
         self.license: str | None = None
         self.total: int | None = None
         self.base = 0
+        self.resumable = True
         self._last: tuple[str, float] = ("", 0.0)
         self._seen: deque[tuple[float, int]] = deque()
 
@@ -65,8 +68,10 @@ class Report:
         left = None
         if speed and self.total is not None:
             left = max(0, self.total - done) / speed
-        found = PullEvent(kind, self.name, text, done, self.total, speed, left, self.license)
-        self.callback(found)
+        event = PullEvent(
+            kind, self.name, text, done, self.total, speed, left, self.license, self.resumable
+        )
+        self.callback(event)
 
     def _count(self, now: float, done: int) -> None:
         if self._seen and done < self._seen[-1][1]:

