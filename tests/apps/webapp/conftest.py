@@ -14,6 +14,7 @@ import pytest
 
 from llmpy.apps.webapp import WebApp
 from llmpy.server import Server, Settings
+from llmpy.server.decoder import Decoder
 from tests.server.conftest import SECONDS, STORIES, Answer, Running
 
 CHATML = "chatml"
@@ -165,6 +166,18 @@ def page(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     """The app on a model that continues texts, for tests that do not mind each other's chats."""
     with app_running(tmp_path_factory.mktemp("app"), f"stories={stories}") as running:
         yield running
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token takes 10 ms at least: a tiny model ends before anybody can stop it."""
+    quick = Decoder._step
+
+    def step(decoder: Decoder, delivery: Any) -> None:
+        time.sleep(0.01)
+        quick(decoder, delivery)
+
+    monkeypatch.setattr(Decoder, "_step", step)
 
 
 @pytest.fixture

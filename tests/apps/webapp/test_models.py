@@ -14,6 +14,7 @@ from llmpy.apps.webapp import benchmark, jobs
 from llmpy.hub import transfer
 from tests.apps.webapp.conftest import Page, app_running, wait_for
 from tests.hub.server import Answer, Site, honest, serving
+from tests.server.conftest import SECONDS
 
 
 @pytest.fixture
@@ -118,12 +119,12 @@ def test_a_paused_pull_goes_on_with_the_bytes_on_the_disk(
         answer.wfile.write(data[: len(data) // 2])
         answer.wfile.flush()
         half.set()
-        go.wait(10)
+        go.wait(SECONDS)
         answer.wfile.write(data[len(data) // 2 :])
 
     site.behave = slow
     pull = app.ok("POST", "/app/pulls", {"name": address(site)}, 201)
-    assert half.wait(30)
+    assert half.wait(SECONDS)
     wait_for(lambda: one(app, pull["id"])["bytes_done"])
     pausing: list[Any] = []
     thread = threading.Thread(
@@ -132,7 +133,7 @@ def test_a_paused_pull_goes_on_with_the_bytes_on_the_disk(
     thread.start()
     wait_for(lambda: app.app.pulls.find(pull["id"]).halt.is_set())
     go.set()
-    thread.join(30)
+    thread.join(SECONDS)
     assert pausing[0]["state"] == "paused"
     assert app.ok("GET", "/app/state")["models"] == []
     assert app.ok("POST", f"/app/pulls/{pull['id']}/resume")["state"] == "running"
@@ -148,7 +149,7 @@ def test_a_pull_that_was_not_finished_is_there_after_a_restart(
     go = threading.Event()
 
     def stuck(answer: Answer, data: bytes, start: int | None) -> None:
-        go.wait(20)
+        go.wait(SECONDS)
         honest(answer, data, start)
 
     site.behave = stuck
@@ -199,6 +200,7 @@ def test_deleting_says_the_bytes_freed_and_threads_stay(app: Page, site: Site) -
     assert app.answered(thread, content="Still?")["error"]["code"] == "model_not_found"
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_model_in_use_is_deleted_only_by_force(app: Page, site: Site) -> None:
     app.ok("PATCH", "/app/settings", {"n_ctx": 2048})
     pulled(app, site)
@@ -326,7 +328,7 @@ def test_a_job_is_cancelled(page: Page, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(jobs, "measured", slow)
     job = page.ok("POST", "/app/jobs", {"kind": "benchmark", "model": "stories"}, 201)
-    assert begun.wait(30)
+    assert begun.wait(SECONDS)
     assert page.ok("POST", f"/app/jobs/{job['id']}/cancel")["state"] == "cancelled"
 
 

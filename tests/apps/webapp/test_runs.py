@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from llmpy.apps.webapp import answering
 from llmpy.apps.webapp.schema import connected
 from llmpy.server import toolset
 from tests.apps.webapp.conftest import Page, app_running, wait_for
+from tests.server.conftest import SECONDS
 
 LONG = 100_000  # tokens: more than the context has
 
@@ -43,6 +45,7 @@ def test_a_stage_is_told_before_anything_is_computed(stories: Path, tmp_path: Pa
         assert first[2]["stage"] in ("queue", "loading")
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_the_question_is_on_the_disk_before_the_answer_begins(page: Page, thread: str) -> None:
     run = page.begin(thread, content="Is it there?", settings={"max_tokens": LONG})
     db = connected(page.app.folder / "chats.db")
@@ -52,6 +55,7 @@ def test_the_question_is_on_the_disk_before_the_answer_begins(page: Page, thread
     page.ok("POST", f"/app/runs/{run['run']}/stop")
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_what_is_shown_is_on_the_disk(page: Page, thread: str) -> None:
     run = page.begin(thread, content="Once upon a time", settings={"max_tokens": LONG})
     shown = ""
@@ -88,6 +92,7 @@ def test_a_reloaded_page_goes_on_with_the_next_character(page: Page, thread: str
     assert answer["content"] + text_of(rest) == rest[-1][2]["content"]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_the_run_of_another_tab_is_in_the_thread(page: Page, thread: str) -> None:
     run = page.begin(thread, content="Once upon a time", settings={"max_tokens": LONG})
     shown = page.ok("GET", f"/app/threads/{thread}")
@@ -101,6 +106,7 @@ def n_steps(page: Page) -> int:
     return int(page.decoder.counts.n_steps)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_after_stop_nothing_is_computed_and_the_text_stays(page: Page, thread: str) -> None:
     run = page.begin(thread, content="Once upon a time", settings={"max_tokens": LONG})
     events = page.listen(f"/app/runs/{run['run']}/events")
@@ -115,6 +121,7 @@ def test_after_stop_nothing_is_computed_and_the_text_stays(page: Page, thread: s
     assert events.until("done")[-1][2] == stopped
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_many_stops_are_as_one(page: Page, thread: str) -> None:
     run = page.begin(thread, content="Once upon a time", settings={"max_tokens": LONG})
     stop = partial(page.ok, "POST", f"/app/runs/{run['run']}/stop")
@@ -127,6 +134,7 @@ def test_many_stops_are_as_one(page: Page, thread: str) -> None:
     wait_for(lambda: page.ok("GET", "/app/state")["models"][0]["users"] == 0)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_stop_while_the_prompt_is_read(page: Page, thread: str) -> None:
     page.ok("POST", "/app/models/load", {"name": "stories"})
     run = page.begin(thread, content="word " * 150, settings={"max_tokens": LONG})
@@ -135,18 +143,32 @@ def test_stop_while_the_prompt_is_read(page: Page, thread: str) -> None:
     wait_for(lambda: page.decoder.n_active == 0 and page.decoder.n_waiting == 0)
 
 
-def test_stop_while_the_model_is_loaded(stories: Path, tmp_path: Path) -> None:
+def test_stop_while_the_model_is_loaded(
+    stories: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    async def held(*arguments: Any, **options: Any) -> llmpy.Model:
+        begun.set()
+        while not go.is_set():
+            await asyncio.sleep(0.01)
+        return await llmpy.aload(*arguments, **options)
+
+    monkeypatch.setattr("llmpy.server.models.aload", held)
     with app_running(tmp_path, f"stories={stories}") as page:
         thread = page.new_thread()
         run = page.begin(thread, content="Once upon a time")
+        assert begun.wait(SECONDS)
         stopped = page.ok("POST", f"/app/runs/{run['run']}/stop")
+        go.set()
         assert (stopped["state"], stopped["content"]) == ("stopped", "")
         assert page.messages(thread)[0]["content"] == "Once upon a time"
         assert page.asked(thread, "And then")["state"] == "done"
 
 
-def test_an_answer_that_nobody_hears_is_stopped(smollm2: Path, tmp_path: Path) -> None:
-    with app_running(tmp_path, f"smollm2={smollm2}", n_ctx=2048) as page:
+@pytest.mark.usefixtures("unhurried")
+def test_an_answer_that_nobody_hears_is_stopped(stories: Path, tmp_path: Path) -> None:
+    with app_running(tmp_path, f"stories={stories}", n_ctx=2048) as page:
         page.app.runs.unheard = 0.1
         thread = page.new_thread()
         run = page.begin(thread, content="Once upon a time", settings={"max_tokens": LONG})
@@ -256,6 +278,17 @@ def test_a_schema_shapes_the_answer(page: Page, thread: str) -> None:
     assert answer["schema"] == schema
     assert answer["content"].replace(" ", "").startswith('{"old":')
     assert answer["state"] == "done"
+
+
+def test_the_schema_of_a_thread_holds_where_the_run_has_none(page: Page) -> None:
+    schema = {"type": "integer", "minimum": 0, "maximum": 9}
+    thread = page.new_thread(schema=schema, use_schema=True)
+    first = page.asked(thread)
+    assert (first["schema"], first["content"].strip().isdigit()) == (schema, True)
+    assert page.asked(thread, schema=None)["schema"] is None
+    page.ok("PATCH", f"/app/threads/{thread}", {"use_schema": False})
+    assert page.asked(thread)["schema"] is None
+    assert page.answered(thread, **{"continue": first["id"]})["schema"] == schema
 
 
 def test_a_schema_that_cannot_be_followed_is_an_error_of_the_answer(

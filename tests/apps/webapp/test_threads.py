@@ -21,6 +21,8 @@ def test_a_thread_has_what_it_was_given(page: Page) -> None:
         "system": "Be brief.",
         "sampling": {"temperature": 0.5, "stop": ["\n"]},
         "model": "stories",
+        "schema": {"type": "object", "title": "Tree"},
+        "use_schema": True,
     }
     thread = page.ok("POST", "/app/threads", fields, 201)
     shown = page.ok("GET", f"/app/threads/{thread['id']}")
@@ -186,9 +188,37 @@ def test_a_damaged_file_is_set_aside_and_what_can_be_read_is_kept(tmp_path: Path
     assert next(iter(tmp_path.glob("chats.damaged-*.db"))).read_bytes() == data
 
 
+OLDER = """
+CREATE TABLE threads (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+    title TEXT, folder TEXT, system TEXT, model TEXT, leaf TEXT,
+    pinned INTEGER NOT NULL DEFAULT 0, sampling TEXT NOT NULL DEFAULT '{}',
+    created REAL NOT NULL, updated REAL NOT NULL, deleted REAL
+);
+INSERT INTO threads (id, title, created, updated) VALUES ('t_old', 'Old', 1, 2);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "chats.db")
+    db.executescript(OLDER)
+    db.close()
+    schema = {"type": "object"}
+    for _ in range(2):
+        with Store(tmp_path / "chats.db") as store:
+            (thread,) = store.threads()
+            assert thread["title"] == "Old"
+            store.change_thread("t_old", {"schema": schema, "use_schema": True})
+            assert store.thread("t_old")["schema"] == schema
+    with Store(tmp_path / "new.db") as store:
+        assert set(store.add_thread({})) == set(thread)
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
+        ({"schema": "x"}, "schema"),
         ({"title": 7}, "title"),
         ({"pinned": "yes"}, "pinned"),
         ({"sampling": {"temperature": "hot"}}, "sampling.temperature"),

@@ -14,7 +14,9 @@ from tests.apps.webapp.conftest import Page, app_running
 
 def filled(page: Page) -> str:
     """A thread with branches."""
-    thread = page.new_thread(title="Tales", folder="F", pinned=True, system="Be brief.")
+    thread = page.new_thread(
+        title="Tales", folder="F", pinned=True, system="Be brief.", schema={"type": "integer"}
+    )
     first = page.asked(thread)
     page.answered(thread, question=first["parent"], settings={"max_tokens": 4})
     page.asked(thread, "And then", parent=first["id"], files=[{"name": "a.txt", "text": "A"}])

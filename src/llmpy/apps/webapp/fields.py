@@ -46,6 +46,8 @@ class ThreadChange(msgspec.Struct, kw_only=True):
     sampling: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     model: str | msgspec.UnsetType | None = msgspec.UNSET
     leaf: str | msgspec.UnsetType | None = msgspec.UNSET
+    schema: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    use_schema: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class MessageChange(msgspec.Struct, kw_only=True):
@@ -66,7 +68,7 @@ class RunRequest(msgspec.Struct, kw_only=True):
     continue_: str | None = msgspec.field(name="continue", default=None)
     model: str | None = None
     settings: dict[str, Any] | None = None
-    schema: dict[str, Any] | None = None
+    schema: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     tools: list[str] | None = None
 
 

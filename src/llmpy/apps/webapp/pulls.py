@@ -42,7 +42,7 @@ class Pull:
         self.shown: Record = dict.fromkeys(
             ("kind", "text", "bytes_total", "speed", "seconds_left", "license", "error")
         )
-        self.shown["bytes_done"] = 0
+        self.shown |= {"bytes_done": 0, "resumable": True}
 
     def described(self) -> Record:
         """As the interface has it."""
@@ -169,6 +169,7 @@ class Pulls:
             "speed": event.speed,
             "seconds_left": event.seconds_left,
             "license": event.license,
+            "resumable": event.resumable,
         }
         self._app.bus.tell("pull", pull.described())
 

@@ -29,6 +29,8 @@ def thread_of(row: sqlite3.Row) -> Record:
         "system": _text(row["system"]),
         "sampling": _object(row["sampling"])[0],
         **{key: _text(row[key]) for key in ("model", "leaf")},
+        "schema": None if row["schema"] is None else _object(row["schema"])[0],
+        "use_schema": bool(row["use_schema"]),
         "created": _time(row["created"]),
         "updated": _time(row["updated"]),
     }

@@ -16,7 +16,7 @@ __all__ = ["connected", "opened"]
 
 log = logging.getLogger("llmpy.app")
 
-VERSION = 1
+VERSION = 2
 TABLES = """
 CREATE TABLE IF NOT EXISTS threads (
     number INTEGER PRIMARY KEY,
@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS threads (
     pinned INTEGER NOT NULL DEFAULT 0,
     sampling TEXT NOT NULL DEFAULT '{}',
     created REAL NOT NULL, updated REAL NOT NULL,
-    deleted REAL
+    deleted REAL,
+    schema TEXT, use_schema INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS threads_updated ON threads (updated);
 CREATE TABLE IF NOT EXISTS messages (
@@ -49,6 +50,12 @@ CREATE TABLE IF NOT EXISTS tail (
 CREATE INDEX IF NOT EXISTS tail_message ON tail (message);
 CREATE VIRTUAL TABLE IF NOT EXISTS found USING fts5(text, tokenize = 'trigram');
 """
+SINCE = {  # what each version has that the one before had not
+    2: (
+        "ALTER TABLE threads ADD COLUMN schema TEXT",
+        "ALTER TABLE threads ADD COLUMN use_schema INTEGER NOT NULL DEFAULT 0",
+    ),
+}
 
 
 def opened(path: Path) -> sqlite3.Connection:
@@ -98,6 +105,9 @@ def _opened(path: Path) -> sqlite3.Connection:
                 f"{VERSION}): update llmpy, or name another folder with --data"
             )
         connection.executescript(TABLES)
+        for newer in range(version + 1, VERSION + 1) if version else ():
+            steps = [*SINCE[newer], f"PRAGMA user_version = {newer}"]
+            connection.executescript(f"BEGIN; {'; '.join(steps)}; COMMIT")
         connection.execute(f"PRAGMA user_version = {VERSION}")
         for table in ("threads", "messages", "tail"):
             connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
@@ -116,9 +126,12 @@ def _salvage(damaged: Path, target: sqlite3.Connection) -> None:
         for table in ("threads", "messages", "tail"):
             for order in ("ASC", "DESC"):
                 with contextlib.suppress(sqlite3.DatabaseError):
-                    for row in source.execute(f"SELECT * FROM {table} ORDER BY number {order}"):
-                        marks = ", ".join("?" * len(row))
-                        target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)
+                    rows = source.execute(f"SELECT * FROM {table} ORDER BY number {order}")
+                    names = ", ".join(column[0] for column in rows.description)
+                    marks = ", ".join("?" * len(rows.description))
+                    insert = f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})"
+                    for row in rows:
+                        target.execute(insert, row)
     for row in target.execute("SELECT number, content FROM messages").fetchall():
         target.execute("INSERT INTO found (rowid, text) VALUES (?, ?)", tuple(row))
     for row in target.execute("SELECT number, title FROM threads WHERE title != ''").fetchall():

@@ -17,7 +17,9 @@ from llmpy.apps.webapp.schema import opened
 
 __all__ = ["Store"]
 
-FIELDS = ("title", "folder", "pinned", "system", "sampling", "model", "leaf")
+FIELDS = (
+    "title", "folder", "pinned", "system", "sampling", "model", "leaf", "schema", "use_schema",
+)  # fmt: skip
 INTERRUPTED = {"code": "interrupted", "message": "the program ended before this answer did"}
 
 
@@ -312,8 +314,11 @@ class Store:
 def _columns(fields: Mapping[str, Any]) -> Record:
     """Fields of a thread as the table has them."""
     found = {name: fields[name] for name in FIELDS if name in fields}
-    if "pinned" in found:
-        found["pinned"] = int(bool(found["pinned"]))
+    for name in ("pinned", "use_schema"):
+        if name in found:
+            found[name] = int(bool(found[name]))
+    if found.get("schema") is not None:
+        found["schema"] = json.dumps(found["schema"], ensure_ascii=False)
     if "sampling" in found:
         found["sampling"] = json.dumps(found["sampling"] or {}, ensure_ascii=False)
     return found

@@ -43,6 +43,8 @@ class _Thread(msgspec.Struct, kw_only=True):
     sampling: dict[str, Any] = {}
     model: str | None = None
     leaf: str | None = None
+    schema: dict[str, Any] | None = None
+    use_schema: bool = False
     created: float | None = None
     updated: float | None = None
     messages: list[_Message] = []
@@ -86,6 +88,7 @@ def checked(value: Any) -> TakenThread:
     for name in ("created", "updated"):
         if not 0 < fields.get(name, now) < LATEST:
             fields[name] = now
+    _check_depth(thread.schema or {}, "schema")
     try:
         fields["sampling"] = sampling_of(thread.sampling, "sampling")
     except ApiError as error:

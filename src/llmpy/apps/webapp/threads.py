@@ -166,7 +166,8 @@ class ThreadPaths:
         settings = {**thread["sampling"], **sampling_of(body.settings, "settings")}
         model = body.model or thread["model"] or self._app.library.default()
         question, answer, is_new = self._messages_of(id, thread, body)
-        answer |= {"model": model, "settings": settings, "schema": body.schema, "state": "running"}
+        schema = _schema_of(body, thread, answer)
+        answer |= {"model": model, "settings": settings, "schema": schema, "state": "running"}
         fields: Record = {"leaf": answer["id"]}
         if body.model is not None:
             fields["model"] = body.model
@@ -185,7 +186,7 @@ class ThreadPaths:
             "system": thread["system"],
             "path": self._store.path(id, answer["id"] if body.continue_ else answer["parent"]),
             "settings": settings,
-            "schema": body.schema,
+            "schema": schema,
             "tools": body.tools,
             "go_on": bool(body.continue_),
         }
@@ -311,6 +312,16 @@ class ThreadPaths:
 
     def _tell(self, change: str, id: str, thread: Record | None) -> None:
         self._bus.tell("thread", {"id": id, "change": change, "thread": thread})
+
+
+def _schema_of(body: RunRequest, thread: Record, answer: Record) -> Record | None:
+    """The schema that an answer follows: that of the request, else its own or that of the chat."""
+    if body.schema is not msgspec.UNSET:
+        return body.schema
+    if body.continue_ is not None:
+        schema: Record | None = answer["schema"]
+        return schema
+    return thread["schema"] if thread["use_schema"] else None
 
 
 def _title(question: Record) -> str:

@@ -22,6 +22,7 @@ QUIET = [
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
 SECONDS = 60  # that a step may take on a machine that does other work
+SLOWER = float(os.environ.get("LLMPY_BROWSER_SLOWDOWN", "1"))  # to find tests that do not wait
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +51,22 @@ class Tab:
         self.hosts: set[str] = set()
         self.expected: list[str] = []  # patterns of problems that a test brings about
 
-    def open(self, url: str, context: Any = None, **options: Any) -> Any:
-        """A page at an address, in a context of its own or in a given one."""
-        if context is None:
-            options.setdefault("viewport", {"width": 1280, "height": 800})
-            context = self.browser.new_context(**options)
-            context.set_default_timeout(SECONDS * 1000)
-            self.contexts.append(context)
+    def open(self, url: str, *, ready: bool = True, **options: Any) -> Any:
+        """A page at an address, once it has read the state of the server."""
+        options.setdefault("viewport", {"width": 1280, "height": 800})
+        context = self.browser.new_context(**options)
+        context.set_default_timeout(SECONDS * 1000)
+        self.contexts.append(context)
         page = context.new_page()
+        if SLOWER > 1:
+            session = context.new_cdp_session(page)
+            session.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
         page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         page.on("console", self._console)
         page.on("request", lambda r: self.hosts.add(re.sub(r"^(\w+:(//[^/]*)?).*", r"\1", r.url)))
         page.goto(url)
+        if ready:
+            page.wait_for_selector("#app:not([aria-busy])")
         return page
 
     def _console(self, message: Any) -> None:

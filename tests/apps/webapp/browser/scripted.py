@@ -9,6 +9,7 @@ import json
 import mimetypes
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from llmpy.apps.webapp.pages import POLICY
 
 WEB = Path(__file__).parents[4] / "src" / "llmpy" / "apps" / "webapp" / "web"
 GIB = 1 << 30
+SECONDS = 60  # that the page may take on a machine that does other work
 Record = dict[str, Any]
 
 
@@ -120,6 +122,17 @@ class Scripted:
         self._n += 1
         return f"{kind}_{self._n:06d}"
 
+    def hold(self) -> Callable[[], None]:
+        """Hold all answers back until what this returns is called."""
+        held, answer = threading.Event(), self.answer
+
+        def holding(method: str, path: str, body: Any) -> tuple[int, Any]:
+            held.wait(SECONDS)
+            return answer(method, path, body)
+
+        self.answer = holding  # type: ignore[method-assign]
+        return held.set
+
     def tell(self, kind: str, data: Any) -> None:
         """Tell all tabs of a change."""
         with self.changed:
@@ -131,8 +144,8 @@ class Scripted:
         now = time.time()
         made = {
             "id": self.id("t"), "title": title, "folder": None, "pinned": False, "system": None,
-            "sampling": {}, "model": "small", "leaf": None, "created": now, "updated": now,
-            "running": None, "messages": [],
+            "sampling": {}, "schema": None, "use_schema": False, "model": "small", "leaf": None,
+            "created": now, "updated": now, "running": None, "messages": [],
         } | fields  # fmt: skip
         self.threads[made["id"]] = made
         for i, text in enumerate(texts):
@@ -151,11 +164,10 @@ class Scripted:
         thread["leaf"] = made["id"]
         return made
 
-    def run(self, n: int = -1, timeout: float = 10.0) -> Run:
+    def run(self, n: int = 0) -> Run:
         """The run number `n` once it was asked for."""
         with self.changed:
-            wanted = n + 1 if n >= 0 else 1
-            assert self.changed.wait_for(lambda: len(self.runs) >= wanted, timeout), "no run"
+            assert self.changed.wait_for(lambda: len(self.runs) > n, SECONDS), "no run"
             return self.runs[n]
 
     # what the page asks for
@@ -229,7 +241,8 @@ class Scripted:
         if "continue" in body:
             answer = next(m for m in thread["messages"] if m["id"] == body["continue"])
         else:
-            answer = self.message(thread, "assistant", "", schema=body.get("schema"))
+            schema = thread["schema"] if thread["use_schema"] else None
+            answer = self.message(thread, "assistant", "", schema=schema)
         answer |= {"state": "running", "run": self.id("r"), "n_events": 0}
         run = Run(self, thread, answer)
         run.request = body

@@ -98,7 +98,7 @@ def test_hostile_text_is_drawn_in_time_and_whole(page: Any, name: str) -> None:
         window.drawn = element;
         return performance.now() - start;
     }""", text)  # fmt: skip
-    assert took < 20_000  # a guard against what grows as the square
+    assert took < 60_000  # a guard against what grows as the square
     shown = page.evaluate("window.drawn.textContent")
     letters = [c for c in text if c.isalnum()]
     if name not in ("entities", "links"):

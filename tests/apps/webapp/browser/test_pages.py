@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.apps.webapp.browser.scripted import Scripted, model
+from tests.apps.webapp.conftest import wait_for
 
 Chat = Callable[..., Any]
 CARD = {
@@ -59,7 +60,7 @@ def test_a_download_shows_its_progress_and_is_paused_and_resumed(
     page.wait_for_selector("h1:has-text('Choose a model')")
     assert "92.0 MB" in page.inner_text(".card button")
     page.click(".card button")
-    page.wait_for_timeout(100)
+    wait_for(lambda: posted(scripted, "/app/pulls"))
     assert posted(scripted, "/app/pulls") == [{"name": "tiny"}]
     scripted.tell("pull", PULL)
     page.wait_for_selector(".pull:has-text('46.0 MB of 92.0 MB')")
@@ -74,6 +75,7 @@ def test_a_download_shows_its_progress_and_is_paused_and_resumed(
     page.click("[aria-label='Cancel tiny']")
     scripted.tell("pull", PULL | {"state": "cancelled"})
     page.wait_for_selector(".pull", state="detached")
+    wait_for(lambda: posted(scripted, "/app/pulls/p1/cancel"))
     asked = [p for m, p, _ in scripted.posts if m == "POST" and p.startswith("/app/pulls/")]
     assert asked == ["/app/pulls/p1/pause", "/app/pulls/p1/resume", "/app/pulls/p1/cancel"]
     models = [model("tiny")]
@@ -117,7 +119,7 @@ def test_a_card_says_what_a_model_needs_and_what_can_be_done(scripted: Scripted,
     page.click("[aria-label^='Cancel: Quantizing']")
     choose("Benchmark")
     choose("Unload")
-    page.wait_for_timeout(100)
+    wait_for(lambda: posted(scripted, "/app/models/unload"))
     assert posted(scripted, "/app/jobs") == [
         {"kind": "quantize", "model": "small", "type": "q8_0", "save_as": "small-q8_0"},
         {"kind": "benchmark", "model": "small"},
@@ -162,11 +164,12 @@ def test_the_picker_lists_what_is_installed_and_is_used_by_keys(
     page.wait_for_selector("#option-0:has-text('large')")
     page.keyboard.press("Enter")
     page.wait_for_selector("#picker:has-text('large')")
-    assert thread["model"] == "large"
+    wait_for(lambda: thread["model"] == "large")
     page.click("#picker")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
     page.wait_for_selector("#picker:has-text('small')")
+    wait_for(lambda: thread["model"] == "small")
     page.reload()
     page.wait_for_selector("#picker:has-text('small')")
     page.click("#picker")
@@ -184,7 +187,7 @@ def test_a_choice_outlives_reload_and_other_chats(scripted: Scripted, tab: Any) 
     page.wait_for_selector("#picker:has-text('large')")
     page.goto(scripted.url + f"#/c/{missing['id']}")
     page.wait_for_selector("#picker.missing:has-text('gone-7b (not installed)')")
-    assert page.locator(".message").count() == 2
+    page.wait_for_selector(".message >> nth=1")
     page.goto(scripted.url + f"#/c/{thread['id']}")
     page.wait_for_selector("#picker:not(.missing):has-text('large')")
 
@@ -199,7 +202,7 @@ def test_system_prompt_and_sampling_are_kept_with_the_chat(scripted: Scripted, c
     page.fill("[aria-label='System prompt']", "Be brief.")
     page.click("text=Precise")
     page.wait_for_selector(".preset[aria-pressed=true]:has-text('Precise')")
-    page.wait_for_timeout(100)
+    wait_for(lambda: thread["sampling"])
     assert thread["system"] == "Be brief."
     assert thread["sampling"] == {"temperature": 0.2, "top_p": 0.9}
     page.fill("#field-temperature", "0.7")
@@ -212,6 +215,7 @@ def test_system_prompt_and_sampling_are_kept_with_the_chat(scripted: Scripted, c
     page.fill("dialog input", "Mine")
     page.keyboard.press("Enter")
     page.wait_for_selector(".preset[aria-pressed=true]:has-text('Mine')")
+    wait_for(lambda: "stop" in thread["sampling"])
     assert thread["sampling"] == {
         "temperature": 0.7, "top_p": 0.9, "seed": 42, "stop": ["END", "###"],
     }  # fmt: skip
@@ -224,7 +228,8 @@ def test_system_prompt_and_sampling_are_kept_with_the_chat(scripted: Scripted, c
 
 
 def test_a_schema_turns_answers_into_a_form(scripted: Scripted, chat: Chat) -> None:
-    page = chat(scripted.thread())
+    thread = scripted.thread()
+    page = chat(thread)
     page.click("[aria-label='Settings of this chat']")
     page.fill("[aria-label='JSON schema']", "{not json")
     page.press("[aria-label='JSON schema']", "Tab")
@@ -234,7 +239,7 @@ def test_a_schema_turns_answers_into_a_form(scripted: Scripted, chat: Chat) -> N
     page.fill("#input", "Describe Lisbon")
     page.press("#input", "Enter")
     run = scripted.run()
-    assert run.request["schema"]["title"] == "City"
+    assert (thread["schema"]["title"], thread["use_schema"]) == ("City", True)
     whole = '{"name": "Lisbon", "country": "Portugal", "population": 545796, "coastal": true}'
     for c in whole:
         run.text(c)
@@ -252,6 +257,23 @@ def test_a_schema_turns_answers_into_a_form(scripted: Scripted, chat: Chat) -> N
     assert '"population": 600000' in page.inner_text(".form-json")
 
 
+def test_a_new_chat_keeps_what_was_set_for_it(scripted: Scripted, tab: Any) -> None:
+    page = tab.open(scripted.url)
+    page.click("[aria-label='Settings of this chat']")
+    page.fill("[aria-label='System prompt']", "Be brief.")
+    page.click("text=Take an example")
+    page.reload()
+    page.wait_for_selector(".mode:has-text('Form')")
+    page.fill("#input", "Describe Lisbon")
+    page.press("#input", "Enter")
+    thread = scripted.run().thread
+    assert (thread["system"], thread["schema"]["title"]) == ("Be brief.", "City")
+    scripted.run().end()
+    page.click("text=New chat")
+    page.wait_for_selector(".greeting")
+    assert page.is_hidden(".mode")
+
+
 # --- settings, logs, shortcuts
 
 
@@ -265,8 +287,8 @@ def test_settings_are_kept_at_once(scripted: Scripted, tab: Any) -> None:
     page.press("#setting-keys", "Tab")
     page.fill("#setting-licenses", "apache-2.0")
     page.press("#setting-licenses", "Tab")
-    page.wait_for_timeout(100)
     settings = scripted.state["settings"]
+    wait_for(lambda: "licenses" in settings)
     assert settings["memory"] == 4_000_000_000
     assert settings["keys"] == ["sk-one", "sk-two"]
     assert settings["licenses"] == ["apache-2.0"]
@@ -293,7 +315,6 @@ def test_logs_come_as_they_are_written(scripted: Scripted, tab: Any) -> None:
     answering(scripted, ("GET", "/app/logs", {"lines": lines, "next": 1}))
     page = tab.open(scripted.url + "#/logs")
     page.wait_for_selector(".log-line:has-text('loaded <b>x</b>')")
-    page.wait_for_timeout(150)
     scripted.tell("log", {"lines": [{"n": 2, "time": 1, "level": "ERROR", "text": "it failed"}]})
     page.wait_for_selector(".log-line.error:has-text('it failed')")
     page.select_option(".logs select", "ERROR")
@@ -314,7 +335,7 @@ def test_the_server_asks_for_its_key(scripted: Scripted, tab: Any) -> None:
         return before(method, path, body)
 
     scripted.answer = locked  # type: ignore[method-assign]
-    page = tab.open(scripted.url)
+    page = tab.open(scripted.url, ready=False)
     page.wait_for_selector("dialog:has-text('needs a key')")
     state["open"] = True
     page.fill("dialog input", "sk-mine")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.apps.webapp.browser.scripted import Scripted
+from tests.apps.webapp.conftest import wait_for
 
 Chat = Callable[..., Any]
 DAY = 86400
@@ -81,7 +82,7 @@ def test_delete_has_an_undo(scripted: Scripted, chat: Chat) -> None:
     page = chat(thread)
     menu(page, "precious", "Delete")
     page.wait_for_selector(".row", state="detached")
-    assert page.evaluate("location.hash") == "#/"
+    page.wait_for_function("() => location.hash === '#/'")
     page.click(".notice >> text=Undo")
     page.wait_for_selector(".row:has-text('precious')")
     assert thread["id"] in scripted.threads
@@ -112,7 +113,7 @@ def test_a_range_is_deleted_and_pinned_ones_are_kept(scripted: Scripted, tab: An
     assert "1 of them is pinned and will be kept" in page.inner_text("dialog")
     page.click("dialog .button.danger")
     page.wait_for_selector(".notice:has-text('4 chats deleted. 1 pinned kept.')")
-    assert titles(page) == ["pinned chat", "chat 0", "chat 5"]
+    wait_for(lambda: titles(page) == ["pinned chat", "chat 0", "chat 5"])
     page.click(".notice >> text=Undo")
     page.wait_for_selector("text=chat 3")
     assert len(scripted.threads) == 7
@@ -151,10 +152,11 @@ def test_a_hit_of_the_search_opens_at_its_message(scripted: Scripted, tab: Any) 
     page.wait_for_selector(".hit mark")
     assert page.inner_text(".hit mark") == "number"
     page.click(".hit")
-    page.wait_for_selector(f"#m-{wanted['id']}")
-    page.wait_for_timeout(300)
-    box = page.locator(f"#m-{wanted['id']}").bounding_box()
-    assert 54 <= box["y"] <= 600
+    page.wait_for_function(
+        "id => { const m = document.getElementById(id)?.getBoundingClientRect();"
+        " return m && 54 <= m.y && m.y <= 600; }",
+        arg=f"m-{wanted['id']}",
+    )
     page.fill("#search", "")
     page.wait_for_selector(".row:has-text('Long chat')")
 
@@ -188,7 +190,6 @@ def test_changes_of_another_tab_are_seen(scripted: Scripted, tab: Any) -> None:
     thread = scripted.thread("Q", "A", title="shared")
     page = tab.open(scripted.url + f"#/c/{thread['id']}")
     page.wait_for_selector(".message")
-    page.wait_for_timeout(200)
     shown = {k: v for k, v in thread.items() if k != "messages"}
     scripted.tell(
         "thread", {"id": thread["id"], "change": "changed", "thread": shown | {"title": "renamed"}}
@@ -199,4 +200,4 @@ def test_changes_of_another_tab_are_seen(scripted: Scripted, tab: Any) -> None:
     page.wait_for_selector(".prose:has-text('changed answer')")
     scripted.tell("thread", {"id": thread["id"], "change": "deleted", "thread": None})
     page.wait_for_selector(".row", state="detached")
-    assert page.evaluate("location.hash") == "#/"
+    page.wait_for_function("() => location.hash === '#/'")

@@ -5,7 +5,6 @@ Milliseconds are printed (`-s`); what is asserted are counts, and ratios of two 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -56,12 +55,10 @@ def test_a_find_reaches_the_first_of_500_messages(scripted: Scripted, chat: Chat
     assert page.evaluate("window.find('a needle at the very beginning', false, true, true)")
     # window.find() does not scroll to what is not laid out, as the browser's own find does
     page.evaluate("getSelection().anchorNode.parentElement.scrollIntoView({ block: 'center' })")
-    page.wait_for_timeout(300)
-    box = page.evaluate("""() => {
+    page.wait_for_function("""() => {
         const r = getSelection().getRangeAt(0).getBoundingClientRect();
-        return [r.top, r.bottom, innerHeight];
+        return 0 <= r.top && r.top < r.bottom && r.bottom <= innerHeight;
     }""")
-    assert 0 <= box[0] < box[1] <= box[2]
 
 
 WATCH_KEYS = """() => {
@@ -182,19 +179,12 @@ def test_ten_thousand_messages_scroll_as_two_hundred_do(scripted: Scripted, chat
 
 
 def test_the_first_paint_waits_for_no_answer(scripted: Scripted, tab: Any) -> None:
-    held = threading.Event()
-    answer = scripted.answer
-
-    def holding(method: str, path: str, body: Any) -> tuple[int, Any]:
-        held.wait(30)
-        return answer(method, path, body)
-
-    scripted.answer = holding  # type: ignore[method-assign]
-    page = tab.open(scripted.url)
+    go = scripted.hold()
+    page = tab.open(scripted.url, ready=False)
     paint = "performance.getEntriesByName('first-contentful-paint')[0]"
     page.wait_for_function(f"() => {paint}")
     page.wait_for_selector("#input")
     assert page.is_visible("text=New chat")
-    held.set()
+    go()
     page.wait_for_selector("#picker:has-text('small')")
     print(f"first contentful paint after {page.evaluate(paint + '.startTime'):.0f} ms")

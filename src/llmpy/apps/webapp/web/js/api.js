@@ -39,7 +39,18 @@ async function send(method, path, { body, signal, raw, type } = {}) {
 
 export const get = (path, options) => send("GET", path, options);
 export const post = (path, body = {}, options = {}) => send("POST", path, { body, ...options });
-export const patch = (path, body) => send("PATCH", path, { body });
+
+let last = Promise.resolve();
+
+/** Changes are made one after another, in the order in which they were asked for. */
+export function patch(path, body) {
+  const mine = last.then(() => send("PATCH", path, { body }));
+  last = mine.catch(() => {});
+  return mine;
+}
+
+/** Resolves once all changes that were asked for are made. */
+export const patched = () => last;
 export const remove = (path) => send("DELETE", path);
 
 /** Save the answer to a request as a file. */

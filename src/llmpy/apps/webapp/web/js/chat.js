@@ -3,16 +3,19 @@
 import { ApiError } from "./api.js";
 import { h, iconButton, needPagesStyle, preferences, say, svg } from "./dom.js";
 import { acceptDrops, Composer } from "./composer.js";
+import { changeNewChat, fieldsOf, hasForm } from "./fields.js";
 import { pickerButton } from "./picker.js";
 import { followRunning, outbox, runningIn, stopRun } from "./runs.js";
-import { activeSchema, draftFields } from "./schema.js";
 import { rowMenu, titleOf, toggleSidebar } from "./sidebar.js";
 import { changeThread, createThread, defaultModel, findModel, nextFrame, on, openThread, store } from "./store.js";
 import { beginRun, ThreadView } from "./thread.js";
 
 const EXAMPLES = ["Explain what a KV cache is", "Write a haiku about autumn rain", "Draft a short thank-you note"];
 
-let open = null; // the OpenThread that is shown
+let id = null; // of the chat that is shown, null for the new one
+let open = null; // its messages, once they are there
+let failed = false; // they could not be read: try again when the server answers
+const starting = new Map(); // chats whose run was asked for -> whether it was stopped before it began
 let chosen = null; // model of the new chat
 let view = null;
 let composer = null;
@@ -37,52 +40,67 @@ export function buildChat() {
   on("run", (run) => { if (open?.thread.id === run.thread) openThread(run.thread).then(() => { followRunning(open); refresh(); }); });
   on("run-with", ({ thread, body }) => begin(thread, body));
   on("resend", (body) => { const { problem, ...rest } = body; send(rest); });
-  on("state", () => { if (store.route?.page === "chat") { drawTop(); refresh(); if (!open) drawEmpty(); } });
+  on("state", () => {
+    if (store.route?.page !== "chat") return;
+    drawTop();
+    refresh();
+    if (!id) drawEmpty();
+    else if (failed) showChat(store.route);
+  });
   on("progress", () => { if (shownEmpty === "install") drawEmpty(); });
-  on("threads", () => { if (open && store.route?.page === "chat") nextFrame(drawTop); });
+  on("threads", () => { if (id && store.route?.page === "chat") nextFrame(drawTop); });
   on("sidebar", () => { if (store.route) drawTop(); });
 }
 
 export const currentComposer = () => composer;
-export const hasRunning = () => Boolean(runningIn(open));
+export const hasRunning = () => Boolean(runningIn(open)) || starting.has(id);
 
-/** Show a chat, or the empty one. */
+/** Show a chat, or the empty one. One can write before its messages are there. */
 export async function showChat(route) {
-  const place = document.getElementById("view");
-  if (!route.thread) {
-    open = null;
-    store.shown = null;
+  const isOther = id !== route.thread;
+  id = route.thread;
+  store.shown = id;
+  failed = false;
+  if (composer.key !== (id ?? "new")) composer.open(id);
+  if (isOther) { open = null; view.clear(); }
+  shownEmpty = null;
+  if (!id) {
     chosen = null;
-    shownEmpty = null;
-    composer.open(null);
     drawTop();
     drawEmpty();
     closePanel();
     refresh();
     return;
   }
+  const place = document.getElementById("view");
+  const isThere = !isOther && place.contains(view.scroller);
+  if (!isThere) place.replaceChildren(view.scroller, composer.dock);
+  drawTop();
+  refresh();
+  if (matchMedia("(hover: hover)").matches && !route.message) composer.input.focus({ preventScroll: true });
+  if (!document.getElementById("panel").hidden) openPanel();
   let found;
   try {
-    found = await openThread(route.thread);
+    found = await openThread(id);
   } catch (problem) {
     if (!(problem instanceof ApiError)) throw problem;
-    place.replaceChildren(h("div.empty-page", h("h1", problem.status === 404 ? "This chat does not exist" : "This chat cannot be opened"),
-      h("p", problem.status === 404 ? "It may have been deleted." : problem.message), h("a.button.primary", { href: "#/" }, "New chat")));
+    if (store.route === route) drawMissing(problem);
     return;
   }
   if (store.route !== route) return;
-  const same = open === found && place.contains(view.scroller);
+  const same = isThere && open === found;
   open = found;
-  store.shown = route.thread;
-  shownEmpty = null;
-  if (!place.contains(view.scroller)) place.replaceChildren(view.scroller, composer.dock);
-  if (!same || composer.key !== route.thread) composer.open(route.thread);
-  drawTop();
   if (!same || route.message) view.show(open, route.message); else view.sync();
   followRunning(open);
+  drawTop();
   refresh();
-  if (!document.getElementById("panel").hidden) openPanel();
-  if (matchMedia("(hover: hover)").matches && !route.message) composer.input.focus({ preventScroll: true });
+}
+
+function drawMissing(problem) {
+  const gone = problem.status === 404;
+  failed = !gone;
+  document.getElementById("view").replaceChildren(h("div.empty-page", h("h1", gone ? "This chat does not exist" : "This chat cannot be opened"),
+    h("p", gone ? "It may have been deleted." : problem.message), h("a.button.primary", { href: "#/" }, "New chat")));
 }
 
 function changed(change) {
@@ -102,18 +120,19 @@ function changed(change) {
   drawTop();
 }
 
-const modelName = () => (open ? open.thread.model ?? (store.state && defaultModel()) : chosen ?? (store.state && defaultModel()));
+const shownThread = () => open?.thread ?? store.threads.get(id) ?? null;
+const modelName = () => (id ? shownThread()?.model : chosen) ?? (store.state && (!id || shownThread()) ? defaultModel() : null);
 
 /** The state of the composer: running, blocked, modes, note. */
 function refresh() {
   const running = runningIn(open);
-  composer.setRunning(Boolean(running));
+  composer.setRunning(Boolean(running) || starting.has(id));
   const name = modelName();
   const installed = name && findModel(name);
-  composer.setBlocked(store.state && !installed ? (name ? `${name} is not installed: choose another model` : "Choose a model first") : null);
-  const key = open?.thread.id ?? "new";
+  const isKnown = store.state && (!id || shownThread());
+  composer.setBlocked(isKnown && !installed ? (name ? `${name} is not installed: choose another model` : "Choose a model first") : null);
   const modes = [];
-  if (activeSchema(key)) modes.push({ name: "braces", label: "Form", run: () => openPanel() });
+  if (hasForm(id)) modes.push({ name: "braces", label: "Form", run: () => openPanel() });
   composer.setModes(modes);
   composer.note.textContent = name && installed ? `${name} can be wrong. Check what matters.` : "";
   if (!running) showMeter(open?.path().findLast((m) => m.stats?.n_ctx));
@@ -132,8 +151,8 @@ function drawTop() {
   const menu = iconButton("sidebar", "Show the list of chats", () => toggleSidebar(true));
   const focused = top.contains(document.activeElement) ? document.activeElement.id || document.activeElement.getAttribute("aria-label") : null;
   const picker = pickerButton(modelName(), choose);
-  const thread = open && store.threads.get(open.thread.id);
-  const shown = `${open?.thread.id} ${closed} ${thread && titleOf(thread)}`;
+  const thread = shownThread();
+  const shown = `${id} ${closed} ${thread && titleOf(thread)}`;
   document.title = thread ? `${titleOf(thread)} · llmpy` : "llmpy";
   if (picker.isEqualNode(top.querySelector("#picker")) && top.dataset.for === shown) return;
   if (document.querySelector(".picker")) return;
@@ -142,19 +161,19 @@ function drawTop() {
     closed && menu, closed && iconButton("plus", "New chat", () => { location.hash = "#/"; }),
     h("h1.offscreen", thread ? titleOf(thread) : "New chat"), picker, h("span.grow"),
     iconButton("sliders", "Settings of this chat", togglePanel),
-    thread && iconButton("more", `More for ${titleOf(thread)}`, (e) => rowMenu(e.currentTarget, store.threads.get(thread.id))),
+    thread && iconButton("more", `More for ${titleOf(thread)}`, (e) => rowMenu(e.currentTarget, shownThread())),
   ].filter(Boolean));
   if (focused) (top.querySelector(`#${CSS.escape(focused)}`) ?? top.querySelector(`[aria-label="${CSS.escape(focused)}"]`))?.focus();
 }
 
 async function choose(name) {
   preferences.set("model", name);
-  if (open) {
-    try { await changeThread(open.thread.id, { model: name }); } catch (problem) { say(problem.message, true); }
+  if (id) {
+    try { await changeThread(id, { model: name }); } catch (problem) { say(problem.message, true); }
   } else chosen = name;
   drawTop();
   refresh();
-  if (!open) drawEmpty();
+  if (!id) drawEmpty();
   composer.input.focus();
 }
 
@@ -167,37 +186,32 @@ function mark() {
 
 function drawEmpty() {
   const place = document.getElementById("view");
-  if (!store.state) {
-    if (store.error) place.replaceChildren(h("div.empty-page", h("h1", "The server does not answer"), h("p", store.error.message)));
-    else if (shownEmpty !== "new") { shownEmpty = "new"; place.replaceChildren(emptyChat(null)); }
-    return;
-  }
-  const chat = store.state.models.filter((m) => m.good_for !== "embeddings");
-  if (!chat.length) {
+  const chat = store.state?.models.filter((m) => m.good_for !== "embeddings");
+  if (chat && !chat.length) {
     shownEmpty = "install";
     drawWelcome(place);
     return;
   }
-  const had = place.contains(composer.input) && document.activeElement === composer.input;
   shownEmpty = "new";
+  const words = place.querySelector(".empty-chat .greeting p");
+  if (words) { words.textContent = greeting(modelName()); return; }
   place.replaceChildren(emptyChat(modelName()));
-  if (had || matchMedia("(hover: hover)").matches) composer.input.focus({ preventScroll: true });
+  if ( matchMedia("(hover: hover)").matches) composer.input.focus({ preventScroll: true });
 }
 
 async function drawWelcome(place) {
   const [{ installSection }] = await Promise.all([import("./models.js"), needPagesStyle()]);
   if (shownEmpty !== "install") return;
-  const focused = place.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
-  const source = place.querySelector("#pull-name")?.value ?? "";
+  const section = installSection(true);
+  if (place.contains(section)) return; // it was brought up to date
   place.replaceChildren(h("div.page.welcome", h("div.greeting", mark(), h("h1", "Welcome. Choose a model to begin."),
-    h("p", "It is downloaded once and then runs on this machine. Nothing that you write leaves it.")), installSection(true)));
-  place.querySelector("#pull-name").value = source;
-  if (focused) place.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    h("p", "It is downloaded once and then runs on this machine. Nothing that you write leaves it.")), section));
 }
 
+const greeting = (name) => (name ? `${name} answers on this machine. Nothing leaves it.` : "\u00a0");
+
 function emptyChat(name) {
-  const words = name ? `${name} answers on this machine. Nothing leaves it.` : "";
-  return h("div.empty-chat", h("div.greeting", mark(), h("h2", "What shall we think about?"), h("p", words || "\u00a0")),
+  return h("div.empty-chat", h("div.greeting", mark(), h("h2", "What shall we think about?"), h("p", greeting(name))),
     composer.dock,
     h("div.examples", EXAMPLES.map((text) => h("button", { type: "button", onclick: () => { composer.set(text); composer.input.focus(); } }, text))));
 }
@@ -205,37 +219,50 @@ function emptyChat(name) {
 // --- sending and stopping ---
 
 async function send(body) {
-  let id = open?.thread.id;
-  if (!id) {
+  let target = id;
+  if (!target) {
+    starting.set(null, false);
+    refresh();
     try {
-      const thread = await createThread({ ...draftFields, model: modelName() });
-      id = thread.id;
-      for (const key of Object.keys(draftFields)) delete draftFields[key];
-      const schema = preferences.get("schema.new");
-      if (schema) { preferences.set(`schema.${id}`, schema); preferences.set("schema.new", null); }
-      location.hash = `#/c/${id}`;
+      const thread = await createThread({ ...fieldsOf(null), model: modelName() });
+      target = thread.id;
+      changeNewChat(null);
+      if (composer.key === "new") composer.keepAs(target);
+      if (store.route?.page === "chat" && !store.route.thread) location.hash = `#/c/${target}`;
     } catch (problem) {
       if (!(problem instanceof ApiError)) throw problem;
       composer.set(body.content, body.files ?? []);
       say(problem.message, true);
       return;
+    } finally {
+      starting.delete(null);
+      refresh();
     }
   }
-  await begin(id, body);
+  await begin(target, body);
 }
 
-async function begin(id, body) {
-  const schema = activeSchema(id);
-  if (open?.thread.id === id) { composer.setRunning(true); outbox.set(id, null); }
-  const model = store.threads.get(id)?.model ?? modelName();
-  if (model) preferences.set("model", model);
-  await beginRun(id, body, { ...(schema ? { schema } : {}), ...(store.threads.get(id)?.model ? {} : { model }) });
+async function begin(target, body) {
+  outbox.set(target, null);
+  starting.set(target, false);
   refresh();
+  const own = store.threads.get(target)?.model;
+  const model = own ?? modelName();
+  if (model) preferences.set("model", model);
+  const begun = await beginRun(target, body, own || !model ? {} : { model });
+  const isUnwanted = starting.get(target);
+  starting.delete(target);
+  refresh();
+  if (isUnwanted && begun) await stopAnswer({ run: begun.run });
 }
 
 export async function stop() {
   const message = runningIn(open);
-  if (!message || message.stopping) return;
+  if (message && !message.stopping) await stopAnswer(message);
+  else if (starting.has(id)) starting.set(id, true);
+}
+
+async function stopAnswer(message) {
   try { await stopRun(message); } catch (problem) { say(problem.message, true); }
 }
 
@@ -246,7 +273,7 @@ async function openPanel() {
   const [{ drawPanel }] = await Promise.all([import("./panel.js"), needPagesStyle()]);
   panel.hidden = false;
   document.querySelector('[aria-label="Settings of this chat"]')?.setAttribute("aria-pressed", "true");
-  drawPanel(panel, open?.thread.id ?? null, { close: () => { closePanel(); document.querySelector('[aria-label="Settings of this chat"]')?.focus(); }, changed: refresh });
+  drawPanel(panel, id, { close: () => { closePanel(); document.querySelector('[aria-label="Settings of this chat"]')?.focus(); }, changed: refresh });
 }
 
 export function closePanel() {

@@ -148,6 +148,14 @@ export class Composer {
     if (this.input.style.height) this.fit();
   }
 
+  /** The new chat has become one that exists: what was written meanwhile belongs to it. */
+  keepAs(threadId) {
+    preferences.set("draft.new", null);
+    this.threadId = threadId;
+    this.key = threadId;
+    this.keep();
+  }
+
   send() {
     const content = this.input.value.trim();
     if ((!content && !this.files.length) || this.running || this.blocked) return;

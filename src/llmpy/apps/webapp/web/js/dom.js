@@ -24,6 +24,31 @@ function setAttributes(node, attributes) {
   }
 }
 
+/** Let a place have these children; those that are there already are not touched: a click on them goes on. */
+export function arrange(place, nodes) {
+  const wanted = nodes.flat().filter(Boolean);
+  const keep = new Set(wanted);
+  for (const node of [...place.childNodes]) if (!keep.has(node)) node.remove();
+  let at = place.firstChild;
+  for (const node of wanted) {
+    if (node === at) at = at.nextSibling; else place.insertBefore(node, at);
+  }
+  return place;
+}
+
+/** Makes nodes once: `kept(key, facts, make)` is the node that was made for this key while its facts are the same. */
+export function keeper() {
+  const nodes = new Map();
+  return (key, facts, make) => {
+    const text = JSON.stringify(facts);
+    const have = nodes.get(key);
+    if (have?.text === text) return have.node;
+    const node = make();
+    nodes.set(key, { text, node });
+    return node;
+  };
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Make an SVG element with attributes and children. */

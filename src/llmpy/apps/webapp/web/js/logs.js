@@ -1,15 +1,16 @@
 // The page of logs: the last lines, new ones as they come, filtered by level and text.
 
 import { get } from "./api.js";
-import { h, icon } from "./dom.js";
-import { listen, nextFrame, on } from "./store.js";
+import { arrange, h, icon } from "./dom.js";
+import { listen, nextFrame, on, store } from "./store.js";
 
 const MOST = 2000;
 const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"];
 let stop = null;
 
-export async function draw(place) {
+export function draw(place) {
   const lines = [];
+  let whole = false; // what was written before is there
   let level = "DEBUG";
   let words = "";
   const box = h("div.log-lines", { tabindex: "0", role: "region", "aria-label": "Lines of the log" });
@@ -18,9 +19,10 @@ export async function draw(place) {
   const fits = (l) => LEVELS.indexOf(l.level.toUpperCase()) >= LEVELS.indexOf(level) && (!words || l.text.toLowerCase().includes(words));
   const line = (l) => h(`div.log-line.${l.level.toLowerCase()}`, h("time", new Date(l.time * 1000).toLocaleTimeString("en-GB")), h("b", l.level.toLowerCase()), h("span", l.text));
   const redraw = () => {
+    const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 4; // else somebody reads
     const shown = lines.filter(fits);
-    box.replaceChildren(...(shown.length ? shown.map(line) : [h("p.none", "No such lines.")]));
-    box.scrollTop = box.scrollHeight;
+    arrange(box, shown.length ? shown.map((l) => (l.node ??= line(l))) : [h("p.none", "No such lines.")]);
+    if (atEnd) box.scrollTop = box.scrollHeight;
   };
   place.replaceChildren(h("div.page.logs", h("div.page-head", h("h1", "Logs"), h("p", "What the server has to say. It stays on this machine.")),
     h("div.log-bar", h("div.search-box", icon("search"), filter), select), box));
@@ -28,11 +30,20 @@ export async function draw(place) {
     const known = lines.length ? lines.at(-1).n : -1;
     lines.push(...fresh.filter((l) => l.n > known));
     if (lines.length > MOST) lines.splice(0, lines.length - MOST);
-    nextFrame(redraw);
+    if (whole) nextFrame(redraw);
   };
-  stop = on("log", take);
+  const readAll = async () => { // also after the server was started anew, and counts its lines from the first
+    if (!store.connected) { whole = false; lines.length = 0; return; }
+    const answer = await get("/app/logs").catch(() => null); // the banner says it
+    if (!answer) return;
+    const told = lines.splice(0);
+    take(answer.lines);
+    whole = true;
+    take(told);
+  };
+  const ends = [on("log", take), on("connection", readAll)];
+  stop = () => { for (const end of ends) end(); };
   listen(true);
-  try { take((await get("/app/logs")).lines); } catch { /* the banner says it */ }
 }
 
 /** Lines are told only while this page is shown. */

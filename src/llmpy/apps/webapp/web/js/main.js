@@ -1,12 +1,11 @@
 // The start of the page: what is where, the first requests, the connection.
 
-import { ApiError } from "./api.js";
 import { buildChat, closePanel, showChat } from "./chat.js";
 import { h, iconButton, needPagesStyle, preferences, say } from "./dom.js";
 import { watchKeys } from "./keys.js";
 import { openDialog } from "./menu.js";
 import { buildSidebar, toggleSidebar } from "./sidebar.js";
-import { emit, listen, nextFrame, on, readState, readThreads, store } from "./store.js";
+import { emit, listen, nextFrame, on, store } from "./store.js";
 
 // each is loaded when it is first shown: [title, its module]
 const PAGES = {
@@ -88,22 +87,6 @@ async function askKey() {
   });
   if (!key) return;
   preferences.set("key", key);
-  start();
-}
-
-async function start() {
-  store.error = null;
-  try {
-    await Promise.all([readState(), readThreads()]);
-    applyTheme();
-  } catch (problem) {
-    if (!(problem instanceof ApiError)) throw problem;
-    if (problem.status === 401) { askKey(); return; }
-    store.error = problem;
-    store.lost = true;
-    emit("connection");
-  }
-  show();
   listen();
 }
 
@@ -117,11 +100,14 @@ document.querySelector(".skip").addEventListener("click", (e) => {
   e.preventDefault(); // the address names what is shown
   (document.getElementById("input") ?? document.getElementById("main")).focus();
 });
+on("ready", () => {
+  document.getElementById("app").removeAttribute("aria-busy");
+  if (store.route.page !== "chat") show();
+});
 on("connection", () => nextFrame(drawConnection));
-on("connection", () => { if (store.connected && !store.state) start(); });
 on("key", askKey);
 on("state", () => { applyTheme(); nextFrame(redrawModels); });
 on("progress", () => nextFrame(redrawModels));
 on("sidebar", () => { if (store.route && store.route.page !== "chat") drawPageTop(); });
 show();
-start();
+listen();

@@ -2,7 +2,7 @@
 
 import { post, ApiError } from "./api.js";
 import { benchmarkChart } from "./chart.js";
-import { bytes, count, h, icon, iconButton, preferences, say } from "./dom.js";
+import { arrange, bytes, count, h, icon, iconButton, keeper, preferences, say } from "./dom.js";
 import { confirmDialog, openDialog, openMenu } from "./menu.js";
 import { fitBadge } from "./picker.js";
 import { store } from "./store.js";
@@ -17,19 +17,18 @@ async function attempt(promise) {
   }
 }
 
+const kept = keeper();
+const list = (name, nodes) => arrange(kept(name, 0, () => h("div.cards")), nodes);
+
+/** Draw the page, or bring it up to date: what has not changed stays, whoever clicks on it. */
 export function draw(place) {
   const { models } = store.state;
-  const focused = place.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
-  const top = place.querySelector(".page")?.scrollTop ?? 0;
-  const source = place.querySelector("#pull-name")?.value ?? "";
-  const page = h("div.page",
-    h("div.page-head", h("h1", "Models"), h("p", memoryLine())),
-    h("section", h("h2", "Installed"), models.length ? h("div.cards", models.map(modelCard)) : h("p.none", "Nothing is installed yet. Choose one below.")),
-    jobsSection(), installSection(false));
-  place.replaceChildren(page);
-  page.scrollTop = top;
-  page.querySelector("#pull-name").value = source;
-  if (focused) page.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  const page = kept("page", 0, () => h("div.page", h("div.page-head", h("h1", "Models"), h("p")), h("section", h("h2", "Installed"), h("div"))));
+  const [head, installed] = page.children;
+  head.lastChild.textContent = memoryLine();
+  arrange(installed.lastChild, [models.length ? list("models", models.map(modelCard)) : kept("none", 0, () => h("p.none", "Nothing is installed yet. Choose one below."))]);
+  arrange(page, [head, installed, jobsSection(), installSection(false)]);
+  arrange(place, [page]);
 }
 
 function memoryLine() {
@@ -39,6 +38,10 @@ function memoryLine() {
 
 function modelCard(model) {
   const isDefault = store.state.model === model.name;
+  return kept(`model ${model.name}`, [model, isDefault], () => makeModelCard(model, isDefault));
+}
+
+function makeModelCard(model, isDefault) {
   const facts = [bytes(model.size), model.license, model.n_ctx && `${count(model.n_ctx)} tokens of context`].filter(Boolean);
   const button = iconButton("more", `More for ${model.name}`, (e) => openMenu(e.currentTarget, [
     { icon: "chart", label: "Benchmark", run: () => attempt(post("/app/jobs", { kind: "benchmark", model: model.name })) },
@@ -50,14 +53,13 @@ function modelCard(model) {
     null,
     { icon: "trash", label: model.in_place ? "Remove from the list" : "Delete", danger: true, run: () => removeModel(model) },
   ], { align: "end" }));
-  button.dataset.focus = `more-${model.name}`;
   const state = model.loading ? h("span.badge", "loading…") : model.loaded ? h("span.badge.good", h("span.dot"), "loaded") : null;
   return h("article.card", { "aria-label": model.name },
     h("div.card-head", h("h3", model.name), state, h("span.grow"), button),
     h("p.facts-line", facts.join(" · ")),
     h("div.badges", fitBadge(model.fits), model.needed && h("span.badge", `needs ${bytes(model.needed)}`), isDefault && h("span.badge", "default"),
       model.good_for === "embeddings" && h("span.badge", "embeddings"), model.users > 0 && h("span.badge.good", model.users === 1 ? "answering" : `${model.users} answers`)),
-    model.good_for !== "embeddings" && h("div.card-foot", h("button.button.small", { type: "button", "data-focus": `chat-${model.name}`, onclick: () => chatWith(model.name) }, "Chat")));
+    model.good_for !== "embeddings" && h("div.card-foot", h("button.button.small", { type: "button", onclick: () => chatWith(model.name) }, "Chat")));
 }
 
 function chatWith(name) {
@@ -118,15 +120,21 @@ async function details(model) {
 export function installSection(isWelcome) {
   const pulls = store.state.pulls.filter((p) => p.state !== "done");
   const cards = store.state.catalogue.filter((c) => !isWelcome || c.good_for !== "embeddings");
-  const input = h("input.input", { id: "pull-name", "aria-label": "Name or address of a model", placeholder: "USER/REPO on Hugging Face, an address, or the path of a file", autocomplete: "off", spellcheck: "false", "data-focus": "pull-name" });
-  const form = h("form.pull-form", { onsubmit: (e) => { e.preventDefault(); if (input.value.trim()) pull(input.value.trim(), () => { input.value = ""; }); } },
-    input, h("button.button", { type: "submit", "data-focus": "pull-button" }, icon("download"), "Download"));
   const busy = new Set(pulls.map((p) => p.name));
-  return h("section",
-    pulls.length > 0 && h("div.pulls", pulls.map(pullRow)),
-    h("h2", isWelcome ? "Models that are known to work" : "To download"),
-    h("div.cards", cards.map((c) => catalogueCard(c, busy))),
-    h("h2", "From elsewhere"), form);
+  const where = isWelcome ? "welcome" : "models";
+  const section = kept(`install ${where}`, 0, () => h("section", h("div.pulls"), h("h2", isWelcome ? "Models that are known to work" : "To download"),
+    h("div.cards"), h("h2", "From elsewhere"), pullForm()));
+  const [rows, , grid] = section.children;
+  rows.hidden = !pulls.length;
+  arrange(rows, pulls.map((p) => pullRow(p, where)));
+  arrange(grid, cards.map((c) => kept(`card ${where} ${c.name}`, [c, busy.has(c.name)], () => catalogueCard(c, busy.has(c.name)))));
+  return section;
+}
+
+function pullForm() {
+  const input = h("input.input", { id: "pull-name", "aria-label": "Name or address of a model", placeholder: "USER/REPO on Hugging Face, an address, or the path of a file", autocomplete: "off", spellcheck: "false" });
+  return h("form.pull-form", { onsubmit: (e) => { e.preventDefault(); if (input.value.trim()) pull(input.value.trim(), () => { input.value = ""; }); } },
+    input, h("button.button", { type: "submit" }, icon("download"), "Download"));
 }
 
 async function pull(name, then) {
@@ -135,14 +143,14 @@ async function pull(name, then) {
   if (made) then?.();
 }
 
-function catalogueCard(card, busy) {
+function catalogueCard(card, isBusy) {
   return h("article.card", { "aria-label": card.name },
     h("div.card-head", h("h3", card.name), h("span.grow"), fitBadge(card.fits)),
     h("p.about", card.about),
     h("p.facts-line", [bytes(card.size), card.license, `${count(card.n_ctx)} tokens of context`, `for ${card.good_for}`].join(" · ")),
     h("div.card-foot", card.installed ? h("span.badge.good", icon("check"), "installed")
-      : h("button.button.small.primary", { type: "button", disabled: busy.has(card.name), "data-focus": `pull-${card.name}`, "aria-label": `Download ${card.name}, ${bytes(card.download)}`, onclick: () => pull(card.name) },
-        icon("download"), busy.has(card.name) ? "Downloading…" : `Download ${bytes(card.download)}`)));
+      : h("button.button.small.primary", { type: "button", disabled: isBusy, "aria-label": `Download ${card.name}, ${bytes(card.download)}`, onclick: () => pull(card.name) },
+        icon("download"), isBusy ? "Downloading…" : `Download ${bytes(card.download)}`)));
 }
 
 function left(s) {
@@ -150,21 +158,28 @@ function left(s) {
   return s < 90 ? `${Math.ceil(s)} s left` : `${Math.round(s / 60)} min left`;
 }
 
-function pullRow(p) {
+function pullRow(p, where) {
+  const row = kept(`pull ${where} ${p.id}`, [p.name, p.state], () => makePullRow(p));
+  const [, bar, text] = row.children;
   const share = p.bytes_total ? p.bytes_done / p.bytes_total : null;
-  const act = (what) => attempt(post(`/app/pulls/${p.id}/${what}`));
-  const button = (name, label, what) => { const b = iconButton(name, `${label} ${p.name}`, () => act(what), ".small"); b.dataset.focus = `${p.id}-${what === "resume" ? "pause" : what}`; return b; };
-  const words = {
+  if (share === null && p.state === "running") bar.removeAttribute("value"); else bar.setAttribute("value", String(share ?? 0));
+  text.textContent = {
     running: [p.text ?? "", p.bytes_total ? `${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : "", p.speed ? `${bytes(p.speed)}/s` : "", left(p.seconds_left)].filter(Boolean).join(" · "),
-    paused: `Paused${p.bytes_total ? ` at ${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : ""}. It goes on from there.`,
+    paused: `Paused${p.bytes_total ? ` at ${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : ""}. ${p.resumable === false ? "pip downloads this package: it begins again." : "It goes on from there."}`,
     error: p.error?.message ?? p.error ?? "The download failed.",
   }[p.state] ?? p.state;
-  return h(`div.pull.${p.state}`, { role: "group", "aria-label": `Download of ${p.name}` },
-    h("div.pull-head", h("b", p.name), h("span.grow"),
-      p.state === "running" ? button("pause", "Pause", "pause") : button(p.state === "error" ? "retry" : "play", p.state === "error" ? "Try again:" : "Resume", "resume"),
+  return row;
+}
+
+function makePullRow({ id, name, state }) {
+  const act = (what) => attempt(post(`/app/pulls/${id}/${what}`));
+  const button = (symbol, label, what) => iconButton(symbol, `${label} ${name}`, () => act(what), ".small");
+  return h(`div.pull.${state}`, { role: "group", "aria-label": `Download of ${name}` },
+    h("div.pull-head", h("b", name), h("span.grow"),
+      state === "running" ? button("pause", "Pause", "pause") : button(state === "error" ? "retry" : "play", state === "error" ? "Try again:" : "Resume", "resume"),
       button("close", "Cancel", "cancel")),
-    h("progress.bar", { max: "1", "aria-label": `Downloaded of ${p.name}`, ...(share === null && p.state === "running" ? {} : { value: String(share ?? 0) }) }),
-    h("p", p.state === "error" ? { role: "alert" } : {}, words));
+    h("progress.bar", { max: "1", "aria-label": `Downloaded of ${name}` }),
+    h("p", state === "error" ? { role: "alert" } : {}));
 }
 
 // --- jobs ---
@@ -172,18 +187,24 @@ function pullRow(p) {
 function jobsSection() {
   const jobs = store.state.jobs.filter((j) => j.state !== "cancelled").slice(-6).reverse();
   if (!jobs.length) return null;
-  return h("section", h("h2", "Work"), jobs.map(jobCard));
+  const section = kept("jobs", 0, () => h("section", h("h2", "Work"), h("div.jobs")));
+  arrange(section.lastChild, jobs.map((job) => {
+    const card = kept(`job ${job.id}`, job.state, () => jobCard(job));
+    const [, bar, text] = card.children;
+    if (job.state !== "running") return card;
+    if (job.total) bar.setAttribute("value", String(job.done / job.total)); else bar.removeAttribute("value");
+    text.textContent = job.text ?? "";
+    return card;
+  }));
+  return section;
 }
 
 function jobCard(job) {
   const title = `${job.kind === "quantize" ? "Quantizing" : "Benchmark of"} ${job.model}`;
-  const share = job.total ? job.done / job.total : null;
-  const cancel = iconButton("close", `Cancel: ${title}`, () => attempt(post(`/app/jobs/${job.id}/cancel`)), ".small");
-  cancel.dataset.focus = `job-${job.id}`;
+  const isRunning = job.state === "running";
   return h("article.card.job", { "aria-label": title },
-    h("div.card-head", h("h3", title), h("span.grow"), job.state === "running" && cancel),
-    job.state === "running" && h("progress.bar", { max: "1", "aria-label": title, ...(share === null ? {} : { value: String(share) }) }),
-    job.text && job.state === "running" && h("p.facts-line", job.text),
+    h("div.card-head", h("h3", title), h("span.grow"), isRunning && iconButton("close", `Cancel: ${title}`, () => attempt(post(`/app/jobs/${job.id}/cancel`)), ".small")),
+    isRunning && h("progress.bar", { max: "1", "aria-label": title }), isRunning && h("p.facts-line"),
     job.state === "error" && h("p.field-error", { role: "alert" }, job.error?.message ?? String(job.error)),
     job.state === "done" && job.kind === "quantize" && h("p.facts-line", `${job.result.name}: ${bytes(job.result.size)}. It is installed.`),
     job.state === "done" && job.kind === "benchmark" && benchmarkChart(job));

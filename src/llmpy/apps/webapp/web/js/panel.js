@@ -2,8 +2,8 @@
 
 import { ApiError } from "./api.js";
 import { h, iconButton, preferences, say } from "./dom.js";
-import { draftFields, schemaOf } from "./schema.js";
-import { changeThread, store } from "./store.js";
+import { changeNewChat, fieldsOf } from "./fields.js";
+import { changeThread } from "./store.js";
 
 export const PRESETS = {
   Balanced: {},
@@ -28,10 +28,9 @@ const same = (a, b) => JSON.stringify(Object.entries(a).sort()) === JSON.stringi
 
 /** Draw the panel of a chat (null: of the new one) into a place. */
 export function drawPanel(place, threadId, { close, changed }) {
-  const thread = threadId ? store.threads.get(threadId) ?? {} : draftFields;
-  const key = threadId ?? "new";
+  const thread = fieldsOf(threadId);
   const change = async (fields) => {
-    if (!threadId) { Object.assign(draftFields, fields); changed(); return; }
+    if (!threadId) { changeNewChat(fields); changed(); return; }
     try { await changeThread(threadId, fields); } catch (problem) {
       if (!(problem instanceof ApiError)) throw problem;
       say(problem.message, true);
@@ -40,7 +39,7 @@ export function drawPanel(place, threadId, { close, changed }) {
   };
   place.replaceChildren(
     h("div.panel-head", h("h2", "This chat"), iconButton("close", "Close", close, ".small")),
-    h("div.panel-body", systemPart(thread, change), samplingPart(thread, change), schemaPart(key, changed)));
+    h("div.panel-body", systemPart(thread, change), samplingPart(thread, change), schemaPart(threadId ?? "new", thread, change)));
 }
 
 function systemPart(thread, change) {
@@ -110,20 +109,20 @@ function stopRow(sampling, set) {
   return h("div.field", h("span.label", "Stop at"), input, h("span.hint", "Texts, separated by commas, at which an answer ends."));
 }
 
-function schemaPart(key, changed) {
-  const kept = schemaOf(key);
-  const area = h("textarea.input.code-input", { rows: "9", value: kept.text, spellcheck: "false", "aria-label": "JSON schema", placeholder: '{"type": "object", "properties": {…}}' });
+/** The schema is kept with the chat; a text that is none (yet) stays in this browser. */
+function schemaPart(key, thread, change) {
+  const draft = `schema.${key}`;
+  const text = preferences.get(draft) ?? (thread.schema ? JSON.stringify(thread.schema, null, 2) : "");
+  const area = h("textarea.input.code-input", { rows: "9", value: text, spellcheck: "false", "aria-label": "JSON schema", placeholder: '{"type": "object", "properties": {…}}' });
   const problem = h("p.field-error", { role: "alert", hidden: true });
-  const box = h("input", { type: "checkbox", role: "switch", checked: kept.on });
+  const box = h("input", { type: "checkbox", role: "switch", checked: Boolean(thread.use_schema) });
   const keep = () => {
-    let bad = null;
-    if (area.value.trim()) { try { if (typeof JSON.parse(area.value) !== "object") bad = "A schema is a JSON object."; } catch (e) { bad = `Not JSON: ${e.message}`; } }
-    else if (box.checked) bad = "Write a schema first, or take the example.";
+    const { schema, bad } = readSchema(area.value, box.checked);
     problem.hidden = !bad;
     problem.textContent = bad ?? "";
     area.setAttribute("aria-invalid", String(Boolean(bad)));
-    preferences.set(`schema.${key}`, { text: area.value, on: box.checked && !bad });
-    changed();
+    preferences.set(draft, bad ? area.value : null);
+    change(bad ? { use_schema: false } : { schema, use_schema: box.checked });
   };
   area.addEventListener("change", keep);
   box.addEventListener("change", keep);
@@ -131,4 +130,15 @@ function schemaPart(key, changed) {
     h("label.switch", box, "Answers follow a schema"), area, problem,
     h("div", h("button.button.small", { type: "button", onclick: () => { area.value = JSON.stringify(EXAMPLE, null, 2); box.checked = true; keep(); } }, "Take an example")),
     h("p.hint", "Whatever the model would like to say, its answer is then JSON of this schema, shown as a form."));
+}
+
+function readSchema(text, isWanted) {
+  if (!text.trim()) return { schema: null, bad: isWanted ? "Write a schema first, or take the example." : null };
+  try {
+    const schema = JSON.parse(text);
+    const isObject = schema && typeof schema === "object" && !Array.isArray(schema);
+    return isObject ? { schema, bad: null } : { bad: "A schema is a JSON object." };
+  } catch (problem) {
+    return { bad: `Not JSON: ${problem.message}` };
+  }
 }

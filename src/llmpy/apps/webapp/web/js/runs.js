@@ -1,6 +1,6 @@
 // Runs: sending a question, following its answer from the first character, stopping it.
 
-import { post, readEvents, ApiError } from "./api.js";
+import { patched, post, readEvents, ApiError } from "./api.js";
 import { emit, nextFrame, openThread, store, takeThread } from "./store.js";
 import { polite, preferences } from "./dom.js";
 
@@ -89,6 +89,7 @@ export function followRunning(open) {
 
 /** Start a run; the ids are known and everything is on the disk when this resolves. */
 export async function startRun(threadId, body) {
+  await patched();
   const answer = await post(`/app/threads/${threadId}/runs`, body);
   const open = await openThread(threadId);
   if (answer.question) open.put(answer.question);

@@ -1,7 +1,7 @@
 // The list of chats at the left: new chat, search, pinned, folders, dates; row menus; many at once.
 
 import { download, get, ApiError } from "./api.js";
-import { h, icon, iconButton, polite, preferences, say } from "./dom.js";
+import { arrange, h, icon, iconButton, keeper, polite, preferences, say } from "./dom.js";
 import { askText, confirmDialog, openMenu } from "./menu.js";
 import { indexOf } from "./message.js";
 import { changeThread, deleteThreads, emit, nextFrame, on, restoreThreads, store } from "./store.js";
@@ -10,6 +10,7 @@ const SEARCH_AFTER = 90; // milliseconds after the last key
 const UNDO_MS = 10000;
 
 const places = {};
+const kept = keeper();
 let selected = null; // ids while several are chosen, else null
 let last = null; // where a range begins
 let query = "";
@@ -111,17 +112,23 @@ function draw() {
   const list = places["thread-list"];
   const focused = list.contains(document.activeElement) ? document.activeElement.closest("[data-thread]")?.dataset.thread : null;
   const top = list.scrollTop;
-  if (hits) list.replaceChildren(...(hits.length ? hits.map(hitRow) : [h("p.list-note", `Nothing found for “${query}”.`)]));
-  else if (!store.threads.size) list.replaceChildren(h("p.list-note", "Your chats will be listed here. They stay on this machine."));
-  else list.replaceChildren(...grouped().map(groupOf));
+  if (hits) arrange(list, hits.length ? hits.map((hit) => (hit.node ??= hitRow(hit))) : [h("p.list-note", `Nothing found for “${query}”.`)]);
+  else if (!store.threads.size) arrange(list, [h("p.list-note", "Your chats will be listed here. They stay on this machine.")]);
+  else arrange(list, grouped().map(groupOf));
   list.scrollTop = top;
   if (focused) list.querySelector(`[data-thread="${CSS.escape(focused)}"] a`)?.focus({ preventScroll: true });
   drawSelection();
 }
 
 function groupOf([name, threads, symbol]) {
-  const list = h("ul", threads.map(row));
   const closed = symbol === "folder" && preferences.get("closed", []).includes(name);
+  const group = kept(`group ${symbol} ${name}`, closed, () => makeGroup(name, symbol, closed));
+  arrange(group.lastChild, threads.map(row));
+  return group;
+}
+
+function makeGroup(name, symbol, closed) {
+  const list = h("ul");
   const group = h("section.group", { "aria-label": name });
   if (symbol === "folder") {
     group.classList.toggle("closed", closed);
@@ -140,13 +147,19 @@ function groupOf([name, threads, symbol]) {
 }
 
 function row(thread) {
+  const { id } = thread;
+  const facts = [titleOf(thread), thread.running, store.route?.thread === id, selected && selected.has(id)];
+  return kept(id, facts, () => makeRow(thread));
+}
+
+function makeRow(thread) {
   const isCurrent = store.route?.thread === thread.id;
   const box = selected && h("input", { type: "checkbox", "aria-label": `Select ${titleOf(thread)}`, checked: selected.has(thread.id), "data-select": thread.id });
   const item = h("li.row", { "data-thread": thread.id },
     box,
     h("a", { href: `#/c/${thread.id}`, title: titleOf(thread), "aria-current": isCurrent ? "page" : null },
       h("span.title", titleOf(thread)), thread.running && h("span.running", { title: "An answer is being written", role: "img", "aria-label": "An answer is being written" })),
-    iconButton("more", `More for ${titleOf(thread)}`, (e) => rowMenu(e.currentTarget, thread), ".small"));
+    iconButton("more", `More for ${titleOf(thread)}`, (e) => rowMenu(e.currentTarget, store.threads.get(thread.id)), ".small"));
   item.classList.toggle("current", isCurrent);
   item.classList.toggle("selected", Boolean(selected?.has(thread.id)));
   return item;

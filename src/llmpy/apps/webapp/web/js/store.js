@@ -5,7 +5,7 @@ import { preferences } from "./dom.js";
 
 const listeners = new Map();
 
-/** Call `listener` when `what` changes: "state", "threads", "thread", "run", "route", "connection", "log", "draft". */
+/** Call `listener` when `what` changes: "ready", "state", "threads", "thread", "run", "route", "connection", "log", "draft". */
 export function on(what, listener) {
   if (!listeners.has(what)) listeners.set(what, new Set());
   listeners.get(what).add(listener);
@@ -35,7 +35,6 @@ export const store = {
   threads: new Map(), // id -> Thread without messages
   opened: new Map(), // id -> OpenThread
   connected: false,
-  error: null, // of the first request
 };
 
 /** A chat with its messages. They are a tree; what is shown is the path to `leaf`. */
@@ -110,9 +109,35 @@ export class OpenThread {
 
 // --- reading ---
 
-export async function readState() {
-  store.state = await get("/app/state");
+let heard = null; // resolves `listened`
+/** Resolves once changes are listened to (or there is no server): what is read afterwards misses none of them. */
+const listened = new Promise((resolve) => { heard = resolve; });
+let held = null; // changes told while everything is read: they come after it
+let asked = 0; // how often reading everything was asked for
+
+/** Read everything: at the start, and whenever changes may have been missed. */
+async function readAll() {
+  asked += 1;
+  if (held) return; // it goes round once more
+  held = [];
+  try {
+    for (let n = 0; n !== asked;) { n = asked; await readOnce(); }
+  } finally {
+    const rest = held;
+    held = null;
+    for (const [kind, data] of rest) take(kind, data);
+  }
+}
+
+async function readOnce() {
+  const isFirst = !store.state;
+  const [state] = await Promise.all([get("/app/state"), readThreads()]);
+  store.state = state;
   emit("state");
+  if (isFirst) { emit("ready"); return; }
+  for (const id of [...store.opened.keys()]) if (id !== store.shown) store.opened.delete(id);
+  if (!store.opened.has(store.shown)) return;
+  await openThread(store.shown, true).then(() => emit("thread", { id: store.shown, reread: true }), () => {});
 }
 
 export async function readThreads() {
@@ -121,14 +146,29 @@ export async function readThreads() {
   emit("threads");
 }
 
-/** Open a chat: from memory at once where it was open before, else from the server. */
+const opening = new Map(); // id -> {answer, told}: chats that are being read, and what changed meanwhile
+
+/** Open a chat: from memory at once where it was open before, else from the server, once for all who ask. */
 export async function openThread(id, fresh = false) {
   const have = store.opened.get(id);
   if (have && !fresh) return have;
-  const thread = await get(`/app/threads/${id}`);
+  if (!opening.has(id) || fresh) opening.set(id, { told: [], answer: listened.then(() => get(`/app/threads/${id}`)) });
+  const mine = opening.get(id);
+  mine.thread ??= mine.answer.then((thread) => opened(id, thread, mine), (problem) => {
+    if (opening.get(id) === mine) opening.delete(id);
+    throw problem;
+  });
+  return mine.thread;
+}
+
+function opened(id, thread, mine) {
+  if (opening.get(id) !== mine) return openThread(id); // it was asked for anew
+  opening.delete(id);
+  const have = store.opened.get(id);
   const open = new OpenThread(thread);
   if (have) { open.chosen = have.chosen; open.follower = have.follower; }
   store.opened.set(id, open);
+  for (const [kind, data] of mine.told) take(kind, data);
   return open;
 }
 
@@ -187,23 +227,16 @@ export async function restoreThreads(ids) {
 // --- what other tabs and the server change ---
 
 function take(kind, data) {
-  if (kind === "hello") {
-    if (store.state && store.state.instance !== data.instance) readAgain();
-  } else if (kind === "reset") readAgain();
+  if (held) { held.push([kind, data]); return; }
+  if (kind === "reset") readAll().catch(() => {});
   else if (kind === "thread") {
     if (data.change === "deleted") {
       store.threads.delete(data.id);
       emit("threads");
       emit("thread", { id: data.id, deleted: true });
     } else if (data.thread) takeThread(data.thread);
-  } else if (kind === "message") {
-    const open = store.opened.get(data.thread);
-    if (open) { open.put(data.message); emit("thread", { id: data.thread, message: data.message.id }); }
-  } else if (kind === "removed") {
-    const open = store.opened.get(data.thread);
-    for (const id of data.messages) open?.drop(id);
-    emit("thread", { id: data.thread });
-  } else if (kind === "run") {
+  } else if (kind === "message" || kind === "removed") takeMessages(kind, data);
+  else if (kind === "run") {
     const thread = store.threads.get(data.thread);
     if (thread) { thread.running = data.state === "running" ? data.run : null; emit("threads"); }
     emit("run", data);
@@ -216,6 +249,19 @@ function take(kind, data) {
   else if (kind === "log") emit("log", data.lines);
 }
 
+function takeMessages(kind, data) {
+  opening.get(data.thread)?.told.push([kind, data]);
+  const open = store.opened.get(data.thread);
+  if (!open) return;
+  if (kind === "message") {
+    open.put(data.message);
+    emit("thread", { id: data.thread, message: data.message.id });
+  } else {
+    for (const id of data.messages) open.drop(id);
+    emit("thread", { id: data.thread });
+  }
+}
+
 function upsert(list, item) {
   const items = store.state[list];
   const i = items.findIndex((x) => x.id === item.id);
@@ -225,47 +271,42 @@ function upsert(list, item) {
 }
 const emitProgress = () => emit("progress");
 
-async function readAgain() {
-  try {
-    await readState();
-    await readThreads();
-    for (const id of [...store.opened.keys()]) {
-      if (id !== store.shown) store.opened.delete(id);
-    }
-    if (store.shown) { await openThread(store.shown, true).catch(() => {}); emit("thread", { id: store.shown, reread: true }); }
-  } catch { /* the connection is tried again anyway */ }
-}
+let turn = 0; // of `listen`: a later one ends the earlier one
+let stream = null;
 
-let listening = null;
-
-/** Listen to changes, and again after the server was away. With `logs` lines of the log come too. */
+/** Listen to changes and then read everything, again and again after the server was away. With `logs` lines of the log come too. */
 export async function listen(logs = false) {
-  listening?.abort();
-  const mine = new AbortController();
-  listening = mine;
+  turn += 1;
+  const mine = turn;
+  stream?.abort();
   let wait = 250;
   for (;;) {
-    const again = store.lost;
+    const one = new AbortController();
+    let problem = null;
+    stream = one;
+    const onOpen = () => {
+      heard();
+      wait = 250;
+      setConnected(true);
+      readAll().catch((found) => { problem = found; one.abort(); }); // and then it is tried again
+    };
     try {
-      await readEvents(`/app/events${logs ? "?logs=1" : ""}`, take, {
-        signal: mine.signal,
-        onOpen() {
-          wait = 250;
-          store.connected = true;
-          store.lost = false;
-          emit("connection");
-          if (again) readAgain();
-        },
-      });
-    } catch (problem) {
-      if (mine.signal.aborted) return;
-      if (problem instanceof ApiError && problem.status === 401) { emit("key"); return; }
+      await readEvents(`/app/events${logs ? "?logs=1" : ""}`, take, { signal: one.signal, onOpen });
+    } catch (found) {
+      problem ??= found;
     }
-    if (mine.signal.aborted) return;
-    store.connected = false;
-    store.lost = true;
-    emit("connection");
+    if (turn !== mine) return;
+    heard();
+    if (problem instanceof ApiError && problem.status === 401) { emit("key"); return; }
+    setConnected(false);
     await new Promise((resolve) => { setTimeout(resolve, wait); });
+    if (turn !== mine) return;
     wait = Math.min(wait * 1.6, 4000);
   }
+}
+
+function setConnected(connected) {
+  store.connected = connected;
+  store.lost = !connected;
+  emit("connection");
 }
