@@ -41,21 +41,19 @@ if TYPE_CHECKING:
         UnsupportedModelError,
     )
     from llmpy.format import open_gguf
-    from llmpy.hub import (
-        CATALOGUE,
-        CatalogueEntry,
-        PullEvent,
-        StoredFile,
-        StoredModel,
+    from llmpy.hub.catalogue import CATALOGUE, CatalogueEntry
+    from llmpy.hub.events import PullEvent
+    from llmpy.hub.finding import (
         copy_model,
         default_model,
         default_name,
         find_model,
         models,
-        pull,
         remove_model,
         set_default_model,
     )
+    from llmpy.hub.pulling import pull
+    from llmpy.hub.store import StoredFile, StoredModel
     from llmpy.loading import LoadEvent, aload, load, load_template, load_tokenizer
     from llmpy.machine.bandwidth import read_bandwidth
     from llmpy.machine.cpus import available_cpus
@@ -106,25 +104,15 @@ if TYPE_CHECKING:
         xtc,
     )
     from llmpy.server.serving import serve
-    from llmpy.session import (
-        STOP,
-        Completion,
-        ContextWarning,
-        Draft,
-        FinishReason,
-        Logprobs,
-        Mark,
-        Overflow,
-        Parsed,
-        Piece,
-        Ranked,
-        Score,
-        Session,
-        Stats,
-        Step,
-        ToolCall,
-        next_tokens,
-    )
+    from llmpy.session import STOP, FinishReason, Logprobs, Parsed, Piece, Session, Stats, ToolCall
+    from llmpy.session.batched import next_tokens
+    from llmpy.session.completion import Completion
+    from llmpy.session.draft import Draft
+    from llmpy.session.mark import Mark
+    from llmpy.session.overflow import ContextWarning, Overflow
+    from llmpy.session.ranking import Ranked
+    from llmpy.session.scoring import Score
+    from llmpy.session.steps import Step
     from llmpy.tokenizer import Tokenizer, TokenizerProtocol
     from llmpy.tools import Tool
 
@@ -287,21 +275,19 @@ _HOMES = {  # the imports above once more, for __getattr__
         "UnsupportedModelError",
     ),
     "llmpy.format": ("open_gguf",),
-    "llmpy.hub": (
-        "CATALOGUE",
-        "CatalogueEntry",
-        "PullEvent",
-        "StoredFile",
-        "StoredModel",
+    "llmpy.hub.catalogue": ("CATALOGUE", "CatalogueEntry"),
+    "llmpy.hub.events": ("PullEvent",),
+    "llmpy.hub.finding": (
         "copy_model",
         "default_model",
         "default_name",
         "find_model",
         "models",
-        "pull",
         "remove_model",
         "set_default_model",
     ),
+    "llmpy.hub.pulling": ("pull",),
+    "llmpy.hub.store": ("StoredFile", "StoredModel"),
     "llmpy.loading": ("LoadEvent", "aload", "load", "load_template", "load_tokenizer"),
     "llmpy.machine.bandwidth": ("read_bandwidth",),
     "llmpy.machine.cpus": ("available_cpus",),
@@ -353,24 +339,23 @@ _HOMES = {  # the imports above once more, for __getattr__
     ),
     "llmpy.server.serving": ("serve",),
     "llmpy.session": (
-        "Completion",
-        "ContextWarning",
-        "Draft",
         "FinishReason",
         "Logprobs",
-        "Mark",
-        "Overflow",
         "Parsed",
         "Piece",
-        "Ranked",
         "STOP",
-        "Score",
         "Session",
         "Stats",
-        "Step",
         "ToolCall",
-        "next_tokens",
     ),
+    "llmpy.session.batched": ("next_tokens",),
+    "llmpy.session.completion": ("Completion",),
+    "llmpy.session.draft": ("Draft",),
+    "llmpy.session.mark": ("Mark",),
+    "llmpy.session.overflow": ("ContextWarning", "Overflow"),
+    "llmpy.session.ranking": ("Ranked",),
+    "llmpy.session.scoring": ("Score",),
+    "llmpy.session.steps": ("Step",),
     "llmpy.tokenizer": ("Tokenizer", "TokenizerProtocol"),
     "llmpy.tools": ("Tool",),
 }

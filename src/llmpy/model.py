@@ -21,10 +21,9 @@ from llmpy.planning import MemoryPlan
 from llmpy.restoring import OVERFLOWS, Restorer
 from llmpy.sampling import Chain, Rng, Sampler, Sampling, checked_chain, default_chain
 from llmpy.session.embedding import check_generates
-from llmpy.session.fingerprint import Fingerprint
+from llmpy.session.fingerprint import Fingerprint, SavedModel
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.ranking import Classifier
-from llmpy.session.saved import SavedModel
 from llmpy.session.session import Session
 from llmpy.session.transcript import Transcript
 from llmpy.tokenizer import Tokenizer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llmpy import checks
@@ -12,12 +12,11 @@ from llmpy.sampling import Chain, Rng, Sampler, checked_chain
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.overflow import Overflow, checked_overflow
 from llmpy.session.reading import Reader
-from llmpy.session.saved import begin_saved
 from llmpy.session.session import Session
-from llmpy.session.snapshot import Snapshot, open_snapshot
 
 if TYPE_CHECKING:
     from llmpy.chat import Chat
+    from llmpy.session.snapshot import Snapshot
 
 __all__ = ["OVERFLOWS", "Restorer"]
 
@@ -44,8 +43,7 @@ class Restorer(Reader):
         for a file that is not a saved session, is damaged, or is of another model, version or
         configuration.
         """
-        snapshot = open_snapshot(checks.path("path", path))
-        with contextlib.closing(snapshot.file):
+        with _opened(path) as snapshot:
             return self._begun(snapshot, sampler, seed, overflow, recompute)
 
     def _begun(
@@ -56,6 +54,8 @@ class Restorer(Reader):
         overflow: Overflow | str | Callable[..., Any] | None,
         recompute: bool,
     ) -> Session:
+        from llmpy.session.saved import begin_saved  # which takes a while to import
+
         self._engine.check_open()
         checks.flag("recompute", recompute)
         if overflow is not None:
@@ -88,8 +88,7 @@ class Restorer(Reader):
         from llmpy.chat import Chat, chosen_template
 
         chosen = template and chosen_template(self.metadata, self.tokenizer, template)
-        snapshot = open_snapshot(checks.path("path", path))
-        with contextlib.closing(snapshot.file):
+        with _opened(path) as snapshot:
             session = self._begun(snapshot, sampler, seed, None, recompute)
             try:
                 state = snapshot.about.get("chat")
@@ -110,3 +109,12 @@ class Restorer(Reader):
         """Run `load_session` in asyncio; when cancelled, it waits until the session is loaded."""
         options: dict[str, Any] = {"sampler": sampler, "seed": seed, "overflow": overflow}
         return await in_thread(lambda: self.load_session(path, recompute=recompute, **options))
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Snapshot]:
+    from llmpy.session.snapshot import open_snapshot  # which takes a while to import
+
+    snapshot = open_snapshot(checks.path("path", path))
+    with closing(snapshot.file):
+        yield snapshot

@@ -20,7 +20,7 @@ from llmpy.checkpoint.recommended import (
     recommended,
     recommended_sampling,
 )
-from llmpy.hub import CATALOGUE
+from llmpy.hub.catalogue import CATALOGUE
 
 PATH = Path("folder") / "generation_config.json"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import llmpy
-from llmpy.hub import CATALOGUE
+from llmpy.hub.catalogue import CATALOGUE
 from tests.house import sources
 
 STORIES = "weights/stories260K/stories260K.gguf"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -11,16 +13,46 @@ import pytest
 from llmpy.cli import COMMANDS, group
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Top-level modules that a fresh Python has loaded after a statement."""
-    code = f"import sys\n{statement}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+def loaded_by(statement: str, whole: bool = False) -> set[str]:
+    """Modules that a fresh Python has loaded after a statement, if not `whole` by their package."""
+    code = f"import sys\nbefore = set(sys.modules)\n{statement}\nprint(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    names = set(done.stdout.split())
+    return names if whole else {name.partition(".")[0] for name in names}
 
 
-def test_importing_llmpy_loads_no_command_line_and_no_framework() -> None:
-    heavy = {"click", "rich", "torch", "jinja2", "llguidance", "pydantic"}
-    assert loaded_by("import llmpy; llmpy.load").isdisjoint(heavy)
+# What a program that loads a GGUF file and generates text has no use for.
+UNUSED = {
+    "asyncio", "click", "email", "http", "jinja2", "llguidance", "pydantic", "rich", "shutil",
+    "socket", "ssl", "subprocess", "tempfile", "torch", "urllib.request",
+    "llmpy.chat", "llmpy.checkpoint.folder", "llmpy.checkpoint.huggingface",
+    "llmpy.checkpoint.vocabulary", "llmpy.constraints", "llmpy.format.ggml",
+    "llmpy.format.safetensors", "llmpy.hub.finding", "llmpy.hub.pulling", "llmpy.hub.store",
+    "llmpy.hub.web", "llmpy.quantization", "llmpy.server", "llmpy.session.saved",
+    "llmpy.session.snapshot", "llmpy.tools",
+}  # fmt: skip
+
+
+def test_importing_llmpy_loads_no_numpy_and_nothing_of_its_own() -> None:
+    loaded = loaded_by("import llmpy", whole=True)
+    assert {name for name in loaded if name.startswith("llmpy.")} == set()
+    assert loaded.isdisjoint({"numpy", "typing", "dataclasses"})
+
+
+def test_load_imports_only_what_loading_needs() -> None:
+    assert loaded_by("import llmpy; llmpy.load", whole=True) & UNUSED == set()
+
+
+def test_loading_a_file_and_generating_import_only_what_they_need(
+    shared_data: Callable[[str], Path],
+) -> None:
+    path = shared_data("weights/stories260K/stories260K.gguf")
+    program = (
+        "import llmpy\n"
+        f"session = llmpy.load({str(path)!r}, n_threads=1).session(seed=1)\n"
+        "session.infer('Once', max_tokens=3)"
+    )
+    assert loaded_by(program, whole=True) & UNUSED == set()
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"convert", "serve"}))

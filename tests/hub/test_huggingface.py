@@ -14,8 +14,16 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from llmpy import LicenseRefused, ModelNotFound, PullError
-from llmpy.hub import find_model, huggingface, models, pull, remove_model, web
+from llmpy import (
+    LicenseRefused,
+    ModelNotFound,
+    PullError,
+    find_model,
+    models,
+    pull,
+    remove_model,
+)
+from llmpy.hub import huggingface, web
 from llmpy.hub.huggingface import parse_repository
 from tests.hub.hub_server import COMMIT, FakeHub
 from tests.hub.server import Answer, Site, dropping, honest

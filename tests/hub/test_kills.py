@@ -17,7 +17,7 @@ from llmpy.hub.store import Store
 from llmpy.hub.transfer import CHUNK
 from tests.hub.server import Site, throttled
 
-PULL = "import sys; from llmpy.hub import pull; pull(sys.argv[1])"
+PULL = "import sys; from llmpy import pull; pull(sys.argv[1])"
 SIZE = 5 * CHUNK // 2
 RATE, SLOW = 120e6, 25e6  # bytes a second
 LONGEST = 1.2  # seconds until a kill

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import llmpy
-from llmpy import LicenseRefused, ModelNotFound, PullError
-from llmpy.hub import PullEvent, catalogue, pypi
+from llmpy import LicenseRefused, ModelNotFound, PullError, PullEvent
+from llmpy.hub import catalogue, pypi
 from llmpy.hub.catalogue import CATALOGUE, CatalogueEntry
 from llmpy.hub.store import Store
 from llmpy.hub.transfer import file_digest

@@ -9,8 +9,9 @@ from llmpy.errors import ModelFileError
 from llmpy.format.json_text import parse, parse_object
 from llmpy.format.sniff import POINTER, guess
 
-__all__ = ["Folder"]
+__all__ = ["TOKENIZER", "Folder", "OneFile"]
 
+TOKENIZER = "tokenizer.json"
 LARGEST = 1 << 28  # bytes of a file that is read whole; the largest tokenizer.json has a tenth
 
 
@@ -62,3 +63,24 @@ class Folder:
     def error(self, name: str, field: str, expected: str, found: str) -> ModelFileError:
         """The error about one of the files."""
         return ModelFileError(self.path / name, field, expected, found[:200])
+
+
+class OneFile(Folder):
+    """A folder of which only one file is looked at, whatever its name, as its tokenizer.json."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.parent)
+        self._name = path.name
+
+    def bytes(self, name: str) -> bytes | None:
+        """Return the content of the file."""
+        return super().bytes(self._name) if name == TOKENIZER else None
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """The JSON object in the file."""
+        data = self.bytes(name)
+        return None if data is None else parse_object(data, self.path / self._name, "file")
+
+    def error(self, name: str, field: str, expected: str, found: str) -> ModelFileError:
+        """The error about the file."""
+        return super().error(self._name if name == TOKENIZER else name, field, expected, found)

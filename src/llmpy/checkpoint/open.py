@@ -1,4 +1,7 @@
-"""Opening whatever a model comes in: GGUF, the folder of a checkpoint, or a file before GGUF."""
+"""Opening whatever a model comes in: GGUF, the folder of a checkpoint, or a file before GGUF.
+
+What reads the last two is imported when there is one.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmpy import checks
-from llmpy.arch.base import checkpoints
-from llmpy.checkpoint.folder import Folder
-from llmpy.checkpoint.huggingface import open_checkpoint
-from llmpy.checkpoint.vocabulary import checkpoint_vocabulary
 from llmpy.errors import ModelFileError, ModelNotFound
 from llmpy.format import ModelFile, open_gguf
-from llmpy.format.ggml import is_old, open_ggml
-from llmpy.format.json_text import parse_object
-from llmpy.tokenizer.ggml import ggml_vocabulary
+from llmpy.format.sniff import is_old
 
 if TYPE_CHECKING:
-    from llmpy.hub import StoredModel
+    from llmpy.hub.store import StoredModel
 
 __all__ = ["existing", "open_licensed", "open_model", "open_vocabulary"]
-
-TOKENIZER = "tokenizer.json"
 
 
 def open_model(path: str | os.PathLike[str], *, architecture: str | None = None) -> ModelFile:
@@ -39,8 +34,15 @@ def open_model(path: str | os.PathLike[str], *, architecture: str | None = None)
     if architecture is not None:
         checks.text("architecture", architecture)
     if path.is_dir():
+        from llmpy.arch.base import checkpoints
+        from llmpy.checkpoint.huggingface import open_checkpoint
+        from llmpy.checkpoint.vocabulary import checkpoint_vocabulary
+
         file: ModelFile = open_checkpoint(path, checkpoints(), checkpoint_vocabulary)
     elif is_old(path):
+        from llmpy.format.ggml import open_ggml
+        from llmpy.tokenizer.ggml import ggml_vocabulary
+
         file = open_ggml(path, architecture, ggml_vocabulary)
     else:
         file = open_gguf(path)
@@ -82,35 +84,17 @@ def open_vocabulary(
     `path` may also be a tokenizer.json; what lies beside one of that name is read too.
     """
     path = existing(path)
-    if path.suffix == ".json" and path.is_file():
-        folder = Folder(path.parent) if path.name == TOKENIZER else _OneFile(path)
+    if path.is_dir() or (path.suffix == ".json" and path.is_file()):
+        from llmpy.checkpoint.folder import TOKENIZER, Folder, OneFile
+        from llmpy.checkpoint.vocabulary import checkpoint_vocabulary
+
+        if path.is_dir():
+            folder = Folder(path)
+            return checkpoint_vocabulary(folder, folder.json("config.json") or {})
+        folder = Folder(path.parent) if path.name == TOKENIZER else OneFile(path)
         return checkpoint_vocabulary(folder, {})
-    if path.is_dir():
-        folder = Folder(path)
-        return checkpoint_vocabulary(folder, folder.json("config.json") or {})
     with open_model(path, architecture=architecture) as file:
         return file.metadata
-
-
-class _OneFile(Folder):
-    """A folder of which only one file is looked at, whatever its name, as its tokenizer.json."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path.parent)
-        self._name = path.name
-
-    def bytes(self, name: str) -> bytes | None:
-        """Return the content of the file."""
-        return super().bytes(self._name) if name == TOKENIZER else None
-
-    def json(self, name: str) -> dict[str, Any] | None:
-        """The JSON object in the file."""
-        data = self.bytes(name)
-        return None if data is None else parse_object(data, self.path / self._name, "file")
-
-    def error(self, name: str, field: str, expected: str, found: str) -> ModelFileError:
-        """The error about the file."""
-        return super().error(self._name if name == TOKENIZER else name, field, expected, found)
 
 
 def existing(path: str | os.PathLike[str]) -> Path:
@@ -126,13 +110,15 @@ def _named(
     text: str, download: bool = False, allowed: frozenset[str] | None = None
 ) -> StoredModel | None:
     """The model of a name, which may be downloaded; None for what is no name."""
-    from llmpy import hub
+    from llmpy.hub.finding import find_model, looks_like_a_name
 
-    if not text or not hub.looks_like_a_name(text):
+    if not text or not looks_like_a_name(text):
         return None
     try:
-        return hub.find_model(text)
+        return find_model(text)
     except ModelNotFound:
         if not download:
             raise
-        return hub.pull(text, allow_licenses=allowed)
+        from llmpy.hub.pulling import pull
+
+        return pull(text, allow_licenses=allowed)

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from llmpy import ffi
 from llmpy.diagnosis.weaknesses import Weakness, weaknesses
 from llmpy.errors import BackendError, LlmpyError
-from llmpy.hub import default_name, models
+from llmpy.hub.finding import default_name, models
 from llmpy.machine.bandwidth import read_bandwidth
 from llmpy.machine.cpus import available_cpus, cpu_quota
 from llmpy.machine.memory import (

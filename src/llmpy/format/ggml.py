@@ -23,20 +23,14 @@ from llmpy.format.container import ModelFile, TensorInfo, Value
 from llmpy.format.cursor import quoted
 from llmpy.format.ggml_blocks import Layout, adapted, is_plausible, keeps_blocks
 from llmpy.format.ggml_models import MODELS, OldModel
-from llmpy.format.ggml_read import CONTAINERS, OldPart, Stored, read_old_part
+from llmpy.format.ggml_read import OldPart, Stored, read_old_part
 from llmpy.format.mapped import MappedFile
+from llmpy.format.sniff import CONTAINERS
 
-__all__ = ["OldFile", "is_old", "open_ggml"]
+__all__ = ["OldFile", "open_ggml"]
 
 Vocabulary = Callable[[str, list[bytes], "NDArray[np.float32] | None"], Mapping[str, Any]]
 MAX_PARTS = 64
-
-
-def is_old(path: Path) -> bool:
-    """Whether the file at `path` begins like one of these containers."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(4) in CONTAINERS
-    return False
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from llmpy.format.ggml_blocks import Layout, layouts
 from llmpy.format.ggml_models import OldModel
 from llmpy.format.gguf_types import MAX_COUNT
 from llmpy.format.mapped import MappedFile
+from llmpy.format.sniff import CONTAINERS
 
-__all__ = ["CONTAINERS", "OldPart", "Stored", "read_old_part"]
+__all__ = ["OldPart", "Stored", "read_old_part"]
 
-CONTAINERS = {b"lmgg": "GGML", b"fmgg": "GGMF", b"tjgg": "GGJT"}
 VERSIONS = {"GGMF": (1,), "GGJT": (1, 2, 3)}
 MAX_NAME = 1024
 MAX_TOKEN = 1 << 16

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+from pathlib import Path
 
 from llmpy.errors import ModelFileError, UnsupportedModelError
 from llmpy.format.mapped import MappedFile
 
-__all__ = ["POINTER", "guess", "looks_like"]
+__all__ = ["CONTAINERS", "POINTER", "guess", "is_old", "looks_like"]
 
 _CONVERT = "Get or make a GGUF conversion of the model."
 _NEW = "llmpy reads GGUF 1 to 3: convert the model again from its original weights."
 _OLD = "llmpy.open_model and llmpy.load read it, if they are told its architecture."
+CONTAINERS = {b"lmgg": "GGML", b"fmgg": "GGMF", b"tjgg": "GGJT"}  # before GGUF, by their magic
 POINTER = b"version https://git-lfs"  # what begins a file that stands for a larger one
 _AGAIN = "Look at the address or path it came from, and get the file again."
 
@@ -30,6 +33,13 @@ _KNOWN: list[tuple[bytes, str, str, bool]] = [
     (POINTER, "a Git LFS pointer, not the file it stands for",
      "Fetch the real file (git lfs pull).", False),
 ]  # fmt: skip
+
+
+def is_old(path: Path) -> bool:
+    """Whether the file at `path` is in a container that is older than GGUF."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(4) in CONTAINERS
+    return False
 
 
 def looks_like(file: MappedFile) -> ModelFileError:

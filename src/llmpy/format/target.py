@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +44,7 @@ def target_of(path: Path) -> Path:
 
 def temporary_name(final: Path) -> Path:
     """Return the name that a file has until it is whole."""
-    return final.with_name(f".{final.name}.{secrets.token_hex(4)}.partial")
+    return final.with_name(f".{final.name}.{os.urandom(4).hex()}.partial")
 
 
 @contextlib.contextmanager
@@ -93,6 +91,8 @@ def _name(file: BinaryIO, path: Path) -> None:
         # The folder, which an absolute path needs not, makes Python follow the link.
         os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
     except OSError:
+        import shutil  # which takes a while
+
         file.seek(0)
         with path.open("xb") as copy:
             shutil.copyfileobj(file, copy)

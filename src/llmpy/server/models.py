@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 
-from llmpy import hub
 from llmpy.chat import ChatTemplate, chosen_template
 from llmpy.chat.thinking import Format, format_of
 from llmpy.checkpoint.open import existing
 from llmpy.errors import ModelFileError, ModelNotFound, OutOfMemory
+from llmpy.hub.finding import default_model, models
 from llmpy.loading import LoadEvent, aload
 from llmpy.machine.memory import readable_bytes
 from llmpy.model import Model
@@ -272,9 +272,9 @@ def offers_of(
 
 
 def _installed(needs_one: bool) -> list[str]:
-    names = [model.name for model in hub.models()]
+    names = [model.name for model in models()]
     try:
-        default = hub.default_model()
+        default = default_model()
     except ModelNotFound:  # several could be it
         default = None
     if default is not None and default.name in names:

@@ -1,14 +1,19 @@
-"""asyncio over the same generators: one thread steps one of them, for as long as it lasts."""
+"""asyncio over the same generators: one thread steps one of them, for as long as it lasts.
+
+Whoever calls a coroutine has imported asyncio, which takes a while; others need not.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import partial
 from threading import get_ident
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["exhausted", "in_thread", "returned", "stepped", "user"]
 
@@ -62,11 +67,13 @@ class _Steps:
         self._cancel = cancel
 
     async def __aenter__(self) -> Callable[..., asyncio.Future[Any]]:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
+        self._thread = _new_thread()
         self._step = _stepping(self._thread)
         return self._step
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        import asyncio
+
         try:
             if kind is not None and issubclass(kind, asyncio.CancelledError):
                 self._cancel()
@@ -80,7 +87,9 @@ async def in_thread(function: Callable[[], T], cancel: Callable[[], object] | No
 
     Cancelled, it calls `cancel`, and waits until the function has returned.
     """
-    thread = ThreadPoolExecutor(1, thread_name_prefix="llmpy")
+    import asyncio
+
+    thread = _new_thread()
     running = _stepping(thread)(function)
     try:
         return await asyncio.shield(running)
@@ -93,8 +102,16 @@ async def in_thread(function: Callable[[], T], cancel: Callable[[], object] | No
         thread.shutdown(wait=False)
 
 
+def _new_thread() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, thread_name_prefix="llmpy")
+
+
 def _stepping(thread: ThreadPoolExecutor) -> Callable[..., asyncio.Future[Any]]:
     """Calls of functions in that thread, with the context variables of the task."""
+    import asyncio
+
     context = copy_context()
     context.run(_USER.set, user())
     run: Callable[..., Any] = context.run
@@ -127,6 +144,8 @@ def _next(generator: Generator[Any, None, Any]) -> Any:
 
 async def _settled(running: asyncio.Future[Any]) -> None:
     """Wait until a thread is done, whatever happens to the task meanwhile."""
+    import asyncio
+
     cancelled: asyncio.CancelledError | None = None
     while not running.done():
         try:

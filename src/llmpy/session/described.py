@@ -13,7 +13,7 @@ from llmpy.graph import Graph
 from llmpy.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llmpy.session.saved import SavedModel
+    from llmpy.session.fingerprint import SavedModel
 
 __all__ = ["Described", "Home"]
 

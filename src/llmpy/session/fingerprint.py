@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llmpy.errors import SnapshotError
 from llmpy.graph import Graph, show
 
 if TYPE_CHECKING:
     from llmpy.format import ModelFile
     from llmpy.tokenizer import Tokenizer
 
-__all__ = ["Fingerprint"]
+__all__ = ["Fingerprint", "SavedModel"]
 
 N_SAMPLES = 1024  # of each file, evenly spaced
 N_BYTES = 64  # of each of them
 N_TOKENS = 256  # of the vocabulary, evenly spaced
+
+
+class SavedModel:
+    """The identity of a session's model, as snapshots know it: its fingerprint."""
+
+    def __init__(self, path: Path, read: Callable[[], str]) -> None:
+        self.path = path
+        self._read = read
+
+    def fingerprint(self, snapshot: Path) -> str:
+        """The digits; SnapshotError where the model's file is not what was loaded any more."""
+        try:
+            return self._read()
+        except (OSError, ValueError) as error:
+            raise SnapshotError(
+                snapshot, "model", "the file that was loaded", str(error),
+                hint="Load the model again.",
+            ) from error  # fmt: skip
 
 
 class Fingerprint:

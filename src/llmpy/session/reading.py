@@ -26,9 +26,9 @@ from llmpy.session.embedding import (
     rows_of,
     token_ids,
 )
+from llmpy.session.fingerprint import SavedModel
 from llmpy.session.lengths import check_lengths
 from llmpy.session.ranking import Classifier, Ranked, has_pairs, pairs_of, ranked
-from llmpy.session.saved import SavedModel
 from llmpy.session.scoring import Score, scored
 from llmpy.tokenizer import Tokenizer
 

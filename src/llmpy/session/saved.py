@@ -20,29 +20,12 @@ from llmpy.session.transcript import Transcript
 
 if TYPE_CHECKING:
     from llmpy.engine import Engine, Sequence
+    from llmpy.session.fingerprint import SavedModel
     from llmpy.tokenizer import Tokenizer
 
-__all__ = ["SavedModel", "begin_saved", "save"]
+__all__ = ["begin_saved", "save"]
 
 NAME = "llmpy"
-
-
-class SavedModel:
-    """The identity of a session's model, as snapshots know it: see fingerprint.py."""
-
-    def __init__(self, path: Path, read: Callable[[], str]) -> None:
-        self.path = path
-        self._read = read
-
-    def fingerprint(self, snapshot: Path) -> str:
-        """The digits; SnapshotError where the model's file is not what was loaded any more."""
-        try:
-            return self._read()
-        except (OSError, ValueError) as error:
-            raise SnapshotError(
-                snapshot, "model", "the file that was loaded", str(error),
-                hint="Load the model again.",
-            ) from error  # fmt: skip
 
 
 def save(

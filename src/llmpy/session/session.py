@@ -22,12 +22,10 @@ from llmpy.sampling import Chain, Rng, checked_chain
 from llmpy.session.asynchronous import exhausted, in_thread, returned, stepped
 from llmpy.session.banned import next_allowed
 from llmpy.session.described import Home
-from llmpy.session.draft import Draft
 from llmpy.session.events import STOP, Piece, Stats
 from llmpy.session.infilling import infill_ids
 from llmpy.session.mark import Mark
 from llmpy.session.overflow import Overflow
-from llmpy.session.saved import save
 from llmpy.session.steps import Step, steps
 from llmpy.session.stop import StopStrings
 from llmpy.session.stream import editing, feeding, pieces
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
 
     from llmpy.constraints import Constrain
     from llmpy.sampling import Sampler
+    from llmpy.session.draft import Draft
     from llmpy.tokenizer import Tokenizer
 
 __all__ = ["Session"]
@@ -427,6 +426,8 @@ class Session(TypedAnswers, ProcessBound):
         self, path: str | os.PathLike[str], more: dict[str, Any], *, compression: str
     ) -> None:
         """Write the session and `more` to a file, as `save` does; for internal use."""
+        from llmpy.session.saved import save  # which takes a while to import
+
         save(self.transcript, self._model.saved, checks.path("path", path), compression, more)
 
     async def asave(self, path: str | os.PathLike[str], *, compression: str = "none") -> None:
@@ -527,6 +528,8 @@ class Session(TypedAnswers, ProcessBound):
         Call `draft.update(text)` after each change, then `draft.commit()`, which is `stream(text)`
         with most of the text in the KV cache already. `special` and `bos` are as in `stream`.
         """
+        from llmpy.session.draft import Draft
+
         return Draft(self, special, bos)
 
     def fork(
