@@ -144,9 +144,9 @@ def main() -> None:
             for way in ("low", "high"):
                 process.stdin.write(json.dumps([way, texts]) + "\n")
                 process.stdin.flush()
-                taken, said = json.loads(process.stdout.readline())
+                taken, others = json.loads(process.stdout.readline())
                 keep(f"llama-cpp-python, {way} level", taken)
-            pairs = zip(answers, said, strict=True)
+            pairs = zip(answers, others, strict=True)
             same = sum(
                 ours == theirs.partition("#")[0].replace(";", " ; ") for ours, theirs in pairs
             )

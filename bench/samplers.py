@@ -35,7 +35,7 @@ N_HISTORY = 2000
 
 
 class Text:
-    """A session that has said some tokens."""
+    """A session that holds some tokens."""
 
     def __init__(self, tokens: np.ndarray) -> None:
         self.tokens = tokens

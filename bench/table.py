@@ -126,13 +126,13 @@ def merged(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def machine(n_threads: int) -> str:
     """The processor, how many there are, the threads that were used, and the level if one was."""
     about = Path("/proc/cpuinfo")
-    said: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in about.read_text().splitlines() if about.exists() else []:
         key, _, value = line.partition(":")
-        said.setdefault(key.strip(), value.strip())
-    name = said.get("model name", platform.machine())
-    if "cpu family" in said:  # one name may stand for several generations
-        name += f", family {said['cpu family']} model {said.get('model', '?')}"
+        fields.setdefault(key.strip(), value.strip())
+    name = fields.get("model name", platform.machine())
+    if "cpu family" in fields:  # one name may stand for several generations
+        name += f", family {fields['cpu family']} model {fields.get('model', '?')}"
     level = f", llmpy at {os.environ['LLMPY_CPU']}" if os.environ.get("LLMPY_CPU") else ""
     return f"{name} ({platform.machine()}), {os.cpu_count()} processors, {n_threads} threads{level}"
 

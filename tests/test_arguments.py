@@ -195,12 +195,12 @@ def test_a_wrong_type_is_refused_by_name(
     name: str, argument: str, value: Any, model: llmpy.Model, session: llmpy.Session, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.gguf"
-    said, seen = session.tokens, session.seen
+    tokens, seen = session.tokens, session.seen
     arguments = right(name, model.path, out, model) | {argument: value}
     shown = NAMES.get((name, argument), argument)
     with pytest.raises(TypeError, match=rf"^{shown}\b.*: expected .*, found "):
         bound(name, model, session)(**arguments)
-    assert (session.tokens, session.seen) == (said, seen)
+    assert (session.tokens, session.seen) == (tokens, seen)
     assert not out.exists()
 
 

@@ -29,9 +29,9 @@ def wrong(entry: CatalogueEntry) -> list[str]:
         "license": (entry.license.lower(), str(license).lower()),
     }
     return [
-        f"{entry.name}: {key}: expected {said}, found {found}"
-        for key, (said, found) in pairs.items()
-        if said != found
+        f"{entry.name}: {key}: expected {expected}, found {found}"
+        for key, (expected, found) in pairs.items()
+        if expected != found
     ]
 
 

@@ -125,7 +125,7 @@ def _cell(text: str) -> str:
 
 def models() -> str:
     """docs/models.md: each architecture, and how far it is from other implementations."""
-    measured = {name: _said(name) for name in checkpoints.goldens()}
+    measured = {name: _about(name) for name in checkpoints.goldens()}
     lines = ["# Models", "", NOTE, "", *INTRODUCTION.splitlines(), ""]
     lines += ["| architecture | what it is | model_type | transformers | llama.cpp | features |"]
     lines += ["|---|---|---|---|---|---|"]
@@ -138,7 +138,7 @@ def models() -> str:
     return "\n".join(lines + _remarks(measured)) + "\n"
 
 
-def _said(name: str) -> dict[str, Any]:
+def _about(name: str) -> dict[str, Any]:
     """What the golden of a tiny model keeps of measurements, and of llama.cpp's verdict."""
     about = checkpoints.load_golden(name).about
     found = {k: about[k] for k in ("original",) if k in about} | about.get("measured", {})
@@ -170,9 +170,9 @@ def _original(rows: list[dict[str, Any]]) -> str:
 def _peer(rows: list[dict[str, Any]]) -> str:
     """Where it has no say in one model, another may; where it made the golden, that is compared."""
     made = [row.get(b) for row in rows if "original" in row for b in ("reference", "cpu")]
-    said = [row.get("llama.cpp") for row in rows]
-    numbers = [x for x in (*made, *said) if isinstance(x, float)]
-    return _largest(numbers) if numbers else "unknown to it" if "unknown" in said else ""
+    theirs = [row.get("llama.cpp") for row in rows]
+    numbers = [x for x in (*made, *theirs) if isinstance(x, float)]
+    return _largest(numbers) if numbers else "unknown to it" if "unknown" in theirs else ""
 
 
 def _largest(numbers: list[Any]) -> str:
@@ -186,8 +186,8 @@ def _features(rows: list[dict[str, Any]]) -> str:
 
 def _remarks(measured: dict[str, Any]) -> list[str]:
     """Where llama.cpp computes something else on purpose."""
-    said = {name: row.get("llama.cpp") for name, row in measured.items()}
-    others = {k: v for k, v in said.items() if isinstance(v, str) and v != "unknown"}
+    theirs = {name: row.get("llama.cpp") for name, row in measured.items()}
+    others = {k: v for k, v in theirs.items() if isinstance(v, str) and v != "unknown"}
     lines = ["", "Of these models llama.cpp is no judge:", ""] if others else []
     lines += [f"- {name}: {why}" for name, why in others.items()]
     return lines

@@ -166,8 +166,8 @@ def saved(spec: checkpoints.Spec, folder: Path) -> tuple[dict[str, Any], dict[st
     if torch.cuda.is_available():
         raise SystemExit("goldens are made on the CPU")
     model.save_pretrained(folder, safe_serialization=True)
-    said = json.loads((folder / "config.json").read_text("utf-8"))
-    said.pop("transformers_version", None)
+    written = json.loads((folder / "config.json").read_text("utf-8"))
+    written.pop("transformers_version", None)
     shapes = {}
     with safe_open(folder / "model.safetensors", "np") as file:
         for name in sorted(file.keys()):
@@ -175,7 +175,7 @@ def saved(spec: checkpoints.Spec, folder: Path) -> tuple[dict[str, Any], dict[st
             kind = file.get_slice(name).get_dtype()
             if kind != "F32":
                 raise SystemExit(f"{spec.name}: {name} is {kind}; give its values a rule")
-    return said, shapes
+    return written, shapes
 
 
 def original(spec: checkpoints.Spec, folder: Path, tokens: np.ndarray) -> np.ndarray:
@@ -253,16 +253,16 @@ def make(spec: checkpoints.Spec, peer_python: str | None, check: bool) -> None:
             distance = np.abs(old.logits - logits).max() / np.abs(logits).max()
             if distance > 1e-5 or old.about["fingerprint"] != about["fingerprint"]:
                 raise SystemExit(f"{spec.name}: {distance:.2g} from the golden, or other weights")
-        said = f"{spec.name}: logits {logits.shape}, largest {np.abs(logits).max():.3f}"
+        line = f"{spec.name}: logits {logits.shape}, largest {np.abs(logits).max():.3f}"
         if peer_python:
             if spec.relative:
                 checkpoints.write(folder, config, weights, spec.relative)
             about["peer"] = judged(of_peer(spec, folder, tokens, peer_python), logits)
-            said += f", llama.cpp {about['peer']}"
+            line += f", llama.cpp {about['peer']}"
         if not check:
             golden = measure_models.measured(spec, checkpoints.Golden(logits, about))
             checkpoints.save_golden(spec.name, golden)
-        print(said, flush=True)
+        print(line, flush=True)
 
 
 def main() -> None:
@@ -270,15 +270,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--peer-python")
     parser.add_argument("--check", action="store_true")
-    said = parser.parse_args()
+    options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    for name in said.names or ["tiny", *checkpoints.names()]:
+    for name in options.names or ["tiny", *checkpoints.names()]:
         if name == "tiny":
             make_tiny()
         else:
-            make(checkpoints.spec(name), said.peer_python, said.check)
-    if not said.check:
+            make(checkpoints.spec(name), options.peer_python, options.check)
+    if not options.check:
         generate_docs.write()
 
 

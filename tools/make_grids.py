@@ -59,8 +59,8 @@ def main() -> None:
         text += f'    "{name}": {tuple(getattr(quants, name).grid_map)},\n'
     text += "}\n_ROWS = {\n"
     for name in NAMES:
-        said = packed(name)
-        lines = [said[i : i + 88] for i in range(0, len(said), 88)]
+        digits = packed(name)
+        lines = [digits[i : i + 88] for i in range(0, len(digits), 88)]
         text += f'    "{name}": (\n' + "".join(f'        "{line}"\n' for line in lines) + "    ),\n"
     TARGET.write_text(text + "}\n", encoding="utf-8")
 

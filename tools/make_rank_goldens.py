@@ -24,12 +24,12 @@ __all__ = ["main"]
 def main() -> None:
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, said in rerankers.CONFIGS.items():
-            found |= {f"{name}.{k}": v for k, v in golden(name, said, Path(folder) / name).items()}
+        for name, given in rerankers.CONFIGS.items():
+            found |= {f"{name}.{k}": v for k, v in golden(name, given, Path(folder) / name).items()}
     np.savez_compressed(rerankers.GOLDEN, **found)
 
 
-def golden(name: str, said: dict[str, Any], folder: Path) -> dict[str, Any]:
+def golden(name: str, given: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The configuration, shapes of tensors, ids of each pair, and scores of one model."""
     from transformers import (
         AutoConfig,
@@ -37,7 +37,7 @@ def golden(name: str, said: dict[str, Any], folder: Path) -> dict[str, Any]:
         PreTrainedTokenizerFast,
     )
 
-    config = AutoConfig.for_model(**said)
+    config = AutoConfig.for_model(**given)
     made: Any = AutoModelForSequenceClassification.from_config(config)
     config.architectures = [type(made).__name__]
     shapes = {k: list(v.shape) for k, v in made.state_dict().items() if v.is_floating_point()}

@@ -85,22 +85,22 @@ def write(name: str, folder: Path) -> None:
     relative = [spec.relative] if spec.relative else []
     checkpoints.write(folder, golden.about["config"], golden.weights(spec), *relative)
     for file, change in (("config.json", config), ("tokenizer.json", tokenizer)):
-        said = json.loads((folder / file).read_text("utf-8"))
-        (folder / file).write_text(json.dumps(change(name, said)), "utf-8")
+        content = json.loads((folder / file).read_text("utf-8"))
+        (folder / file).write_text(json.dumps(change(name, content)), "utf-8")
     special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     kind = {"tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(kind | special), "utf-8")
 
 
-def config(name: str, said: dict[str, Any]) -> dict[str, Any]:
-    return said | PUBLISHED.get(name, {})
+def config(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    return given | PUBLISHED.get(name, {})
 
 
-def tokenizer(_: str, said: dict[str, Any]) -> dict[str, Any]:
+def tokenizer(_: str, given: dict[str, Any]) -> dict[str, Any]:
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    added = [flags | token for token in said["added_tokens"]]
+    added = [flags | token for token in given["added_tokens"]]
     absent = dict.fromkeys(("truncation", "padding", "post_processor"))
-    return absent | said | {"added_tokens": added}
+    return absent | given | {"added_tokens": added}
 
 
 def check(root: str, name: str) -> str:
@@ -127,11 +127,11 @@ def main(root: str, *names: str) -> int:
         if not checkpoints.spec(name).causal:
             continue
         try:
-            said = check(root, name)
+            result = check(root, name)
         except Exception as error:
-            said = f"FAILED: {error}"[:400]
-        code |= said.startswith("FAILED") or said.endswith("TOO FAR")
-        print(f"{name}: {said}", flush=True)
+            result = f"FAILED: {error}"[:400]
+        code |= result.startswith("FAILED") or result.endswith("TOO FAR")
+        print(f"{name}: {result}", flush=True)
     return code
 
 

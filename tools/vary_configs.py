@@ -107,13 +107,17 @@ def changes(config: dict[str, Any]) -> Iterator[tuple[str, dict[Path_, Any]]]:
 
 def rotations(config: dict[str, Any]) -> Iterator[tuple[str, dict[Path_, Any]]]:
     """The rotation in other words, and of other types."""
-    said = config.get("rope_parameters")
-    if not isinstance(said, dict) or "full_attention" in said or "hidden_size" not in config:
+    rotation = config.get("rope_parameters")
+    if (
+        not isinstance(rotation, dict)
+        or "full_attention" in rotation
+        or "hidden_size" not in config
+    ):
         return
-    base, part = said.get("rope_theta"), said.get("partial_rotary_factor", 1.0)
+    base, part = rotation.get("rope_theta"), rotation.get("partial_rotary_factor", 1.0)
     d_head = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     n = int(d_head * part) // 2
-    kept = {k: v for k, v in said.items() if k in ("rope_theta", "partial_rotary_factor")}
+    kept = {k: v for k, v in rotation.items() if k in ("rope_theta", "partial_rotary_factor")}
     for name, keys in ROPES.items():
         kind = name.split()[0]
         if kind == "longrope":
@@ -210,12 +214,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--shard", default="0/1")
-    said = parser.parse_args()
+    options = parser.parse_args()
     transformers.logging.set_verbosity(60)
     transformers.logging.disable_progress_bar()
-    i, n = (int(part) for part in said.shard.split("/"))
-    for name in (said.names or chosen())[i::n]:
-        vary(checkpoints.spec(name), said.all)
+    i, n = (int(part) for part in options.shard.split("/"))
+    for name in (options.names or chosen())[i::n]:
+        vary(checkpoints.spec(name), options.all)
         print(f"{name}: done", flush=True)
 
 

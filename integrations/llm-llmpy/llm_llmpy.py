@@ -70,7 +70,7 @@ class _Chatting:
         self.name = name
 
     def _asked(self, prompt: llm.Prompt) -> tuple[llmpy.Chat, dict[str, Any]]:
-        """Return a chat of what was said, and the options of the answer to it."""
+        """Return a chat of the messages so far, and the options of the answer to it."""
         given = prompt.options.model_dump(exclude_none=True)
         max_tokens = given.pop("max_tokens", None)
         choice = given.pop("tool_choice", "auto")

@@ -75,9 +75,9 @@ class StepSized(Protocol):
     """A backend that tells what a step takes."""
 
     def step_bytes(
-        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_wanted: int
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_outputs: int
     ) -> int:
-        """Return the bytes of activations and logits of the largest step, of `n_wanted` rows."""
+        """Return the bytes of activations and logits of the largest step, of `n_outputs` rows."""
 
 
 def plan_memory(

@@ -64,7 +64,7 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-3) -> Checked:
         _check_sizes(backend, kv_dtype)
     llama = _Model(backend, _llama, tolerance)
     for check in (
-        _check_prompt, _check_chunks, _check_batches, _check_wanted, _check_repeats,
+        _check_prompt, _check_chunks, _check_batches, _check_output_rows, _check_repeats,
         _check_old_pages, _check_forks, _check_windows, _check_bytes, _check_refusals,
         _check_generate, _check_close,
     ):  # fmt: skip
@@ -381,7 +381,7 @@ def _check_batches(model: _Model) -> None:
     model.same("a token of each sequence", one[1:2], model.step([(cache, [7])]))
 
 
-def _check_wanted(model: _Model) -> None:
+def _check_output_rows(model: _Model) -> None:
     """Logits are those of the rows that are asked for, of this step."""
     whole = model.read(TOKENS, [LONG])
     for output_rows in ([LONG - 1], [0, 17, PAGE_TOKENS], [], [3]):

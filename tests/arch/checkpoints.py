@@ -82,11 +82,11 @@ def array(name: str, shape: tuple[int, ...], spec: Spec) -> Array:
 
     Vectors called "weight" are around 1, other vectors small, matrices 1/sqrt(inputs).
     """
-    said = next((w for p, w in (spec.weights or {}).items() if fnmatchcase(name, p)), {})
+    rule = next((w for p, w in (spec.weights or {}).items() if fnmatchcase(name, p)), {})
     vector = len(shape) < 2
     norm = vector and name.endswith("weight")
-    usual = 0.2 if vector else said.get("gain", 1.0) / math.sqrt(shape[-1])
-    spread, center = said.get("spread", usual), said.get("center", 1.0 if norm else 0.0)
+    usual = 0.2 if vector else rule.get("gain", 1.0) / math.sqrt(shape[-1])
+    spread, center = rule.get("spread", usual), rule.get("center", 1.0 if norm else 0.0)
     bits = np.random.PCG64(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little"))
     raw = bits.random_raw(math.prod(shape)) >> np.uint64(40)
     unit = np.asarray(raw, np.float64) / 2**24 - 0.5

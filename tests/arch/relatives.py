@@ -54,7 +54,7 @@ def exaone(config: Config, weights: Weights) -> tuple[Config, Weights]:
         "mlp.up_proj": "mlp.c_fc_1",
         "mlp.down_proj": "mlp.c_proj",
     }
-    said = {
+    changes = {
         "model_type": "exaone",
         "num_layers": config.pop("num_hidden_layers"),
         "layer_norm_epsilon": config.pop("rms_norm_eps"),
@@ -62,19 +62,19 @@ def exaone(config: Config, weights: Weights) -> tuple[Config, Weights]:
         "rope_theta": config["rope_parameters"]["rope_theta"],
         "rope_scaling": config.pop("rope_parameters"),
     }
-    return {**config, **said}, renamed(weights, names)
+    return {**config, **changes}, renamed(weights, names)
 
 
 def minicpm(config: Config, weights: Weights) -> tuple[Config, Weights]:
     """Granite, whose multipliers follow from sizes."""
-    said = {
+    changes = {
         "model_type": "minicpm",
         "scale_emb": config.pop("embedding_multiplier"),
         "scale_depth": config.pop("residual_multiplier") * math.sqrt(config["num_hidden_layers"]),
         "dim_model_base": config["hidden_size"] / config.pop("logits_scaling"),
     }
     config.pop("attention_multiplier")  # the usual one
-    return {**config, **said}, weights
+    return {**config, **changes}, weights
 
 
 def baichuan(config: Config, weights: Weights) -> tuple[Config, Weights]:
@@ -104,7 +104,7 @@ def chatglm(config: Config, weights: Weights) -> tuple[Config, Weights]:
         for kind in ("weight", "bias"):
             parts = [result.pop(f"{at}.self_attn.{part}_proj.{kind}") for part in "qkv"]
             result[f"{at}.self_attention.query_key_value.{kind}"] = np.concatenate(parts)
-    said = {
+    changes = {
         "model_type": "chatglm",
         "num_layers": config.pop("num_hidden_layers"),
         "ffn_hidden_size": config.pop("intermediate_size"),
@@ -117,7 +117,7 @@ def chatglm(config: Config, weights: Weights) -> tuple[Config, Weights]:
         "rope_ratio": config.pop("rope_parameters")["rope_theta"] / 10_000.0,
         "rmsnorm": True,
     }
-    return {**config, **said}, result
+    return {**config, **changes}, result
 
 
 def deepseek(config: Config, weights: Weights) -> tuple[Config, Weights]:
@@ -125,33 +125,33 @@ def deepseek(config: Config, weights: Weights) -> tuple[Config, Weights]:
     names = {"mlp.shared_expert": "mlp.shared_experts"}
     result = renamed({n: w for n, w in weights.items() if "expert_gate" not in n}, names)
     result |= {n: w * np.float32(0.5) for n, w in result.items() if "shared_experts.down" in n}
-    said = {
+    changes = {
         "model_type": "deepseek",
         "n_routed_experts": config.pop("num_experts"),
         "n_shared_experts": config.pop("shared_expert_intermediate_size")
         // config["moe_intermediate_size"],
         "first_k_dense_replace": len(config["mlp_only_layers"]),
     }
-    return {**config, **said}, result
+    return {**config, **changes}, result
 
 
 def bailing_moe(config: Config, weights: Weights) -> tuple[Config, Weights]:
     """The same under other names, with fused queries, keys and values."""
     config, weights = deepseek(config, weights)
-    said = {"model_type": "bailing_moe", "num_experts": config.pop("n_routed_experts")}
-    said["num_shared_experts"] = config.pop("n_shared_experts")
-    return {**config, **said}, with_fused_attention(config, weights)
+    changes = {"model_type": "bailing_moe", "num_experts": config.pop("n_routed_experts")}
+    changes["num_shared_experts"] = config.pop("n_shared_experts")
+    return {**config, **changes}, with_fused_attention(config, weights)
 
 
 def bailing_moe_v2(config: Config, weights: Weights) -> tuple[Config, Weights]:
     """GLM 4.5 under other names, with fused queries, keys and values."""
-    said = {
+    changes = {
         "model_type": "bailing_moe",
         "architectures": ["BailingMoeV2ForCausalLM"],
         "num_experts": config.pop("n_routed_experts"),
         "num_shared_experts": config.pop("n_shared_experts"),
     }
-    return {**config, **said}, with_fused_attention(config, weights)
+    return {**config, **changes}, with_fused_attention(config, weights)
 
 
 def with_fused_attention(config: Config, weights: Weights) -> Weights:

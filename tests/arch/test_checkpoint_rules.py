@@ -37,18 +37,18 @@ def test_the_output_rows_of_baichuan_2_have_length_one() -> None:
 
 
 def test_baichuan_13b_calls_its_context_by_another_name() -> None:
-    said = checkpoints()["baichuan"].metadata({**SIZES, "model_max_length": 4096})
-    assert said["context_length"] == 4096
+    metadata = checkpoints()["baichuan"].metadata({**SIZES, "model_max_length": 4096})
+    assert metadata["context_length"] == 4096
 
 
 def test_nomic_bert_trusts_the_trained_context_of_its_first_configurations() -> None:
-    said = checkpoints()["nomic_bert"].metadata(
+    metadata = checkpoints()["nomic_bert"].metadata(
         {
             "n_embd": 8, "n_layer": 2, "n_head": 2, "n_inner": 8, "layer_norm_epsilon": 1e-12,
             "rotary_emb_base": 1000, "n_positions": 8192, "max_trained_positions": 2048,
             "vocab_size": 10, "activation_function": "swiglu", "prenorm": False,
         }
     )  # fmt: skip
-    assert said["context_length"] == 2048
-    assert said["rope.freq_base"] == 1000.0
-    assert said["feed_forward_length"] == 8
+    assert metadata["context_length"] == 2048
+    assert metadata["rope.freq_base"] == 1000.0
+    assert metadata["feed_forward_length"] == 8

@@ -93,18 +93,23 @@ def test_other_names_of_an_activation_are_the_same() -> None:
 @pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
 @pytest.mark.parametrize("kind", ["ntk", "longrope", 7, ["linear"]])
 def test_an_unknown_rope_type_is_refused(key: str, kind: Any, tmp_path: Path) -> None:
-    said = {"rope_parameters": None, key: {"rope_type": kind, "factor": 2.0}}
-    assert f"'{key}.rope_type'" in refusal(write(tmp_path, **said))
+    changes = {"rope_parameters": None, key: {"rope_type": kind, "factor": 2.0}}
+    assert f"'{key}.rope_type'" in refusal(write(tmp_path, **changes))
 
 
 @pytest.mark.parametrize("name", ["qwen2", "command-r", "bert", "gpt2", "olmo2"])
 def test_llama3s_frequencies_are_refused_where_no_file_has_them(name: str, tmp_path: Path) -> None:
-    said = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
-    assert "rope_scaling" in refusal(write(tmp_path, name, rope_scaling=said))
+    scaling = {
+        "rope_type": "llama3",
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+    }
+    assert "rope_scaling" in refusal(write(tmp_path, name, rope_scaling=scaling))
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("parameters", "expected"),
     [
         ({"mscale": 1.0, "mscale_all_dim": 0.5}, 1.138629 / 1.069315),
         ({"mscale_all_dim": 0.5}, None),
@@ -113,10 +118,10 @@ def test_llama3s_frequencies_are_refused_where_no_file_has_them(name: str, tmp_p
     ],
 )
 def test_yarn_multiplies_by_what_the_configuration_says(
-    said: dict[str, Any], expected: float | None
+    parameters: dict[str, Any], expected: float | None
 ) -> None:
     config = dict(checkpoints.load_golden("qwen2-yarn").about["config"])
-    config["rope_parameters"] = config["rope_parameters"] | said
+    config["rope_parameters"] = config["rope_parameters"] | parameters
     found = recipes()["qwen2"].follow(config).metadata["rope.scaling.yarn_attn_factor"]
     assert found == (None if expected is None else pytest.approx(expected, rel=1e-5))
 
@@ -131,8 +136,8 @@ def test_yarn_between_whole_pairs_is_refused_where_the_wiring_rounds(tmp_path: P
 def test_the_base_of_the_rotation_is_read_wherever_it_stands(place: str) -> None:
     config = dict(checkpoints.load_golden("llama3").about["config"])
     del config["rope_parameters"]
-    said = {"rope_type": "linear", "factor": 2.0, "rope_theta": 77.0}
-    config |= {place: said} if place else {"rope_theta": 77.0}
+    parameters = {"rope_type": "linear", "factor": 2.0, "rope_theta": 77.0}
+    config |= {place: parameters} if place else {"rope_theta": 77.0}
     assert recipes()["llama"].follow(config).metadata["rope.freq_base"] == 77.0
 
 

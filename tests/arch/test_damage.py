@@ -66,11 +66,11 @@ def test_a_damaged_file_is_refused_or_makes_a_graph(name: str, tmp_path: Path) -
         shapes = {name: info.shape for name, info in file.tensors.items()}
     random, refused = Random(name), 0  # seeded
     for _ in range(N_MUTANTS):
-        said, sized = dict(metadata), dict(shapes)
+        keys, sized = dict(metadata), dict(shapes)
         for _ in range(random.choice([1, 1, 2])):
-            mutate(random, said, sized)
+            mutate(random, keys, sized)
         try:
-            build(Source(said), sized, random.choice([0, 0, 10**6]))
+            build(Source(keys), sized, random.choice([0, 0, 10**6]))
         except ModelFileError:
             refused += 1
     assert refused > N_MUTANTS // 4

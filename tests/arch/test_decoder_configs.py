@@ -24,12 +24,12 @@ BASE = {
 }
 
 
-def metadata(model_type: str, **said: Any) -> dict[str, Any]:
-    return dict(checkpoints()[model_type].metadata(BASE | said))
+def metadata(model_type: str, **changes: Any) -> dict[str, Any]:
+    return dict(checkpoints()[model_type].metadata(BASE | changes))
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("changes", "expected"),
     [
         ({"sliding_window_pattern": 4}, 4),
         ({"sliding_window_pattern": "LG"}, [True, False] * 3),
@@ -37,8 +37,8 @@ def metadata(model_type: str, **said: Any) -> dict[str, Any]:
         ({}, None),
     ],
 )
-def test_which_layers_have_a_window(said: dict[str, Any], expected: Any) -> None:
-    found = metadata("cohere2", sliding_window=8, **said)
+def test_which_layers_have_a_window(changes: dict[str, Any], expected: Any) -> None:
+    found = metadata("cohere2", sliding_window=8, **changes)
     assert found["attention.sliding_window_pattern"] == expected
 
 
@@ -65,7 +65,7 @@ LONG = {"long_factor": [2.0] * 8, "short_factor": [1.0] * 8}
 
 
 @pytest.mark.parametrize(
-    "said",
+    "changes",
     [
         {"rope_scaling": {"type": "su", **LONG}, "original_max_position_embeddings": 256},
         {"rope_scaling": {"type": "longrope", **LONG, "original_max_position_embeddings": 256}},
@@ -76,14 +76,14 @@ LONG = {"long_factor": [2.0] * 8, "short_factor": [1.0] * 8}
         },
     ],
 )  # fmt: skip
-def test_longrope_in_the_words_of_any_year(said: dict[str, Any]) -> None:
-    found = metadata("phi3", **said)
+def test_longrope_in_the_words_of_any_year(changes: dict[str, Any]) -> None:
+    found = metadata("phi3", **changes)
     assert found["rope.scaling.original_context_length"] == 256
     stretched = math.sqrt(1 + math.log(4) / math.log(256))
     assert found["rope.scaling.attn_factor"] == pytest.approx(stretched)
     extra = checkpoints()["phi3"].extra
     assert extra is not None
-    np.testing.assert_array_equal(extra(BASE | said)["rope_factors_long.weight"], [2.0] * 8)
+    np.testing.assert_array_equal(extra(BASE | changes)["rope_factors_long.weight"], [2.0] * 8)
 
 
 def test_a_part_of_each_head_is_rotated_in_the_words_of_any_year() -> None:
@@ -93,7 +93,7 @@ def test_a_part_of_each_head_is_rotated_in_the_words_of_any_year() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "said", "key"),
+    ("model_type", "changes", "key"),
     [
         (
             "qwen2",
@@ -107,7 +107,7 @@ def test_a_part_of_each_head_is_rotated_in_the_words_of_any_year() -> None:
     ],
 )
 def test_what_a_file_could_not_say_is_refused(
-    model_type: str, said: dict[str, Any], key: str
+    model_type: str, changes: dict[str, Any], key: str
 ) -> None:
     with pytest.raises(UnsupportedModelError, match=f"'{key}'"):
-        checkpoints()[model_type].follow(BASE | {"norm_eps": 1e-5} | said)
+        checkpoints()[model_type].follow(BASE | {"norm_eps": 1e-5} | changes)

@@ -36,10 +36,10 @@ def arrays(path: Path) -> dict[str, Array]:
     found: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return {
         name.removeprefix("transformer."): np.frombuffer(
-            base64.b64decode(said["data"]), "<f4"
-        ).reshape(said["shape"])
-        for name, said in found.items()
-        if "data" in said
+            base64.b64decode(array["data"]), "<f4"
+        ).reshape(array["shape"])
+        for name, array in found.items()
+        if "data" in array
     }
 
 

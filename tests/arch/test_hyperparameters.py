@@ -36,9 +36,9 @@ def model(
     leave_out: tuple[str, ...] = (),
     variant: tiny.Variant = LLAMA,
 ) -> Any:
-    said = {k: x for k, x in tiny.metadata(variant).items() if k not in leave_out}
+    keys = {k: x for k, x in tiny.metadata(variant).items() if k not in leave_out}
     shapes = {k: a.shape for k, a in tiny.weights(variant).items() if k not in leave_out}
-    return build(Source(said | dict(change or {})), shapes)[0]
+    return build(Source(keys | dict(change or {})), shapes)[0]
 
 
 def refused(*arguments: Any, **options: Any) -> ModelFileError:
@@ -141,9 +141,9 @@ def test_a_wrong_value_is_named_with_what_was_expected(
 
 
 def test_an_error_says_where_in_the_file() -> None:
-    said = tiny.metadata(LLAMA) | {"llama.block_count": 0}
+    keys = tiny.metadata(LLAMA) | {"llama.block_count": 0}
     with pytest.raises(ModelFileError, match=r"^tiny\.gguf: llama\.block_count at byte 77: "):
-        build(Source(said, places={"llama.block_count": 77}), SHAPES)
+        build(Source(keys, places={"llama.block_count": 77}), SHAPES)
 
 
 def test_a_huge_value_gives_a_short_error() -> None:
@@ -195,7 +195,7 @@ def test_the_folder_is_the_registry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"llama.embedding_length": 32}, ["token_embd.weight", "64", "32"]),
         ({"llama.attention.head_count": 3}, ["64 values", "3 heads"]),
@@ -209,14 +209,14 @@ def test_the_folder_is_the_registry() -> None:
         ({"llama.expert_count": 4}, ["ffn_gate_inp.weight", "missing"]),
     ],
 )
-def test_what_the_tensors_contradict_is_told(change: dict[str, Any], said: list[str]) -> None:
+def test_what_the_tensors_contradict_is_told(change: dict[str, Any], message: list[str]) -> None:
     text = str(refused(change))
-    for words in [*said, *(f"{k} = {x}" for k, x in change.items())]:
+    for words in [*message, *(f"{k} = {x}" for k, x in change.items())]:
         assert words in text
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"llama.expert_count": 8}, ["ffn_gate_inp.weight", "4 experts"]),
         ({"llama.expert_count": 0}, ["ffn_gate.weight", "missing"]),
@@ -224,9 +224,9 @@ def test_what_the_tensors_contradict_is_told(change: dict[str, Any], said: list[
         ({"llama.expert_used_count": 0}, ["1 to 4 experts", "found 0"]),
     ],
 )
-def test_experts_must_be_what_the_file_has(change: dict[str, Any], said: list[str]) -> None:
+def test_experts_must_be_what_the_file_has(change: dict[str, Any], message: list[str]) -> None:
     text = str(refused(change, variant=tiny.VARIANTS["mixtral"]))
-    for words in said:
+    for words in message:
         assert words in text
 
 

@@ -52,10 +52,10 @@ def test_of_qwen2_vl_the_text_runs_in_every_form(kind: str, form: str, tmp_path:
     config |= {"rope_theta": 10000.0, "rope_scaling": {"type": "mrope", **SECTIONS}}
     if form == "nested names":
         weights = {n.replace("model.", "model.language_model."): w for n, w in weights.items()}
-    said = {**config, "model_type": kind, "vision_config": {"model_type": kind}}
+    changed = {**config, "model_type": kind, "vision_config": {"model_type": kind}}
     if form != "flat":
-        said["text_config"] = {**config, "model_type": f"{kind}_text"}
-    folder = checkpoints.write(tmp_path / kind, said, {**weights, **SEEING})
+        changed["text_config"] = {**config, "model_type": f"{kind}_text"}
+    folder = checkpoints.write(tmp_path / kind, changed, {**weights, **SEEING})
     found = logits(folder)
     assert np.abs(found - expected).max() < 2e-4 * np.abs(expected).max()
 
@@ -92,8 +92,8 @@ def test_what_gemma3_leaves_out_is_what_transformers_supplies(tmp_path: Path) ->
 
 
 def test_what_is_said_counts_and_not_the_default(tmp_path: Path) -> None:
-    said = {**LEANING, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
-    with open_model(gemma3(tmp_path / "x", said, 2, 1, 32)) as file:
+    changed = {**LEANING, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32}
+    with open_model(gemma3(tmp_path / "x", changed, 2, 1, 32)) as file:
         wired(file)
         assert file.metadata["gemma3.attention.head_count"] == 2
 
@@ -110,13 +110,13 @@ def test_the_text_of_llava_is_the_llama_that_transformers_means(tmp_path: Path) 
         "language_model.lm_head.weight": np.zeros((264, 8), np.float32),
     }
     with open_model(checkpoints.write(tmp_path / "llava", config, weights)) as file:
-        said = {k.removeprefix("llama."): v for k, v in file.metadata.items()}
+        keys = {k.removeprefix("llama."): v for k, v in file.metadata.items()}
     expected = {
         "embedding_length": 4096, "block_count": 32, "feed_forward_length": 11008,
         "attention.head_count": 32, "context_length": 2048,
         "attention.layer_norm_rms_epsilon": float(np.float32(1e-5)),
     }  # fmt: skip
-    assert {key: said[key] for key in expected} == expected
+    assert {key: keys[key] for key in expected} == expected
 
 
 def test_a_head_alone_runs_where_it_is_tied_and_so_does_what_convert_makes(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ TENSOR = np.zeros((2, 32), np.float32)
 
 
 @pytest.mark.parametrize(
-    ("keys", "tensor", "said"),
+    ("keys", "tensor", "message"),
     [
         ({"general.type": "adapter", "general.architecture": "llama"}, "a", "an adapter"),
         ({"general.type": "mmproj", "general.architecture": "clip"}, "v.a", "a projector"),
@@ -152,17 +152,20 @@ TENSOR = np.zeros((2, 32), np.float32)
     ],
 )
 def test_a_file_that_is_no_model_of_text_says_what_it_is(
-    keys: dict[str, Any], tensor: str, said: str, tmp_path: Path
+    keys: dict[str, Any], tensor: str, message: str, tmp_path: Path
 ) -> None:
     write_gguf(tmp_path / "m.gguf", keys, [(tensor, BY_NAME["F32"], TENSOR.shape, TENSOR)])
-    with open_gguf(tmp_path / "m.gguf") as file, pytest.raises(UnsupportedModelError, match=said):
+    with (
+        open_gguf(tmp_path / "m.gguf") as file,
+        pytest.raises(UnsupportedModelError, match=message),
+    ):
         check_model(file)
-    with pytest.raises(UnsupportedModelError, match=said):
+    with pytest.raises(UnsupportedModelError, match=message):
         llmpy.load(tmp_path / "m.gguf", backend="reference")
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "message"),
     [
         ("", "path: expected the path or name of a model, found an empty one"),
         ("Qwen/Qwen3-0.6B", r"name: .* found none\. llmpy pull Qwen/Qwen3-0\.6B downloads it"),
@@ -172,9 +175,9 @@ def test_a_file_that_is_no_model_of_text_says_what_it_is(
         ("absent", "name: expected a file, a folder or an installed model, found none"),
     ],
 )
-def test_what_is_no_path_is_told_from_one(path: str, said: str) -> None:
+def test_what_is_no_path_is_told_from_one(path: str, message: str) -> None:
     for opens in (llmpy.load, llmpy.load_tokenizer):
-        with pytest.raises(ModelFileError, match=said):
+        with pytest.raises(ModelFileError, match=message):
             opens(path)
 
 

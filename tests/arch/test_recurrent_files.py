@@ -29,12 +29,12 @@ def converted(name: str, folder: Path) -> tuple[Metadata, Tensors]:
     at = folder / name
     checkpoints.write(at, golden.about["config"], golden.weights(checkpoints.spec(name)))
     with open_model(at) as file:
-        said = {k: v for k, v in file.metadata.items() if not k.startswith("tokenizer")}
+        keys = {k: v for k, v in file.metadata.items() if not k.startswith("tokenizer")}
         tensors = {
             name: np.array(file.data(name)).view(np.float32).reshape(info.shape)
             for name, info in file.tensors.items()
         }
-    return said, tensors
+    return keys, tensors
 
 
 def logits(folder: Path, metadata: Mapping[str, Any], tensors: Tensors) -> Logits:

@@ -31,7 +31,7 @@ def shapes(*, fused: bool = False) -> dict[str, Shape]:
     return {"token_embd.weight": (9, N_EMBD), "output_norm.weight": (N_EMBD,), **blocks}
 
 
-def metadata(name: str, said: dict[str, Any]) -> dict[str, Any]:
+def metadata(name: str, more: dict[str, Any]) -> dict[str, Any]:
     keys = {
         "block_count": N_LAYER,
         "context_length": 64,
@@ -41,13 +41,13 @@ def metadata(name: str, said: dict[str, Any]) -> dict[str, Any]:
         "attention.layer_norm_rms_epsilon": 1e-5,
         "attention.sliding_window": 8,
         "logit_scale": 0.5,
-        **said,
+        **more,
     }
     return {"general.architecture": name, **{f"{name}.{k}": v for k, v in keys.items()}}
 
 
-def cohere2(**said: Any) -> Graph:
-    pattern = {f"attention.sliding_window_{k}": v for k, v in said.items()}
+def cohere2(**keys: Any) -> Graph:
+    pattern = {f"attention.sliding_window_{k}": v for k, v in keys.items()}
     return build(Source(metadata("cohere2", pattern)), shapes())[1]
 
 
@@ -56,7 +56,7 @@ def windows(graph: Graph) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("keys", "expected"),
     [
         ({}, [8, 8, 8, 0, 8]),
         ({"pattern": 2}, [8, 0, 8, 0, 8]),
@@ -68,9 +68,9 @@ def windows(graph: Graph) -> list[int]:
     ],
 )
 def test_the_pattern_of_windows_is_a_period_or_flags(
-    said: dict[str, Any], expected: list[int]
+    keys: dict[str, Any], expected: list[int]
 ) -> None:
-    assert windows(cohere2(**said)) == expected
+    assert windows(cohere2(**keys)) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_a_wrong_pattern_is_refused(pattern: Any, expected: str) -> None:
     assert caught.value.expected.startswith(expected)
 
 
-def phi3(n_ctx: int = 0, **said: Any) -> Graph:
+def phi3(n_ctx: int = 0, **keys: Any) -> Graph:
     tensors = {f"rope_factors_{kind}.weight": (4,) for kind in ("long", "short")}
     context = {"rope.scaling.original_context_length": 32}
-    source = Source(metadata("phi3", context | said))
+    source = Source(metadata("phi3", context | keys))
     return build(source, shapes(fused=True) | tensors, n_ctx)[1]
 
 
@@ -117,15 +117,15 @@ def test_a_tensor_is_harmless_only_where_an_architecture_says_so() -> None:
 
 
 def test_sections_of_pictures_are_four_numbers() -> None:
-    said = metadata("glm4", {"rope.dimension_sections": [2, 2]})
+    keys = metadata("glm4", {"rope.dimension_sections": [2, 2]})
     with pytest.raises(ModelFileError, match="expected 4 values"):
-        build(Source(said), shapes(fused=True))
+        build(Source(keys), shapes(fused=True))
 
 
 def test_heads_of_another_width_than_said_are_refused() -> None:
-    said = metadata("cohere2", {"attention.key_length": 16})
+    keys = metadata("cohere2", {"attention.key_length": 16})
     with pytest.raises(ModelFileError, match="heads of 8, not 16"):
-        build(Source(said), shapes())
+        build(Source(keys), shapes())
 
 
 @pytest.mark.parametrize(("n_ctx", "kind"), [(None, "long"), (64, "long"), (32, "short")])

@@ -178,14 +178,14 @@ def metadata(v: Variant) -> dict[str, Any]:
         keys |= {"expert_count": v.n_expert, "expert_used_count": v.n_used}
     if v.rope.get("rope_type") in ("linear", "yarn"):
         keys |= {"rope.scaling.type": v.rope["rope_type"], "rope.scaling.factor": v.rope["factor"]}
-    for said, meant in [
+    for key, meant in [
         ("original_context_length", "original_max_position_embeddings"),
         ("yarn_beta_fast", "beta_fast"),
         ("yarn_beta_slow", "beta_slow"),
         ("yarn_attn_factor", "attention_factor"),
     ]:
         if v.rope.get("rope_type") == "yarn" and meant in v.rope:
-            keys[f"rope.scaling.{said}"] = v.rope[meant]
+            keys[f"rope.scaling.{key}"] = v.rope[meant]
     return {
         "general.architecture": "llama",
         "general.name": f"tiny {v.name}",
@@ -253,6 +253,6 @@ def write(
             data = quantize(kind, array)
         if name not in leave_out:
             tensors.append((name, kind, array.shape, data))
-    said = {k: x for k, x in metadata(v).items() if k not in leave_out} | dict(change or {})
-    write_gguf(path, said, tensors)
+    keys = {k: x for k, x in metadata(v).items() if k not in leave_out} | dict(change or {})
+    write_gguf(path, keys, tensors)
     return path

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import llmpy
-from tests.house import sources
+from tests.repository import sources
 from tests.session.conftest import STORIES
 
 PAGE = (sources.ROOT / "docs" / "backends.md").read_text(encoding="utf-8")

@@ -76,9 +76,9 @@ def test_a_conversation_goes_on_and_stays_within_its_budget(
 
 def test_a_conversation_is_what_a_chat_is(model: llmpy.Model, runner: chains.Runner) -> None:
     step = chains.Converse("{{text}}", temperature=0.0, max_tokens=16)
-    said = [runner.run(step, text=text) for text in ("Name a colour.", "Another one?")]
+    answers = [runner.run(step, text=text) for text in ("Name a colour.", "Another one?")]
     with model.chat(temperature=0) as chat:
-        assert said == [chat.ask(t, max_tokens=16) for t in ("Name a colour.", "Another one?")]
+        assert answers == [chat.ask(t, max_tokens=16) for t in ("Name a colour.", "Another one?")]
         assert runner.memory["messages"] == chat.messages[-4:]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llmpy import chains
-from tests.house import sources
+from tests.repository import sources
 
 PAGE = (sources.ROOT / "docs" / "chains.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)

@@ -22,22 +22,22 @@ def stories(n: int, **options: Any) -> chains.Step:
 
 def listen(runner: chains.Runner, step: chains.Step, kind: str, n: int) -> list[chains.Event]:
     """The events of a run that is cancelled at the n-th event of a kind."""
-    heard: list[chains.Event] = []
+    events: list[chains.Event] = []
 
-    def hear() -> None:
+    def run() -> None:
         for event in runner.stream(step):
-            heard.append(event)
-            if [e.kind for e in heard].count(kind) == n:
+            events.append(event)
+            if [e.kind for e in events].count(kind) == n:
                 runner.cancel()
 
     with pytest.raises(llmpy.Cancelled):
-        hear()
-    return heard
+        run()
+    return events
 
 
 def test_cancel_ends_a_run_at_its_next_token(runner: chains.Runner) -> None:
-    heard = listen(runner, stories(400), "text", 5)
-    assert [event.kind for event in heard] == ["start", *["text"] * 5]
+    events = listen(runner, stories(400), "text", 5)
+    assert [event.kind for event in events] == ["start", *["text"] * 5]
 
 
 def test_cancel_ends_the_reading_of_a_prompt(
@@ -155,12 +155,12 @@ def test_cancelling_a_task_ends_its_run(model: llmpy.Model, tmp_path: Path) -> N
     async def cancelled(runner: chains.Runner) -> None:
         started = asyncio.Event()
 
-        async def hear() -> None:
+        async def run() -> None:
             async for event in runner.astream(stories(900)):
                 if event.kind == "text":
                     started.set()
 
-        task = asyncio.create_task(hear())
+        task = asyncio.create_task(run())
         await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

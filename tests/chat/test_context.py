@@ -136,7 +136,7 @@ def test_a_session_shifts_tokens(stories: llmpy.Model) -> None:
         assert stats.n_generated == 300
         assert len(session) <= 128
         assert session.tokens[0] == stories.tokenizer.bos
-        assert session.n_said == stats.n_prompt + 300
+        assert session.n_appended == stats.n_prompt + 300
 
 
 def test_after_a_shift_a_session_goes_on_as_a_fresh_one_would(stories: llmpy.Model) -> None:

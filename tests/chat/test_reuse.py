@@ -72,10 +72,10 @@ def check(chat: llmpy.Chat, max_tokens: int) -> None:
     with chat.session.fork(sampler=GREEDY) as fresh:
         fresh.rewind(0)
         pieces = fresh.stream(ids[:n_prompt], max_tokens=max_tokens, bos=False)
-        said = [p.token for p in pieces if p.kind != "prompt" and p.token is not None]
-    assert ids[n_prompt:] == said[: len(ids) - n_prompt]
+        generated = [p.token for p in pieces if p.kind != "prompt" and p.token is not None]
+    assert ids[n_prompt:] == generated[: len(ids) - n_prompt]
     if chat.stats.finish_reason != "stop":
-        assert len(ids) == n_prompt + len(said)
+        assert len(ids) == n_prompt + len(generated)
 
 
 def check_all(model: llmpy.Model, template: str, steps: list[tuple[str, str, int]]) -> None:

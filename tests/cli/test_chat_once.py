@@ -40,17 +40,17 @@ def test_model_and_text_may_stand_without_options(run, smollm2: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("-p", "a"), "a model is needed, and none is installed: llmpy pull smollm2"),
         (("a.gguf", "-m", "b.gguf"), "expected -m or MODEL, found both"),
         (("a.gguf", "Hello", "-p", "Hi"), "expected -p or TEXT, found both"),
     ],
 )
-def test_a_model_and_a_text_are_given_once(run, arguments: tuple[str, ...], said: str) -> None:
+def test_a_model_and_a_text_are_given_once(run, arguments: tuple[str, ...], message: str) -> None:
     done = run("chat", *arguments)
     assert done.code == 2
-    assert said in done.err
+    assert message in done.err
 
 
 @pytest.mark.parametrize("options", [(), ("-p", "-")])
@@ -136,7 +136,7 @@ def test_a_text_longer_than_the_context(ask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ((), "stdin"),
         (("-p", " "), "-p"),
@@ -147,11 +147,11 @@ def test_a_text_longer_than_the_context(ask) -> None:
         (("-p", "a", "--template", "alpaca", "--prelude", "x.txt"), "--template"),
     ],
 )
-def test_wrong_usage(run, options: tuple[str, ...], said: str) -> None:
+def test_wrong_usage(run, options: tuple[str, ...], message: str) -> None:
     done = run("chat", "-m", "x.gguf", *options)
     assert done.code == 2
     assert done.out == ""
-    assert said in done.err
+    assert message in done.err
     assert done.err.count("\n") == 1
 
 
@@ -164,12 +164,12 @@ def test_a_prelude_without_a_place_for_a_message(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"), [(("--template", "nosuch"), "chatml"), (("--template", "./no"), "no")]
+    ("options", "message"), [(("--template", "nosuch"), "chatml"), (("--template", "./no"), "no")]
 )
-def test_a_template_that_there_is_not(ask, options: tuple[str, ...], said: str) -> None:
+def test_a_template_that_there_is_not(ask, options: tuple[str, ...], message: str) -> None:
     done = ask("-p", "a", *options)
     assert (done.code, done.out) == (1, "")
-    assert said in done.err
+    assert message in done.err
 
 
 def test_a_missing_model(run, tmp_path: Path) -> None:

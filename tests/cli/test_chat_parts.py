@@ -52,7 +52,7 @@ class TestSettings:
         assert (rows["temperature"], rows["top_p"], rows["seed"]) == ("0.25", "0.9", "random")
 
     @pytest.mark.parametrize(
-        ("name", "text", "said"),
+        ("name", "text", "message"),
         [
             ("temperature", "hot", "a number"),
             ("temperature", "-1", "temperature"),
@@ -68,9 +68,9 @@ class TestSettings:
             ("nosuch", "1", "temperature"),
         ],
     )
-    def test_a_wrong_value_changes_nothing(self, name: str, text: str, said: str) -> None:
+    def test_a_wrong_value_changes_nothing(self, name: str, text: str, message: str) -> None:
         found = Settings()
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             found.set(name, text)
         assert found == Settings()
 
@@ -200,9 +200,9 @@ class TestCommandLine:
     def test_what_is_a_command(self, line: str, found: tuple[str, str] | None) -> None:
         assert command_in(line) == found
 
-    @pytest.mark.parametrize(("line", "said"), [("/sav a", "/save"), ("/zzz", "/help")])
-    def test_a_command_that_there_is_not(self, line: str, said: str) -> None:
-        with pytest.raises(WrongCommandError, match=said):
+    @pytest.mark.parametrize(("line", "message"), [("/sav a", "/save"), ("/zzz", "/help")])
+    def test_a_command_that_there_is_not(self, line: str, message: str) -> None:
+        with pytest.raises(WrongCommandError, match=message):
             command_in(line)
 
     def completed(self, text: str) -> list[str]:

@@ -264,7 +264,7 @@ def full_unless(
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("/nosuch", "There is no command"),
         ("/undo 3", "takes nothing"),
@@ -284,10 +284,10 @@ def full_unless(
     ],
 )
 def test_a_command_that_cannot_be_done_says_why_and_the_program_lives(
-    play: Play, line: str, said: str
+    play: Play, line: str, message: str
 ) -> None:
     shown = play(line, "Once")
-    assert said in " ".join(shown.split())
+    assert message in " ".join(shown.split())
     assert len(play.messages) == 2
 
 

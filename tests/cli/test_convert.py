@@ -46,13 +46,13 @@ def test_the_file_has_what_the_checkpoint_has(folder: Path, tmp_path: Path) -> N
 
 def test_both_say_the_same(folder: Path, tmp_path: Path) -> None:
     out = llmpy.convert(folder, tmp_path / "x.gguf")
-    said = []
+    tokens = []
     for path in (folder, out):
         with llmpy.load(path, n_ctx=64, backend="reference") as model:
             session = model.session(sampler=llmpy.greedy())
             session.feed("aabb")
-            said.append([session.next_token() for _ in range(8)])
-    assert said[0] == said[1]
+            tokens.append([session.next_token() for _ in range(8)])
+    assert tokens[0] == tokens[1]
 
 
 @pytest.mark.parametrize("kind", ["f16", "bf16", "q8_0"])

@@ -55,8 +55,8 @@ def test_an_answer_is_written_with_what_is_said_of_it(capsys: pytest.CaptureFixt
     def shown(values: list[str], confidence: float = 0.9, **fields: str) -> str:
         found = [dates.from_edtf(value) for value in values]
         for value in found:
-            for name, said in fields.items():
-                object.__setattr__(value, name, said)
+            for name, field in fields.items():
+                object.__setattr__(value, name, field)
         return program._in_words(dates.Answer("", found, confidence), sys.stdout)
 
     assert shown(["1180"], kind="flourished") == "1180  flourished"

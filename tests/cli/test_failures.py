@@ -12,7 +12,7 @@ def told_in_one_line(done) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "command"),
         (("nosuch",), "nosuch"),
@@ -34,11 +34,11 @@ def told_in_one_line(done) -> bool:
         (("infer", "-m", "", "-p", "a"), "found an empty one"),
     ],
 )
-def test_wrong_usage(run, arguments: tuple[str, ...], said: str) -> None:
+def test_wrong_usage(run, arguments: tuple[str, ...], message: str) -> None:
     done = run(*arguments)
     assert done.code == 2
     assert told_in_one_line(done)
-    assert said in done.err
+    assert message in done.err
 
 
 COMMANDS = [

@@ -135,7 +135,7 @@ def test_tokens_of_a_chat_with_a_template_from_a_file(run, stories: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("--system", "x"), "--chat"),
         (("--chat", "--special"), "--special"),
@@ -143,8 +143,10 @@ def test_tokens_of_a_chat_with_a_template_from_a_file(run, stories: Path, tmp_pa
         (("--chat", "--template", "no/such"), "no/such"),
     ],
 )
-def test_wrong_options_of_a_chat(run, stories: Path, options: tuple[str, ...], said: str) -> None:
+def test_wrong_options_of_a_chat(
+    run, stories: Path, options: tuple[str, ...], message: str
+) -> None:
     done = run("tokens", "-m", stories, *options, "Once")
     assert done.code in (1, 2)
-    assert said in done.err
+    assert message in done.err
     assert done.out == ""

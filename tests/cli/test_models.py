@@ -181,11 +181,11 @@ def test_an_interrupt_says_how_to_go_on(empty: Path, site: Site) -> None:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "llmpy: interrupted; " in said
-    assert "MB are kept, but for an unfinished chunk, and the same command goes on" in said
-    assert "Traceback" not in said
+    assert "llmpy: interrupted; " in errors
+    assert "MB are kept, but for an unfinished chunk, and the same command goes on" in errors
+    assert "Traceback" not in errors
     assert llmpy.models() == []
     (part,) = empty.rglob("*.llmpy-part")
     kept, site.behave = part.stat().st_size, None

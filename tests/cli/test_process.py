@@ -15,7 +15,7 @@ import pytest
 
 import llmpy
 from llmpy.cli import COMMANDS
-from tests.house import sources
+from tests.repository import sources
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 LLMPY = [sys.executable, "-m", "llmpy"]

@@ -84,7 +84,7 @@ def test_what_must_be_asked_for(run, stories: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("x.gguf",), 2, "OUT"),
         (("x.gguf", "y.gguf"), 2, "KIND"),
@@ -94,10 +94,10 @@ def test_what_must_be_asked_for(run, stories: Path, tmp_path: Path) -> None:
         (("x.gguf", "y.gguf", "q4_0"), 1, "x.gguf"),
     ],
 )
-def test_wrong_usage(run, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_wrong_usage(run, arguments: tuple[str, ...], code: int, message: str) -> None:
     done = run("quantize", *arguments)
     assert done.code == code
-    assert said in done.err
+    assert message in done.err
     assert len(done.err.splitlines()) == 1
 
 

@@ -30,7 +30,7 @@ def test_several_are_applied_in_their_order(plain, stories) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (("-s", "topk5"), "did you mean 'top-k'"),
         (("-s", "top-k:5", "--top-p", 0.5), "-s is the whole sampler: leave out --top-p"),
@@ -38,10 +38,10 @@ def test_several_are_applied_in_their_order(plain, stories) -> None:
         (("-s", "top-p:7"), "top_p: expected"),
     ],
 )
-def test_wrong_ones_are_refused_before_the_model_is_read(plain, options, said: str) -> None:
+def test_wrong_ones_are_refused_before_the_model_is_read(plain, options, message: str) -> None:
     done = plain(*options)
     assert done.code == 2
-    assert said in done.err
+    assert message in done.err
 
 
 def test_explain_shows_what_each_sampler_left(plain) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 PROMPT = "Once upon a time"
 
 
-def said(infer, *arguments: object) -> str:
+def output_of(infer, *arguments: object) -> str:
     done = infer("--json", *arguments)
     assert done.code == 0, done.err
     return json.loads(done.out)["text"]
@@ -16,11 +16,13 @@ def said(infer, *arguments: object) -> str:
 
 def test_two_calls_say_what_one_says(infer, tmp_path: Path) -> None:
     file = tmp_path / "s"
-    whole = said(infer, "-p", PROMPT, "-n", 20)
-    first = said(infer, "-p", PROMPT, "-n", 8, "--save-session", file)
+    whole = output_of(infer, "-p", PROMPT, "-n", 20)
+    first = output_of(infer, "-p", PROMPT, "-n", 8, "--save-session", file)
     assert whole.startswith(first)
-    assert said(infer, "-n", 12, "--load-session", file) == whole
-    assert said(infer, "-n", 12, "--load-session", file, "--hide-prompt") == whole[len(first) :]
+    assert output_of(infer, "-n", 12, "--load-session", file) == whole
+    assert (
+        output_of(infer, "-n", 12, "--load-session", file, "--hide-prompt") == whole[len(first) :]
+    )
 
 
 def test_chance_goes_on_where_it_was(run, stories: Path, tmp_path: Path) -> None:
@@ -32,9 +34,9 @@ def test_chance_goes_on_where_it_was(run, stories: Path, tmp_path: Path) -> None
 
 def test_a_file_that_is_kept_grows_with_each_call(infer, tmp_path: Path) -> None:
     file = tmp_path / "s"
-    first = said(infer, "-p", PROMPT, "-n", 5, "--persist-session", file)
-    second = said(infer, "-p", " And then", "-n", 5, "--persist-session", file)
-    third = said(infer, "-n", 5, "--persist-session", file)
+    first = output_of(infer, "-p", PROMPT, "-n", 5, "--persist-session", file)
+    second = output_of(infer, "-p", " And then", "-n", 5, "--persist-session", file)
+    third = output_of(infer, "-n", 5, "--persist-session", file)
     assert second.startswith(first + " And then")
     assert third.startswith(second)
 

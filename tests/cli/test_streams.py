@@ -141,18 +141,18 @@ def test_a_pipe_comes_after_the_prompt(stories: Path, command: str, tmp_path: Pa
     fixed = [sys.executable, "-m", "llmpy", command, "-m", str(stories), "-n", "20"]
     fixed += ["--temperature", "0", *options, "-p"]
 
-    def said(prompt: str, **redirected: Any) -> bytes:
+    def output_of(prompt: str, **redirected: Any) -> bytes:
         options = {"capture_output": True, "timeout": 60, "check": True} | redirected
         done: subprocess.CompletedProcess[bytes] = subprocess.run([*fixed, prompt], **options)
         return done.stdout
 
     file = tmp_path / "text"
     file.write_bytes(b"One day a cat\n")
-    expected = said("Once upon\n\nOne day a cat", stdin=subprocess.DEVNULL)
-    assert said("Once upon", input=b"One day a cat\n") == expected
+    expected = output_of("Once upon\n\nOne day a cat", stdin=subprocess.DEVNULL)
+    assert output_of("Once upon", input=b"One day a cat\n") == expected
     with file.open("rb") as stdin:
-        assert said("Once upon", stdin=stdin) == expected
-    alone = said("Once upon", stdin=subprocess.DEVNULL)
+        assert output_of("Once upon", stdin=stdin) == expected
+    alone = output_of("Once upon", stdin=subprocess.DEVNULL)
     assert alone != expected
-    assert said("Once upon", input=b"\n") == alone
-    assert said("-", input=b"Once upon\n") == alone
+    assert output_of("Once upon", input=b"\n") == alone
+    assert output_of("-", input=b"Once upon\n") == alone

@@ -51,7 +51,7 @@ def test_calls_are_steps(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("x = 1", "expected functions, found none"),
         ("def f(:", "SyntaxError"),
@@ -61,13 +61,13 @@ def test_calls_are_steps(
     ],
 )
 def test_a_file_without_tools_is_refused(
-    run: Callable[..., Result], smollm2: Path, tmp_path: Path, text: str, said: str
+    run: Callable[..., Result], smollm2: Path, tmp_path: Path, text: str, message: str
 ) -> None:
     file = tmp_path / "tools.py"
     file.write_text(text)
     result = run("chat", "-m", smollm2, "-p", "Hi", "--tools", file)
     assert result.code == 2
-    assert said in " ".join(result.err.split())
+    assert message in " ".join(result.err.split())
 
 
 def test_constraints_are_for_answers_without_tools(

@@ -309,7 +309,7 @@ def test_a_session_waits_while_others_can_go_on(load: Load) -> None:
     model = load(max_total_tokens=4 * PAGE_TOKENS)
     old, new = model.session(seed=1), model.session(seed=2)
     old.feed(IDS[:200])  # all pages
-    new.transcript.say(IDS[:10], read=False)
+    new.transcript.append(IDS[:10], prefill=False)
     works = [session.transcript.request() for session in (old, new)]
     assert model._engine.step(works) == 1
     assert [work.served for work in works] == [True, False]
@@ -320,7 +320,7 @@ def test_an_idle_session_has_time_to_come_back(load: Load) -> None:
     model = load(max_total_tokens=4 * PAGE_TOKENS)
     idle, new = model.session(), model.session(seed=2)
     idle.feed(IDS[:200])
-    new.transcript.say(IDS[:10], read=False)
+    new.transcript.append(IDS[:10], prefill=False)
     work = new.transcript.request()
     assert (model._engine.step([work]), idle.seen) == (0, 199)
     assert (model._engine.step([work], may_evict=True), idle.seen) == (1, 0)

@@ -18,7 +18,7 @@ from llmpy.graph import ELEMENTWISE
 from llmpy.graph.shapes import GATINGS
 from llmpy.sampling.weights import MAX_VOCAB
 from tests.ffi.header import Header, differences, parse
-from tests.house import sources
+from tests.repository import sources
 
 FOLDER = sources.ROOT / "native" / "include"
 TEXT = (FOLDER / "llmpy.h").read_text(encoding="utf-8")

@@ -194,8 +194,8 @@ def test_an_old_file_gives_the_logits_of_its_checkpoint(tmp_path, name):
     tensors = [plain(n, a) for n, a in as_of_2023(architecture, config, weights).items()]
     tokens = [*END[architecture], *(bytes([i]) for i in range(256))]
     tokens += [b""] * (config["vocab_size"] - len(tokens))
-    said = {k: v for k, v in header(config).items() if k in HEADERS[architecture].split()}
-    old = Old(architecture, said, [(t, 0.0) for t in tokens], tensors, "GGML", 0)
+    keys = {k: v for k, v in header(config).items() if k in HEADERS[architecture].split()}
+    old = Old(architecture, keys, [(t, 0.0) for t in tokens], tensors, "GGML", 0)
     path = old.write(tmp_path / "old.bin")
     read = list(checkpoints.prompt(config["vocab_size"]))
     expected = load(folder, make_backend("reference")).whole(read)

@@ -46,8 +46,8 @@ class Maker:
         numbers: dict[str, str] | None = None,
     ) -> CheckpointFile:
         write_safetensors(self.folder / "model.safetensors", tensors)
-        said = {"model_type": "toy"} if config is None else config
-        (self.folder / "config.json").write_text(json.dumps(said))
+        written = {"model_type": "toy"} if config is None else config
+        (self.folder / "config.json").write_text(json.dumps(written))
         metadata = {"block_count": 1, "absent": None, "general.license": "mit"}
         names = ("toy", "toy_text")
         toy = Checkpoint("toy", names, lambda _: metadata, lambda _: rules, extra, numbers)
@@ -181,8 +181,14 @@ def test_a_class_says_more_than_the_model_type(make: Maker) -> None:
 
 
 def test_recommended_sampling_comes_along(make: Maker, tmp_path: Path) -> None:
-    said = {"temperature": 1, "top_k": 20, "top_p": "x", "min_p": None, "repetition_penalty": 1.1}
-    (tmp_path / "generation_config.json").write_text(json.dumps(said))
+    parameters = {
+        "temperature": 1,
+        "top_k": 20,
+        "top_p": "x",
+        "min_p": None,
+        "repetition_penalty": 1.1,
+    }
+    (tmp_path / "generation_config.json").write_text(json.dumps(parameters))
     with pytest.warns(RuntimeWarning, match=r"generation_config\.json: top_p: .*found 'x'"):
         metadata = make([f32("a.weight", numbers(1))], [Tensor("a", "a")]).metadata
     found = {k.rpartition(".")[2]: v for k, v in metadata.items() if ".sampling." in k}
@@ -193,7 +199,7 @@ ONE = [f32("a.weight", numbers(2, 3))]
 
 
 @pytest.mark.parametrize(
-    ("said", "number"),
+    ("config", "number"),
     [
         ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, 1),
         ({"pooling_mode_cls_token": True, "word_embedding_dimension": 8}, 2),
@@ -204,15 +210,15 @@ ONE = [f32("a.weight", numbers(2, 3))]
     ],
 )
 def test_how_to_pool_comes_along(
-    said: dict[str, Any], number: int, make: Maker, tmp_path: Path
+    config: dict[str, Any], number: int, make: Maker, tmp_path: Path
 ) -> None:
     (tmp_path / "1_Pooling").mkdir()
-    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config))
     assert make(ONE, [Tensor("a", "a")]).metadata["toy.pooling_type"] == number
 
 
 @pytest.mark.parametrize(
-    "said",
+    "config",
     [
         {"pooling_mode_max_tokens": True},
         {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
@@ -222,24 +228,24 @@ def test_how_to_pool_comes_along(
     ],
 )
 def test_a_way_to_pool_that_is_not_known_is_refused(
-    said: dict[str, Any], make: Maker, tmp_path: Path
+    config: dict[str, Any], make: Maker, tmp_path: Path
 ) -> None:
     (tmp_path / "1_Pooling").mkdir()
-    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(said))
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedModelError, match="one of mean, cls, lasttoken"):
         make(ONE, [Tensor("a", "a")])
 
 
 def test_a_matrix_after_pooling_is_refused(make: Maker, tmp_path: Path) -> None:
-    for name, said in [("1_Pooling", {"pooling_mode": "mean"}), ("2_Dense", {})]:
+    for name, config in [("1_Pooling", {"pooling_mode": "mean"}), ("2_Dense", {})]:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(json.dumps(said))
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedModelError, match="2_Dense"):
         make(ONE, [Tensor("a", "a")])
 
 
 @pytest.mark.parametrize(
-    ("tensors", "rules", "said"),
+    ("tensors", "rules", "message"),
     [
         (ONE, [Tensor("b", "b")], "'a.weight': expected a name that this architecture has a use"),
         ([("a", "F8_E4M3", (1,), np.uint8(0))], [Tensor("a", "a")], "found F8_E4M3"),
@@ -264,9 +270,9 @@ def test_a_matrix_after_pooling_is_refused(make: Maker, tmp_path: Path) -> None:
     ],
 )
 def test_tensors_that_do_not_fit_are_named(
-    tensors: list[Stored], rules: list[Tensor], said: str, make: Maker
+    tensors: list[Stored], rules: list[Tensor], message: str, make: Maker
 ) -> None:
-    with pytest.raises(ModelFileError, match=said):
+    with pytest.raises(ModelFileError, match=message):
         make(tensors, rules)
 
 

@@ -60,31 +60,31 @@ def test_values_are_what_their_writers_meant(key: str, value: Any, meant: dict[s
     ],
 )
 def test_what_means_nothing_is_ignored_and_named(key: str, value: Any) -> None:
-    said = {key: value, "general.sampling.min_p": 0.25} | {key: value}
+    metadata = {key: value, "general.sampling.min_p": 0.25} | {key: value}
     with pytest.warns(RuntimeWarning, match=rf"generation_config\.json: {key}: expected .* found"):
-        found = recommended(PATH, said, GGUF_KEYS)
+        found = recommended(PATH, metadata, GGUF_KEYS)
     assert found == ({} if key.endswith("min_p") else {"min_p": 0.25})
 
 
 anything = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3))
 
 
-@given(said=st.fixed_dictionaries(dict.fromkeys(CHECKPOINT_KEYS, anything)))
-def test_no_recommendation_makes_a_model_unusable(said: dict[str, Any]) -> None:
+@given(metadata=st.fixed_dictionaries(dict.fromkeys(CHECKPOINT_KEYS, anything)))
+def test_no_recommendation_makes_a_model_unusable(metadata: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parameters = recommended(PATH, said, CHECKPOINT_KEYS)
+        parameters = recommended(PATH, metadata, CHECKPOINT_KEYS)
     llmpy.default_chain(**parameters)
 
 
 def test_makers_recommend_what_their_file_does_not_say(smollm2: Path, tmp_path: Path) -> None:
     makers = {"temperature": 0.2, "top_p": 0.9}
     assert recommended_sampling(smollm2, {}) == makers
-    said = {"general.sampling.temp": 0.5}
-    assert recommended_sampling(smollm2, said) == makers | {"temperature": 0.5}
+    metadata = {"general.sampling.temp": 0.5}
+    assert recommended_sampling(smollm2, metadata) == makers | {"temperature": 0.5}
     other = tmp_path / smollm2.name
     other.write_bytes(b"another file of that name")
-    assert recommended_sampling(other, said) == {"temperature": 0.5}
+    assert recommended_sampling(other, metadata) == {"temperature": 0.5}
 
 
 def test_what_a_user_says_comes_before_the_makers(smollm2: Path) -> None:

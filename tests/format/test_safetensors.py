@@ -119,7 +119,7 @@ def test_shards_are_one_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "said"),
+    ("listed", "message"),
     [
         ({}, "weight_map"),
         ([], "weight_map"),
@@ -134,8 +134,8 @@ def test_shards_are_one_model(tmp_path: Path) -> None:
         ({**GOOD, "a": "config.json"}, "beside it"),
     ],
 )
-def test_a_wrong_index_is_named(listed: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=said):
+def test_a_wrong_index_is_named(listed: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=message):
         open_safetensors(sharded(tmp_path, {"weight_map": listed}))
 
 

@@ -38,8 +38,8 @@ def first(file: CheckpointFile, name: str = "token_embd.weight") -> float:
 
 
 def index(folder: Path, shard: str) -> None:
-    said = {"weight_map": {"model.embed_tokens.weight": shard}}
-    (folder / INDEX).write_text(json.dumps(said))
+    content = {"weight_map": {"model.embed_tokens.weight": shard}}
+    (folder / INDEX).write_text(json.dumps(content))
 
 
 def test_a_stale_index_does_not_win(tmp_path: Path) -> None:

@@ -188,13 +188,13 @@ def test_shape(
     assert OPS[op].rule(inputs, weights, attrs) == expected
 
 
-@pytest.mark.parametrize(("op", "inputs", "weights", "attrs", "said"), BAD)
+@pytest.mark.parametrize(("op", "inputs", "weights", "attrs", "message"), BAD)
 def test_shape_refused(
-    op: str, inputs: list[Shape], weights: list[Shape], attrs: dict[str, Any], said: list[str]
+    op: str, inputs: list[Shape], weights: list[Shape], attrs: dict[str, Any], message: list[str]
 ) -> None:
     with pytest.raises(GraphError) as caught:
         OPS[op].rule(inputs, weights, attrs)
-    for words in said:
+    for words in message:
         assert words in str(caught.value)
 
 

@@ -81,7 +81,7 @@ def test_scaling_slows_down_and_at_most_by_the_factor(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"scaling": "longrope"}, "none, linear or yarn, found 'longrope'"),
         ({"base": 0.0}, "positive base"),
@@ -95,7 +95,7 @@ def test_scaling_slows_down_and_at_most_by_the_factor(
         ({"scaling": "yarn", "factor": 2.0, "original_context": 64, "base": 1.0}, "base above 1"),
     ],
 )
-def test_parameters_without_sense_are_refused(wrong: dict[str, Any], said: str) -> None:
+def test_parameters_without_sense_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(GraphError) as caught:
         Rope(16, **wrong)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

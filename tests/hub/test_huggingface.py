@@ -118,8 +118,8 @@ def test_a_model_that_cannot_fit_is_refused_with_numbers(
 ) -> None:
     monkeypatch.setattr(huggingface, "available_memory", lambda: 40_000)
     hub.add("user/tiny", GGUF)
-    said = r"smallest, Q4_K_M with 50\.0 kB, does not fit into the 40\.0 kB.*Q8_0 \(90\.0 kB\)"
-    with pytest.raises(PullError, match=said):
+    message = r"smallest, Q4_K_M with 50\.0 kB, does not fit into the 40\.0 kB.*Q8_0 \(90\.0 kB\)"
+    with pytest.raises(PullError, match=message):
         pull("user/tiny")
     assert pull("user/tiny:q4_k_m").size == 50_000
 
@@ -333,7 +333,7 @@ def test_an_answer_without_sense_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("page", "said"),
+    ("page", "message"),
     [
         (b"[" * 200_000, "expected JSON"),
         (b"<html>", "expected JSON"),
@@ -343,11 +343,11 @@ def test_an_answer_without_sense_is_an_error(
     ],
 )
 def test_metadata_that_is_none_or_too_much_is_an_error(
-    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, page: bytes, said: str
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, page: bytes, message: str
 ) -> None:
     monkeypatch.setattr(web, "LARGEST_ANSWER", 1 << 20)
     hub.site.files["/api/models/user/evil/revision/main"] = page
-    with pytest.raises(PullError, match=said):
+    with pytest.raises(PullError, match=message):
         pull("user/evil")
 
 

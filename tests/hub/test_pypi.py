@@ -189,9 +189,9 @@ def test_two_at_once_share_one_download(index: Path, monkeypatch: pytest.MonkeyP
     run, runs = pypi._pip, []
 
     def counted(*arguments: Any) -> tuple[int, str]:
-        code, said = run(*arguments)
+        code, printed = run(*arguments)
         runs.extend([1] if code == 0 else [])  # an older pip refuses the progress bar first
-        return code, said
+        return code, printed
 
     monkeypatch.setattr(pypi, "_pip", counted)
     found: list[llmpy.StoredModel] = []

@@ -186,14 +186,14 @@ def test_a_path_that_is_there_goes_before_a_name(
 
 
 @pytest.mark.parametrize(
-    ("free", "said"), [(400 << 20, "fits"), (100 << 20, "tight"), (1, "too big"), (None, None)]
+    ("free", "expected"), [(400 << 20, "fits"), (100 << 20, "tight"), (1, "too big"), (None, None)]
 )
 def test_whether_memory_holds_it_is_estimated(
-    monkeypatch: pytest.MonkeyPatch, free: int | None, said: str | None
+    monkeypatch: pytest.MonkeyPatch, free: int | None, expected: str | None
 ) -> None:
     model = entered("a", bytes(10 << 20))
     monkeypatch.setattr(store_module, "available_memory", lambda: free)
-    assert model.fits == said
+    assert model.fits == expected
 
 
 def test_an_address_needs_a_checksum(site: Site) -> None:

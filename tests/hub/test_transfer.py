@@ -113,15 +113,16 @@ def test_a_range_that_begins_elsewhere_is_not_taken(site: Site, tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "said", ["", "bytes 150000-299999/*", "bytes 1-0/5", "lines 1-2/3", "bytes -1-5/9", "b" * 9999]
+    "header",
+    ["", "bytes 150000-299999/*", "bytes 1-0/5", "lines 1-2/3", "bytes -1-5/9", "b" * 9999],
 )
-def test_a_range_without_sense_is_not_taken(site: Site, tmp_path: Path, said: str) -> None:
+def test_a_range_without_sense_is_not_taken(site: Site, tmp_path: Path, header: str) -> None:
     def behave(answer: Answer, data: bytes, start: int | None) -> None:
         if start is None:
             return dropping(lambda: 150_000 if len(site.asked) == 1 else len(data))(
                 answer, data, start
             )
-        answer.say(206, data[start:], Content_Range=said)
+        answer.say(206, data[start:], Content_Range=header)
         return None
 
     site.behave = behave
@@ -203,14 +204,14 @@ def test_a_server_that_is_busy_is_asked_again(site: Site, tmp_path: Path, status
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"), [("7", 7), ("99999", 120), ("soon", 0), ("-5", 0), ("9" * 99, 0)]
+    ("header", "seconds"), [("7", 7), ("99999", 120), ("soon", 0), ("-5", 0), ("9" * 99, 0)]
 )
 def test_a_server_says_when_to_ask_again(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, seconds: int
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, seconds: int
 ) -> None:
     def behave(answer: Answer, data: bytes, start: int | None) -> None:
         if len(site.asked) == 1:
-            answer.say(429, b"", Retry_After=said)
+            answer.say(429, b"", Retry_After=header)
         else:
             honest(answer, data, start)
 
@@ -221,12 +222,14 @@ def test_a_server_says_when_to_ask_again(
     assert [round(pause) for pause in waited] == [seconds]
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "HF_TOKEN"), (403, "terms"), (404, "no such")])
+@pytest.mark.parametrize(
+    ("status", "message"), [(401, "HF_TOKEN"), (403, "terms"), (404, "no such")]
+)
 def test_a_refusal_is_final_and_says_what_to_do(
-    site: Site, tmp_path: Path, status: int, said: str
+    site: Site, tmp_path: Path, status: int, message: str
 ) -> None:
     site.behave = lambda answer, _data, _start: answer.say(status, b"")
-    with pytest.raises(PullError, match=rf"answers {status}: .*{said}"):
+    with pytest.raises(PullError, match=rf"answers {status}: .*{message}"):
         fetched(remote(site, SMALL), tmp_path)
     assert len(site.asked) == 1
 
@@ -239,7 +242,7 @@ def test_a_compressed_file_is_refused(site: Site, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "said"),
+    ("location", "message"),
     [
         ("file:///etc/passwd", "answers 302"),
         ("ftp://127.0.0.1/x", "expected an address beginning with https"),
@@ -247,9 +250,11 @@ def test_a_compressed_file_is_refused(site: Site, tmp_path: Path) -> None:
         ("http://[::1", "cannot be used"),
     ],
 )
-def test_a_redirect_leads_nowhere_bad(site: Site, tmp_path: Path, location: str, said: str) -> None:
+def test_a_redirect_leads_nowhere_bad(
+    site: Site, tmp_path: Path, location: str, message: str
+) -> None:
     site.behave = lambda answer, _data, _start: answer.say(302, b"", Location=location)
-    with pytest.raises(PullError, match=said):
+    with pytest.raises(PullError, match=message):
         fetched(remote(site, SMALL), tmp_path)
 
 

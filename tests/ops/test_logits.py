@@ -61,7 +61,7 @@ def test_a_step_and_the_sampler_in_one_call(level: str, steps: tuple, dtype: str
     chain, rng, history, state = NativeChain(steps, N_VOCAB), Rng(3), History(), shared.state()
     history.append(PROMPT)
     shared.step([(state, 0, PROMPT[:-1])], [])
-    said: list[int] = []
+    generated: list[int] = []
     for _ in range(40):
         at = len(history) - 1
         logits = shared.step([(state, at, [history.item(-1)])])
@@ -69,7 +69,7 @@ def test_a_step_and_the_sampler_in_one_call(level: str, steps: tuple, dtype: str
             logits.ctypes.data, N_VOCAB, *history.last(chain.n_history), rng
         )
         history.add(chosen)
-        said.append(chosen)
+        generated.append(chosen)
     again, other = History(), shared.state()
     again.append(PROMPT)
     again.make_room(40)
@@ -81,4 +81,4 @@ def test_a_step_and_the_sampler_in_one_call(level: str, steps: tuple, dtype: str
         more = shared.plan.generate(other, again, 40 - n, chain, drawn)
         again.count(more)
         n += more
-    assert again.part(len(PROMPT), len(PROMPT) + 40).tolist() == said
+    assert again.part(len(PROMPT), len(PROMPT) + 40).tolist() == generated

@@ -17,7 +17,7 @@ import pytest
 
 from llmpy import ffi
 from llmpy.ffi.abi import FUNCTIONS
-from tests.house import sources
+from tests.repository import sources
 from tools import binaries, build_wheels
 
 STORIES = "weights/stories260K/stories260K.gguf"

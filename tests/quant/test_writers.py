@@ -106,11 +106,11 @@ def test_threads_change_nothing() -> None:
 
 @pytest.mark.skipif(not ffi.available(), reason="no compiled library")
 @pytest.mark.parametrize(
-    ("columns", "source", "said"),
+    ("columns", "source", "message"),
     [(48, "F32", "multiple of 32"), (32, "Q8_0", "F32, F16 or BF16"), (7, "F32", "multiple")],
 )
-def test_sizes_are_checked_before_native_code(columns: int, source: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_sizes_are_checked_before_native_code(columns: int, source: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         quant.quantize_tensor(
             BY_NAME["Q4_0"], BY_NAME[source], np.zeros(96 * 34, np.uint8), columns
         )

@@ -105,7 +105,7 @@ def test_numbers_that_cannot_be_are_refused(tmp_path: Path, bad: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tensors", "said"),
+    ("tensors", "message"),
     [
         ({"a.in_sum2": (1, 3)}, "sums and counts"),
         ({"a.counts": (1, 1)}, "sums and counts"),
@@ -115,12 +115,12 @@ def test_numbers_that_cannot_be_are_refused(tmp_path: Path, bad: float) -> None:
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(
-    tmp_path: Path, tensors: dict[str, tuple[int, ...]], said: str
+    tmp_path: Path, tensors: dict[str, tuple[int, ...]], message: str
 ) -> None:
     f32 = BY_NAME["F32"]
     made = [(name, f32, shape, np.ones(shape, np.float32)) for name, shape in tensors.items()]
     write_gguf(tmp_path / "i.gguf", {"general.type": "imatrix"}, made)
-    with pytest.raises(llmpy.ModelFileError, match=said):
+    with pytest.raises(llmpy.ModelFileError, match=message):
         llmpy.read_importance(tmp_path / "i.gguf")
 
 

@@ -108,7 +108,7 @@ def test_progress_ends_with_the_result(model: llmpy.Model, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"text": "short"}, "text: expected 512 tokens or more"),
         ({"text": "a", "n_ctx": 4}, "n_ctx: expected 8 to "),
@@ -117,7 +117,7 @@ def test_progress_ends_with_the_result(model: llmpy.Model, text: str) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_named(
-    model: llmpy.Model, arguments: dict[str, object], said: str
+    model: llmpy.Model, arguments: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         llmpy.perplexity(model, **arguments)  # type: ignore[arg-type]

@@ -153,8 +153,8 @@ def test_a_quantized_model_runs(stories: Path, tmp_path: Path, kind: str) -> Non
         (out,) = llmpy.quantize(stories, tmp_path / "out.gguf", kind)
         model = llmpy.load(out)
     session = model.session(sampler=llmpy.greedy())
-    said = "".join(p.text for p in session.stream("Once upon a time", max_tokens=8))
-    assert said.startswith("Once upon a time")
+    text = "".join(p.text for p in session.stream("Once upon a time", max_tokens=8))
+    assert text.startswith("Once upon a time")
 
 
 def test_what_is_quantized_already_is_refused(wide: Path, tmp_path: Path) -> None:
@@ -196,11 +196,11 @@ def test_values_that_a_type_cannot_hold_are_named(tmp_path: Path, bad: float) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [({"kind": "q9"}, "Q4_K_M"), ({"kind": "Q4_0", "keep": {"a": "IQ1_S"}}, "IQ1_S")],
 )
-def test_unknown_types_are_named(wide: Path, arguments: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_unknown_types_are_named(wide: Path, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         llmpy.quantize(wide, wide.parent / "out.gguf", **arguments)  # type: ignore[arg-type]
 
 

@@ -48,7 +48,7 @@ def test_a_string_is_read(text, steps):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("topk2:3", "no sampler is called 'topk2'; did you mean 'top-k'"),
         ("temprature:1", "did you mean 'temperature'"),
@@ -72,21 +72,21 @@ def test_a_string_is_read(text, steps):
         ("x" * 200_000, "expected at most 100000 characters, found 200000"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(text, said):
-    with pytest.raises(SamplerError, match=said):
+def test_what_is_wrong_is_named(text, message):
+    with pytest.raises(SamplerError, match=message):
         parsed(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("top-k:40/mirostat2", "mirostat2 decides itself .* leave out top-k:k=40"),
         ("mirostat1/mirostat2", "mirostat1 .* expected it to be the last step, found mirostat2"),
         ("adaptive-p:0.5/temperature:1", "adaptive-p .* the last step, found temperature:1"),
     ],
 )
-def test_steps_that_exclude_each_other_are_named(text, said):
-    with pytest.raises(SamplerError, match=said):
+def test_steps_that_exclude_each_other_are_named(text, message):
+    with pytest.raises(SamplerError, match=message):
         chain(text)
 
 

@@ -70,7 +70,7 @@ def test_a_key_may_be_given_in_three_ways(stories: Path, tmp_path: Path, given: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--host", "0.0.0.0"), "--insecure"),
         (("-m", "nowhere.gguf"), "nowhere.gguf"),
@@ -78,14 +78,14 @@ def test_a_key_may_be_given_in_three_ways(stories: Path, tmp_path: Path, given: 
     ids=str,
 )
 def test_what_cannot_be_served_is_told_in_one_line(
-    stories: Path, arguments: tuple[str, ...], said: str
+    stories: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     models = () if "-m" in arguments else ("-m", str(stories))
     command = [*COMMAND, *models, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("llmpy: ")
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 

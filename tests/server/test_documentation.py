@@ -14,7 +14,7 @@ import pytest
 from llmpy.cli.serve import command
 from llmpy.server.description import REQUESTS
 from llmpy.server.routes import ROUTES
-from tests.house import sources
+from tests.repository import sources
 from tests.server.conftest import Running
 
 PAGE = (sources.ROOT / "docs" / "server.md").read_text(encoding="utf-8")

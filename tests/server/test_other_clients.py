@@ -116,7 +116,7 @@ def test_thinking_tools_and_system_turns_of_before_are_taken(server: Running) ->
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"max_tokens": 0}, "max_tokens: expected 1"),
         ({"messages": []}, "messages: expected one"),
@@ -127,13 +127,13 @@ def test_thinking_tools_and_system_turns_of_before_are_taken(server: Running) ->
     ],
     ids=str,
 )  # fmt: skip
-def test_errors_have_anthropics_shape(server: Running, more: Any, said: str) -> None:
+def test_errors_have_anthropics_shape(server: Running, more: Any, message: str) -> None:
     asked = {"model": "stories", "messages": HELLO, "max_tokens": 4, **more}
     answer = server.post(MESSAGES, asked)
     assert answer.status == 400
     assert answer.json["type"] == "error"
     assert answer.json["error"]["type"] == "invalid_request_error"
-    assert answer.json["error"]["message"].startswith(said)
+    assert answer.json["error"]["message"].startswith(message)
 
 
 def test_the_client_knows_the_errors_and_the_models(claude: anthropic.Anthropic) -> None:
@@ -186,7 +186,7 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"format": "xml"}, "format: "),
         ({"options": {"mirostat": 3}}, "mirostat: "),
@@ -199,10 +199,10 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_errors_have_ollamas_shape(server: Running, more: Any, said: str) -> None:
+def test_errors_have_ollamas_shape(server: Running, more: Any, message: str) -> None:
     answer = server.post("/api/chat", {"model": "stories", "messages": HELLO, **more})
     assert answer.status in (400, 404)
-    assert answer.json["error"].startswith(said)
+    assert answer.json["error"].startswith(message)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("5m", 300), (2, 2), ("-1", None), ("1.5h", 5400)])

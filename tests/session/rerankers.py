@@ -57,9 +57,9 @@ def write(folder: Path, name: str, config: Mapping[str, Any], shapes: Mapping[st
     """The folder of a checkpoint, as transformers saves it."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
-    made, said = tokenizer(name)
+    made, names_of_tokens = tokenizer(name)
     (folder / "tokenizer.json").write_text(made.to_str(), "utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps(said), "utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(names_of_tokens), "utf-8")
     found = weights({key: tuple(shape) for key, shape in shapes.items()})
     write_safetensors(
         folder / "model.safetensors",
@@ -88,9 +88,9 @@ def tokenizer(name: str) -> tuple[Tokenizer, dict[str, Any]]:
         )
     made.add_special_tokens(specials)
     names = ("cls", "pad", "sep", "unk") if xlm else ("pad", "cls", "sep", "unk")
-    said = {f"{key}_token": token for key, token in zip(names, specials, strict=True)}
-    said |= {"eos_token": specials[2]} | ({} if qwen else {"bos_token": specials[first]})
-    return made, said
+    names_of_tokens = {f"{key}_token": token for key, token in zip(names, specials, strict=True)}
+    names_of_tokens |= {"eos_token": specials[2]} | ({} if qwen else {"bos_token": specials[first]})
+    return made, names_of_tokens
 
 
 def _word_pieces() -> tuple[Tokenizer, dict[str, Any]]:

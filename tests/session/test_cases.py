@@ -27,8 +27,8 @@ def inference(model: llmpy.Model, case: dict[str, Any], find: Find) -> None:
         expected = find(case["output_file"]).read_text("utf-8")
         assert "".join(piece.text for piece in pieces) == expected
     else:
-        said = "".join(piece.text for piece in pieces if piece.kind != "prompt")
-        assert said == case["output"]
+        text = "".join(piece.text for piece in pieces if piece.kind != "prompt")
+        assert text == case["output"]
 
 
 def tokens(model: llmpy.Model, case: dict[str, Any], _: Find) -> None:
@@ -39,11 +39,11 @@ def tokens(model: llmpy.Model, case: dict[str, Any], _: Find) -> None:
 def delete(model: llmpy.Model, case: dict[str, Any], _: Find) -> None:
     session = model.session()
     session.feed(case["input"])
-    said, expected = session.tokens, logits_of(session)
+    tokens, expected = session.tokens, logits_of(session)
     for n in case["delete"]:
-        session.rewind(len(said) - n)
-        session.feed(said[len(said) - n :])
-        assert session.tokens == said
+        session.rewind(len(tokens) - n)
+        session.feed(tokens[len(tokens) - n :])
+        assert session.tokens == tokens
         np.testing.assert_array_equal(logits_of(session), expected)
 
 

@@ -11,9 +11,9 @@ def test_a_completion_is_what_a_session_says(fast_stories: llmpy.Model) -> None:
     found = fast_stories.generate("Once upon a time", max_tokens=20, seed=3)
     with fast_stories.session(seed=3) as session:
         pieces = list(session.stream("Once upon a time", max_tokens=20))
-    said = [piece for piece in pieces if piece.kind != "prompt"]
-    assert found.text == str(found) == "".join(piece.text for piece in said)
-    assert list(found.tokens) == [piece.token for piece in said if piece.token is not None]
+    generated = [piece for piece in pieces if piece.kind != "prompt"]
+    assert found.text == str(found) == "".join(piece.text for piece in generated)
+    assert list(found.tokens) == [piece.token for piece in generated if piece.token is not None]
     assert found.finish_reason == found.stats.finish_reason == "length"
     assert found.stats.n_generated == 20
 

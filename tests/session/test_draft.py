@@ -28,7 +28,7 @@ def prefixes(text: str) -> list[str]:
     return [text[:i] for i in range(len(text) + 1)]
 
 
-def said_at_once(model: llmpy.Model, text: str, before: str = "", n: int = 8) -> list[int]:
+def tokens_at_once(model: llmpy.Model, text: str, before: str = "", n: int = 8) -> list[int]:
     session = model.session(sampler=llmpy.greedy())
     if before:
         session.feed(before)
@@ -49,7 +49,7 @@ def test_a_typed_prompt_says_what_the_whole_one_says(stories: llmpy.Model, befor
     certain = TEXT[: stories.tokenizer.stable(TEXT)]
     certain_ids = stories.tokenizer.encode(certain, bos=not before, start=not before)
     assert draft.n_read == len(session) + len(certain_ids) - 1
-    assert tokens(draft.commit(max_tokens=8)) == said_at_once(stories, TEXT, before)
+    assert tokens(draft.commit(max_tokens=8)) == tokens_at_once(stories, TEXT, before)
 
 
 def test_what_is_read_is_never_read_again(
@@ -79,14 +79,14 @@ def test_a_change_rereads_only_what_comes_after_it(fast_stories: llmpy.Model) ->
     typed(draft, TEXT[: TEXT.index("red") + 2])
     assert 0 < draft.n_read < n
     typed(draft, changed)
-    assert tokens(draft.commit(max_tokens=8)) == said_at_once(fast_stories, changed)
+    assert tokens(draft.commit(max_tokens=8)) == tokens_at_once(fast_stories, changed)
 
 
 def test_the_text_of_the_commit_counts(fast_stories: llmpy.Model) -> None:
     session = fast_stories.session(sampler=llmpy.greedy())
     draft = session.draft()
     typed(draft, TEXT)
-    assert tokens(draft.commit("Tim and", max_tokens=8)) == said_at_once(fast_stories, "Tim and")
+    assert tokens(draft.commit("Tim and", max_tokens=8)) == tokens_at_once(fast_stories, "Tim and")
 
 
 def test_update_returns_at_once(fast_stories: llmpy.Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +138,7 @@ def test_a_draft_that_is_given_up_leaves_the_session_as_it_was(stories: llmpy.Mo
         typed(draft, TEXT * 5)
         assert draft.n_read > len(session)
     assert stories._engine.pool.in_use == held
-    assert tokens(session.stream(" and Tim", max_tokens=5)) == said_at_once(
+    assert tokens(session.stream(" and Tim", max_tokens=5)) == tokens_at_once(
         stories, " and Tim", "Lily", 5
     )
     session.close()
@@ -154,7 +154,7 @@ def test_the_session_may_be_used_meanwhile(stories: llmpy.Model) -> None:
     draft.update(TEXT)
     session.feed("Lily and Tim")  # the draft belongs to an empty session
     draft.update(TEXT + " and a")
-    assert tokens(draft.commit(max_tokens=8)) == said_at_once(
+    assert tokens(draft.commit(max_tokens=8)) == tokens_at_once(
         stories, TEXT + " and a", "Lily and Tim"
     )
 
@@ -218,7 +218,7 @@ def test_control_tokens_count_only_with_special(fast_stories: llmpy.Model) -> No
 
 
 def test_callback_and_asyncio_forms(fast_stories: llmpy.Model) -> None:
-    expected = said_at_once(fast_stories, TEXT)
+    expected = tokens_at_once(fast_stories, TEXT)
 
     def draft() -> llmpy.Draft:
         made = fast_stories.session(sampler=llmpy.greedy()).draft()
@@ -259,7 +259,7 @@ def test_recurrent_models_read_ahead_too(recurrent: llmpy.Model) -> None:  # noq
 
 def test_drafts_of_many_threads(fast_stories: llmpy.Model) -> None:
     texts = [f"Once there was a boy named {name} who had a cat" for name in ("Tim", "Tom", "Bob")]
-    expected = [said_at_once(fast_stories, text) for text in texts]
+    expected = [tokens_at_once(fast_stories, text) for text in texts]
     found: dict[int, list[int]] = {}
 
     def type_one(i: int) -> None:

@@ -92,14 +92,14 @@ def test_an_encoder_never_cuts_a_text(loaded: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_ctx", "said"),
+    ("n_ctx", "message"),
     [(256, "can never take more than 256"), (64, "load the model with a larger n_ctx")],
 )
-def test_texts_that_are_too_long_are_all_named(n_ctx: int, said: str, loaded: Load) -> None:
+def test_texts_that_are_too_long_are_all_named(n_ctx: int, message: str, loaded: Load) -> None:
     model, n = loaded("bert", backend="reference", n_ctx=n_ctx), n_ctx // 40 + 1
     texts = [TOKENS, TOKENS * n, TOKENS, TOKENS * n]
     with pytest.raises(
-        llmpy.ContextFull, match=f"texts 1, 3 have up to {40 * n} .*{said}"
+        llmpy.ContextFull, match=f"texts 1, 3 have up to {40 * n} .*{message}"
     ) as error:
         model.embed(texts)
     assert (error.value.n_ctx, error.value.needed) == (n_ctx, 40 * n)

@@ -36,16 +36,16 @@ def test_nobody_looking_changes_nothing(stories: llmpy.Model, chain: llmpy.Chain
 
 def test_an_end_inside_is_the_last_token(fast_stories: llmpy.Model) -> None:
     end = min(fast_stories.tokenizer.end_ids)
-    said: list[list[int]] = []
+    tokens: list[list[int]] = []
     for callback in (None, lambda _: None):
         session = fast_stories.session(seed=1, sampler=llmpy.chain(llmpy.logit_bias({end: 20.0})))
         stats = session.infer("Once", callback, max_tokens=150)
         assert stats.finish_reason == "end"
         assert session.tokens[-1] == end
         assert stats.n_generated == len(session) - stats.n_prompt
-        said.append(session.tokens)
-    assert said[0] == said[1]
-    assert len(said[0]) > 3
+        tokens.append(session.tokens)
+    assert tokens[0] == tokens[1]
+    assert len(tokens[0]) > 3
 
 
 def test_a_full_context_ends_the_text(shared_data: Callable[[str], Path]) -> None:

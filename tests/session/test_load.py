@@ -101,5 +101,5 @@ def test_what_a_file_recommends_never_makes_it_unusable(
     with model:
         assert model.recommended_sampling == {"top_k": 0, "top_p": 1.0}
         assert model.session(seed=1).infer("Once", max_tokens=3).n_generated == 3
-    said = sorted(str(w.message).split(": ")[1] for w in caught)
-    assert said == [f"general.sampling.{key}" for key in ("min_p", "penalty_repeat", "temp")]
+    named = sorted(str(w.message).split(": ")[1] for w in caught)
+    assert named == [f"general.sampling.{key}" for key in ("min_p", "penalty_repeat", "temp")]

@@ -83,7 +83,7 @@ def test_a_stretched_context_is_no_reason_to_warn(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rope", "error", "said"),
+    ("rope", "error", "message"),
     [
         ({"base": 1.0}, ValueError, "rope: expected one of freq_base, .* found 'base'"),
         ({"freq_base": 0.5}, ValueError, "rope: freq_base: expected a number from 1 to"),
@@ -96,9 +96,9 @@ def test_a_stretched_context_is_no_reason_to_warn(path: Path) -> None:
     ],
 )
 def test_other_overrides_are_refused(
-    path: Path, rope: Any, error: type[Exception], said: str
+    path: Path, rope: Any, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         llmpy.load(path, rope=rope)
 
 
@@ -113,8 +113,8 @@ def test_a_model_that_does_not_rotate_has_nothing_to_override(tmp_path: Path) ->
 def test_a_tokenizer_of_ones_own_is_asked_for_texts(path: Path) -> None:
     own = Own(llmpy.load_tokenizer(path))
     with llmpy.load(path, tokenizer=own) as model, llmpy.load(path) as usual:
-        said = [m.generate(TEXT, max_tokens=8, seed=1).text for m in (model, usual)]
-        assert said[0].lstrip() == said[1].lstrip()
+        texts = [m.generate(TEXT, max_tokens=8, seed=1).text for m in (model, usual)]
+        assert texts[0].lstrip() == texts[1].lstrip()
         assert own.texts == [TEXT]
         assert model.tokenizer.end_ids == usual.tokenizer.end_ids
 
@@ -156,13 +156,13 @@ def test_a_tokenizer_json_takes_the_place_of_the_files(smollm2: Path, tmp_path: 
         for i, t in enumerate(tokens)
         if usual.is_control(i)
     ]
-    said = {
+    content = {
         "model": {"type": "BPE", "vocab": swapped, "merges": []},
         "added_tokens": added,
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True},
     }
     file = tmp_path / "words.json"
-    file.write_text(json.dumps(said))
+    file.write_text(json.dumps(content))
     with llmpy.load(smollm2, tokenizer=file, n_ctx=64) as model:
         assert model.tokenizer.encode("ab") == usual.encode("b") + usual.encode("a")
         assert model.tokenizer.eos == usual.eos  # which a tokenizer.json alone does not say

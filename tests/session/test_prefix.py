@@ -97,9 +97,9 @@ def test_generated_tokens_are_found_too(load: Load) -> None:
     model = load()
     with model.session(sampler=llmpy.greedy()) as first:
         first.infer(IDS[:50], max_tokens=100)
-        said = first.tokens
+        past = first.tokens
     with model.session() as second:
-        assert second.infer(said, max_tokens=0).n_cached == 128
+        assert second.infer(past, max_tokens=0).n_cached == 128
 
 
 def test_rewinding_and_writing_leaves_what_is_kept_as_it_was(load: Load) -> None:
@@ -121,11 +121,11 @@ def test_a_page_is_found_only_after_its_own_past(load: Load) -> None:
         first.feed(IDS[100:264])
         first.rewind(90)
         first.feed(IDS[200:310])  # another page 1, and a page 2 behind that
-        said = first.tokens
+        past = first.tokens
     for tokens, n in (
         (IDS[100:290], 0),  # what was page 1 is page 0
-        (IDS[:64] + IDS[100:164] + said[128:192] + [7], 128),  # page 2 behind the former page 1
-        (said, 192),
+        (IDS[:64] + IDS[100:164] + past[128:192] + [7], 128),  # page 2 behind the former page 1
+        (past, 192),
     ):
         with model.session() as second, other.session() as alone:
             assert second.infer(tokens, max_tokens=0).n_cached == n

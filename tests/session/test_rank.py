@@ -152,6 +152,10 @@ def test_a_converted_reranker_scores_the_same(
 
 def test_wrong_arguments_are_named(loaded: Load) -> None:
     model = loaded("bert", backend="reference")
-    for query, texts, said in [(5, [], "query"), ("a", "b", "texts"), ("a", [5], "texts: text 0")]:
-        with pytest.raises(TypeError, match=f"^{said}"):
+    for query, texts, message in [
+        (5, [], "query"),
+        ("a", "b", "texts"),
+        ("a", [5], "texts: text 0"),
+    ]:
+        with pytest.raises(TypeError, match=f"^{message}"):
             model.rank(query, texts)  # type: ignore[arg-type]

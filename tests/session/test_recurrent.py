@@ -34,7 +34,7 @@ def model(
         yield loaded
 
 
-def said_after(model: llmpy.Model, ids: list[int], n: int = 5) -> list[int]:
+def tokens_after(model: llmpy.Model, ids: list[int], n: int = 5) -> list[int]:
     """What a new session says after these tokens."""
     return going_on(model.session(sampler=llmpy.greedy()), ids, n)
 
@@ -49,7 +49,7 @@ def test_parts_and_whole_give_the_same_tokens(model: llmpy.Model) -> None:
     session = model.session(sampler=llmpy.greedy())
     for token in IDS:
         session.feed([token])
-    assert going_on(session, []) == said_after(model, IDS)
+    assert going_on(session, []) == tokens_after(model, IDS)
 
 
 def test_memory_of_recurrent_layers_alone_needs_no_pages(model: llmpy.Model) -> None:
@@ -64,7 +64,7 @@ def test_going_back_reads_again(model: llmpy.Model) -> None:
     session.feed(IDS)
     session.rewind(40)
     assert (len(session), session.seen) == (40, 0)
-    assert going_on(session, IDS[50:60]) == said_after(model, IDS[:40] + IDS[50:60])
+    assert going_on(session, IDS[50:60]) == tokens_after(model, IDS[:40] + IDS[50:60])
 
 
 def test_going_back_to_all_that_was_read_loses_nothing(model: llmpy.Model) -> None:
@@ -72,21 +72,21 @@ def test_going_back_to_all_that_was_read_loses_nothing(model: llmpy.Model) -> No
     session.feed(IDS[:40])
     session.rewind(39)  # the last token was not read yet
     assert session.seen == 39
-    assert going_on(session, IDS[50:60]) == said_after(model, IDS[:39] + IDS[50:60])
+    assert going_on(session, IDS[50:60]) == tokens_after(model, IDS[:39] + IDS[50:60])
 
 
 def test_no_token_is_applied_twice_when_its_logits_are_gone(model: llmpy.Model) -> None:
     session = model.session(sampler=llmpy.greedy())
     session.feed(IDS[:40])
     session.rewind(39)
-    assert going_on(session, []) == said_after(model, IDS[:39])
+    assert going_on(session, []) == tokens_after(model, IDS[:39])
 
 
 def test_going_back_to_nothing(model: llmpy.Model) -> None:
     session = model.session(sampler=llmpy.greedy())
     session.feed(IDS)
     session.rewind(0)
-    assert going_on(session, IDS[:7]) == said_after(model, IDS[:7])
+    assert going_on(session, IDS[:7]) == tokens_after(model, IDS[:7])
 
 
 def test_generated_tokens_can_be_taken_back(model: llmpy.Model) -> None:
@@ -100,11 +100,11 @@ def test_forks_go_separate_ways(model: llmpy.Model) -> None:
     origin = model.session(sampler=llmpy.greedy())
     origin.feed(IDS[:40])
     branch, other = origin.fork(), origin.fork()
-    assert going_on(branch, IDS[50:60]) == said_after(model, IDS[:40] + IDS[50:60])
+    assert going_on(branch, IDS[50:60]) == tokens_after(model, IDS[:40] + IDS[50:60])
     origin.close()
-    assert going_on(other, IDS[60:80]) == said_after(model, IDS[:40] + IDS[60:80])
+    assert going_on(other, IDS[60:80]) == tokens_after(model, IDS[:40] + IDS[60:80])
     branch.rewind(45)
-    assert going_on(branch, []) == said_after(model, IDS[:40] + IDS[50:55])
+    assert going_on(branch, []) == tokens_after(model, IDS[:40] + IDS[50:55])
 
 
 def before(_: Fail) -> Fail:
@@ -147,10 +147,10 @@ def test_a_step_that_fails_leaves_tokens_and_memory_in_agreement(
         patch.setattr(model._engine.plan, "run", failing(model._engine.plan.run), raising=False)
         with pytest.raises(KeyboardInterrupt):
             session.feed(IDS[already:60])
-    said = session.tokens
-    assert said == IDS[: len(said)]
+    tokens = session.tokens
+    assert tokens == IDS[: len(tokens)]
     assert session.seen <= len(session)
-    assert going_on(session, IDS[len(said) : 70]) == said_after(model, IDS[:70])
+    assert going_on(session, IDS[len(tokens) : 70]) == tokens_after(model, IDS[:70])
 
 
 def test_memory_that_does_not_fit_is_refused(
@@ -165,8 +165,8 @@ def test_sessions_do_not_disturb_each_other(model: llmpy.Model) -> None:
     first, second = (model.session(sampler=llmpy.greedy()) for _ in range(2))
     first.feed(IDS[:20])
     second.feed(IDS[30:60])
-    assert going_on(first, IDS[20:25]) == said_after(model, IDS[:25])
-    assert going_on(second, []) == said_after(model, IDS[30:60])
+    assert going_on(first, IDS[20:25]) == tokens_after(model, IDS[:25])
+    assert going_on(second, []) == tokens_after(model, IDS[30:60])
 
 
 def test_closing_gives_memory_back(model: llmpy.Model) -> None:
@@ -185,7 +185,7 @@ def test_sessions_in_one_batch_say_what_each_says_alone(model: llmpy.Model) -> N
         session.feed(IDS[:n])
     sessions[1].rewind(5)  # reads again, beside the others
     tokens = [llmpy.next_tokens(sessions) for _ in range(5)]
-    alone = [said_after(model, IDS[:n]) for n in (40, 5, 23)]
+    alone = [tokens_after(model, IDS[:n]) for n in (40, 5, 23)]
     assert [list(row) for row in zip(*tokens, strict=True)] == alone
 
 
@@ -197,14 +197,14 @@ def test_a_mark_holds_the_memory_of_its_text(model: llmpy.Model) -> None:
     session.rewind(20)
     session.rewind_to(mark)
     assert session.seen == 39
-    assert going_on(session, []) == said_after(model, IDS[:40])
+    assert going_on(session, []) == tokens_after(model, IDS[:40])
 
 
 def test_an_edit_goes_on_as_a_fresh_session(model: llmpy.Model) -> None:
     session = model.session(sampler=llmpy.greedy())
     session.feed(IDS[:40])
     session.edit(20, IDS[60:70], end=25)
-    assert going_on(session, []) == said_after(model, IDS[:20] + IDS[60:70] + IDS[25:40])
+    assert going_on(session, []) == tokens_after(model, IDS[:20] + IDS[60:70] + IDS[25:40])
 
 
 def test_going_back_costs_at_most_a_page(
@@ -227,7 +227,7 @@ def test_going_back_costs_at_most_a_page(
         session.feed(ids[:3])
         assert computed == list(range((n + 1) // 64 * 64 if n > 64 else 0, n + 2)), n
     monkeypatch.undo()
-    assert going_on(session, []) == said_after(model, ids[:70] + ids[:3])
+    assert going_on(session, []) == tokens_after(model, ids[:70] + ids[:3])
 
 
 def test_a_second_session_begins_at_the_last_page(model: llmpy.Model) -> None:
@@ -240,7 +240,7 @@ def test_a_second_session_begins_at_the_last_page(model: llmpy.Model) -> None:
     options: dict[str, Any] = {"n_ctx": 256, "n_batch": 16, "prefix_cache_bytes": 0}
     backend = "cpu" if hasattr(model._engine.plan, "generate") else "reference"
     with llmpy.load(model.path, backend=backend, **options) as plain:
-        assert found == said_after(plain, [*ids, 7])
+        assert found == tokens_after(plain, [*ids, 7])
 
 
 def test_many_prompts_go_on_as_alone(model: llmpy.Model) -> None:
@@ -253,4 +253,4 @@ def test_many_prompts_go_on_as_alone(model: llmpy.Model) -> None:
         step.choose(
             [-1 if len(found[i]) == 5 else t for i, t in zip(step.numbers, tokens, strict=True)]
         )
-    assert found == [said_after(model, prompt) for prompt in prompts]
+    assert found == [tokens_after(model, prompt) for prompt in prompts]

@@ -104,8 +104,8 @@ def test_without_a_told_length_that_of_the_tokenizer_counts(folder: Path) -> Non
 
 @pytest.mark.parametrize("length", [0, -5, "many", 1.5, True])
 def test_a_length_that_is_none_is_refused(folder: Path, length: object) -> None:
-    said = json.dumps({"max_seq_length": length})
-    (folder / "sentence_bert_config.json").write_text(said)
+    content = json.dumps({"max_seq_length": length})
+    (folder / "sentence_bert_config.json").write_text(content)
     with pytest.raises(llmpy.ModelFileError, match="max_seq_length"):
         text_vectors(Folder(folder), "bert")
 

@@ -131,7 +131,7 @@ def test_the_kept_tokens_and_a_fork_are_untouched(shared_data: Callable[[str], P
         for other in (fork, expected):
             other.infer(max_tokens=5)
         assert fork.tokens == expected.tokens
-        assert session.n_said == 260
+        assert session.n_appended == 260
 
 
 def test_what_was_shifted_is_no_prefix_of_other_sessions(
@@ -162,7 +162,7 @@ def test_a_shifted_session_is_saved_as_it_is(
         for each in (session, loaded):
             each.infer(max_tokens=200)
         assert loaded.tokens == session.tokens
-        assert loaded.n_said == session.n_said
+        assert loaded.n_appended == session.n_appended
 
 
 @pytest.mark.parametrize("name", ["gpt2", "mamba2", "hunyuan-dense", "deepseek-v2"])

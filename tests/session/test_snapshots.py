@@ -187,8 +187,8 @@ def rewritten(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
 
 def about(**changes: Any) -> Callable[[dict[str, Any]], None]:
     def change(metadata: dict[str, Any]) -> None:
-        said = json.loads(metadata["about"])
-        metadata["about"] = json.dumps(said | changes)
+        stored = json.loads(metadata["about"])
+        metadata["about"] = json.dumps(stored | changes)
 
     return change
 
@@ -252,8 +252,10 @@ def test_another_model_is_refused_by_name(
     data = bytearray(copy.read_bytes())
     data[same.tensors["blk.2.ffn_up.weight"].offset] ^= 1
     copy.write_bytes(data)
-    said = r"model: expected one of 'copy.gguf' \(\w{16}\), found a snapshot of 'stories260K.gguf'"
-    with llmpy.load(copy) as other, pytest.raises(llmpy.SnapshotError, match=said):
+    message = (
+        r"model: expected one of 'copy.gguf' \(\w{16}\), found a snapshot of 'stories260K.gguf'"
+    )
+    with llmpy.load(copy) as other, pytest.raises(llmpy.SnapshotError, match=message):
         other.load_session(small)
     with (
         llmpy.load(shared_data(STORIES), rope={"freq_base": 5000.0}) as turned,
@@ -416,21 +418,21 @@ def test_another_instruction_set_goes_on_or_says_why_not(
         saved.infer(PROMPT, max_tokens=40)
         saved.save(tmp_path / "s")
         layout = model._engine.pool.kv.layout
-        said = saved.tokens
+        tokens = saved.tokens
     for level in levels:
         with llmpy.load(
             shared_data(STORIES), backend=CpuBackend(level=level), kv_dtype=kv_dtype
         ) as other:
             if other._engine.pool.kv.layout == layout:
                 loaded = other.load_session(tmp_path / "s")
-                assert loaded.seen == len(said) - 1
+                assert loaded.seen == len(tokens) - 1
             else:
                 assert (level, kv_dtype) == ("avx512", "q8_0")
                 with pytest.raises(llmpy.SnapshotError, match=r"q8_0-avx512.*instruction set"):
                     other.load_session(tmp_path / "s")
                 loaded = other.load_session(tmp_path / "s", recompute=True)
             fresh = other.session(sampler=llmpy.greedy())
-            fresh.feed(said)
+            fresh.feed(tokens)
             for session in (loaded, fresh):
                 session.infer(max_tokens=20)
             assert loaded.text == fresh.text

@@ -148,12 +148,12 @@ def test_the_company_does_not_matter(
     fast_stories: llmpy.Model, steps: list[tuple[list[int], list[int]]]
 ) -> None:
     together, single = sessions_of(fast_stories, 4), sessions_of(fast_stories, 4)
-    for members, said in steps:
+    for members, prompt in steps:
         for i in members[:1]:
-            together[i].transcript.say(
-                said, read=False
+            together[i].transcript.append(
+                prompt, read=False
             )  # so that a long part is read beside tokens
-            single[i].feed(said)
+            single[i].feed(prompt)
         tokens = llmpy.next_tokens([together[i] for i in members])
         assert tokens == [single[i].next_token() for i in members]
 
@@ -278,21 +278,21 @@ def test_an_interrupt_of_one_who_waits_ends_its_wait_alone(fast: llmpy.Model) ->
         until(waiting(fast, 1))
 
     watched = Watched(fast, first)
-    said: list[int] = []
-    other = threading.Thread(target=lambda: said.append(sessions[0].next_token()))
+    generated: list[int] = []
+    other = threading.Thread(target=lambda: generated.append(sessions[0].next_token()))
     other.start()
     until(lambda: bool(watched.batches))
     with pytest.raises(KeyboardInterrupt):
         sessions[1].next_token()
     other.join(20)
-    assert [said, [sessions[1].next_token()]] == [alone(fast, i, 1) for i in range(2)]
+    assert [generated, [sessions[1].next_token()]] == [alone(fast, i, 1) for i in range(2)]
 
 
 def test_an_interrupt_of_the_one_who_leads_passes_the_lead_on(fast: llmpy.Model) -> None:
     sessions = sessions_of(fast, 3)
-    said: list[Any] = []
+    generated: list[Any] = []
     others = threading.Thread(
-        target=lambda: said.extend(in_threads([s.next_token for s in sessions[1:]]))
+        target=lambda: generated.extend(in_threads([s.next_token for s in sessions[1:]]))
     )
 
     def interrupted() -> None:
@@ -304,7 +304,7 @@ def test_an_interrupt_of_the_one_who_leads_passes_the_lead_on(fast: llmpy.Model)
     with pytest.raises(KeyboardInterrupt):
         sessions[0].next_token()
     others.join(20)
-    assert [[token] for token in said] == [alone(fast, i, 1) for i in (1, 2)]
+    assert [[token] for token in generated] == [alone(fast, i, 1) for i in (1, 2)]
     assert [sessions[0].next_token()] == alone(fast, 0, 1)
 
 

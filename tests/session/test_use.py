@@ -30,14 +30,14 @@ def test_a_stale_stream_takes_nothing_back(stories: llmpy.Model) -> None:
     next(stream)
     next(stream)
     session.infer(" Tim", max_tokens=8)
-    said = session.tokens
+    tokens = session.tokens
     del stream
     gc.collect()
-    assert session.tokens == said
+    assert session.tokens == tokens
     other = stories.session(sampler=llmpy.greedy())
-    other.feed(said[:2])
+    other.feed(tokens[:2])
     other.infer(" Tim", max_tokens=8)
-    assert other.tokens == said  # as if the stream had been closed before
+    assert other.tokens == tokens  # as if the stream had been closed before
 
 
 USES: dict[str, Callable[[llmpy.Session], object]] = {
@@ -59,11 +59,11 @@ def test_any_use_ends_an_open_stream(fast_stories: llmpy.Model, use: str, n_piec
     other.feed([token for token in shown if token is not None])
     USES[use](session)
     USES[use](other)
-    said = session.tokens
+    tokens = session.tokens
     with pytest.raises(llmpy.SessionInUse, match="stream has ended"):
         next(stream)
     stream.close()
-    assert session.tokens == said == other.tokens
+    assert session.tokens == tokens == other.tokens
 
 
 def test_a_fork_leaves_a_stream_open(fast_stories: llmpy.Model) -> None:

@@ -69,8 +69,8 @@ def splits(*patterns: str) -> Any:
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_each_family_is_recognised_by_what_it_cuts(name: str) -> None:
-    said = json.loads(byte_level(splits(*FAMILIES[name].patterns)).to_str())["pre_tokenizer"]
-    found = family_of(said, FAMILIES[name].whole_words)
+    content = json.loads(byte_level(splits(*FAMILIES[name].patterns)).to_str())["pre_tokenizer"]
+    found = family_of(content, FAMILIES[name].whole_words)
     assert found is not None
     same = FAMILIES[found].patterns == FAMILIES[name].patterns
     assert same or found == ALIKE.get(name), found
@@ -124,9 +124,9 @@ def test_sentencepiece_style(tmp_path: Path) -> None:
         vocab_size=500, special_tokens=["<unk>", "<s>", "</s>", *bytes_], show_progress=False
     )
     tokenizer.train_from_iterator(WORDS.split() * 4, trainer)
-    said = json.loads(tokenizer.to_str())
-    said["added_tokens"] = said["added_tokens"][:3]  # bytes are plain tokens in real files
-    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(said))
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = content["added_tokens"][:3]  # bytes are plain tokens in real files
+    tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
     metadata = saved(tmp_path, tokenizer, bos_token="<s>", eos_token="</s>", add_bos_token=False)
     assert metadata["tokenizer.ggml.model"] == "llama"
     assert metadata["tokenizer.ggml.add_space_prefix"] is True
@@ -305,9 +305,9 @@ def test_how_tokens_match_survives_convert(tmp_path: Path) -> None:
     weights = golden.weights(checkpoints.spec("mixtral"))
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         weights[name] = np.resize(weights[name], (config["vocab_size"], 64))
-    said = (folder / "tokenizer.json").read_text()
+    content = (folder / "tokenizer.json").read_text()
     checkpoints.write(folder, config, weights)
-    (folder / "tokenizer.json").write_text(said)
+    (folder / "tokenizer.json").write_text(content)
     text = "the <|lrFalse|> quick<r> fox"
     out = llmpy.convert(folder, tmp_path / "phi-3.gguf")
     for path in (folder, out):

@@ -48,12 +48,12 @@ def oracle() -> Oracle:
 
 def metadata(change: dict[str, Any] | None = None) -> dict[str, Any]:
     """Of the oracle; merges of line ends are left out, as a file may do."""
-    said = json.loads(oracle().to_str())["model"]
-    tokens = sorted(said["vocab"], key=said["vocab"].get)
+    model = json.loads(oracle().to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
     keys = {
         "model": "gemma4",
         "tokens": tokens,
-        "merges": [" ".join(pair) for pair in said["merges"] if "\n" not in pair[0]],
+        "merges": [" ".join(pair) for pair in model["merges"] if "\n" not in pair[0]],
         "token_type": [3 if t in SPECIAL else 6 if t in BYTES else 1 for t in tokens],
         "bos_token_id": tokens.index("<bos>"),
         "eos_token_id": tokens.index("<eos>"),

@@ -29,10 +29,10 @@ def without_bytes(model: str, unknown: bool) -> llmpy.tokenizer.Tokenizer:
         tokens = ["\u2581a", "\u2581b", "b", "\u2581ab"]
     if unknown:
         tokens, types, scores = [*tokens, "<unk>"], [*types, UNKNOWN], [*scores, 0.0]
-    said = {"tokens": tokens, "token_type": types, "scores": scores, "merges": ["a b"]}
+    lists = {"tokens": tokens, "token_type": types, "scores": scores, "merges": ["a b"]}
     ids = {"unknown_token_id": 4 if unknown else 0xFFFFFFFF, "add_bos_token": False}
     none = {"bos_token_id": 0xFFFFFFFF, "eos_token_id": 0xFFFFFFFF, "add_space_prefix": False}
-    return build_tokenizer(keys(model=model, pre="gpt-2", **said, **ids, **none))
+    return build_tokenizer(keys(model=model, pre="gpt-2", **lists, **ids, **none))
 
 
 @pytest.mark.parametrize("model", ["llama", "gpt2", "t5", "bert", "rwkv"])
@@ -88,11 +88,11 @@ def gemma_like(folder: Path, extra: int) -> Path:
     golden = checkpoints.load_golden("mixtral")
     weights = golden.weights(checkpoints.spec("mixtral"))
     checkpoints.write(folder, golden.about["config"], weights)
-    said = json.loads((folder / "tokenizer.json").read_text())
+    content = json.loads((folder / "tokenizer.json").read_text())
     n = golden.about["config"]["vocab_size"]
     for i in range(n, n + extra):
-        said["added_tokens"].append({"id": i, "content": f"<image{i}>", "special": i % 2 == 0})
-    (folder / "tokenizer.json").write_text(json.dumps(said))
+        content["added_tokens"].append({"id": i, "content": f"<image{i}>", "special": i % 2 == 0})
+    (folder / "tokenizer.json").write_text(json.dumps(content))
     return folder
 
 

@@ -29,12 +29,12 @@ def tokenizer() -> Tokenizer:
     return byte_tokenizer([*also, *(f"<|{name}|>" for name in CONTROLS)])
 
 
-def read(said: str, tokenizer: Tokenizer) -> list[Any]:
+def read(written: str, tokenizer: Tokenizer) -> list[Any]:
     layout = layout_of(TEMPLATE)
     thinking = format_of(tokenizer, "").reader("<|start|>assistant")
     reader = AnswerReader(thinking, layout, CallReader(layout, {}))
     parts: list[Any] = []
-    for part in tokenizer.encode_split(tokenizer.split(said)):
+    for part in tokenizer.encode_split(tokenizer.split(written)):
         is_control = tokenizer.is_control(part)
         text = "" if is_control else tokenizer.decode([part])
         parts += reader.add(text, tokenizer.token(part) if is_control else "")
@@ -57,7 +57,7 @@ def test_calls_are_read(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "required", "matches"),
+    ("text", "required", "matches"),
     [
         (CALL, True, True),
         (THOUGHT + CALL, True, True),
@@ -69,12 +69,12 @@ def test_calls_are_read(tokenizer: Tokenizer) -> None:
     ],
 )
 def test_calls_are_constrained(
-    tokenizer: Tokenizer, said: str, required: bool, matches: bool
+    tokenizer: Tokenizer, text: str, required: bool, matches: bool
 ) -> None:
     constraint = calls_constraint(
         layout_of(TEMPLATE), [TOOL], tokenizer, required=required, parallel=True
     )
     matcher = begin(constraint, tokenizer)._matcher
-    ids = tokenizer.encode_split(tokenizer.split(said))
+    ids = tokenizer.encode_split(tokenizer.split(text))
     assert (matcher.try_consume_tokens(ids) == len(ids)) == matches
     assert bool(matcher.is_accepting()) == matches

@@ -76,15 +76,15 @@ def test_a_function_gets_values_of_its_types() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "message"),
     [
         (ToolCall("1", "see", {}), "Error: there is no tool 'see'; there are look"),
         (ToolCall("1", "look", {}), "Error: expected the fields"),
         (ToolCall("1", "look", {"place": {"name": "x"}, "unit": "F"}), "Error: 'F' is none of"),
     ],
 )
-def test_a_call_that_does_not_fit_is_told_to_the_model(call: ToolCall, said: str) -> None:
-    assert called(call, [Tool.of(look)], 5).startswith(said)
+def test_a_call_that_does_not_fit_is_told_to_the_model(call: ToolCall, message: str) -> None:
+    assert called(call, [Tool.of(look)], 5).startswith(message)
 
 
 def test_results_are_texts_or_json() -> None:
@@ -123,7 +123,7 @@ def test_methods_and_objects() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "said"),
+    ("given", "error", "message"),
     [
         (5, TypeError, "expected functions, dicts or llmpy.Tool"),
         (lambda a: a, ValueError, "name: expected 1 to 64 letters"),
@@ -134,11 +134,11 @@ def test_methods_and_objects() -> None:
         ({"name": "f", "description": 5}, TypeError, "description"),
     ],
 )
-def test_what_is_no_tool_is_refused(given: Any, error: Any, said: str | None) -> None:
-    if said is None:  # empty: no parameters
+def test_what_is_no_tool_is_refused(given: Any, error: Any, message: str | None) -> None:
+    if message is None:  # empty: no parameters
         assert Tool.of(given).schema == {"type": "object", "additionalProperties": False}
         return
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         Tool.of(given)
 
 

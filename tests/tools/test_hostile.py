@@ -59,8 +59,8 @@ def test_python_has_no_end_of_time() -> None:
     (layout,) = (layout for layout in ALL if layout.name == "llama 4")
     text = "[f(a=" + "(" * 90 + "9" * 5000 + ")" * 90 + ")]"
     assert parse_calls(text, layout) == (text, [])
-    said = '[f(a=\'it\\\'s \\u00e9\', b=[True, null, -1.5], c={"d": "\\/"})]'
-    assert parse_calls(said, layout)[1][0].arguments == {
+    written = '[f(a=\'it\\\'s \\u00e9\', b=[True, null, -1.5], c={"d": "\\/"})]'
+    assert parse_calls(written, layout)[1][0].arguments == {
         "a": "it's \u00e9",
         "b": [True, None, -1.5],
         "c": {"d": "/"},
@@ -68,9 +68,9 @@ def test_python_has_no_end_of_time() -> None:
 
 
 def test_arguments_of_10_mb_are_an_error() -> None:
-    said = '<tool_call>\n{"name": "f", "arguments": {"a": "' + "x" * 10_000_000
+    text = '<tool_call>\n{"name": "f", "arguments": {"a": "' + "x" * 10_000_000
     with pytest.raises(ToolError, match="at most 1048576 characters"):
-        parse_calls(said, GENERIC)
+        parse_calls(text, GENERIC)
 
 
 def in_pieces(text: str, layout: Layout, sizes: list[int]) -> list[str | ToolCall]:
@@ -120,7 +120,7 @@ def test_however_a_text_is_cut_it_says_the_same(data: st.DataObject) -> None:
 
 def test_what_begins_within_what_was_no_call_is_found() -> None:
     (layout,) = (layout for layout in ALL if layout.name == "functionary 3.2")
-    said, (call,) = parse_calls('>f\n{"a": 1}', layout)  # after the ">>>" of the prompt
-    assert (said, call.name, call.arguments) == (">", "f", {"a": 1})
-    said, (call,) = parse_calls('all\nHello.\n>>>f\n{"a": 1}', layout)
-    assert (said, call.name) == ("Hello.", "f")
+    before, (call,) = parse_calls('>f\n{"a": 1}', layout)  # after the ">>>" of the prompt
+    assert (before, call.name, call.arguments) == (">", "f", {"a": 1})
+    before, (call,) = parse_calls('all\nHello.\n>>>f\n{"a": 1}', layout)
+    assert (before, call.name) == ("Hello.", "f")

@@ -129,25 +129,25 @@ def test_what_a_template_writes_is_read_and_allowed(
     template, layout = ChatTemplate(templates[name], all_tokens), layout_of(templates[name])
     calls = [{"city": "Rome", "days": 3}, {"city": "Paris"}]
     try:
-        said = rendered(template, calls)
+        written = rendered(template, calls)
     except TemplateError:
         calls = calls[:1]
-        said = rendered(template, calls)
+        written = rendered(template, calls)
     if layout.name == "gigachat":  # which writes the first call only
         calls = calls[:1]
-    assert read(said, layout) == calls
+    assert read(written, layout) == calls
     for required in (True, False):
         options = {"required": required, "parallel": True}
         state = begin(calls_constraint(layout, [TOOL], all_tokens, **options), all_tokens)
-        begun = said if layout.primed else said[said.index(layout.trigger) :]
+        begun = written if layout.primed else written[written.index(layout.trigger) :]
         ids = all_tokens.encode_split(all_tokens.split(begun))
         matched = all_tokens.decode(ids[: state._matcher.try_consume_tokens(ids)], special=True)
         assert read(matched, layout) == calls or layout.name == "muse"  # channels: one at a time
         assert state._matcher.is_accepting()
 
 
-def read(said: str, layout: Layout) -> list[dict[str, Any]]:
-    _, calls = parse_calls(said, layout, {"get_weather": SCHEMA})
+def read(written: str, layout: Layout) -> list[dict[str, Any]]:
+    _, calls = parse_calls(written, layout, {"get_weather": SCHEMA})
     assert {call.name for call in calls} <= {"get_weather"}
     assert len({call.id for call in calls}) == len(calls)
     return [call.arguments for call in calls]
@@ -155,14 +155,14 @@ def read(said: str, layout: Layout) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_samples_are_read_and_allowed(name: str, all_tokens: Tokenizer) -> None:
-    layout, said = BY_NAME[name], SAMPLES[name]
-    text, (call,) = parse_calls(said, layout)
+    layout, sample = BY_NAME[name], SAMPLES[name]
+    text, (call,) = parse_calls(sample, layout)
     assert (text, call.name, call.arguments) == ("", "f", {"a": 1})
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     constraint = calls_constraint(
         layout, [Tool("f", "", schema)], all_tokens, required=True, parallel=True
     )
-    ids = all_tokens.encode_split(all_tokens.split(said))
+    ids = all_tokens.encode_split(all_tokens.split(sample))
     matcher = begin(constraint, all_tokens)._matcher
     assert matcher.try_consume_tokens(ids) == len(ids)
     assert matcher.is_accepting()
@@ -204,26 +204,26 @@ def test_text_before_and_after_calls_stays() -> None:
 
 
 def test_ids_that_models_choose_are_kept() -> None:
-    said = '[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{"a": 1}'
-    _, (call,) = parse_calls(said, BY_NAME["mistral with ids"])
+    written = '[TOOL_CALLS]f[CALL_ID]abcdefghi[ARGS]{"a": 1}'
+    _, (call,) = parse_calls(written, BY_NAME["mistral with ids"])
     assert (call.id, call.arguments) == ("abcdefghi", {"a": 1})
-    said = '[TOOL_CALLS][{"name": "f", "arguments": {}, "id": "abcdefghi"}]'
-    assert parse_calls(said, BY_NAME["mistral nemo"])[1][0].id == "abcdefghi"
+    written = '[TOOL_CALLS][{"name": "f", "arguments": {}, "id": "abcdefghi"}]'
+    assert parse_calls(written, BY_NAME["mistral nemo"])[1][0].id == "abcdefghi"
 
 
 def test_other_ways_to_write_an_object() -> None:
-    for said in (
+    for written in (
         '<tool_call>{"name":"f","parameters":{"a":1}}</tool_call>',
         '<tool_call> {"arguments": {"a": 1}, "name": "f"} </tool_call>',
         '<tool_call>{"name": "f", "arguments": "{\\"a\\": 1}"}</tool_call>',
     ):
-        assert parse_calls(said, GENERIC)[1][0].arguments == {"a": 1}
+        assert parse_calls(written, GENERIC)[1][0].arguments == {"a": 1}
     json.dumps(GENERIC.example())
 
 
 @pytest.mark.parametrize("control", [True, False], ids=["tokens", "text"])
 @pytest.mark.parametrize(
-    ("said", "required", "matches"),
+    ("written", "required", "matches"),
     [
         ("<think>Shall I <tool_call> it?</think>\n\nCALL", True, True),
         ("<think>Shall I <tool_call> it?</think>CALL", False, True),
@@ -236,7 +236,7 @@ def test_other_ways_to_write_an_object() -> None:
     ],
 )
 def test_what_a_model_thinks_before_calls_is_free(
-    control: bool, said: str, required: bool, matches: bool
+    control: bool, written: str, required: bool, matches: bool
 ) -> None:
     tokens = [token for token in ALSO if control or "think" not in token]
     tokenizer = byte_tokenizer(tokens)
@@ -250,5 +250,5 @@ def test_what_a_model_thinks_before_calls_is_free(
     )
     matcher = begin(constraint, tokenizer)._matcher
     call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Rome"}}\n</tool_call>'
-    ids = tokenizer.encode_split(tokenizer.split(said.replace("CALL", call)))
+    ids = tokenizer.encode_split(tokenizer.split(written.replace("CALL", call)))
     assert (matcher.try_consume_tokens(ids) == len(ids) and matcher.is_accepting()) == matches

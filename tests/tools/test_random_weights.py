@@ -49,8 +49,8 @@ def test_calls_are_valid(stories: llmpy.Model, layout: Layout) -> None:
     for seed in range(2):
         sampler = llmpy.chain(llmpy.temperature(3.0))
         session = stories.session(sampler=sampler, seed=seed)
-        said = session.infer("Once", constrain=constraint, max_tokens=1200)
-        assert said.finish_reason == "end"
+        stats = session.infer("Once", constrain=constraint, max_tokens=1200)
+        assert stats.finish_reason == "end"
         text = "".join(session.tokenizer.decode(session.tokens).partition("Once")[2:])
         shown, calls = parse_calls(text.strip(), layout, schemas)
         assert (shown, len(calls)) == ("", 1)

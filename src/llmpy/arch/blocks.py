@@ -1,4 +1,4 @@
-"""Parts that several architectures share; none hears an architecture's name."""
+"""Parts that several architectures share; none knows an architecture's name."""
 
 from __future__ import annotations
 

@@ -152,8 +152,8 @@ def _value(kind: type[Step], field: dataclasses.Field[Any], value: Any, where: s
     try:
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
-        said = str(error).replace("Expected", "expected").replace(", got", ", found")
-        raise ValueError(f"{where}: {said}") from error
+        reason = str(error).replace("Expected", "expected").replace(", got", ", found")
+        raise ValueError(f"{where}: {reason}") from error
 
 
 def _fields(kind: type[Step]) -> list[dataclasses.Field[Any]]:

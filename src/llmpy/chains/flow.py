@@ -54,8 +54,8 @@ class Sequential(Step):
     def lines(self) -> list[str]:
         given = ", ".join(f"{name}: {shown_type(kind)}" for name, kind in self.needs.items())
         names = {"model": self.model, "embedder": self.embedder}
-        said = [f"{key} {value}" for key, value in names.items() if value is not None]
-        found = [f"steps ({given})" + "".join(f", {text}" for text in said)]
+        named = [f"{key} {value}" for key, value in names.items() if value is not None]
+        found = [f"steps ({given})" + "".join(f", {text}" for text in named)]
         for i, step in enumerate(self.steps, 1):
             first, *others = step.lines()
             found += [f"  {i} {first}", *(f"    {line}" for line in others)]

@@ -80,17 +80,17 @@ class Step:
 
     def lines(self) -> list[str]:
         """Return the description of the step, one line for each part; `str` joins them."""
-        said, inner = [], []
+        fields, inner = [], []
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)
             if isinstance(value, Step):
                 inner += [f"    {line}" for line in value.lines()]
             elif one.name != "into" and value not in (None, one.default):
-                said.append(
+                fields.append(
                     _short(value) if one.default is MISSING else f"{one.name}={_short(value)}"
                 )
-        said = [f"{self.kind} {', '.join(said)}".strip()]
-        return [f"{said[0]} -> {self.into}: {shown_type(self.gives)}", *inner]
+        fields = [f"{self.kind} {', '.join(fields)}".strip()]
+        return [f"{fields[0]} -> {self.into}: {shown_type(self.gives)}", *inner]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

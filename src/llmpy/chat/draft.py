@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from llmpy.chat.messages import Message, checked_messages
 from llmpy.chat.reuse import reusable
 from llmpy.session import Piece
-from llmpy.session.ahead import ReadAhead, Wanted
+from llmpy.session.ahead import Continuation, ReadAhead
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.transcript import n_same
 
@@ -90,7 +90,7 @@ class ChatDraft(ReadAhead):
         await in_thread(self._hand_over)
         return await self._chat.aask(text, callback, **options)
 
-    def _wanted(self, text: str) -> Wanted:
+    def _continuation(self, text: str) -> Continuation:
         return partial(self._read_for, checked_messages(self._chat.messages), text)
 
     def _read_for(

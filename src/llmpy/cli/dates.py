@@ -102,9 +102,9 @@ def _answers(parser: dates.Parser, texts: Iterable[str], at_once: bool) -> Itera
 def _in_words(answer: dates.Answer, target: IO[str]) -> str:
     """A line for people: values, what else is said of them, and whether to trust it."""
     parts = [answer.edtf or "no date"]
-    said = [value for v in answer for value in (v.kind, v.part, v.calendar) if value]
-    if said:
-        parts.append(", ".join(dict.fromkeys(said)))
+    words = [value for v in answer for value in (v.kind, v.part, v.calendar) if value]
+    if words:
+        parts.append(", ".join(dict.fromkeys(words)))
     if not answer.certain:
         parts.append(f"?  (confidence {answer.confidence:.2f})")
     return for_terminal("  ".join(parts), target)

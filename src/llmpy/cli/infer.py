@@ -196,7 +196,7 @@ class Printer:
 
 
 def _ids(session: llmpy.Session, parts: list[tuple[str, bool]]) -> list[int]:
-    """The prompt in tokens, as it continues what was said."""
+    """The prompt in tokens, as it continues the session."""
     tokenizer, tokens = session.tokenizer, session.tokens
     if not tokens:
         return tokenizer.encode_parts(parts, bos=None)

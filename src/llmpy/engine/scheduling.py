@@ -22,9 +22,9 @@ _new: Any = tuple.__new__  # of a NamedTuple in half the time
 class Waiting(NamedTuple):
     """A sequence that waits: its tokens `start` (those before are cached) to `end` are to be read.
 
-    Logits are wanted after positions `first_output` to `stop_output`. It has `n_pages` pages of the
-    KV cache, of which it must copy `n_copies` before it can write to them. `whole`: all in one step
-    or nothing.
+    It asks for logits after positions `first_output` to `stop_output`. It has `n_pages` pages of
+    the KV cache, of which it must copy `n_copies` before it can write to them. `whole`: all in one
+    step or nothing.
     """
 
     sequence: int

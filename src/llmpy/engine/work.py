@@ -1,4 +1,4 @@
-"""An item of work for the engine: tokens to compute, and what is wanted of them."""
+"""An item of work for the engine: tokens to compute, and which outputs it asks for."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Work:
     ) -> None:
         self.sequence = sequence  # kept alive, so that its memory is there while a step runs
         self.end = end
-        self.next_output = next_output  # positions from here to `stop_output` are still wanted
+        self.next_output = next_output  # positions from here to `stop_output` are still to come
         self.stop_output = stop_output
         self.native = native
 
     def keep(self, logits: NDArray[np.float32]) -> None:
-        """Copy the next rows of what is wanted; `logits` last until the next step only."""
+        """Copy the next of the output rows; `logits` last until the next step only."""
         if "rows" not in self.__dict__:
             self._first_row = self.next_output
             n = self.stop_output - self.next_output
@@ -60,7 +60,7 @@ class Work:
 
     @property
     def found(self) -> list[NDArray[np.float32]]:
-        """The rows that were wanted, as one array or none."""
+        """The output rows, as one array or none."""
         return [self.rows] if "rows" in self.__dict__ else []
 
     def fail(self, error: Exception) -> None:

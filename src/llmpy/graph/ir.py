@@ -171,7 +171,7 @@ class Value(RecurrentOperations):
         return self.graph.add("rope", (self.index,), weights, rope=rope)
 
     def cached(self) -> Value:
-        """This value for this token and for everything its session said before."""
+        """This value for this token and for all tokens of its sequence before it."""
         result = self.graph.add("cached", (self.index,), index=len(self.graph.caches))
         self.graph.caches.append(Cache(f"cache.{len(self.graph.caches)}", result.index, self.shape))
         return result

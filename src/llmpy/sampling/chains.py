@@ -40,7 +40,7 @@ class Sampler(Protocol):
     """A step of a chain: a callable that takes and returns logits, float32 [n_vocab]."""
 
     def __call__(self, logits: Logits, session: Any, /) -> Logits:
-        """The changed logits; -inf removes a token. `session.tokens` are the ids said so far.
+        """The changed logits; -inf removes a token. `session.tokens` are the ids so far.
 
         `logits` may be changed in place.
         """

@@ -199,7 +199,7 @@ class Decoder:
         """Note the work for its next token, or for a prompt that several share."""
         session = generation.session
         assert session is not None
-        if not generation.first and (reason := generation.over()) is not None:  # none was wanted
+        if not generation.first and (reason := generation.over()) is not None:  # it asked for none
             self._end(generation, reason, delivery)
             return False
         if generation.forks:
@@ -213,7 +213,7 @@ class Decoder:
             if generation.reason is not None:
                 self._ended(generation)
                 return False
-        generation.work = session.transcript.request(generation.wanted)
+        generation.work = session.transcript.request(generation.options)
         return True
 
     def _take(self, generation: Generation, work: Work, delivery: Delivery) -> None:

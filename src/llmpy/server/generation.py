@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llmpy.chat.parts import piece_of
 from llmpy.session import FinishReason, Piece
 from llmpy.session.stop import StopStrings
-from llmpy.session.wanted import PLAIN, Generated, Wanted
+from llmpy.session.token_options import PLAIN, Generated, TokenOptions
 
 if TYPE_CHECKING:
     from llmpy.chat.parts import AnswerReader, Part
@@ -56,7 +56,7 @@ class Inbox:
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, generation: Generation, pieces: list[Piece] | Exception) -> None:
-        """Add what a generation said, and wake who waits for it."""
+        """Add the pieces of a generation, and wake who waits for it."""
         self._items.append((generation, pieces))
         self.wake()
 
@@ -113,7 +113,7 @@ class Generation:
         self._transcript: Transcript
         self._n_ctx = 0
         self.work: Work | None = None
-        self.wanted = Wanted(prompt.logprobs)  # of each token
+        self.options = TokenOptions(prompt.logprobs)  # of each token
         self._reader = reader
         self._constraint: ConstraintState | None = None  # that has not begun
         self._stops = StopStrings(prompt.stop)
@@ -125,7 +125,7 @@ class Generation:
         prompt = self.prompt
         session = model.session(sampler=prompt.sampler, seed=prompt.seed)
         session.transcript.make_room(len(prompt.ids) + 1)
-        session.transcript.say(prompt.ids, read=False)
+        session.transcript.append(prompt.ids, prefill=False)
         self._begin(session)
 
     def begin_fork(self, session: Session) -> None:
@@ -174,7 +174,7 @@ class Generation:
 
     def take(self, work: Work) -> list[Piece]:
         """The pieces that the token of a step completes; the last one ends with a reason."""
-        return self._taken(self._transcript.result(work, self.session, self.wanted))
+        return self._taken(self._transcript.result(work, self.session, self.options))
 
     def take_forced(self) -> list[Piece]:
         """The pieces of the next token where only one is possible; empty where there is a choice.
@@ -182,7 +182,7 @@ class Generation:
         It need not be computed.
         """
         transcript = self._transcript
-        if transcript.sequence.constraint is None or self.wanted != PLAIN:
+        if transcript.sequence.constraint is None or self.options != PLAIN:
             return []
         token = transcript.forced()
         return [] if token is None else self._taken(Generated(token, transcript.add(token)))

@@ -1,7 +1,7 @@
-"""Reading ahead: tokens that will probably be said next are computed while somebody still types.
+"""Reading ahead: tokens that will probably come next are prefilled while somebody still types.
 
-They are read by a second sequence, which shares the session's memory. The session itself stays as
-it is and may be used; once it says these tokens, it takes over what was computed of them.
+They are computed in a second sequence, which shares the session's KV cache. The session itself does
+not change and may be used; once these tokens are appended, it takes over what was computed of them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from llmpy.engine import Sequence as TokenSequence
     from llmpy.session.transcript import Transcript
 
-__all__ = ["ReadAhead", "Wanted"]
+__all__ = ["Continuation", "ReadAhead"]
 
 # Of the tokens that were read ahead: how many stay, and which come after them.
-Wanted = Callable[[list[int]], tuple[int, list[int]]]
+Continuation = Callable[[list[int]], tuple[int, list[int]]]
 
 
 class _Reader:
-    """Computes in a thread what a sequence shall hold; the thread lasts while there is work.
+    """Computes in a thread what a sequence will hold; the thread lasts while there is work.
 
     What fails here is not told: it fails again where the session itself does it.
     """
@@ -38,15 +38,15 @@ class _Reader:
         self._engine = engine
         self.sequence = sequence
         self._lock = threading.Lock()
-        self._wanted: Wanted | None = None
+        self._next: Continuation | None = None
         self._stopped = False
         self._idle = threading.Event()
         self._idle.set()
 
-    def want(self, wanted: Wanted) -> None:
-        """Read this from now on."""
+    def submit(self, continuation: Continuation) -> None:
+        """Compute this from now on, in place of what was submitted before."""
         with self._lock:
-            self._wanted = wanted
+            self._next = continuation
             if self._idle.is_set():
                 self._idle.clear()
                 threading.Thread(target=self._run, name="llmpy-draft").start()
@@ -63,26 +63,26 @@ class _Reader:
     def _run(self) -> None:
         while True:
             with self._lock:
-                wanted, self._wanted = self._wanted, None
-                if wanted is None or not self._goes_on():
+                continuation, self._next = self._next, None
+                if continuation is None or not self._goes_on():
                     self._idle.set()
                     return
             with suppress(Exception):
-                self._read(wanted)
+                self._read(continuation)
 
     def _goes_on(self) -> bool:
         """Neither stopped, nor is the program about to end, which waits for its threads."""
         return not self._stopped and threading.main_thread().is_alive()
 
-    def _read(self, wanted: Wanted) -> None:
+    def _read(self, continuation: Continuation) -> None:
         """Compute all but the last token, as `Session.feed` does."""
         engine, sequence = self._engine, self.sequence
-        kept, ids = wanted(sequence.tokens.tolist())
+        kept, ids = continuation(sequence.tokens.tolist())
         if kept < len(sequence):
             engine.truncate(sequence, kept)
         sequence.append(ids[: max(0, engine.n_ctx - kept)])
         last = len(sequence) - 1
-        while sequence.n_cached < last and self._wanted is None and self._goes_on():
+        while sequence.n_cached < last and self._next is None and self._goes_on():
             end = min(last, sequence.n_cached + PAGE_TOKENS)  # then it looks for news
             work = Work(sequence, end, end, end)
             engine.run((work,))
@@ -131,7 +131,7 @@ class ReadAhead(ProcessBound):
         if self._closed:
             raise SessionClosed("this draft was committed or closed; make another one")
         self._text = text
-        self._reader.want(self._wanted(text))
+        self._reader.submit(self._continuation(text))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all final tokens of the text are computed; return False after the timeout."""
@@ -153,7 +153,7 @@ class ReadAhead(ProcessBound):
     def __repr__(self) -> str:
         return f"<llmpy.{type(self).__name__}: {len(self._text)} characters>"
 
-    def _wanted(self, text: str) -> Wanted:
+    def _continuation(self, text: str) -> Continuation:
         """Return the tokens that are certain for this text; called in the reader's thread."""
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmpy.session.wanted import PLAIN, Generated, Wanted
+from llmpy.session.token_options import PLAIN, Generated, TokenOptions
 
 if TYPE_CHECKING:
     from llmpy.session.transcript import Transcript
@@ -90,15 +90,15 @@ class Banned:
 
 
 def next_allowed(
-    transcript: Transcript, viewer: Any, generated: Generated, wanted: Wanted = PLAIN
+    transcript: Transcript, viewer: Any, generated: Generated, options: TokenOptions = PLAIN
 ) -> Generated:
-    """Return the token that was just said, or another where it completes a banned text.
+    """Return the token that was just appended, or another where it completes a banned text.
 
     For callers that cannot take more than the last token back.
     """
     if not transcript.banned:
         return generated
-    tokens, forbidden = transcript.sequence.tokens, set(wanted.forbidden)
+    tokens, forbidden = transcript.sequence.tokens, set(options.forbidden)
     longest = max(map(len, transcript.banned.strings))
     while True:
         n = tokens.length
@@ -111,7 +111,7 @@ def next_allowed(
             return generated
         forbidden.add(generated.token)
         transcript.rewind(n - 1)
-        generated = transcript.next(viewer, wanted.without(forbidden))
+        generated = transcript.next(viewer, options.without(forbidden))
 
 
 def _places(text: str, string: str) -> list[int]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from llmpy import checks
-from llmpy.session.ahead import ReadAhead, Wanted
+from llmpy.session.ahead import Continuation, ReadAhead
 from llmpy.session.asynchronous import in_thread
 from llmpy.session.events import Piece, Stats
 from llmpy.session.transcript import n_same
@@ -89,7 +89,7 @@ class Draft(ReadAhead):
         session = self._session
         return await session.ainfer(text, callback, special=self._special, bos=self._bos, **options)
 
-    def _wanted(self, text: str) -> Wanted:
+    def _continuation(self, text: str) -> Continuation:
         return partial(self._read_for, text)
 
     def _read_for(self, text: str, read: list[int]) -> tuple[int, list[int]]:

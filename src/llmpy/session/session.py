@@ -1,7 +1,7 @@
-"""A conversation with a model: everything said by either side, and how much of it was computed.
+"""A session: the tokens of prompts and generated text, and how many of them were computed.
 
-`tokens` is all that was said, `seen` how many of them are in the KV cache; a step computes
-`tokens[seen:]`. Prompts, generation and going back are that one call.
+`tokens` are all of them, `seen` is how many are in the KV cache; a step computes `tokens[seen:]`.
+Prompts, generation and rewinding are that one call.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Session(TypedAnswers, ProcessBound):
         self.transcript = transcript
         self._model = model
 
-    # What was said
+    # Its tokens
 
     @property
     def tokens(self) -> list[int]:
@@ -85,9 +85,9 @@ class Session(TypedAnswers, ProcessBound):
         return self.transcript.engine.n_ctx
 
     @property
-    def n_said(self) -> int:
+    def n_appended(self) -> int:
         """Number of tokens appended, including those dropped when the context was full."""
-        return self.transcript.n_said
+        return self.transcript.n_appended
 
     @property
     def makes_room(self) -> bool:
@@ -442,7 +442,7 @@ class Session(TypedAnswers, ProcessBound):
             kind: Literal["prompt", "generated"] = "prompt" if i < transcript.n_fed else "generated"
             yield Piece(decoder(token), token, kind)
 
-    # Going back, branching, ending
+    # Rewinding, branching, ending
 
     def rewind(self, n_tokens: int) -> None:
         """Truncate the session to its first `n_tokens` tokens.

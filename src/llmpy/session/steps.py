@@ -13,12 +13,12 @@ from llmpy import checks
 from llmpy.session.asynchronous import user
 from llmpy.session.banned import next_allowed
 from llmpy.session.overflow import Overflow
+from llmpy.session.token_options import TokenOptions
 from llmpy.session.transcript import OpenStream, Transcript
-from llmpy.session.wanted import Wanted
 
 __all__ = ["Step", "steps"]
 
-LOGITS = Wanted(logprobs=0)  # of the engine: a row of logits, and no token drawn from it
+LOGITS = TokenOptions(logprobs=0)  # of the engine: a row of logits, and no token drawn from it
 
 
 class Step:
@@ -110,7 +110,7 @@ def _steps(
     try:
         transcript.make_room(len(ids))
         stream = transcript.open_stream(len(transcript.sequence))  # where an error goes back to
-        transcript.say(ids, read=False)
+        transcript.append(ids, prefill=False)
         for token in ids:
             transcript.decoder(token)
     finally:

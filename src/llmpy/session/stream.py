@@ -12,15 +12,15 @@ from llmpy.session.asynchronous import user
 from llmpy.session.events import FinishReason, Piece
 from llmpy.session.overflow import Overflow
 from llmpy.session.stop import StopStrings
+from llmpy.session.token_options import Generated, TokenOptions
 from llmpy.session.transcript import OpenStream, Transcript, n_same
-from llmpy.session.wanted import Generated, Wanted
 
 if TYPE_CHECKING:
     from llmpy.constraints import ConstraintState
 
 __all__ = ["editing", "feeding", "pieces"]
 
-EXPLAINED = 5  # candidates around each step, where no other number is wanted
+EXPLAINED = 5  # candidates around each step, where no other number is given
 
 
 def pieces(
@@ -39,7 +39,7 @@ def pieces(
 ) -> Generator[Piece]:
     """See `Session.stream`; not `observed`: without the generated pieces.
 
-    Those are said several in one go where that is possible. Samplers in Python see `viewer`.
+    These are generated several in one call where that is possible. Samplers in Python see `viewer`.
     """
     if max_tokens is not None:
         max_tokens = checks.whole("max_tokens", max_tokens, 0, sys.maxsize)
@@ -47,7 +47,7 @@ def pieces(
         logprobs = checks.whole("logprobs", logprobs, 0)
     if isinstance(explain, bool):
         explain = EXPLAINED if explain else 0
-    wanted = Wanted(logprobs, checks.whole("explain", explain, 0))
+    options = TokenOptions(logprobs, checks.whole("explain", explain, 0))
     stops = StopStrings(stop)
     state = None if constrain is None else _state(transcript, constrain)
     transcript.begin()
@@ -57,7 +57,7 @@ def pieces(
         transcript.make_room(len(ids))
     finally:
         transcript.end()
-    return _stream(transcript, viewer, ids, max_tokens, stops, wanted, observed, state)
+    return _stream(transcript, viewer, ids, max_tokens, stops, options, observed, state)
 
 
 def _state(transcript: Transcript, constrain: Any) -> ConstraintState:
@@ -73,7 +73,7 @@ class _Generation:
         self,
         transcript: Transcript,
         viewer: Any,
-        wanted: Wanted,
+        options: TokenOptions,
         max_tokens: int | None,
         in_one_go: bool,
     ) -> None:
@@ -81,7 +81,7 @@ class _Generation:
         self.end: int | None = None
         self._transcript = transcript
         self._viewer = viewer
-        self._wanted = wanted
+        self._options = options
         self._max_tokens = max_tokens
         self._banned = transcript.banned.new()
         self._in_one_go = in_one_go and not self._banned
@@ -101,13 +101,13 @@ class _Generation:
         left, self.reason = _left(transcript, self._max_tokens, self._n)
         if self.reason is not None:
             return self._banned.rest()
-        n_before = transcript.n_said
+        n_before = transcript.n_appended
         transcript.begin(stream)
         try:
             came = self._next(left if self._in_one_go else 1)
         finally:
             transcript.end()
-        self._n += transcript.n_said - n_before
+        self._n += transcript.n_appended - n_before
         if came and came[-1].token in transcript.tokenizer.end_ids:
             self.reason, self.end = "end", came[-1].token
             came.pop()
@@ -116,10 +116,10 @@ class _Generation:
     def _next(self, most: int) -> list[Generated]:
         transcript, banned = self._transcript, self._banned
         if not banned:
-            return [transcript.next(self._viewer, self._wanted, most)]
-        n = transcript.n_said  # which does not change where the context is full
-        wanted = self._wanted.without(banned.forbidden(n))
-        one = transcript.next(self._viewer, wanted)
+            return [transcript.next(self._viewer, self._options, most)]
+        n = transcript.n_appended  # which does not change where the context is full
+        options = self._options.without(banned.forbidden(n))
+        one = transcript.next(self._viewer, options)
         if one.token in transcript.tokenizer.end_ids:
             return [*banned.rest(), one]
         back = banned.add(n, one)
@@ -135,12 +135,12 @@ def _stream(
     ids: list[int],
     max_tokens: int | None,
     stops: StopStrings,
-    wanted: Wanted,
+    options: TokenOptions,
     observed: bool,
     state: ConstraintState | None,
 ) -> Generator[Piece]:
     in_one_go = not observed and not stops.strings
-    generation = _Generation(transcript, viewer, wanted, max_tokens, in_one_go)
+    generation = _Generation(transcript, viewer, options, max_tokens, in_one_go)
     stream = _opened(transcript, len(ids), state)
     n_start, n_out = len(transcript.sequence), transcript.n_left_out
     try:
@@ -161,7 +161,7 @@ def _stream(
                         generation.reason = "stop"
                         break
         except Cancelled:
-            generation.reason = "cancelled"  # and what was not shown is taken back
+            generation.reason = "cancelled"  # and what was not shown is removed
         else:
             stream.n_shown = None
         rest = stops.rest()
@@ -211,7 +211,7 @@ def _stream_prompt(
         transcript.begin(stream)
         try:
             more = n_appended + len(chunk) < len(ids)
-            transcript.say(chunk, read=more or not go_on, more=more)
+            transcript.append(chunk, prefill=more or not go_on, more=more)
         finally:
             transcript.end()
         for token in chunk:
@@ -228,9 +228,9 @@ def _stream_prompt(
 def feeding(
     transcript: Transcript, prompt: str | Sequence[int], special: bool, bos: bool | None
 ) -> Generator[None, None, int]:
-    """Say the prompt, a batch at a time, and return how many tokens that were.
+    """Append the prompt, a batch at a time, and return its number of tokens.
 
-    Closed in between, or cancelled, all of it is taken back.
+    Closed in between, or cancelled, all of it is removed again.
     """
     transcript.begin()
     try:
@@ -288,14 +288,14 @@ def _edited(
 
 
 def _read(transcript: Transcript, stream: OpenStream, ids: list[int]) -> Generator[None]:
-    """Say `ids`, a batch at a time; the end of `stream` takes back what was cut short."""
+    """Append `ids`, a batch at a time; the end of `stream` removes what was cut short."""
     n_appended = 0
     try:
         for chunk in transcript.chunks(ids):
             n_appended += len(chunk)
             transcript.begin(stream)
             try:
-                transcript.say(chunk, more=n_appended < len(ids))
+                transcript.append(chunk, more=n_appended < len(ids))
             finally:
                 transcript.end()
             for token in chunk:

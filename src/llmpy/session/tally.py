@@ -20,7 +20,7 @@ class Tally:
     def __init__(self, transcript: Transcript) -> None:
         self._transcript = transcript
         self._before = dict(transcript.clock)
-        self._start, self._n_found = transcript.n_said, transcript.n_found
+        self._start, self._n_found = transcript.n_appended, transcript.n_found
         self._n_prompt = 0
         self._reason: FinishReason = "callback"
 
@@ -41,7 +41,7 @@ class Tally:
         """The sums so far."""
         transcript = self._transcript
         times = {name: transcript.clock[name] - t for name, t in self._before.items()}
-        n = transcript.n_said - self._start - self._n_prompt
+        n = transcript.n_appended - self._start - self._n_prompt
         return Stats(
             self._n_prompt,
             times["prompt"],

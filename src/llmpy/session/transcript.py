@@ -2,7 +2,7 @@
 
 One thread at a time may be between `begin` and `end`. A stream that is open between two of its
 pieces belongs to the thread that advanced it last; that thread may do something else, which ends
-the stream. So nothing that was said later can be taken back by a stream that is closed late.
+the stream. So a stream that is closed late removes nothing that was appended since.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from llmpy.session.asynchronous import user
 from llmpy.session.banned import Banned
 from llmpy.session.events import Logprobs
 from llmpy.session.overflow import ContextWarning, Overflow, n_shifted, shortened
-from llmpy.session.wanted import PLAIN, Generated, Wanted
+from llmpy.session.token_options import PLAIN, Generated, TokenOptions
 from llmpy.tokenizer import SILENT
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Transcript:
 
     `n_fed`: the tokens before it were fed, not generated, unless they come before others that were.
     `n_found`: tokens of prompts that had been computed before, in all. `clock`: seconds spent on
-    prompts and on generating. `ahead`: a sequence that may have read some of what is said next,
-    until that was said.
+    prompts and on generating. `ahead`: a sequence that may have prefilled some of the next tokens,
+    until they are appended.
     """
 
     def __init__(
@@ -211,10 +211,10 @@ class Transcript:
         elif n is not None and n < len(sequence):
             self.rewind(n)
 
-    # What was said
+    # Its tokens
 
     @property
-    def n_said(self) -> int:
+    def n_appended(self) -> int:
         """Number of tokens appended, including those dropped when the context was full."""
         return self.sequence.tokens.length + self.n_left_out
 
@@ -279,7 +279,7 @@ class Transcript:
         same = n_same(kept, tokens)
         constraint, self.sequence.constraint = self.sequence.constraint, None
         self.rewind(same)
-        self.say(kept[same:])
+        self.append(kept[same:])
         if constraint is not None:
             constraint.moved(len(kept) - len(tokens))
             self.sequence.constraint = constraint
@@ -289,10 +289,11 @@ class Transcript:
         """Leave out tokens without computing those behind them again, where the engine can."""
         keep, n = self._n_first(), len(self.sequence)
         least = needed - self.engine.n_ctx
-        for wanted in (n_shifted(n - keep, least, PAGE_TOKENS), n_shifted(0, least, PAGE_TOKENS)):
-            if self.engine.shift(self.sequence, keep, wanted):
-                self.n_fed -= min(max(self.n_fed - keep, 0), wanted)
-                self._left_out(wanted)
+        for most in n - keep, 0:
+            n_out = n_shifted(most, least, PAGE_TOKENS)
+            if self.engine.shift(self.sequence, keep, n_out):
+                self.n_fed -= min(max(self.n_fed - keep, 0), n_out)
+                self._left_out(n_out)
                 return True
         return False
 
@@ -325,7 +326,7 @@ class Transcript:
         return Past(sequence, self.n_fed, self.n_left_out, chain, kept)
 
     def go_back(self, past: Past) -> None:
-        """Say what was said in that state, and nothing else."""
+        """Return to that state: its tokens, and nothing else."""
         sequence, tokens = self.sequence, past.sequence.tokens
         sequence.constraint = None
         n = sequence.tokens.n_common(tokens)
@@ -339,7 +340,7 @@ class Transcript:
         self.decoder = self._new_decoder()
 
     def chunks(self, ids: list[int]) -> Iterator[list[int]]:
-        """`ids` in the parts that are said at once; what was computed before is the first."""
+        """Split `ids` into what is appended at once; what was computed before is the first."""
         size = self.engine.n_batch
         known = self.engine.n_known(self.sequence, ids) if len(ids) > size else 0
         at = max(self._n_ahead(ids), known)
@@ -355,13 +356,16 @@ class Transcript:
         return n_same(ahead.tokens.part(n, ahead.n_cached).tolist(), ids)
 
     def expect(self, ahead: TokenSequence | None) -> None:
-        """Use what `ahead` has read, until the next prompt was said; None: nothing."""
+        """Use what `ahead` has computed, until the next prompt is appended; None: nothing."""
         before, self.ahead = self.ahead, ahead
         if before is not None:
             self.engine.release(before)
 
-    def say(self, ids: Sequence[int], *, read: bool = True, more: bool = False) -> None:
-        """Append to what was said, and compute all of it; without `more` to come, but the last."""
+    def append(self, ids: Sequence[int], *, prefill: bool = True, more: bool = False) -> None:
+        """Append tokens, and compute all of them; without `more` to come, all but the last.
+
+        Not `prefill`: they are computed with the next token.
+        """
         sequence = self.sequence
         sequence.append(ids)
         if self.ahead is not None:
@@ -372,7 +376,7 @@ class Transcript:
         if sequence.constraint is not None:  # it governs what is generated after this
             sequence.constraint.restart(end)
         end -= not more
-        if read and end > sequence.n_cached:
+        if prefill and end > sequence.n_cached:
             self._asked = time.perf_counter()
             work = Work(sequence, end, end, end)
             self.engine.run((work,))
@@ -381,21 +385,21 @@ class Transcript:
             if work.error is not None:
                 raise work.error
 
-    def next(self, viewer: Any, wanted: Wanted = PLAIN, most: int = 1) -> Generated:
-        """Return a token, sampled and said but not yet computed; or up to `most`, the last of them.
+    def next(self, viewer: Any, options: TokenOptions = PLAIN, most: int = 1) -> Generated:
+        """Sample a token, append it and return it; or up to `most`, of which the last is returned.
 
-        `viewer` is what samplers in Python get to see.
+        It is computed with the token after it. `viewer` is what samplers in Python get to see.
         """
         self.check_next()
-        if wanted == PLAIN and (token := self.forced()) is not None:
+        if options == PLAIN and (token := self.forced()) is not None:
             return Generated(token, self.add(token))
-        work = self.request(wanted)
+        work = self.request(options)
         work.most = most
         self.engine.run((work,))
-        return self.result(work, viewer, wanted)
+        return self.result(work, viewer, options)
 
     def forced(self) -> int | None:
-        """Return the next token where only one is possible, to be said without computing it."""
+        """Return the next token where a constraint allows only one, which need not be computed."""
         constraint, tokens = self.sequence.constraint, self.sequence.tokens
         if constraint is None or not tokens.length or not (ids := constraint.forced(tokens)):
             return None
@@ -403,30 +407,30 @@ class Transcript:
         return ids[0]
 
     def check_next(self) -> None:
-        """Make sure that one token more can be said, or raise what `next` raises."""
+        """Make sure that one token more can be appended, or raise what `next` raises."""
         sequence, engine = self.sequence, self.engine
         if sequence.cache is None or engine.closed:
             self.check_open()
         if sequence.tokens.length >= engine.n_ctx:
             self.make_room(1)
 
-    def request(self, wanted: Wanted = PLAIN) -> Work:
+    def request(self, options: TokenOptions = PLAIN) -> Work:
         """Return the work for a token, or for its logits where Python samples; see `check_next`."""
         sequence = self.sequence
         n = sequence.tokens.length
         if not n:
-            self.say(self.encode("", False))
+            self.append(self.encode("", False))
             n = sequence.tokens.length
         self._asked_for = "prompt" if sequence.n_cached < self.n_fed else "generate"
         self._asked = time.perf_counter()
-        native = sequence.native if wanted == PLAIN else None
+        native = sequence.native if options == PLAIN else None
         return Work(sequence, n, n - 1, n, native)
 
-    def result(self, work: Work, viewer: Any, wanted: Wanted = PLAIN) -> Generated:
+    def result(self, work: Work, viewer: Any, options: TokenOptions = PLAIN) -> Generated:
         """Return the result of `next`, once the work is served."""
         row = self.logits(work) if work.native is None else None
         if row is not None:
-            return self.sample(row, viewer, wanted, in_place=True)
+            return self.sample(row, viewer, options, in_place=True)
         self._check_served(work)
         token = work.token
         if work.n_generated == 1:
@@ -450,27 +454,32 @@ class Transcript:
             raise work.error
 
     def sample(
-        self, row: NDArray[np.float32], viewer: Any, wanted: Wanted = PLAIN, *, in_place: bool
+        self,
+        row: NDArray[np.float32],
+        viewer: Any,
+        options: TokenOptions = PLAIN,
+        *,
+        in_place: bool,
     ) -> Generated:
-        """Draw a token from a row of logits, and say it; `in_place`: which may be changed."""
+        """Draw a token from a row of logits, and append it; `in_place`: the row may be changed."""
         sequence = self.sequence
         chain, rng, state = sequence.chain, sequence.rng, sequence.state
         assert chain is not None
         assert rng is not None
-        if wanted.forbidden:
-            forbidden = logit_bias(dict.fromkeys(wanted.forbidden, -math.inf))
+        if options.forbidden:
+            forbidden = logit_bias(dict.fromkeys(options.forbidden, -math.inf))
             chain = Chain((forbidden, *chain.steps))
         if (constraint := sequence.constraint) is not None:
-            return self._sample_allowed(constraint, chain, row, viewer, wanted)
+            return self._sample_allowed(constraint, chain, row, viewer, options)
         stages: tuple[Stage, ...] = ()
         logprobs = None
-        if wanted.explain:
-            token, stages = chain.explain(row, viewer, rng, wanted.explain, state)
-            if wanted.logprobs is not None:
-                top, total = chain.top(row, wanted.logprobs)
+        if options.explain:
+            token, stages = chain.explain(row, viewer, rng, options.explain, state)
+            if options.logprobs is not None:
+                top, total = chain.top(row, options.logprobs)
                 logprobs = Logprobs(float(row[token]) - total, tuple(top))
-        elif wanted.logprobs is not None:
-            most = wanted.logprobs
+        elif options.logprobs is not None:
+            most = options.logprobs
             found = chain.sample_with_logprobs(row, viewer, rng, most, state, in_place=in_place)
             token, logprobs = found.token, Logprobs(found.logprob, tuple(found.top))
         else:
@@ -483,7 +492,7 @@ class Transcript:
         chain: Chain,
         row: NDArray[np.float32],
         viewer: Any,
-        wanted: Wanted,
+        options: TokenOptions,
     ) -> Generated:
         """Draw a token that a constraint allows; its log-probability is that without it."""
         sequence = self.sequence
@@ -492,18 +501,18 @@ class Transcript:
         rng, state = sequence.rng, sequence.state
         assert rng is not None
         allowed = constraint.allowed(sequence.tokens, row)
-        if wanted.explain:
-            token, stages = chain.explain(allowed, viewer, rng, wanted.explain, state)
+        if options.explain:
+            token, stages = chain.explain(allowed, viewer, rng, options.explain, state)
         else:
             token = chain.sample(allowed, viewer, rng, state, in_place=False)
         constraint.record(allowed, token)
-        if wanted.logprobs is not None:
-            top, total = chain.top(row, wanted.logprobs)
+        if options.logprobs is not None:
+            top, total = chain.top(row, options.logprobs)
             logprobs = Logprobs(float(row[token]) - total, tuple(top))
         return Generated(token, self.add(token), logprobs, stages)
 
     def add(self, token: int) -> str:
-        """Say a token; returns the text that it completes."""
+        """Append a token that was generated; return the text that it completes."""
         sequence = self.sequence
         sequence.tokens.add(token)
         if sequence.state is not None:
@@ -511,9 +520,9 @@ class Transcript:
         return self.decoder(token)
 
     def _new_decoder(self) -> Decoder:
-        """A decoder that has heard everything said so far: its next text continues it.
+        """Return a decoder that has decoded the tokens so far: its next text continues theirs.
 
-        It hears the end only, for all that it holds is a space to come or a part of a character.
+        It decodes the end only, for all that it holds is a space to come or a part of a character.
         """
         tokenizer, tokens = self.tokenizer, self.sequence.tokens
         at, n_bytes = len(tokens), 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from llmpy.apps import dates
-from tests.house import sources
+from tests.repository import sources
 
 PAGE = (sources.ROOT / "docs" / "dates.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.S)

@@ -47,7 +47,7 @@ class Display(Protocol):
 def shown(start: Start, display: Display, stop: threading.Event) -> str:
     """Show an answer; return its finish reason, or "interrupted" where `stop` was set.
 
-    Raises InterruptedAnswer where that was before the answer began: then nothing was said.
+    Raises InterruptedAnswer where that was before the answer began: then the chat has not changed.
     """
 
     def progress(n_read: int, total: int) -> None:

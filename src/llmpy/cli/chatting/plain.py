@@ -49,4 +49,4 @@ class PlainDisplay:
         except OSError:
             if stream is self._out:
                 raise
-            self._err = None  # nobody hears what is thought, and the answer goes on
+            self._err = None  # nobody reads the thinking, and the answer goes on

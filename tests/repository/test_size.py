@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import sources
+from tests.repository import sources
 
 LINES_OF_A_FILE = 600  # of meaning that belongs together; 350 is what to aim at
 LINES_OF_A_FUNCTION = 60  # without its parameters and docstring
@@ -33,9 +33,9 @@ def test_functions_are_short() -> None:
     for path in sources.python_files():
         for node in ast.walk(sources.tree(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                said = node.body[0] if ast.get_docstring(node) else None
+                docstring = node.body[0] if ast.get_docstring(node) else None
                 lines = (node.end_lineno or 0) - node.body[0].lineno + 1
-                lines -= (said.end_lineno or 0) - said.lineno + 1 if said else 0
+                lines -= (docstring.end_lineno or 0) - docstring.lineno + 1 if docstring else 0
                 if lines > LINES_OF_A_FUNCTION:
                     long[f"{sources.name(path)}: {node.name}"] = lines
     assert long == {}
@@ -44,11 +44,11 @@ def test_functions_are_short() -> None:
 def test_a_module_says_first_what_it_is() -> None:
     silent, long = [], {}
     for path in sources.python_files():
-        said = ast.get_docstring(sources.tree(path))
-        if said is None and sources.tree(path).body:
+        docstring = ast.get_docstring(sources.tree(path))
+        if docstring is None and sources.tree(path).body:
             silent.append(sources.name(path))
-        elif said and path.is_relative_to(sources.PACKAGE):
-            long[sources.name(path)] = len(said.splitlines())
+        elif docstring and path.is_relative_to(sources.PACKAGE):
+            long[sources.name(path)] = len(docstring.splitlines())
     long = {p: n for p, n in long.items() if n > LINES_OF_A_DOCSTRING}
     assert silent == []
     assert long.keys() <= DRAWN, long

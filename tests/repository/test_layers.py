@@ -6,7 +6,7 @@ import ast
 import sys
 from pathlib import Path
 
-from tests.house import sources
+from tests.repository import sources
 
 GROUND = {"checks", "dtypes", "errors", "ffi", "log", "machine", "process", "strings"}
 LAYER_1 = {"format", "quant", "tokenizer", "sampling"}

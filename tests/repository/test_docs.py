@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import sources
+from tests.repository import sources
 from tools import generate_docs
 
 DOCS = sources.ROOT / "docs"

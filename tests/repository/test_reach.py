@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from tests.house import sources
+from tests.repository import sources
 
 FOLDERS = ("engine", "session")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import sources
+from tests.repository import sources
 
 BASES = [sources.ROOT / base for base in (".", "src", "src/llmpy", "native", "native/include")]
 BASES += [sources.ROOT / base for base in ("native/include/llmpy", "native/src", "docs")]

@@ -10,10 +10,10 @@ from llmpy.session.events import Logprobs
 if TYPE_CHECKING:
     from llmpy.sampling import Stage
 
-__all__ = ["PLAIN", "Generated", "Wanted"]
+__all__ = ["PLAIN", "Generated", "TokenOptions"]
 
 
-class Wanted(NamedTuple):
+class TokenOptions(NamedTuple):
     """`logprobs`: how many of the likeliest tokens to report, None for no log-probabilities.
 
     `explain`: how many candidates to report around each step of the chain (0: no explanation).
@@ -24,16 +24,16 @@ class Wanted(NamedTuple):
     explain: int = 0
     forbidden: frozenset[int] = frozenset()
 
-    def without(self, ids: Iterable[int]) -> Wanted:
+    def without(self, ids: Iterable[int]) -> TokenOptions:
         """Return the same with other forbidden ids."""
-        return Wanted(self.logprobs, self.explain, frozenset(ids))
+        return TokenOptions(self.logprobs, self.explain, frozenset(ids))
 
 
-PLAIN = Wanted()
+PLAIN = TokenOptions()
 
 
 class Generated(NamedTuple):
-    """A token that was drawn and said, the text that it completes, and what else was wanted."""
+    """A generated token, the text that it completes, and what `TokenOptions` asked for."""
 
     token: int
     text: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.house import sources
+from tests.repository import sources
 
 # Written in halves, so that this file passes its own test.
 MACHINE_PATHS = ["/wor" + "k/", "/roo" + "t/", "/ho" + "me/", "/tm" + "p/", "C:" + r"\\Users"]

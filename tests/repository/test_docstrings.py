@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import sources
+from tests.repository import sources
 
 QUESTION = re.compile(r"(What|Which|How|Where|Who|Whose|Whom|Of)\b")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import llmpy
-from tests.house import sources
+from tests.repository import sources
 
 MODULES = [p for p in sources.python_files("src") if sources.exported(p) is not None]
 PACKAGES = [p for p in MODULES if p.name == "__init__.py" and p.parent.name != "cli"]

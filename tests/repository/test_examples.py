@@ -13,7 +13,7 @@ import pytest
 
 import llmpy
 from llmpy.hub.catalogue import CATALOGUE
-from tests.house import sources
+from tests.repository import sources
 
 STORIES = "weights/stories260K/stories260K.gguf"
 EXAMPLES = sorted((sources.ROOT / "examples").glob("*.py"))

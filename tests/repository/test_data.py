@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.house import sources
+from tests.repository import sources
 
 DATA = sources.ROOT / "tests" / "data"
 OWN = {"LICENSES.txt", "PROVENANCE.tsv"}
