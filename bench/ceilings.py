@@ -42,4 +42,4 @@ def peak(kind: str, n_threads: int, seconds: float = SECONDS) -> float:
 
 if __name__ == "__main__":
     for each in ("int8", "float", "bf16"):
-        print(f"{each:6} {peak(each, 2) / 1e9:7.0f} G products/s on two threads")
+        print(f"{each:6} {peak(each, 2) / 1e9:7.0f} GMAC/s on two threads")

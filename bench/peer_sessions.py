@@ -1,4 +1,4 @@
-"""What going back, branching and a known prompt cost llama.cpp, for sessions.py.
+"""What rewinding, branching and a known prompt cost llama.cpp, for sessions.py.
 
     PEER_PYTHON bench/peer_sessions.py MODEL N_CTX N_TOKENS SEED
 

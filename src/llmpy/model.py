@@ -271,7 +271,7 @@ class Model(Restorer):
         but what the loop's body does. `prompts` are token ids; up to `n_parallel` run at a time,
         and where one ends the next is asked for and begins. Each step must be answered by
         `step.choose(tokens)`, a token for each row and -1 for a prompt that has ended; the row has
-        the same bits as in `Session.steps`, where the backend is batch invariant.
+        bitwise those of `Session.steps`, where the backend is batch invariant.
 
             for step in model.batch_steps(prompts):
                 tokens = step.logits.argmax(1)  # float32 [n, n_vocab]

@@ -269,12 +269,12 @@ class _Model:
         cache.keep(0)
 
     def same(self, what: str, found: Array, expected: Array) -> None:
-        """The same bits of a "bitwise" backend; else near."""
+        """Bitwise equal for a "bitwise" backend; else near."""
         if self.bitwise and not np.array_equal(found, expected):
             distance = np.abs(found - expected).max() / np.abs(expected).max()
             raise AssertionError(
-                f"{self.backend.name}: {what}: expected the same bits, for the backend says that "
-                f'it is "bitwise", found a difference of {distance:.1e} of the largest logit'
+                f"{self.backend.name}: {what}: expected bitwise equal results of a backend "
+                f'that is "bitwise", found a difference of {distance:.1e} of the largest logit'
             )
         self.near(what, found, expected)
 
@@ -394,9 +394,9 @@ def _check_output_rows(model: _Model) -> None:
 
 
 def _check_repeats(model: _Model) -> None:
-    """The same calls give the same bits."""
+    """The same calls give bitwise equal results."""
     first, second = (model.read(TOKENS, [50, 1, LONG - 51]) for _ in range(2))
-    _true("the same steps give the same bits twice", np.array_equal(first, second))
+    _true("the same steps give bitwise equal results twice", np.array_equal(first, second))
 
 
 def _check_old_pages(model: _Model) -> None:

@@ -30,7 +30,7 @@ def _no_collector() -> Iterator[None]:
 def path(
     request: pytest.FixtureRequest, shared_data: Callable[[str], Path], tmp_path: Path
 ) -> Path:
-    """A model that no other test has open; the second has recurrent memory too."""
+    """A model that no other test has open; the second has a recurrent state too."""
     if request.param == "stories":
         return Path(shutil.copy(shared_data(STORIES), tmp_path / "model.gguf"))
     golden = checkpoints.load_golden(request.param)

@@ -157,7 +157,7 @@ def test_memory_that_does_not_fit_is_refused(
     model: llmpy.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("llmpy.backends.space.available_memory", lambda: 1000)
-    with pytest.raises(llmpy.OutOfMemory, match="the weights and recurrent memory need"):
+    with pytest.raises(llmpy.OutOfMemory, match="the weights and the recurrent state need"):
         llmpy.load(model.path, backend="reference")
 
 

@@ -1,4 +1,4 @@
-"""What a session promises: agreement of tokens and memory, events, going back, ending."""
+"""What a session promises: agreement of tokens and memory, events, rewinding, ending."""
 
 from __future__ import annotations
 

@@ -323,9 +323,9 @@ class StoredTensor(Protocol):
 class Backend(Protocol):
     """A device or library that runs models; any such object can be given to `load(backend=...)`.
 
-    `determinism`: "bitwise" if the backend is batch invariant: a token's logits have the same bits
-    however its sequence is split into steps and whatever else is in the batch. Else "per_run": the
-    same calls give the same bits.
+    `determinism`: "bitwise" if the backend is batch invariant: a token's logits are bitwise
+    identical however its sequence is split into steps and whatever else is in the batch. Else
+    "per_run": the same calls give bitwise identical results.
     """
 
     name: str

@@ -247,7 +247,7 @@ class PagedState:
         if self._pool.has_pages:
             self._prepare_pages(start, end)
         if self._pool.is_recurrent:
-            assert self._n_read == start, "recurrent memory cannot go on from here"
+            assert self._n_read == start, "the recurrent state cannot go on from here"
             self.recurrent = self._pool.own_recurrent(self.recurrent)
             self.state = self.recurrent.id
             self._n_read = -1

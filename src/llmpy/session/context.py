@@ -31,8 +31,8 @@ def context_length(
         n = asked or PAGE_TOKENS
         n_bytes = needs.cache_bytes(n)
         raise OutOfMemory(
-            f"{file.path}: the weights{' and recurrent memory' if graph.recurrences else ''} need "
-            f"{readable_bytes(weights)} and a context of {n} tokens "
+            f"{file.path}: the weights{' and the recurrent state' if graph.recurrences else ''} "
+            f"need {readable_bytes(weights)} and a context of {n} tokens "
             f"{readable_bytes(n_bytes)}, but {readable_bytes(free)} of memory are free. "
             + (f"A context of {fitting} would fit." if fitting >= PAGE_TOKENS else ""),
             needed=weights + n_bytes,

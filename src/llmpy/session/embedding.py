@@ -160,7 +160,7 @@ def check_generates(model: Described) -> None:
     if not encodes and not ranks and has_head(model.graph):
         return
     kind = "a reranker" if ranks else "an encoder" if encodes else "without an output matrix"
-    hint = "Use Model.rank() to score texts" if ranks else "Use Model.embed() for vectors of texts"
+    hint = "Use Model.rank() to score texts" if ranks else "Use Model.embed() for embeddings"
     found = f"{model.metadata[key]!r}, {kind}"
     raise UnsupportedModelError(model.path, key, "a model that generates text", found, hint=hint)
 

@@ -129,7 +129,7 @@ class Reader(ProcessBound):
         if classifier is None:
             raise UnsupportedModelError(
                 self.path, "tensors cls.*", "a model with a classifier's head", "none of them",
-                hint="Model.embed() gives vectors of texts that can be compared",
+                hint="Model.embed() gives embeddings of texts, which can be compared",
             )  # fmt: skip
         classifier.check(self)
         paired = has_pairs(self.tensors, self.graph)
