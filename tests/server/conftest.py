@@ -11,11 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from llmpy.server import Server, Settings
+
+if TYPE_CHECKING:
+    import openai
+
+    from tests.server.described import Description
 
 STORIES = "weights/stories260K/stories260K.gguf"
 SECONDS = 60  # that a test waits for an answer at most
@@ -190,3 +195,20 @@ def chat_server(smollm2: Path) -> Iterator[Running]:
     """A server of a real model that was trained to chat."""
     with serving(f"smollm2={smollm2}") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def description(shared_data: Callable[[str], Path]) -> Description:
+    """What OpenAI says of its API."""
+    from tests.server.described import Description
+
+    return Description(shared_data("openai/openapi.json"))
+
+
+@pytest.fixture
+def client(chat_server: Running) -> Iterator[openai.OpenAI]:
+    """OpenAI's own client of that server."""
+    import openai
+
+    with openai.OpenAI(base_url=f"{chat_server.url}/v1", api_key="none", max_retries=0) as found:
+        yield found

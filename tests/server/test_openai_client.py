@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,6 @@ from tests.server.described import Description
 
 HELLO: list[Any] = [{"role": "user", "content": "What is the capital of France?"}]
 CHAT, TEXTS = "/v1/chat/completions", "/v1/completions"
-
-
-@pytest.fixture(scope="session")
-def description(shared_data: Callable[[str], Path]) -> Description:
-    return Description(shared_data("openai/openapi.json"))
-
-
-@pytest.fixture
-def client(chat_server: Running) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{chat_server.url}/v1", api_key="none", max_retries=0) as found:
-        yield found
 
 
 def test_the_first_example_of_the_client_works(smollm2: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -27,17 +26,6 @@ QUESTION: Any = [{"role": "user", "content": "What is the weather in Rome?"}]
 ASKED: Any = {"model": "smollm2", "temperature": 0}
 CALL = {"name": "get_weather", "arguments": '{"city": "Rome"}'}
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
-
-
-@pytest.fixture(scope="session")
-def description(shared_data: Callable[[str], Path]) -> Description:
-    return Description(shared_data("openai/openapi.json"))
-
-
-@pytest.fixture
-def client(chat_server: Running) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{chat_server.url}/v1", api_key="none", max_retries=0) as found:
-        yield found
 
 
 @pytest.fixture

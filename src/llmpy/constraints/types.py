@@ -23,7 +23,7 @@ from llmpy.constraints.constraint import Constraint
 from llmpy.constraints.schema import json_schema
 from llmpy.errors import ConstraintError
 
-__all__ = ["AnswerType", "Constrain", "answer_type", "constraint_of", "schema_of"]
+__all__ = ["AnswerType", "Constrain", "answer_type", "closed", "constraint_of", "schema_of"]
 
 Constrain = Constraint | Mapping[str, Any] | type | Any
 """What `constrain=` takes: a constraint, a JSON schema as a dict, or a type."""
@@ -358,7 +358,7 @@ def _enum(given: type[enum.Enum], where: str) -> Described:
 
 
 def _pydantic(given: Any) -> Described:
-    schema = _closed(given.model_json_schema())
+    schema = closed(given.model_json_schema(), _has_fields)
     # A name of its own, for its references are to its own definitions.
     schema["$id"] = f"urn:llmpy:{given.__module__}:{given.__qualname__}"
 
@@ -371,15 +371,19 @@ def _pydantic(given: Any) -> Described:
     return schema, convert
 
 
-def _closed(schema: Any) -> Any:
-    """Allow no more properties than a model's fields, unless it says so itself."""
+def _has_fields(schema: Mapping[str, Any]) -> bool:
+    return isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
+
+
+def closed(schema: Any, is_object: Callable[[Mapping[str, Any]], bool]) -> Any:
+    """Return a schema whose objects have no other properties, unless one allows them itself."""
     if isinstance(schema, list):
-        return [_closed(part) for part in schema]
+        return [closed(part, is_object) for part in schema]
     if not isinstance(schema, dict):
         return schema
     data = {"default", "examples", "const", "enum"}
-    found = {k: v if k in data else _closed(v) for k, v in schema.items()}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+    found = {k: v if k in data else closed(v, is_object) for k, v in schema.items()}
+    if is_object(schema):
         found.setdefault("additionalProperties", False)
     return found
 

@@ -95,9 +95,7 @@ def steps(
         max_tokens = checks.whole("max_tokens", max_tokens, 0, sys.maxsize)
     transcript.begin()
     try:
-        transcript.sequence.limits.cancelled = False
-        ids = transcript.encode(prompt, special, bos)
-        transcript.make_room(len(ids))
+        ids = transcript.prepare(prompt, special, bos)
     finally:
         transcript.end()
     return _steps(transcript, viewer, ids, max_tokens)

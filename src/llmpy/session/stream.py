@@ -52,9 +52,7 @@ def pieces(
     state = None if constrain is None else _state(transcript, constrain)
     transcript.begin()
     try:
-        transcript.sequence.limits.cancelled = False
-        ids = transcript.encode(prompt, special, bos)
-        transcript.make_room(len(ids))
+        ids = transcript.prepare(prompt, special, bos)
     finally:
         transcript.end()
     return _stream(transcript, viewer, ids, max_tokens, stops, options, observed, state)
@@ -234,9 +232,7 @@ def feeding(
     """
     transcript.begin()
     try:
-        transcript.sequence.limits.cancelled = False
-        ids = transcript.encode(prompt, special, bos)
-        transcript.make_room(len(ids))
+        ids = transcript.prepare(prompt, special, bos)
         stream = transcript.open_stream(len(transcript.sequence))
     finally:
         transcript.end()

@@ -264,6 +264,16 @@ class Transcript:
             )
         return ids
 
+    def prepare(self, prompt: str | Sequence[int], special: bool, bos: bool | None) -> list[int]:
+        """Return the ids of a prompt, as a new call begins that appends them: there is room.
+
+        The caller is between `begin` and `end`.
+        """
+        self.sequence.limits.cancelled = False
+        ids = self.encode(prompt, special, bos)
+        self.make_room(len(ids))
+        return ids
+
     def make_room(self, n: int) -> None:
         """Leave tokens out as `overflow` says, so that `n` more fit; or raise ContextFull."""
         n_ctx = self.engine.n_ctx

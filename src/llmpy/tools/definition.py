@@ -13,6 +13,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 from llmpy import checks
 from llmpy.constraints import AnswerType, answer_type
+from llmpy.constraints.types import closed
 
 __all__ = ["NAME", "Tool", "tools_of"]
 
@@ -74,7 +75,7 @@ class Tool:
     def schema(self) -> dict[str, Any]:
         """Schema of the arguments, an object without additional properties."""
         schema: dict[str, Any] = {"type": "object", **self.parameters}
-        return typing.cast(dict[str, Any], _closed(schema))
+        return typing.cast(dict[str, Any], closed(schema, _names_all))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the definition in the form of chat templates and OpenAI's API."""
@@ -178,14 +179,6 @@ def _documented(text: str) -> tuple[str, dict[str, str]]:
     return "\n".join(before).strip(), about
 
 
-def _closed(schema: Any) -> Any:
-    """Allow no more properties than an object names, unless it says so itself."""
-    if isinstance(schema, list):
-        return [_closed(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    data = {"default", "examples", "const", "enum"}
-    found = {k: v if k in data else _closed(v) for k, v in schema.items()}
-    if schema.get("type") == "object" and "patternProperties" not in schema:
-        found.setdefault("additionalProperties", False)
-    return found
+def _names_all(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema is one of objects, and no pattern stands for names of properties."""
+    return schema.get("type") == "object" and "patternProperties" not in schema
