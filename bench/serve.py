@@ -18,9 +18,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 PROMPT = "Once upon a time there was a little dog that lived in a house by the sea, and"
 BARE = """
@@ -44,27 +45,40 @@ print(n_streams * n_tokens / run(n_tokens))
 """
 
 
-class Stream:
-    """When the events of one stream came."""
+class Stream(asyncio.Protocol):
+    """When the events of one stream came; it does as little as possible besides."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes) -> None:
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
+        self._request = f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body
+        self._head = self._tail = b""
         self.begun = time.perf_counter()
         self.times: list[float] = []
+        self.ended = asyncio.get_running_loop().create_future()
 
-    async def read(self, port: int, body: bytes) -> None:
-        """Send the request, and note when each event with text comes."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
-        writer.write(f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the request."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
         self.begun = time.perf_counter()
-        while line := await reader.readline():
-            if line.startswith(b"data: {"):
-                self.times.append(time.perf_counter())
-            elif line.startswith(b"data: [DONE]"):
-                break
-            elif line.startswith(b"HTTP/1.1") and b" 200 " not in line:
-                raise RuntimeError(line.decode())
-        writer.close()
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        """Note the time once for each event with text."""
+        if not self._head:
+            self._head = data.partition(b"\r\n")[0]
+            if b" 200 " not in self._head:
+                self.ended.set_exception(RuntimeError(self._head.decode()))
+        self.times += [time.perf_counter()] * data.count(b"data: {")
+        self._tail = self._tail[-16:] + data
+        if b"data: [DONE]" in self._tail:
+            self._transport.close()
+            self.ended.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Fail where it had not ended."""
+        if not self.ended.done():
+            self.ended.set_exception(error or RuntimeError("the server closed the connection"))
 
 
 def free_port() -> int:
@@ -76,13 +90,15 @@ def free_port() -> int:
 
 @contextmanager
 def serving(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A server, once it takes connections."""
+    """A server, once it has loaded its model."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(600):
-            with socket.socket() as found:
-                if found.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+            with (
+                suppress(OSError),
+                urlopen(f"http://127.0.0.1:{port}/health"),
+            ):  # 503 while it loads
+                break
             time.sleep(0.1)
         yield process
     finally:
@@ -92,20 +108,12 @@ def serving(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 async def loaded(port: int, n_streams: int, n_tokens: int) -> list[Stream]:
     """As many streams at once, each to its end."""
-    streams = [Stream() for _ in range(n_streams)]
-    bodies = [
-        json.dumps(
-            {
-                "prompt": PROMPT,
-                "max_tokens": n_tokens,
-                "seed": i,
-                "stream": True,
-                "ignore_eos": True,
-            }
-        ).encode()
-        for i in range(n_streams)
-    ]
-    await asyncio.gather(*(s.read(port, b) for s, b in zip(streams, bodies, strict=True)))
+    fields = {"prompt": PROMPT, "max_tokens": n_tokens, "stream": True, "ignore_eos": True}
+    streams = [Stream(json.dumps(fields | {"seed": i}).encode()) for i in range(n_streams)]
+    loop = asyncio.get_running_loop()
+    for stream in streams:
+        await loop.create_connection(lambda stream=stream: stream, "127.0.0.1", port)
+    await asyncio.gather(*(stream.ended for stream in streams))
     return streams
 
 
@@ -143,8 +151,7 @@ def resident(process: subprocess.Popen[bytes]) -> float:
 def measure(options: argparse.Namespace, n_streams: int) -> Iterator[dict[str, Any]]:
     """One round after the other of a row."""
     port, peer = free_port(), None
-    own = [sys.executable, "-m", "llmpy", "serve", "-m", f"m={options.model}", "--port", str(port),
-           "--parallel", str(n_streams), "--queue", "1024", "--access-log", ""]  # fmt: skip
+    own = own_command(options, n_streams, port)
     for _ in range(options.rounds):
         found: dict[str, Any] = {"streams": n_streams}
         found["bare"] = bare(options.model, n_streams, options.n)
@@ -157,10 +164,27 @@ def measure(options: argparse.Namespace, n_streams: int) -> Iterator[dict[str, A
                     "-np", str(n_streams), "-c", str(256 * n_streams), "-t", str(os.cpu_count()),
                     "--no-webui"]  # fmt: skip
             with serving(peer, port):
-                time.sleep(1)
                 asyncio.run(loaded(port, n_streams, 4))
                 found["peer"] = numbers(asyncio.run(loaded(port, n_streams, options.n)))
         yield found
+
+
+def soak(options: argparse.Namespace, n_streams: int) -> None:
+    """Keep as many streams going for some minutes, and print the server's memory."""
+    port = free_port()
+    with serving(own_command(options, n_streams, port), port) as process:
+        asyncio.run(loaded(port, n_streams, 4))
+        begin, n_done = time.perf_counter(), 0
+        while (seconds := time.perf_counter() - begin) < 60 * options.soak:
+            asyncio.run(loaded(port, n_streams, options.n))
+            n_done += n_streams
+            print(f"{seconds:6.0f} s {n_done:8} streams {resident(process):8.1f} MB", flush=True)
+
+
+def own_command(options: argparse.Namespace, n_streams: int, port: int) -> list[str]:
+    """How to start `llmpy serve` with room for as many streams."""
+    return [sys.executable, "-m", "llmpy", "serve", "-m", f"m={options.model}", "--port", str(port),
+            "--parallel", str(n_streams), "--queue", "1024", "--access-log", ""]  # fmt: skip
 
 
 def shown(rounds: list[dict[str, Any]]) -> str:
@@ -193,7 +217,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-server", help="path of llama-server")
     parser.add_argument("--json", type=Path, help="write every round")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="only watch the memory")
     options = parser.parse_args()
+    if options.soak is not None:
+        soak(options, max(options.streams))
+        return
     heads = ["streams", "bare tokens/s", "served tokens/s", "overhead",
              "first p50 ms", "first p99 ms", "between p99 ms"]  # fmt: skip
     if options.peer_server:
