@@ -244,10 +244,10 @@ def test_recurrent_models_read_ahead_too(recurrent: llmpy.Model) -> None:  # noq
     session.feed(IDS[:40])
     ahead = session.draft()
 
-    def wanted(read: list[int]) -> tuple[int, list[int]]:
+    def continuation(read: list[int]) -> tuple[int, list[int]]:
         return min(40, len(read)), IDS[40:70]
 
-    ahead._reader.want(wanted)
+    ahead._reader.submit(continuation)
     assert ahead.wait(60)
     ahead._hand_over()
     stream = session.stream(IDS[40:80], max_tokens=5)

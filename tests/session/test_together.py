@@ -151,7 +151,7 @@ def test_the_company_does_not_matter(
     for members, prompt in steps:
         for i in members[:1]:
             together[i].transcript.append(
-                prompt, read=False
+                prompt, prefill=False
             )  # so that a long part is read beside tokens
             single[i].feed(prompt)
         tokens = llmpy.next_tokens([together[i] for i in members])

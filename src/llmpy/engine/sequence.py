@@ -29,7 +29,7 @@ class Limits:
 
     `deadline`: a time of `time.monotonic()`, or None. `priority`: of several sequences that wait,
     a higher one is computed first and loses its pages last. `interruptible`: compute prompts in
-    steps of about 100 ms also in the main thread while no other session waits, so that Ctrl-C acts
+    steps of about 80 ms also in the main thread while no other session waits, so that Ctrl-C acts
     soon. `cancelled`: see `Session.cancel`.
     """
 
