@@ -30,16 +30,16 @@ def user() -> int:
 async def stepped(
     generator: Generator[T, None, Any],
     cancel: Callable[[], object],
-    wanted: Callable[[T], bool] | None = None,
+    is_shown: Callable[[T], bool] | None = None,
 ) -> AsyncGenerator[T]:
-    """The items of `generator` that are `wanted`, each computed in its thread when it is due.
+    """Yield the items of `generator` that are shown, each computed in its thread when it is due.
 
     Cancelled or left early, it calls `cancel` if a step is running, waits for that, and closes the
     generator: what it works on is at rest then, and may be used again.
     """
     async with _Steps(generator, cancel) as step:
         while (item := await step(next, generator, END)) is not END:
-            if wanted is None or wanted(item):
+            if is_shown is None or is_shown(item):
                 yield item
 
 

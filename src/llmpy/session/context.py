@@ -25,7 +25,7 @@ def context_length(
     weights = needs.weights + needs.recurrent
     free = 1 << 62 if needs.available is None else needs.available
     most = _position_limit(file, graph, asked)
-    wanted = asked or min(trained, most)
+    n_ctx = asked or min(trained, most)
     fitting = needs.most_tokens(free - weights)
     if (asked and asked > fitting) or fitting < PAGE_TOKENS:
         n = asked or PAGE_TOKENS
@@ -38,13 +38,13 @@ def context_length(
             needed=weights + n_bytes,
             free=free,
         )
-    if wanted > trained and graph.caches:
+    if n_ctx > trained and graph.caches:
         warnings.warn(
-            f"n_ctx: {file.path} was trained with contexts of {trained} tokens; beyond them what a "
-            f"context of {wanted} says gets worse",
+            f"n_ctx: {file.path} was trained with contexts of {trained} tokens; text that is "
+            f"generated beyond them, up to {n_ctx}, gets worse",
             RuntimeWarning, stacklevel=3,
         )  # fmt: skip
-    return min(wanted, fitting, most)
+    return min(n_ctx, fitting, most)
 
 
 def _position_limit(file: ModelFile, graph: Graph, asked: int | None) -> int:

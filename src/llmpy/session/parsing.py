@@ -54,7 +54,7 @@ def parsing(
     *,
     partial: bool,
 ) -> Generator[Parsed[Any], None, Parsed[Any]]:
-    """Give the answer as it grows where `partial` is wanted, then whole; return it whole.
+    """Give the answer as it grows where it may be `partial`, then whole; return it whole.
 
     `events` are the pieces of the stream that `state` constrains; `stats` returns the counts and
     times once they have ended. Raises AnswerError for an answer that did not become

@@ -54,13 +54,13 @@ class Snapshot(NamedTuple):
     def pieces(self) -> Iterator[bytes]:
         """Yield what `FrozenCache.pieces` gave."""
         size = self.size
-        wanted = size.pages + [n for n in (size.tail, size.state) if n]
+        sizes = size.pages + [n for n in (size.tail, size.state) if n]
         if "cache.zst" in self.parts:
             view = self.file.view(*self.parts["cache.zst"])
-            yield from decompressed(view, wanted, self.path)
+            yield from decompressed(view, sizes, self.path)
             return
         start = self.parts["cache"][0] if "cache" in self.parts else 0
-        for n in wanted:
+        for n in sizes:
             yield self.file.view(start, n).tobytes()
             start += n
 

@@ -105,7 +105,7 @@ def _prepare(work: Emitted, x: int, node: Node, heads: int = 1) -> int:
 
 
 def _collect(work: Emitted, x: int, node: Node, names: list[str], matrices: int = 1) -> None:
-    """Sum the squares of what these tensors are fed, where that is wanted."""
+    """Sum the squares of the inputs of these tensors, where importance is collected."""
     if work.sums is not None:
         n_in = work.tensors[names[0]].shape[-1]
         sums = work.sums.address(names, matrices, n_in)
