@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import shlex
-from typing import Any
+from typing import Any, get_type_hints
 
 import jsonschema
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from llmpy.cli.serve import command
 from llmpy.server.description import REQUESTS
 from llmpy.server.routes import ROUTES
+from llmpy.server.settings import ServeOptions, Settings
 from tests.repository import sources
 from tests.server.conftest import Running
 
@@ -67,3 +68,10 @@ def test_every_request_has_an_answer_of_the_description(server: Running) -> None
     for path in REQUESTS:
         answer = server.post(path, {})
         assert str(answer.status) in found["paths"][path]["post"]["responses"]
+
+
+def test_serve_names_every_setting() -> None:
+    """Those that it has no parameter of its own for, with their types."""
+    own = {"host", "port", "keys"}
+    settings = {k: v for k, v in get_type_hints(Settings).items() if k not in own}
+    assert get_type_hints(ServeOptions) == settings

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TextIO
+from typing import TextIO, Unpack
 
 import uvicorn
 
@@ -17,7 +17,7 @@ from llmpy.server.app import App
 from llmpy.server.extension import Extension
 from llmpy.server.models import offers_of
 from llmpy.server.protocol import timed_protocol
-from llmpy.server.settings import Settings
+from llmpy.server.settings import ServeOptions, Settings
 
 __all__ = ["Server", "serve"]
 
@@ -31,7 +31,7 @@ def serve(
     keys: Iterable[str] = (),
     log: TextIO | None = None,
     ready: Callable[[str], object] | None = None,
-    **settings: Any,
+    **settings: Unpack[ServeOptions],
 ) -> None:
     """Serve models over HTTP until the process is interrupted: `llmpy.serve("MODEL.gguf")`.
 

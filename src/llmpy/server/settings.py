@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from llmpy import checks
 
-__all__ = ["Settings", "is_loopback"]
+__all__ = ["ServeOptions", "Settings", "is_loopback"]
+
+KvDtype = Literal["auto", "int14", "f16", "f32", "q8_0", "q4_0"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Settings:
     n_ctx: int | None = None
     n_threads: int | None = None
     backend: str = "auto"
-    kv_dtype: Literal["auto", "int14", "f16", "f32", "q8_0", "q4_0"] = "auto"
+    kv_dtype: KvDtype = "auto"
     max_total_tokens: int | None = None
 
     def __post_init__(self) -> None:
@@ -60,6 +62,28 @@ class Settings:
                 f"host: {self.host!r} can be reached from other machines, so a key is needed "
                 "(--api-key, or LLMPY_API_KEY), or --insecure to serve everybody without one"
             )
+
+
+class ServeOptions(TypedDict, total=False):
+    """The settings that `serve` passes on, as they are in `Settings`."""
+
+    insecure: bool
+    allow_origins: tuple[str, ...]
+    allow_hosts: tuple[str, ...]
+    max_body: int
+    max_depth: int
+    n_parallel: int
+    n_queue: int
+    receive_seconds: float
+    send_seconds: float
+    keep_alive: float | None
+    memory: int | None
+    template: str | None
+    n_ctx: int | None
+    n_threads: int | None
+    backend: str
+    kv_dtype: KvDtype
+    max_total_tokens: int | None
 
 
 def is_loopback(host: str) -> bool:
