@@ -1,4 +1,4 @@
-"""Several sessions in one batch: each says what it says alone, and keeps its troubles to itself."""
+"""Several sessions in one batch: each generates what it generates alone, and fails alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same input gives the same bits: however many threads run, however tokens come in batches.
+"""Batch invariance: bitwise equal results however many threads run and tokens come in batches.
 
 The model is large enough for threads to share its work, and its context for several segments.
 """
