@@ -10,6 +10,7 @@ import pytest
 from baselines import by_expressions
 from forms import FORMS, SHARES, Choices, Form, Pool, normalise, splits
 from forms.core import edtf_year
+from forms.surface import barred, skeleton, varied
 from generate import forbidden, pairs
 
 from llmpy.apps.dates.edtf import from_edtf
@@ -70,6 +71,52 @@ def test_what_nests_in_a_form_of_the_test_is_of_the_training(
             form.sample(r)
     assert drawn
     assert {where[name] for name in drawn} == {"train"}
+
+
+def test_grammars_train_and_are_never_inside_of_a_held_out_form() -> None:
+    where = splits()
+    grammars = [form for form in ALL if form.share]
+    assert len(grammars) > 50
+    assert {where[form.name] for form in grammars} == {"train"}
+    for split in SPLITS:
+        pool = Pool()
+        pool.fill(split)
+        assert [form.name for chosen, _ in pool.of.values() for form in chosen if form.share] == []
+
+
+def test_what_was_added_never_looks_like_a_held_out_form() -> None:
+    later = {form.name for form in ALL if form.later}
+    drawn = [s.text for name, s in itertools.islice(pairs("train", 4, 0), 9000) if name in later]
+    assert len(drawn) > 2000
+    assert [text for text in drawn if skeleton(text) in barred()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("3 June 1944", "21 Sept. 1815"),
+        ("c. 450-438 BC", "circa 312 - 298 b.c."),
+        ("Monday, the third of May 1,200 BCE", "friday, the tenth of August 1200 BC"),
+        ("14. Juli 1789 v. Chr.", "1. august 912 n. Chr."),
+    ],
+)
+def test_texts_of_one_form_have_one_skeleton(text: str, other: str) -> None:
+    assert skeleton(text) == skeleton(other)
+
+
+@pytest.mark.parametrize(
+    "other", ["3 June, 1944", "3rd June 1944", "June 3 1944", "in 3 June 1944"]
+)
+def test_texts_of_two_forms_have_two(other: str) -> None:
+    assert skeleton("3 June 1944") != skeleton(other)
+
+
+def test_a_change_of_the_surface_keeps_the_values() -> None:
+    r = Choices(8)
+    samples = [s for _, s in itertools.islice(pairs("validation", 8, 0), 2000)]
+    changed = [varied(r, s) for s in samples]
+    assert [s.output for s in changed] == [s.output for s in samples]
+    assert sum(a.text != b.text for a, b in zip(changed, samples, strict=True)) > 1000
 
 
 def drawing(draw, names):  # type: ignore[no-untyped-def]

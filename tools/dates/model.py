@@ -151,6 +151,28 @@ class Llama(nn.Module):
             "eos_token_id": specials["</s>"],
         }
 
+    def load_folder(self, folder: Path) -> None:
+        """Take the weights of a folder that `export` wrote."""
+        from safetensors.torch import load_file
+
+        found = load_file(folder / "model.safetensors")
+        joined = lambda layer, *names: torch.cat([found[f"{layer}{n}_proj.weight"] for n in names])  # noqa: E731
+        state = {
+            "embedding.weight": found["model.embed_tokens.weight"],
+            "norm": found["model.norm.weight"],
+        }
+        for i in range(self.shape.layers):
+            layer, block = f"model.layers.{i}.", f"blocks.{i}."
+            state |= {
+                block + "attention_norm": found[layer + "input_layernorm.weight"],
+                block + "qkv.weight": joined(layer + "self_attn.", "q", "k", "v"),
+                block + "out.weight": found[layer + "self_attn.o_proj.weight"],
+                block + "hidden_norm": found[layer + "post_attention_layernorm.weight"],
+                block + "gate_up.weight": joined(layer + "mlp.", "gate", "up"),
+                block + "down.weight": found[layer + "mlp.down_proj.weight"],
+            }
+        self.load_state_dict(state)
+
     def export(self, folder: Path, tokenizer: Path, specials: dict[str, int]) -> None:
         """Write config.json, model.safetensors and the tokenizer as Hugging Face names them."""
         from safetensors.torch import save_file

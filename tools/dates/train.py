@@ -12,7 +12,6 @@ import argparse
 import concurrent.futures
 import itertools
 import json
-import math
 import multiprocessing
 import os
 import sys
@@ -154,12 +153,12 @@ def optimizers(model: Llama, matrices: float, others: float) -> list[torch.optim
     return [adam, Muon(blocks, matrices)]
 
 
-def rate(step: int, steps: int, warmup: int) -> float:
-    """Linear warmup, then a cosine down to 1 % of the peak."""
-    if step < warmup:
-        return (step + 1) / warmup
-    done = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def rate(step: int, steps: int, warmup: int, decay: int) -> float:
+    """Linear warmup, the peak, and a line down to zero over the last `decay` steps.
+
+    What comes before these does not depend on `steps`: a run can be resumed with other ones.
+    """
+    return max(0.0, min(1.0, (step + 1) / warmup, (steps - step) / decay))
 
 
 def parse() -> argparse.Namespace:
@@ -167,15 +166,17 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--tokens", type=int, default=8192, help="of a batch")
     parser.add_argument("--muon", type=float, default=0.012, help="peak rate of the matrices")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak rate of all else")
     parser.add_argument("--warmup", type=int, default=150)
+    parser.add_argument("--decay", type=int, default=3000, help="steps in which the rate falls")
     parser.add_argument("--every", type=int, default=250, help="steps between checkpoints")
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--stop", type=int, help="stop after this step, as if killed")
+    parser.add_argument("--start", type=Path, help="a folder `hf` whose model is trained on")
     parser.add_argument("--resume", action="store_true")
     return parser.parse_args()
 
@@ -209,10 +210,15 @@ class Training:
         self.args = args
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.tokenizer = args.out / "tokenizer.json"
+        if args.start and not self.tokenizer.exists():
+            self.tokenizer.parent.mkdir(parents=True, exist_ok=True)
+            self.tokenizer.write_bytes((args.start / "tokenizer.json").read_bytes())
         if not self.tokenizer.exists():
             make_tokenizer(self.tokenizer, args.seed)
         size = Tokenizer.from_file(str(self.tokenizer)).get_vocab_size()
         self.model = Llama(Shape(vocab=-(-size // 32) * 32)).to(self.device)
+        if args.start:
+            self.model.load_folder(args.start)
         if self.device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
             self.model.compute = torch.bfloat16
         self.optimizers = optimizers(self.model, args.muon, args.rate)
@@ -241,7 +247,8 @@ class Training:
 
     def learn(self, parts: tuple[torch.Tensor, ...]) -> tuple[float, int]:
         """Take one step; return its loss and how many tokens it read."""
-        share = rate(self.step, self.args.steps, self.args.warmup)
+        args = self.args
+        share = rate(self.step, args.steps, args.warmup, args.decay)
         for optimizer, peaks in zip(self.optimizers, self.peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * share

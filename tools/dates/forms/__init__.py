@@ -1,6 +1,6 @@
 """The forms that dates are written in, by subject; importing this registers all of them."""
 
-from forms import languages, marks, nothing, periods, points, qualified, ranges
+from forms import languages, marks, nothing, periods, points, qualified, ranges, wide
 from forms.core import FORMS, TRAIN, Choices, Form, Pool, Sample, splits
 from forms.noise import noisy, normalise
 
@@ -55,5 +55,5 @@ SHARES = {
 
 __all__ = [
     "FORMS", "SHARES", "TRAIN", "Choices", "Form", "Pool", "Sample", "languages", "marks", "noisy",
-    "normalise", "nothing", "periods", "points", "qualified", "ranges", "splits",
+    "normalise", "nothing", "periods", "points", "qualified", "ranges", "splits", "wide",
 ]  # fmt: skip

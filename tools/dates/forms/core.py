@@ -6,10 +6,13 @@ fills the slots and returns the text with its label. Splits hold out whole forms
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import random
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +45,12 @@ SECTION = re.compile(r"\[(\w+)\]")
 
 
 class Choices(random.Random):
-    """Random choices, the same for the same seed; `split` says which forms may nest."""
+    """Random choices, the same for the same seed; `wide` lets forms that only train nest."""
+
+    wide = False
+
+    def allowed(self, form: Form, sample: Sample) -> bool:  # noqa: ARG002
+        return True
 
     def chance(self, share: float) -> bool:
         return self.random() < share
@@ -81,7 +89,8 @@ class Form:
     """A way to write dates.
 
     `core` forms alone teach a word or a rule, and `later` ones were added after the splits had been
-    drawn: both are forms of the training.
+    drawn: both are forms of the training. A form with a `share` is a grammar that makes many: it
+    is that part of its family in the training, and never inside of a held-out form.
     """
 
     family: str
@@ -90,6 +99,7 @@ class Form:
     core: bool
     later: bool
     weight: float
+    share: float = 0.0
 
     @property
     def name(self) -> str:
@@ -111,6 +121,12 @@ def templates(path: Path) -> dict[str, list[str]]:
         elif line.strip():
             here.append(line.strip())
     return found
+
+
+def said(module: str) -> dict[str, tuple[str, ...]]:
+    """The lists of the TOML file beside a module, by name."""
+    text = Path(module).with_suffix(".toml").read_text(encoding="utf-8")
+    return {name: tuple(items) for name, items in tomllib.loads(text).items()}
 
 
 def forms(family: str, make: Make, weight: float = 1.0) -> None:
@@ -152,25 +168,47 @@ def splits(seed: int = 17) -> dict[str, str]:
     return found
 
 
+def grammar(family: str, share: float, make: Callable[[Choices], Sample]) -> None:
+    """Register a function that makes texts of many forms, as this share of the family."""
+    name = make.func.__name__ if isinstance(make, functools.partial) else make.__name__
+    template = f"({name})"
+    form = Form(family, template, lambda r, _: make(r), False, True, 1.0, share)
+    FORMS[family].append(form)
+
+
+Weighted = tuple[list[Form], list[float]]
+
+
 class Pool:
-    """The forms of a split, of each family, drawn by weight."""
+    """The forms of a split, of each family, drawn by weight; `wide` with the grammars."""
 
     def __init__(self) -> None:
-        self.of: dict[str, tuple[list[Form], list[float]]] = {}
+        self.of: dict[str, Weighted] = {}
+        self.wide: dict[str, Weighted] = {}
 
     def fill(self, split: str) -> None:
         where = splits()
         for family, all_of in FORMS.items():
-            chosen = [f for f in all_of if where[f.name] == split]
-            total, sums = 0.0, []
-            for form in chosen:
-                total += form.weight
-                sums.append(total)
+            chosen = [f for f in all_of if where[f.name] == split and not f.share]
+            sums = list(itertools.accumulate(f.weight for f in chosen))
             self.of[family] = (chosen, sums)
+            grammars = [f for f in all_of if f.share and split == "train"]
+            left = 1.0 - sum(f.share for f in grammars)
+            whole = (sums[-1] if sums else 0.0) / left
+            more = itertools.accumulate((f.share * whole for f in grammars), initial=whole * left)
+            self.wide[family] = (chosen + grammars, [*sums, *list(more)[1:]])
+
+    def named(self, r: Choices, family: str) -> tuple[Form, Sample]:
+        """A form of the family and a sample of it."""
+        chosen, sums = (self.wide if r.wide else self.of)[family]
+        while True:
+            form = r.choices(chosen, cum_weights=sums)[0]
+            sample = form.sample(r)
+            if r.allowed(form, sample):
+                return form, sample
 
     def draw(self, r: Choices, family: str) -> Sample:
-        chosen, sums = self.of[family]
-        return r.choices(chosen, cum_weights=sums)[0].sample(r)
+        return self.named(r, family)[1]
 
 
 TRAIN = Pool()  # what nests in other forms, in every split: only forms of the training

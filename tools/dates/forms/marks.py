@@ -380,6 +380,22 @@ NOUNS = listed(
 )
 
 
+AROUND = {
+    "subject": SUBJECTS,
+    "verb": VERBS,
+    "place": PLACES,
+    "person": PEOPLE,
+    "act": ACTS,
+    "things": THINGS,
+    "ask": ASKS,
+}
+
+
+def around(r: Choices) -> dict[str, Callable[[], str]]:
+    """Slots of what stands around a date or without one."""
+    return {slot: partial(r.pick, options) for slot, options in AROUND.items()}
+
+
 def sentence(r: Choices, template: str) -> Sample:
     """A sentence around a date; where `in` or `on` stands, the date takes it."""
     slot = next((slot for slot in INSIDE if f"<{slot}>" in template), "")
@@ -397,13 +413,7 @@ def sentence(r: Choices, template: str) -> Sample:
         X=shown,
         on=shown,
         span=shown,
-        subject=lambda: r.pick(SUBJECTS),
-        verb=lambda: r.pick(VERBS),
-        place=lambda: r.pick(PLACES),
-        person=lambda: r.pick(PEOPLE),
-        act=lambda: r.pick(ACTS),
-        things=lambda: r.pick(THINGS),
-        ask=lambda: r.pick(ASKS),
+        **around(r),
         words=lambda: words(r),
         Words=lambda: words(r, 6).capitalize(),
         made=lambda: a_word(r),

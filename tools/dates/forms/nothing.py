@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forms.core import MONTHS, WEEKDAYS, Choices, Sample, fill, forms, listed, month_text, ordinal
-from forms.marks import ACTS, ASKS, PEOPLE, PLACES, SUBJECTS, THINGS, VERBS, words
+from forms.marks import around, words
 
 KINGS = listed(
     """
@@ -89,13 +89,7 @@ def nothing(r: Choices, template: str) -> Sample:
         d=str(day),
         dth=ordinal(day),
         wday=lambda: r.pick(WEEKDAYS),
-        subject=lambda: r.pick(SUBJECTS),
-        verb=lambda: r.pick(VERBS),
-        place=lambda: r.pick(PLACES),
-        person=lambda: r.pick(PEOPLE),
-        act=lambda: r.pick(ACTS),
-        things=lambda: r.pick(THINGS),
-        ask=lambda: r.pick(ASKS),
+        **around(r),
         phone=f"{r.number(100, 999)}-{r.number(100, 999)}-{r.number(1000, 9999)}",
         intl=f"+{r.number(1, 99)} {r.number(10, 999)} "
         f"{r.number(1000, 9999)}-{r.number(1000, 9999)}",
