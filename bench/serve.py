@@ -30,7 +30,7 @@ path, n_streams, n_tokens, prompt = sys.argv[1], *map(int, sys.argv[2:4]), sys.a
 model = llmpy.load(path)
 ids = model.tokenizer.encode(prompt, bos=None)
 def run(n):
-    sessions = [model.session(seed=i) for i in range(n_streams)]
+    sessions = [model.session(sampler=llmpy.greedy()) for _ in range(n_streams)]
     for session in sessions:
         session.feed(ids)
     begin = time.perf_counter()
@@ -109,6 +109,7 @@ def serving(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
 async def loaded(port: int, n_streams: int, n_tokens: int) -> list[Stream]:
     """As many streams at once, each to its end."""
     fields = {"prompt": PROMPT, "max_tokens": n_tokens, "stream": True, "ignore_eos": True}
+    fields["temperature"] = 0  # so that all engines do the same
     streams = [Stream(json.dumps(fields | {"seed": i}).encode()) for i in range(n_streams)]
     loop = asyncio.get_running_loop()
     for stream in streams:
