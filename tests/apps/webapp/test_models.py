@@ -52,6 +52,7 @@ def test_an_empty_machine_has_cards_and_no_model(app: Page) -> None:
     card = next(c for c in state["catalogue"] if c["name"] == "smollm2")
     assert (card["license"], card["installed"], card["fits"]) == ("Apache-2.0", False, "fits")
     assert card["download"] > 90_000_000
+    assert card["needed"] > card["size"]
     assert app.ok("GET", "/v1/models")["data"] == []
 
 
@@ -100,6 +101,8 @@ def test_a_model_is_pulled_and_answers(app: Page, site: Site) -> None:
     assert told[-1]["bytes_done"] == told[-1]["bytes_total"] == 1_185_376
     assert ([m["name"] for m in models["models"]], models["model"]) == (["tiny"], "tiny")
     assert app.asked(app.new_thread())["state"] == "done"
+    (file,) = app.ok("POST", "/app/models/show", {"name": "tiny"})["files"]
+    assert address(site).endswith(f"#sha256={file['sha256']}")
 
 
 def test_a_paused_pull_goes_on_with_the_bytes_on_the_disk(
@@ -278,6 +281,7 @@ def test_what_a_file_says_of_itself(page: Page) -> None:
     assert found["metadata"]["general.architecture"] == "llama"
     assert found["metadata"]["tokenizer.ggml.tokens"]["count"] == 512
     assert found["tensors"]["count"] == sum(found["tensors"]["types"].values()) > 0
+    assert [(f["size"], f["sha256"]) for f in found["files"]] == [(1_185_376, None)]
     assert found["plan"]["total"] == page.ok("GET", "/app/state")["models"][0]["needed"]
 
 

@@ -83,6 +83,12 @@ class Library:
             "users": offer.n_users,
         }
 
+    def files(self, offer: Offer) -> list[Record]:
+        """The files of a model, with the checksums that were computed when they came."""
+        if (stored := self._stored.get(offer.name)) is None:
+            return [{"path": str(offer.path), "size": offer.n_bytes, "sha256": None}]
+        return [{"path": str(f.path), "size": f.size, "sha256": f.sha256} for f in stored.files]
+
     def cards(self) -> list[Record]:
         """The catalogue."""
         return [
@@ -95,7 +101,8 @@ class Library:
                 "n_ctx": entry.n_ctx,
                 "good_for": entry.good_for,
                 "about": entry.about,
-                "fits": self._fits(int(entry.size * 1.2) + (256 << 20), None),
+                "needed": _guessed(entry.size),
+                "fits": self._fits(_guessed(entry.size), None),
                 "installed": self._has(entry),
             }
             for entry in llmpy.CATALOGUE
@@ -167,6 +174,11 @@ class Library:
         if needed > free:
             return "too big"
         return "tight" if needed > TIGHT * free else "fits"
+
+
+def _guessed(size: int) -> int:
+    """What a model of that size may need, before its file is there."""
+    return int(size * 1.2) + (256 << 20)
 
 
 def _planned(path: Path, n_ctx: int | None, kv_dtype: str | None) -> int | None:

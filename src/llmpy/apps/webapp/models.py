@@ -97,7 +97,9 @@ class ModelPaths:
             )
         except (llmpy.LlmpyError, OSError) as error:
             raise ApiError(500, str(error), code="model_failed") from None
-        await call.answer({"model": self._app.library.described(offer), **found})
+        library = self._app.library
+        answer = {"model": library.described(offer), "files": library.files(offer), **found}
+        await call.answer(answer)
 
     # Downloads
 

@@ -21,7 +21,9 @@ QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ]  # fmt: skip
-SECONDS = 60  # that a step may take on a machine that does other work
+SECONDS = int(
+    os.environ.get("APPX_S", "60")
+)  # that a step may take on a machine that does other work
 SLOWER = float(os.environ.get("LLMPY_BROWSER_SLOWDOWN", "1"))  # to find tests that do not wait
 
 

@@ -101,6 +101,27 @@ def test_going_up_ends_following(scripted: Scripted, long_chat: Any, how: str) -
     page.wait_for_selector(".to-bottom", state="hidden")
 
 
+def test_a_finger_that_pulls_the_text_down_ends_following(scripted: Scripted, chat: Chat) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+    page = chat(scripted.thread("Tell me a lot", LONG), **phone)
+    page.fill("#input", "More")
+    page.tap(".send")
+    run = scripted.run()
+    run.text(LONG)
+    page.wait_for_selector(".message.assistant >> nth=1 >> text=number 59")
+    assert page.is_hidden(".to-bottom")
+    session = page.context.new_cdp_session(page)
+    for kind, y in [("touchStart", 300), ("touchMove", 340), ("touchMove", 460), ("touchEnd", 0)]:
+        points = [{"x": 200, "y": y}] if y else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    page.wait_for_selector(".to-bottom:not([hidden])")
+    before = scroll_top(page)
+    run.text(LONG)
+    run.end()
+    page.wait_for_selector(".message.last .actions")
+    assert scroll_top(page) == before
+
+
 def test_growth_of_the_layout_never_ends_following(scripted: Scripted, long_chat: Any) -> None:
     page = long_chat
     run = ask(page, scripted)

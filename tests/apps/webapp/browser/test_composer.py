@@ -271,3 +271,48 @@ def test_what_is_written_while_a_chat_is_opened_belongs_to_it(
     page.keyboard.press("Enter")
     assert scripted.run().thread["id"] == two["id"]
     scripted.run().end()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_page_that_is_closed_while_it_sends_loses_nothing(
+    scripted: Scripted, tab: Any, there: bool
+) -> None:
+    thread = scripted.thread("Q", "A") if there else None
+    page = tab.open(scripted.url + (f"#/c/{thread['id']}" if thread else ""))
+    unanswered = "**/app/threads{,/*/runs}"
+    page.route(unanswered, lambda r: r.continue_() if r.request.method == "GET" else None)
+    page.fill("#input", "Do not lose me")
+    page.keyboard.press("Enter")
+    if there:
+        page.wait_for_selector(".bubble:has-text('Do not lose me')")
+    page.wait_for_function("() => document.querySelector('#input').value === ''")
+    page.reload()
+    page.unroute(unanswered)
+    if there:
+        page.click(".problem:has-text('The page was closed') >> text=Retry")
+    else:
+        page.wait_for_function("() => document.querySelector('#input')?.value === 'Do not lose me'")
+        page.press("#input", "Enter")
+    assert scripted.run().request["content"] == "Do not lose me"
+    scripted.run().end()
+    page.wait_for_selector(".message.assistant >> nth=-1 >> .actions")
+    page.reload()
+    page.wait_for_selector(".message.assistant")
+    assert page.locator(".message.user:has-text('Do not lose me')").count() == 1
+    assert page.is_hidden(".problem")
+
+
+def test_a_question_that_the_server_had_is_not_asked_again(scripted: Scripted, chat: Chat) -> None:
+    thread = scripted.thread("Q", "A")
+    page = chat(thread)
+    body = {"content": "Asked", "at": 0}
+    page.evaluate(
+        "([id, body]) => localStorage.setItem(`llmpy.outbox.${id}`, JSON.stringify(body))",
+        [thread["id"], body],
+    )
+    scripted.message(thread, "user", "Asked")
+    scripted.message(thread, "assistant", "Answered")
+    page.reload()
+    page.wait_for_selector(".prose:has-text('Answered')")
+    assert page.is_hidden(".problem")
+    assert page.locator(".message").count() == 4

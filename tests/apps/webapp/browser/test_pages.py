@@ -15,7 +15,7 @@ Chat = Callable[..., Any]
 CARD = {
     "name": "tiny", "source": "pypi:tiny", "size": 98_000_000, "download": 92_000_000,
     "license": "Apache-2.0", "n_ctx": 8192, "good_for": "chat", "about": "small and quick",
-    "fits": "fits", "installed": False,
+    "needed": 386_000_000, "fits": "fits", "installed": False,
 }  # fmt: skip
 PULL = {
     "id": "p1", "name": "tiny", "state": "running", "kind": "pypi", "text": "downloading",
@@ -59,6 +59,8 @@ def test_a_download_shows_its_progress_and_is_paused_and_resumed(
     page = tab.open(scripted.url)
     page.wait_for_selector("h1:has-text('Choose a model')")
     assert "92.0 MB" in page.inner_text(".card button")
+    for fact in ("98.0 MB", "Apache-2.0", "needs about 386 MB", "fits"):
+        assert fact in page.inner_text(".card")
     page.click(".card button")
     wait_for(lambda: posted(scripted, "/app/pulls"))
     assert posted(scripted, "/app/pulls") == [{"name": "tiny"}]
@@ -91,6 +93,7 @@ def test_a_card_says_what_a_model_needs_and_what_can_be_done(scripted: Scripted,
         ("POST", "/app/models/delete", {"freed": 98_000_000}),
         ("POST", "/app/models/show", {
             "model": {}, "metadata": {"general.name": "Small", "x": [1]}, "template": "{{ x }}",
+            "files": [{"path": "/models/small.gguf", "size": 1, "sha256": "ab" * 32}],
             "tensors": {"count": 2, "types": {"Q4_0": 2}}, "plan": {}}),
         ("POST", "/app/jobs", job), ("POST", "/app/models/", model("small")),
     )  # fmt: skip
@@ -108,6 +111,7 @@ def test_a_card_says_what_a_model_needs_and_what_can_be_done(scripted: Scripted,
     choose("Details")
     page.click("summary >> nth=0")
     assert "general.name" in page.inner_text("dialog")
+    assert "ab" * 32 in page.inner_text("dialog")
     page.keyboard.press("Escape")
     choose("Quantize")
     page.select_option("dialog select", "q8_0")

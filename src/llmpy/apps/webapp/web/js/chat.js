@@ -5,7 +5,7 @@ import { h, iconButton, needPagesStyle, preferences, say, svg } from "./dom.js";
 import { acceptDrops, Composer } from "./composer.js";
 import { changeNewChat, fieldsOf, hasForm } from "./fields.js";
 import { pickerButton } from "./picker.js";
-import { followRunning, outbox, runningIn, stopRun } from "./runs.js";
+import { followRunning, outbox, runningIn, starting, stopRun } from "./runs.js";
 import { rowMenu, titleOf, toggleSidebar } from "./sidebar.js";
 import { changeThread, createThread, defaultModel, findModel, nextFrame, on, openThread, store } from "./store.js";
 import { beginRun, ThreadView } from "./thread.js";
@@ -15,7 +15,6 @@ const EXAMPLES = ["Explain what a KV cache is", "Write a haiku about autumn rain
 let id = null; // of the chat that is shown, null for the new one
 let open = null; // its messages, once they are there
 let failed = false; // they could not be read: try again when the server answers
-const starting = new Map(); // chats whose run was asked for -> whether it was stopped before it began
 let chosen = null; // model of the new chat
 let view = null;
 let composer = null;
@@ -39,7 +38,7 @@ export function buildChat() {
   on("thread", (change) => { if (open?.thread.id === change.id) nextFrame(() => changed(change)); });
   on("run", (run) => { if (open?.thread.id === run.thread) openThread(run.thread).then(() => { followRunning(open); refresh(); }); });
   on("run-with", ({ thread, body }) => begin(thread, body));
-  on("resend", (body) => { const { problem, ...rest } = body; send(rest); });
+  on("resend", ({ problem, at, ...body }) => send(body));
   on("state", () => {
     if (store.route?.page !== "chat") return;
     drawTop();
@@ -66,6 +65,7 @@ export async function showChat(route) {
   shownEmpty = null;
   if (!id) {
     chosen = null;
+    takeBack();
     drawTop();
     drawEmpty();
     closePanel();
@@ -94,6 +94,15 @@ export async function showChat(route) {
   followRunning(open);
   drawTop();
   refresh();
+}
+
+/** A question for a new chat that was not made before the page was closed: it is a draft again. */
+function takeBack() {
+  const left = outbox.get(null);
+  if (!left || starting.has(null)) return;
+  outbox.set(null, null);
+  const { value } = composer.input;
+  composer.set(value ? `${left.content}\n\n${value}` : left.content, [...(left.files ?? []), ...composer.files]);
 }
 
 function drawMissing(problem) {
@@ -220,12 +229,14 @@ function emptyChat(name) {
 
 async function send(body) {
   let target = id;
+  keep(target, body);
   if (!target) {
     starting.set(null, false);
     refresh();
     try {
       const thread = await createThread({ ...fieldsOf(null), model: modelName() });
       target = thread.id;
+      keep(target, body);
       changeNewChat(null);
       if (composer.key === "new") composer.keepAs(target);
       if (store.route?.page === "chat" && !store.route.thread) location.hash = `#/c/${target}`;
@@ -235,6 +246,7 @@ async function send(body) {
       say(problem.message, true);
       return;
     } finally {
+      outbox.set(null, null);
       starting.delete(null);
       refresh();
     }
@@ -242,10 +254,15 @@ async function send(body) {
   await begin(target, body);
 }
 
+function keep(target, body) {
+  outbox.set(target, { ...body, at: Date.now() / 1000 - 60 }); // clocks may differ a little
+}
+
 async function begin(target, body) {
-  outbox.set(target, null);
+  if (body.content !== undefined) keep(target, body);
   starting.set(target, false);
   refresh();
+  if (open?.thread.id === target) view.sync();
   const own = store.threads.get(target)?.model;
   const model = own ?? modelName();
   if (model) preferences.set("model", model);
@@ -253,6 +270,7 @@ async function begin(target, body) {
   const isUnwanted = starting.get(target);
   starting.delete(target);
   refresh();
+  if (!begun) changed({ id: target });
   if (isUnwanted && begun) await stopAnswer({ run: begun.run });
 }
 

@@ -161,8 +161,8 @@ export class Composer {
     if ((!content && !this.files.length) || this.running || this.blocked) return;
     clearTimeout(this.ahead);
     const files = this.files.map(({ name, text }) => ({ name, text }));
+    this.callbacks.send({ content, ...(files.length ? { files } : {}) }); // kept there before the draft goes
     this.set("", []);
-    this.callbacks.send({ content, ...(files.length ? { files } : {}) });
   }
 
   set(text, files = this.files) {

@@ -55,7 +55,8 @@ function show() {
 function drawPageTop() {
   const top = document.getElementById("top");
   top.dataset.for = "";
-  top.replaceChildren(...(document.body.classList.contains("no-sidebar") ? [iconButton("sidebar", "Show the list of chats", () => toggleSidebar(true))] : []));
+  const isClosed = document.body.classList.contains("no-sidebar");
+  top.replaceChildren(...(isClosed ? [iconButton("sidebar", "Show the list of chats", () => toggleSidebar(true)), iconButton("plus", "New chat", () => { location.hash = "#/"; })] : []));
 }
 
 const redrawModels = () => { if (store.route?.page === "models" && store.state) showPage(store.route); };

@@ -67,7 +67,7 @@ export class MessageView {
     }
     if (this.plain.textContent !== content) this.plain.textContent = content;
     if (content) parts.push(this.plain); // the same node: a browser's find may have marked its text
-    if (unsent) {
+    if (unsent === true) { /* on its way */ } else if (unsent) {
       parts.push(h("div.problem", { role: "alert" }, icon("warn"), h("div", unsent),
         h("button.button.small", { type: "button", onclick: () => this.actions.resend() }, icon("retry"), "Retry")));
     } else parts.push(this.questionActions());

@@ -102,11 +102,12 @@ async function quantize(model) {
 async function details(model) {
   const answer = await attempt(post("/app/models/show", { name: model.name }));
   if (!answer) return;
-  const { metadata = {}, tensors, template } = answer;
+  const { metadata = {}, tensors, template, files = [] } = answer;
   openDialog(model.name, () => [
     h("dl.facts", [["File", model.path], ["Size", bytes(model.size)], ["Licence", model.license], ["Context", model.n_ctx && `${count(model.n_ctx)} tokens`],
       ["Memory", model.needed && bytes(model.needed)], ["From", model.source],
       ["Tensors", tensors && `${count(tensors.count)}: ${Object.entries(tensors.types).map(([t, n]) => `${n} ${t}`).join(", ")}`],
+      ...files.filter((f) => f.sha256).map((f) => ["SHA-256", files.length > 1 ? `${f.sha256} ${f.path.split(/[/\\]/).at(-1)}` : f.sha256]),
     ].filter(([, v]) => v).flatMap(([k, v]) => [h("dt", k), h("dd", v)])),
     h("details", h("summary", `Metadata (${Object.keys(metadata).length})`), h("div.scroll-box", { tabindex: "0" }, h("table.metadata", h("tbody",
       Object.entries(metadata).map(([k, v]) => h("tr", h("th", { scope: "row" }, k), h("td", typeof v === "string" ? v : JSON.stringify(v)))))))),
@@ -144,12 +145,14 @@ async function pull(name, then) {
 }
 
 function catalogueCard(card, isBusy) {
+  const kind = card.fits === "too big" ? "button.button.small" : "button.button.small.primary";
   return h("article.card", { "aria-label": card.name },
-    h("div.card-head", h("h3", card.name), h("span.grow"), fitBadge(card.fits)),
+    h("div.card-head", h("h3", card.name)),
     h("p.about", card.about),
-    h("p.facts-line", [bytes(card.size), card.license, `${count(card.n_ctx)} tokens of context`, `for ${card.good_for}`].join(" · ")),
+    h("p.facts-line", [bytes(card.size), card.license, `${count(card.n_ctx)} tokens of context`].join(" · ")),
+    h("div.badges", fitBadge(card.fits), card.needed && h("span.badge", `needs about ${bytes(card.needed)}`), card.good_for && h("span.badge", card.good_for)),
     h("div.card-foot", card.installed ? h("span.badge.good", icon("check"), "installed")
-      : h("button.button.small.primary", { type: "button", disabled: isBusy, "aria-label": `Download ${card.name}, ${bytes(card.download)}`, onclick: () => pull(card.name) },
+      : h(kind, { type: "button", disabled: isBusy, "aria-label": `Download ${card.name}, ${bytes(card.download)}`, onclick: () => pull(card.name) },
         icon("download"), isBusy ? "Downloading…" : `Download ${bytes(card.download)}`)));
 }
 

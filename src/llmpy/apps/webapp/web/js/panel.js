@@ -18,6 +18,8 @@ const FIELDS = [
   ["top_k", "Top k", 0, 200, 1, "Only so many of the likeliest tokens; 0 is no limit."],
   ["min_p", "Min p", 0, 1, 0.01, "Drop tokens less likely than this fraction of the likeliest."],
   ["repeat_penalty", "Repeat penalty", 1, 2, 0.01, "Makes tokens that were used less likely."],
+  ["frequency_penalty", "Frequency penalty", -2, 2, 0.05, "Makes tokens less likely the more often they were used."],
+  ["presence_penalty", "Presence penalty", -2, 2, 0.05, "Makes tokens that were used less likely, however often."],
   ["max_tokens", "Longest answer", 1, null, 1, "In tokens."],
   ["seed", "Seed", 0, null, 1, "The same seed gives the same answer."],
 ];
@@ -83,14 +85,15 @@ async function keepPreset(sampling, draw) {
 function slider([name, label, low, high, step, hint], sampling, set) {
   const value = sampling[name];
   const id = `field-${name}`;
+  const rest = Math.max(low, 0); // where the slider is while nothing is set
   const number = h("input.input.number", { type: "number", id, min: String(low), max: high === null ? null : String(high), step: String(step), value: value ?? "", placeholder: "auto", title: hint });
-  const range = high === null ? null : h("input", { type: "range", min: String(low), max: String(high), step: String(step), value: String(value ?? low), "aria-label": `${label}, slider`, tabindex: "-1" });
+  const range = high === null ? null : h("input", { type: "range", min: String(low), max: String(high), step: String(step), value: String(value ?? rest), "aria-label": `${label}, slider`, tabindex: "-1" });
   range?.classList.toggle("unset", value === undefined);
   const read = () => {
     const v = number.value === "" ? null : Number(number.value);
     const bad = v !== null && (!Number.isFinite(v) || v < low || (high !== null && v > high));
     number.setAttribute("aria-invalid", String(bad));
-    if (!bad) { set({ [name]: v }); if (range) { range.value = String(v ?? low); range.classList.toggle("unset", v === null); } }
+    if (!bad) { set({ [name]: v }); if (range) { range.value = String(v ?? rest); range.classList.toggle("unset", v === null); } }
   };
   number.addEventListener("change", read);
   range?.addEventListener("input", () => { number.value = range.value; range.classList.remove("unset"); });

@@ -123,8 +123,25 @@ export async function stopRun(message) {
   }
 }
 
-// Questions that could not be sent are kept in this browser until they are.
+/** Chats whose run was asked for and has not begun -> whether it was stopped meanwhile; null is the new chat. */
+export const starting = new Map();
+
+// Questions are kept in this browser from before they are sent until the server has them.
 export const outbox = {
-  get: (threadId) => preferences.get(`outbox.${threadId}`),
-  set: (threadId, body) => preferences.set(`outbox.${threadId}`, body),
+  get: (threadId) => preferences.get(`outbox.${threadId ?? "new"}`),
+  set: (threadId, body) => preferences.set(`outbox.${threadId ?? "new"}`, body),
 };
+
+/** The question of a chat that is being sent, or could not be: {content, files, problem}; null where the server has it. */
+export function unsentIn(open) {
+  const { id } = open.thread;
+  const body = outbox.get(id);
+  if (!body || runningIn(open)) return null;
+  if (starting.has(id)) return body.parent === undefined ? body : null; // an edit shows where it is
+  if (body.problem) return body;
+  if (open.path().some((m) => m.role === "user" && m.content === body.content && m.created >= body.at)) {
+    outbox.set(id, null); // the page was closed before it heard of it
+    return null;
+  }
+  return { ...body, problem: "The page was closed while this was sent." };
+}

@@ -4,7 +4,7 @@ import { patch, remove, ApiError } from "./api.js";
 import { count, copyWith, h, icon, say, seconds } from "./dom.js";
 import { confirmDialog, openDialog } from "./menu.js";
 import { MessageView } from "./message.js";
-import { outbox, runningIn, startRun } from "./runs.js";
+import { outbox, runningIn, startRun, unsentIn } from "./runs.js";
 import { changeThread, emit, nextFrame } from "./store.js";
 
 const PER_CHUNK = 8; // messages in one box
@@ -125,8 +125,8 @@ export class ThreadView {
   sync(need = null) {
     const { open } = this;
     const path = open.path();
-    const pending = outbox.get(open.thread.id);
-    if (pending && !runningIn(open)) path.push({ id: "unsent", role: "user", content: pending.content, files: pending.files, unsent: pending.problem, state: "done" });
+    const unsent = unsentIn(open);
+    if (unsent) path.push({ id: "unsent", role: "user", content: unsent.content, files: unsent.files, unsent: unsent.problem ?? true, state: "done" });
     const ids = path.map((m) => m.id);
     let same = 0;
     while (same < ids.length && same < this.ids.length && ids[same] === this.ids[same]) same += 1;
@@ -374,12 +374,13 @@ export class ThreadView {
 /** Begin a run, and say what is wrong where it does not begin. */
 export async function beginRun(threadId, body, options) {
   try {
-    return await startRun(threadId, { ...options, ...body });
+    const begun = await startRun(threadId, { ...options, ...body });
+    if (body.content !== undefined) outbox.set(threadId, null);
+    return begun;
   } catch (problem) {
     if (!(problem instanceof ApiError)) throw problem;
-    if (body.content !== undefined) outbox.set(threadId, { content: body.content, files: body.files, parent: body.parent, problem: problem.message });
+    if (body.content !== undefined) outbox.set(threadId, { ...body, problem: problem.message });
     else say(problem.message, true);
-    emit("thread", { id: threadId });
     return null;
   }
 }
