@@ -350,6 +350,7 @@ def test_the_server_asks_for_its_key(scripted: Scripted, tab: Any) -> None:
 
 
 def test_shortcuts(scripted: Scripted, chat: Chat) -> None:
+    scripted.thread("Q", "Other answer")
     page = chat(scripted.thread("Q", "A"))
     page.keyboard.type("?n")
     assert page.input_value("#input") == "?n"
@@ -368,6 +369,10 @@ def test_shortcuts(scripted: Scripted, chat: Chat) -> None:
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("j")
     page.wait_for_selector(".message")
+    page.keyboard.press("j")
+    page.wait_for_selector(".prose:has-text('Other answer')")
+    page.keyboard.press("k")
+    page.wait_for_selector(".prose:text-is('A')")
     page.evaluate("localStorage.setItem('llmpy.single-keys', 'false')")
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("m")

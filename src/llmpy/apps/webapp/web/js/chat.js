@@ -77,7 +77,8 @@ export async function showChat(route) {
   if (!isThere) place.replaceChildren(view.scroller, composer.dock);
   drawTop();
   refresh();
-  if (matchMedia("(hover: hover)").matches && !route.message) composer.input.focus({ preventScroll: true });
+  if (matchMedia("(hover: hover)").matches && !route.message && !store.passing) composer.input.focus({ preventScroll: true });
+  store.passing = false;
   if (!document.getElementById("panel").hidden) openPanel();
   let found;
   try {
@@ -148,10 +149,10 @@ function refresh() {
 }
 
 function showMeter(message) {
-  const stats = message?.stats;
   const running = message?.state === "running";
   const model = findModel(modelName());
-  composer.setMeter({ speed: running ? stats?.tokens_per_second : null, used: stats?.n_used ?? 0, total: stats?.n_ctx ?? (open ? model?.n_ctx : null) });
+  const { n_used = 0, n_ctx = open ? model?.n_ctx : null } = (message?.stats?.n_used ? message : open?.path().findLast((m) => m.stats?.n_used))?.stats ?? {};
+  composer.setMeter({ speed: running ? message.stats?.tokens_per_second : null, used: n_used, total: n_ctx });
 }
 
 function drawTop() {

@@ -32,7 +32,9 @@ function step(by) {
   const links = [...document.querySelectorAll("#thread-list .row a")];
   const i = links.findIndex((a) => a.getAttribute("aria-current"));
   const to = links[i < 0 ? 0 : i + by];
-  if (to) location.hash = to.getAttribute("href");
+  if (!to) return;
+  store.passing = true; // the next key is another step, not text
+  location.hash = to.getAttribute("href");
 }
 
 export function showKeys() {

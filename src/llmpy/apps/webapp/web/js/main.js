@@ -101,11 +101,12 @@ document.querySelector(".skip").addEventListener("click", (e) => {
   e.preventDefault(); // the address names what is shown
   (document.getElementById("input") ?? document.getElementById("main")).focus();
 });
+const notBusy = () => document.getElementById("app").removeAttribute("aria-busy");
 on("ready", () => {
-  document.getElementById("app").removeAttribute("aria-busy");
+  notBusy();
   if (store.route.page !== "chat") show();
 });
-on("connection", () => nextFrame(drawConnection));
+on("connection", () => { nextFrame(drawConnection); if (store.lost) notBusy(); });
 on("key", askKey);
 on("state", () => { applyTheme(); nextFrame(redrawModels); });
 on("progress", () => nextFrame(redrawModels));

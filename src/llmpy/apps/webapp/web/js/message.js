@@ -209,10 +209,11 @@ export class MessageView {
       place.thinking.replaceChildren(h("div.thinking", button, thoughts));
     }
     const { label, text, since } = this.thinking;
-    const known = message.stats?.thinking_seconds;
     const now = message.state === "running" && !message.content;
-    const spent = Math.max(1, Math.round(known ?? (performance.now() - since) / 1000));
-    const words = now ? `Thinking… ${spent} s` : known === undefined || known === null ? "Thought" : `Thought for ${spent} s`;
+    const known = message.stats?.thinking_seconds ?? (now ? (performance.now() - since) / 1000 : this.thinking.seconds);
+    if (now) this.thinking.seconds = known;
+    const spent = Math.max(1, Math.round(known));
+    const words = now ? `Thinking… ${spent} s` : known === undefined ? "Thought" : `Thought for ${spent} s`;
     if (label.textContent !== words) label.textContent = words;
     growText(text, message.thinking);
   }

@@ -1,10 +1,10 @@
 // The list of chats at the left: new chat, search, pinned, folders, dates; row menus; many at once.
 
-import { download, get, ApiError } from "./api.js";
+import { get, ApiError } from "./api.js";
 import { arrange, h, icon, iconButton, keeper, polite, preferences, say } from "./dom.js";
-import { askText, confirmDialog, openMenu } from "./menu.js";
+import { confirmDialog } from "./menu.js";
 import { indexOf } from "./message.js";
-import { changeThread, deleteThreads, emit, nextFrame, on, restoreThreads, store } from "./store.js";
+import { deleteThreads, emit, nextFrame, on, restoreThreads, store } from "./store.js";
 
 const SEARCH_AFTER = 90; // milliseconds after the last key
 const UNDO_MS = 10000;
@@ -173,35 +173,19 @@ function hitRow(hit) {
     h("span", { dir: "auto" }, hit.text.slice(0, from), h("mark", hit.text.slice(from, to)), hit.text.slice(to)));
 }
 
-export function rowMenu(button, thread) {
-  const name = titleOf(thread);
-  openMenu(button, [
-    { icon: "pin", label: thread.pinned ? "Unpin" : "Pin", run: () => attempt(changeThread(thread.id, { pinned: !thread.pinned })) },
-    { icon: "edit", label: "Rename", run: () => rename(thread) },
-    { icon: "folder", label: thread.folder ? "Move to another folder" : "Move to a folder", run: () => move(thread) },
-    { icon: "download", label: "Export as Markdown", run: () => attempt(download(`/app/threads/${thread.id}/export?form=md`, `${fileName(name)}.md`)) },
-    { icon: "download", label: "Export as JSON", run: () => attempt(download(`/app/threads/${thread.id}/export?form=json`, `${fileName(name)}.json`)) },
-    { icon: "download", label: "Export for local.ai (.l.mdx)", run: () => attempt(download(`/app/threads/${thread.id}/export?form=mdx`, `${fileName(name)}.l.mdx`)) },
-    { icon: "check", label: "Select several", run: () => { selected = new Set([thread.id]); last = thread.id; draw(); } },
-    null,
-    { icon: "trash", label: "Delete", danger: true, run: () => removeWithUndo([thread.id], true) },
-  ]);
+/** The menu of a chat; it is loaded when it is first asked for. */
+export async function rowMenu(button, thread) {
+  (await import("./rowmenu.js")).rowMenu(button, thread);
 }
 
-const fileName = (text) => text.replace(/[^\p{L}\p{N} _.-]+/gu, "").trim().slice(0, 60) || "chat";
-
-async function rename(thread) {
-  const title = await askText("Rename chat", "Title", titleOf(thread));
-  if (title) attempt(changeThread(thread.id, { title }));
+/** Begin to choose several chats, with this one. */
+export function selectFrom(id) {
+  selected = new Set([id]);
+  last = id;
+  draw();
 }
 
-async function move(thread) {
-  const folders = [...new Set([...store.threads.values()].map((t) => t.folder).filter(Boolean))];
-  const folder = await askText("Move to a folder", "Folder", thread.folder ?? "", { button: "Move", suggestions: folders, hint: "A new name makes a new folder; nothing takes it out of its folder." });
-  if (folder !== null) attempt(changeThread(thread.id, { folder: folder || null }));
-}
-
-async function attempt(promise) {
+export async function attempt(promise) {
   try { return await promise; } catch (problem) {
     if (!(problem instanceof ApiError)) throw problem;
     say(problem.message, true);

@@ -234,7 +234,10 @@ function take(kind, data) {
       store.threads.delete(data.id);
       emit("threads");
       emit("thread", { id: data.id, deleted: true });
-    } else if (data.thread) takeThread(data.thread);
+    } else if (data.thread) {
+      opening.get(data.id)?.told.push([kind, data]);
+      takeThread(data.thread);
+    }
   } else if (kind === "message" || kind === "removed") takeMessages(kind, data);
   else if (kind === "run") {
     const thread = store.threads.get(data.thread);
