@@ -35,9 +35,12 @@ def normalise(text: str) -> str:
     """Return a text as the model reads it: composed, on one line, 200 characters at most."""
     if not isinstance(text, str):
         raise TypeError(f"text: expected str, found {type(text).__name__}")
-    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
-    text = re.sub(r"[\n\r\t\f\v\u0085\u2028\u2029]+", " ", text)
-    return re.sub("  +", "  ", text).strip()[:MOST_CHARACTERS]
+    if not (text.isascii() and text.isprintable()):
+        text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+        text = re.sub(r"[\n\r\t\f\v\u0085\u2028\u2029]+", " ", text)
+    if "   " in text:
+        text = re.sub("  +", "  ", text)
+    return text.strip()[:MOST_CHARACTERS]
 
 
 def model_path() -> Path:
@@ -95,11 +98,12 @@ class Parser:
         for step in self._model.batch_steps(map(self._prompt, texts), n_parallel=n_parallel):
             numbers, slots = step.numbers, step.slots
             rows = table.rows(states[slots])
-            logits = np.where(rows >= 0, step.logits[:, table.columns], -np.inf)
+            logits = step.logits.take(table.columns, 1)
+            logits[rows < 0] = -np.inf
             chosen = logits.argmax(1)
             line = np.arange(len(chosen))
-            above = logits - logits[line, chosen][:, None]
-            logprobs[numbers] -= np.log(np.exp(above).sum(1))
+            logits -= logits[line, chosen][:, None]
+            logprobs[numbers] -= np.log(np.exp(logits, out=logits).sum(1))
             written[numbers, n_written[numbers]] = chosen
             n_written[numbers] += 1
             last[numbers] = after = rows[line, chosen].astype(np.intp)

@@ -225,8 +225,10 @@ class CpuPlan:
         ends = np.zeros(n_caches, np.int64)
         np.maximum.at(ends, sessions, positions + 1)
         counts = -(-ends // PAGE_TOKENS) if self._has_pages else 0 * ends
-        for cache, count in zip(caches, counts.tolist(), strict=True):
-            _check("page of the position", count - 1, cache.n_pages, least=-1)
+        held = list(zip(caches, counts.tolist(), strict=True))
+        for cache, count in held:
+            if count > cache.n_pages:
+                _check("page of the position", count - 1, cache.n_pages)
         total = int(counts.sum())
         if total > len(self._pages) or n_caches > len(self._first_page):
             size = max(2 * total, len(self._pages))
@@ -235,15 +237,13 @@ class CpuPlan:
             self._recurrent = np.zeros(len(self._first_page), np.uint64)
             self._ends = np.zeros(len(self._first_page), np.int32)
             self._room = (0, 0, 0)
-        at = 0
-        for i, (cache, count) in enumerate(zip(caches, counts.tolist(), strict=True)):
-            self._first_page[i] = at
-            self._pages[at : at + count] = cache.page_table[:count]
-            if self._has_windows:
-                self._windows[at : at + count] = cache.window_table[:count]
-            if self._has_states and ends[i]:
-                self._recurrent[i] = _state(cache)
-            at += count
+        self._first_page[:n_caches] = np.cumsum(counts) - counts
+        self._pages[:total] = np.concatenate([c.page_table[:n] for c, n in held])
+        if self._has_windows:
+            self._windows[:total] = np.concatenate([c.window_table[:n] for c, n in held])
+        if self._has_states:
+            for i in np.flatnonzero(ends):
+                self._recurrent[i] = _state(caches[i])
         self._ends[:n_caches] = ends
         self._tokens[:n] = batch.tokens
         self._positions[:n] = batch.positions
