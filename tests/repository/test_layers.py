@@ -107,9 +107,13 @@ INSTALLED_WITH_IT = {
 }
 OPTIONAL = {  # imported where they are used, with a word on how to install them
     "PyInstaller",  # imports its hook
+    "Xlib",
     "aiohttp",  # comes with discord.py
     "apsw",
+    "dbus_fast",
     "discord",
+    "pynput",
+    "pyperclip",
     "sqlite_vec",
     "yaml",
     "zstandard",

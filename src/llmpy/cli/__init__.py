@@ -16,6 +16,7 @@ from llmpy.cli.streams import end_streams, note, open_streams
 __all__ = ["main"]
 
 COMMANDS = {  # with the first sentence of its help, so that listing them imports none
+    "anywhere": "Complete the text at the cursor of any program, when keys are pressed.",
     "app": "Chat with local models in the browser.",
     "bench": "Measure prefill (reading a prompt) and decode (generating), in tokens per second.",
     "chat": "Chat with an instruct model; `llmpy run` is the same.",

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from llmpy.chains import Template
+from llmpy.apps.configs import ModelCommand, read_toml, write_new
 
 __all__ = ["EXAMPLE", "Command", "Config", "Limits", "read_config", "write_example"]
 
@@ -85,34 +83,10 @@ class Allow(msgspec.Struct, forbid_unknown_fields=True):
         return all(not listed or one in listed for listed, one in given)
 
 
-class Command(msgspec.Struct, forbid_unknown_fields=True):
-    """A slash command: `prompt` is a template with `{{PROMPT}}`, the text of the user."""
+class Command(ModelCommand, forbid_unknown_fields=True):
+    """A slash command."""
 
-    name: str
     description: str = "Ask the model"
-    prompt: str = "{{PROMPT}}"
-    system: str | None = None
-    model: str = ""
-    template: str | None = None
-    max_tokens: int | None = None
-    think: bool | None = None
-    seed: int | None = None
-    sampler: str | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
-    repeat_penalty: float | None = None
-
-    def text(self, prompt: str) -> str:
-        """Return the prompt of the model for a text of a user."""
-        return Template(self.prompt).render({"PROMPT": prompt})
-
-    def sampling(self) -> dict[str, Any]:
-        """Return what `Model.chat` is given."""
-        names = "sampler", "temperature", "top_k", "top_p", "min_p", "repeat_penalty"
-        given = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in given.items() if value is not None}
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True):
@@ -129,18 +103,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
 def write_example(path: Path) -> None:
     """Write a configuration to be filled in, which only its owner can read."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(EXAMPLE)
+    write_new(path, EXAMPLE)
 
 
 def read_config(path: Path) -> Config:
     """Read the file; ValueError says in one line what is wrong with it and what to do."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        config = msgspec.convert(data, Config)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    config = read_toml(path, Config)
     config.token = (config.token or os.environ.get("LLMPY_DISCORD_TOKEN", "")).strip()
     if not config.token:
         raise ValueError(
@@ -180,12 +148,4 @@ def _check(config: Config) -> None:
                 f"commands: {command.name}: description: expected 1 to 100 characters, found "
                 f"{len(command.description)}"
             )
-        if Template(command.prompt).names != ("PROMPT",):
-            raise ValueError(
-                f"commands: {command.name}: prompt: expected {{{{PROMPT}}}} where the user's text "
-                f"goes, and no other field"
-            )
-        if command.sampler is not None and len(command.sampling()) > 1:
-            raise ValueError(
-                f"commands: {command.name}: sampler is the whole sampler: leave out the others"
-            )
+        command.check()
