@@ -39,7 +39,7 @@ class Process:
     """A program on the screen; its lines on stderr are kept."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
-        self.log = log
+        self.arguments, self.log = arguments, log
         with open(log, "wb") as file:
             self.process = subprocess.Popen(
                 arguments,
@@ -115,8 +115,10 @@ class Editor:
         return self.file.read_text(encoding="utf-8")
 
     def clear(self) -> None:
-        """Remove the text."""
+        """Give it the focus, and remove the text; a terminal keeps it."""
         self.focus()
+        if self.kind == "xterm":
+            return
         self.screen.xdotool("key", "ctrl+a", "BackSpace")
         until(lambda: self.text.strip() == "")
 
@@ -193,14 +195,14 @@ class Screen:
             yield process
         finally:
             process.end(signal.SIGINT)
-            self.xdotool("keyup", "ctrl", "keyup", "alt", "keyup", "shift")
+            self.xdotool("keyup", "ctrl", "keyup", "alt", "keyup", "shift", fails=True)
 
     def close(self) -> None:
-        """End all programs, then the display."""
-        for program in self._programs:
-            program.end()
+        """End the display, and all programs with it."""
         self._server.terminate()
         self._server.wait()
+        for program in self._programs:
+            program.end(signal.SIGCONT)  # programs end with their display
 
 
 @pytest.fixture(scope="package")
@@ -222,8 +224,16 @@ def editors(screen: Screen) -> dict[str, Editor]:
 
 
 @pytest.fixture(params=["mousepad", "featherpad"])
-def editor(request: pytest.FixtureRequest, editors: dict[str, Editor]) -> Editor:
+def each_editor(request: pytest.FixtureRequest, editors: dict[str, Editor]) -> Editor:
     """Each of the editors, empty, with the focus."""
+    found = editors[request.param]
+    found.clear()
+    return found
+
+
+@pytest.fixture(params=["mousepad", pytest.param("featherpad", marks=pytest.mark.full)])
+def editor(request: pytest.FixtureRequest, editors: dict[str, Editor]) -> Editor:
+    """An editor, empty, with the focus; each of them where there is time."""
     found = editors[request.param]
     found.clear()
     return found

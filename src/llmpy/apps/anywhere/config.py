@@ -93,7 +93,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
     def chords(self) -> dict[Chord, Command]:
         """Return the command of each chord; ValueError for chords that cannot be."""
-        taken = {chord(keys) for keys in (self.cancel, self.select, self.copy, "right", "enter")}
+        taken = {chord("right"), chord("enter"), chord("shift+enter")}
+        for name in ("cancel", "select", "copy"):
+            try:
+                taken.add(chord(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
         found: dict[Chord, Command] = {}
         for command in self.commands:
             try:

@@ -25,6 +25,7 @@ LOCKS = (0, X.LockMask, X.Mod2Mask, X.LockMask | X.Mod2Mask)  # caps lock and nu
 CLICKS = X.Button1Mask | X.Button2Mask | X.Button3Mask
 TERMINALS = {"konsole", "kitty", "alacritty", "terminator", "tilix", "guake", "yakuake", "hyper"}
 TERMINALS |= {"st", "foot", "rio", "ghostty", "org.wezfurlong.wezterm", "org.gnome.console"}
+CHUNK = 4  # characters whose keys are borrowed at once: fewer than are free on any keyboard
 GONE = (error.ConnectionClosedError, OSError)
 
 
@@ -33,9 +34,9 @@ class X11:
 
     name = "X11"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, name: str | None = None) -> None:
         try:
-            self._display = display.Display()
+            self._display = display.Display(name)
         except (error.DisplayError, OSError) as why:
             raise RuntimeError(
                 f"no display: expected DISPLAY to name one ({why}); start llmpy anywhere within "
@@ -55,6 +56,8 @@ class X11:
         self._cancel: Callable[[], object] | None = None
         self._focus: Any = None
         self.terminal = False
+        self._borrowed: dict[int, int] = {}
+        self._lag = 0.0  # seconds until programs know the keys that were borrowed
         self._read_keyboard()
         self.selections = Selections(self._display, self._pump)
 
@@ -70,21 +73,22 @@ class X11:
             self._grab(one)
         loop = asyncio.get_running_loop()
         gone: asyncio.Future[None] = loop.create_future()
+        number = self._display.fileno()
 
         def readable() -> None:
             try:
                 self._pump(lambda: False, 0)
             except GONE as why:
-                loop.remove_reader(self._display.fileno())
+                loop.remove_reader(number)
                 gone.set_exception(RuntimeError(f"the display is gone: {why}"))
 
-        loop.add_reader(self._display.fileno(), readable)
+        loop.add_reader(number, readable)
         readable()
         ready()
         try:
             await gone
         finally:
-            loop.remove_reader(self._display.fileno())
+            loop.remove_reader(number)
 
     async def settle(self) -> None:
         """Wait until no key is held; what is held after 3 seconds is released."""
@@ -108,15 +112,15 @@ class X11:
             return self.selections.text("PRIMARY").rstrip("\n")
         if what == "left":
             primary = self._changes("PRIMARY")
-            self._press(self._select)
+            await self._press(self._select)
             if self._pump(lambda: self._changes("PRIMARY") > primary, 0.25):
                 text = self.selections.text("PRIMARY")
             else:  # a program that does not say what is selected until it is copied
-                text = self._copied()
+                text = await self._copied()
             if text:
-                self._press(chord("right"))  # to where the cursor was
+                await self._press(chord("right"))  # to where the cursor was
             return text
-        return self._copied()
+        return await self._copied()
 
     async def watch(self, cancel: Callable[[], object]) -> None:
         """Grab the key that cancels, once the focus is where it was."""
@@ -140,17 +144,19 @@ class X11:
 
     async def type(self, text: str) -> None:
         """Type a text character by character."""
-        for character in text:
-            self._check_focus()
-            keycode, shifted = self._key_for(character)
-            self._tap(keycode, ("shift",) if shifted else ())
-            await asyncio.sleep(self._delay)
+        for at in range(0, len(text), CHUNK):
+            keys = [self._key_for(character) for character in text[at : at + CHUNK]]
+            await self._remap()
+            for keycode, shifted in keys:
+                self._check_focus()
+                self._tap(keycode, ("shift",) if shifted else ())
+                await asyncio.sleep(self._delay)
         self._pump(lambda: False, 0)
 
     async def press(self, one: Chord) -> None:
         """Press a chord."""
         self._check_focus()
-        self._press(one)
+        await self._press(one)
 
     async def copy(self, text: str) -> None:
         """Put a text on the clipboard, which this process then offers."""
@@ -160,8 +166,11 @@ class X11:
         """Take back what was changed of the keyboard, and leave the display."""
         with suppress(*GONE):
             self.selections.leave()
+            if self._borrowed:
+                await asyncio.sleep(0.3)  # programs may not have read their last use yet
             for keycode in self._borrowed.values():
                 self._map(keycode, 0)
+            self._display.sync()
             self._display.close()
 
     # ------------------------------------------------------------------ events
@@ -189,6 +198,8 @@ class X11:
                 self._cancel()
         elif event.type == X.MappingNotify:
             self._display.refresh_keyboard_mapping(event)
+            if event.request == X.MappingKeyboard:
+                self._read_keyboard()
         else:
             self.selections.handle(event)
 
@@ -208,13 +219,14 @@ class X11:
     # ---------------------------------------------------------------- keyboard
 
     def _read_keyboard(self) -> None:
+        """Read the layout; what was borrowed may be gone with the one before."""
         info = self._display.display.info
-        first = info.min_keycode
-        count = info.max_keycode - first + 1
-        self._keysyms = self._display.get_keyboard_mapping(first, count)
-        self._first = first
-        self._spare = [i + first for i, syms in enumerate(self._keysyms) if not any(syms)]
-        self._borrowed: dict[int, int] = {}
+        self._first, last = info.min_keycode, info.max_keycode
+        self._keysyms = self._display.get_keyboard_mapping(self._first, last - self._first + 1)
+        keys = {self._first + i: syms for i, syms in enumerate(self._keysyms)}
+        self._borrowed = {s: code for s, code in self._borrowed.items() if keys[code][0] == s}
+        taken = self._borrowed.values()
+        self._spare = [code for code, syms in keys.items() if code not in taken and not any(syms)]
 
     def _keycode(self, symbol: int) -> int:
         keycode = int(self._display.keysym_to_keycode(symbol))
@@ -228,9 +240,10 @@ class X11:
         state = self._root.query_pointer().mask
         column = 2 * ((state >> 13) & 3)  # of the layout that is on
         caps = bool(state & X.LockMask) and character.isalpha()
+        borrowed = self._borrowed.values()
         for i, syms in enumerate(self._keysyms):
             pair = tuple(syms[column : column + 2])
-            if symbol in pair and self._first + i not in self._spare:
+            if symbol in pair and self._first + i not in borrowed:
                 return self._first + i, (pair.index(symbol) == 1) != caps
         return self._borrow(symbol), False
 
@@ -239,24 +252,33 @@ class X11:
         if symbol in self._borrowed:
             self._borrowed[symbol] = self._borrowed.pop(symbol)  # the last one used
             return self._borrowed[symbol]
-        if len(self._borrowed) < len(self._spare):
-            keycode = int(self._spare[len(self._borrowed)])
+        if self._spare:
+            keycode = int(self._spare.pop())
+            self._lag = max(self._lag, 0.05)
         elif self._borrowed:
             keycode = self._borrowed.pop(next(iter(self._borrowed)))
+            self._lag = 0.2  # they may not have read the last use of this key yet
         else:
             raise Stopped(f"the keyboard has no key for {chr(symbol & 0xFFFFFF)!r}, and none free")
         self._map(keycode, symbol)
         self._borrowed[symbol] = keycode
-        time.sleep(0.05)  # programs read the new mapping when they hear of it
         return keycode
+
+    async def _remap(self) -> None:
+        """Wait until programs have heard of the keys that were borrowed."""
+        if self._lag:
+            self._display.sync()
+            await asyncio.sleep(self._lag)
+            self._lag = 0.0
 
     def _map(self, keycode: int, symbol: int) -> None:
         width = len(self._keysyms[0])
         self._display.change_keyboard_mapping(keycode, [[symbol] * width])
-        self._display.sync()
 
-    def _press(self, one: Chord) -> None:
-        self._tap(self._keycode(one.keysym), one.modifiers)
+    async def _press(self, one: Chord) -> None:
+        code = self._display.keysym_to_keycode(one.keysym) or self._borrow(one.keysym)
+        await self._remap()
+        self._tap(code, one.modifiers)
 
     def _tap(self, keycode: int, modifiers: Iterable[str]) -> None:
         held = [self._keycode(NAMES[name]) for name in modifiers]
@@ -297,13 +319,13 @@ class X11:
     def _changes(self, name: str) -> int:
         return self.selections.changes[int(self._display.intern_atom(name))]
 
-    def _copied(self) -> str:
+    async def _copied(self) -> str:
         """Return what the program copies; the clipboard is then as it was."""
         before = self.selections.content("CLIPBOARD")
         if before is None:
             raise Stopped("the clipboard holds too much to be kept meanwhile")
         changes = self._changes("CLIPBOARD")
-        self._press(self._copy)
+        await self._press(self._copy)
         if not self._pump(lambda: self._changes("CLIPBOARD") > changes, 0.5):
             return ""
         text = self.selections.text("CLIPBOARD")
