@@ -12,15 +12,8 @@ import pytest
 
 from llmpy.cli import COMMANDS, group
 
-
-def loaded_by(statement: str, whole: bool = False) -> set[str]:
-    """Modules that a fresh Python has loaded after a statement, if not `whole` by their package."""
-    code = f"import sys\nbefore = set(sys.modules)\n{statement}\nprint(*set(sys.modules) - before)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    names = set(done.stdout.split())
-    return names if whole else {name.partition(".")[0] for name in names}
-
-
+HEAVY = {"numpy", "tokenizers", "rich", "prompt_toolkit", "jinja2"}
+NETWORK = {"asyncio", "email", "http", "ssl"}
 # What a program that loads a GGUF file and generates text has no use for.
 UNUSED = {
     "asyncio", "click", "email", "http", "jinja2", "llguidance", "pydantic", "rich", "shutil",
@@ -33,14 +26,21 @@ UNUSED = {
 }  # fmt: skip
 
 
+def loaded_by(statement: str) -> set[str]:
+    """Modules that a statement loads in a fresh Python."""
+    code = f"import sys\nbefore = set(sys.modules)\n{statement}\nprint(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def test_importing_llmpy_loads_no_numpy_and_nothing_of_its_own() -> None:
-    loaded = loaded_by("import llmpy", whole=True)
+    loaded = loaded_by("import llmpy")
     assert {name for name in loaded if name.startswith("llmpy.")} == set()
     assert loaded.isdisjoint({"numpy", "typing", "dataclasses"})
 
 
 def test_load_imports_only_what_loading_needs() -> None:
-    assert loaded_by("import llmpy; llmpy.load", whole=True) & UNUSED == set()
+    assert loaded_by("import llmpy; llmpy.load") & UNUSED == set()
 
 
 def test_loading_a_file_and_generating_import_only_what_they_need(
@@ -52,36 +52,28 @@ def test_loading_a_file_and_generating_import_only_what_they_need(
         f"session = llmpy.load({str(path)!r}, n_threads=1).session(seed=1)\n"
         "session.infer('Once', max_tokens=3)"
     )
-    assert loaded_by(program, whole=True) & UNUSED == set()
+    assert loaded_by(program) & UNUSED == set()
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"convert", "serve"}))
 def test_a_command_loads_nothing_heavy_before_it_runs(command: str) -> None:
     loaded = loaded_by(f"import llmpy.cli.{command.replace('-', '_')}")
     assert "click" in loaded
-    assert loaded.isdisjoint({"numpy", "tokenizers", "rich", "prompt_toolkit", "jinja2"})
+    assert loaded.isdisjoint(HEAVY)
 
 
-def test_help_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "unused"), [(["chat", "--help"], HEAVY), (["--help"], HEAVY | NETWORK)]
+)
+def test_help_loads_nothing_heavy(arguments: list[str], unused: set[str]) -> None:
     loaded = loaded_by(
         "import contextlib, io\n"
         "from llmpy.cli import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    main(['chat', '--help'])\n"
+        f"    main({arguments})\n"
     )
     assert "click" in loaded
-    assert loaded.isdisjoint({"numpy", "tokenizers", "rich", "prompt_toolkit", "jinja2"})
-
-
-def test_the_list_of_commands_loads_no_network() -> None:
-    loaded = loaded_by(
-        "import contextlib, io\n"
-        "from llmpy.cli import main\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
-        "    main(['--help'])\n"
-    )
-    assert "click" in loaded
-    assert loaded.isdisjoint({"asyncio", "email", "http", "numpy", "ssl"})
+    assert loaded.isdisjoint(unused)
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
