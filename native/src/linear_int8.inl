@@ -24,11 +24,11 @@ constexpr int most_few_tokens = multiplies_pairs            ? 3
 constexpr int int8_tokens = multiplies_pairs ? 2 : token_tile;
 constexpr int row_tiles = vectors_in_registers >= 32 ? 2 : 1;
 
-// A tile's group in L1: quads in order, then scales and what is added, [17][16] each, with zeros for block T::blocks; then
-// vectors of pairs of minima and -dmin.
+// A tile's group in L1: quads in order, then scales and what is added, [16][16] each, then vectors of pairs of minima and
+// -dmin.
 constexpr int64_t panel_scales_at = 64 * quad_bytes;
-constexpr int64_t panel_added_at = panel_scales_at + 17 * quad_bytes;
-constexpr int64_t panel_minima_at = panel_added_at + 17 * quad_bytes;
+constexpr int64_t panel_added_at = panel_scales_at + 16 * quad_bytes;
+constexpr int64_t panel_minima_at = panel_added_at + 16 * quad_bytes;
 static_assert(panel_minima_at + 9 * quad_bytes == panel_tile_bytes, "as the scratch is laid out");
 
 template <class T>
@@ -61,8 +61,6 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
         store(scales + 16 * block, reader.scale(j));
         if constexpr (T::minima != Minima::none) store(added + 16 * block, reader.added(j));
     });
-    store(scales + 16 * T::blocks, set1(0.0f));
-    store(added + 16 * T::blocks, set1(0.0f));
     if constexpr (minimum_pairs<T> > 0) {
         float* minima = reinterpret_cast<float*>(panel + panel_minima_at);
         unroll<minimum_pairs<T>>(
@@ -75,6 +73,7 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
 struct Panel {
     const uint8_t* quads[2];
     const uint8_t* rest[2];
+    const float* columns;  // [inputs][tile][16]
     int blocks;
 };
 
@@ -102,7 +101,7 @@ LLMPY_INLINE void fetch_outputs(const LinearCall& call, int64_t token, int64_t t
     }
 }
 
-// Quad `at` of a panel; of no_quad some bytes.
+// Quad `at` of a panel.
 template <class T>
 LLMPY_INLINE U8x64 panel_quad(const uint8_t* quads, unsigned at) {
     if constexpr (multiplies_pairs) {
@@ -113,12 +112,48 @@ LLMPY_INLINE U8x64 panel_quad(const uint8_t* quads, unsigned at) {
     }
 }
 
+// One row of columns: an input's weight in each row of the tiles, as float32.
+template <class T, int tiles>
+LLMPY_INLINE void fill_column(const Panel& panel, unsigned at, const int8_t* of_four, float* columns) {
+    const unsigned j = at / (4 * T::quads);
+    LLMPY_EACH(r, tiles) {
+        const float* const rest = reinterpret_cast<const float*>(panel.rest[r]);
+        const F32x16 scale = load(rest + panel_scales_at / 4 + tile_rows * j);
+        const F32x16 added = load(rest + panel_added_at / 4 + tile_rows * j);
+        const F32x16 weight = weight_of<T>(panel_quad<T>(panel.quads[r], at / 4), of_four, scale, added);
+        store(columns + tile_rows * (tiles * at + r), weight);
+    }
+}
+
+// The weights of inputs that some token keeps apart; of all inputs where it would take longer to see which those are.
+template <class T, int tiles>
+void fill_columns(const Panel& panel, const Int8Tokens& x, int64_t tokens, float* columns) {
+    constexpr int few = 128;
+    LLMPY_EACH(r, tiles) store(columns + tile_rows * (tiles * group_width + r), set1(0.0f));  // of what there is not
+    int n = 0;
+    for (int64_t t = 0; t < tokens; t += 8) n += __builtin_popcountll(kept_apart(x.which + t, tokens - t));
+    if (n < few) {
+        for (int64_t t = 0; t < tokens && n > 0; t += 8) {
+            for_apart(x.apart + most_apart * t, kept_apart(x.which + t, tokens - t),
+                      [&](unsigned, const Int8Apart& entry) LLMPY_LAMBDA {
+                          fill_column<T, tiles>(panel, static_cast<unsigned>(entry.at), entry.of_four, columns);
+                      });
+        }
+        return;
+    }
+    const int8_t of_four[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
+    for (int at = 0; at < 4 * T::quads * panel.blocks; at += 4) {
+        LLMPY_EACH(i, 4) fill_column<T, tiles>(panel, static_cast<unsigned>(at + i), of_four[i], columns);
+    }
+}
+
 template <class T, int tokens, int tiles>
 LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sums, bool first) {
     F32x16 f[tokens][tiles];
     fetch_sides<T>(x, tokens, tokens);
-    const int n_apart = most_kept_apart<tokens>(x);
-    if (n_apart > 0) LLMPY_EACH(t, tokens) prefetch_l1(x.apart + tokens + t);  // the next tokens will have some as well
+    const uint64_t which = kept_apart(x.which, tokens);
+    if (which != 0)
+        LLMPY_EACH(t, tokens) prefetch_l1(x.apart + most_apart * (tokens + t));  // the next may have some too
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) f[t][r] = set1(0.0f);
     for (int j = 0; j < panel.blocks; ++j) {
         fetch_values<T>(x.q + group_width * tokens, tokens, j);
@@ -167,14 +202,15 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
         const F32x16 before = first ? set1(0.0f) : load(sums + tile_rows * (tiles * t + r));
         f[t][r] = fma(f[t][r], set1(x.sides[t].scale), before);
     }
-    const auto rows_of = [&](int r, int64_t place, int64_t j) LLMPY_LAMBDA {
-        return load(reinterpret_cast<const float*>(panel.rest[r] + place) + tile_rows * j);
-    };
-    add_apart<T, tokens, tiles>(
-        x, n_apart, [&](int t, int r) LLMPY_LAMBDA -> F32x16& { return f[t][r]; },
-        [&](int r, unsigned at) LLMPY_LAMBDA { return panel_quad<T>(panel.quads[r], at); },
-        [&](int r, unsigned j) LLMPY_LAMBDA { return rows_of(r, panel_scales_at, j); },
-        [&](int r, unsigned j) LLMPY_LAMBDA { return rows_of(r, panel_added_at, j); });
+    const int rounds = most_apart_of_any(which);
+    for (int i = 0; i < rounds; ++i) {
+        LLMPY_EACH(t, tokens) {
+            const Int8Apart& entry = x.apart[most_apart * t + i];
+            const float* const column = panel.columns + tile_rows * tiles * entry.at;
+            const F32x16 activation = set1(entry.x);
+            LLMPY_EACH(r, tiles) f[t][r] = fma(load(column + tile_rows * r), activation, f[t][r]);
+        }
+    }
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) store(sums + tile_rows * (tiles * t + r), f[t][r]);
 }
 
@@ -203,12 +239,14 @@ void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes
                  int64_t tile) {
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     uint8_t* panels = static_cast<uint8_t*>(call.scratch);
-    float* sums = reinterpret_cast<float*>(panels + 2 * panel_tile_bytes);
+    float* const columns = reinterpret_cast<float*>(panels + 2 * panel_tile_bytes);
+    float* const sums = columns + column_bytes / int64_t{sizeof(float)};
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
         const bool last = group + 1 == input.groups;
         const int64_t group_bytes = last ? bytes.last : bytes.group;
-        Panel panel;
+        Panel panel = {};
+        panel.columns = columns;
         panel.blocks = static_cast<int>(width) / (4 * T::quads);
         for (int r = 0; r < tiles; ++r) {
             panel.rest[r] = panels + r * panel_tile_bytes;
@@ -220,6 +258,7 @@ void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes
         for (int r = 0; r < tiles && (!last || tile + tiles + r < call.tile_end); ++r) {
             for (int64_t i = 0; i < group_bytes; i += 64) prefetch_l2(next + r * bytes.tile + i);
         }
+        fill_columns<T, tiles>(panel, input.at(group, token), count, columns);
         for (int64_t t = 0; t < count;) {
             if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{int8_tokens}), tile);
             float* its = sums + t * tiles * tile_rows;

@@ -39,23 +39,17 @@ struct NextTile {
 };
 
 // What a group's activations that are kept apart add to the sums of some tokens; its weights are in a cache by then.
-template <class T, int tokens>
-LLMPY_NOINLINE void add_few_apart(const uint8_t* group, int blocks, const Int8Tokens& x, int n, F32x16* sums) {
+template <class T>
+LLMPY_NOINLINE void add_few_apart(const uint8_t* group, int blocks, const Int8Tokens& x, uint64_t which, float* sums) {
     const typename T::Reader reader(group, blocks);
-    const auto but_for_none = [](F32x16 factor, unsigned j) LLMPY_LAMBDA {
-        if constexpr (tokens == 1) return factor;
-        return as_f32(bits_of(factor) & set1(j < T::blocks ? -1 : 0));
-    };
-    add_apart<T, tokens, 1>(
-        x, n, [&](int t, int) LLMPY_LAMBDA -> F32x16& { return sums[t]; },
-        [&](int, unsigned at) LLMPY_LAMBDA { return packed_quad<T>(reader, at); },
-        [&](int, unsigned j) LLMPY_LAMBDA { return but_for_none(reader.scale_at(j % T::blocks), j); },
-        [&](int, unsigned j) LLMPY_LAMBDA {
-            if constexpr (T::minima == Minima::none)
-                return set1(0.0f);
-            else
-                return but_for_none(reader.added_at(j % T::blocks), j);
-        });
+    for_apart(x.apart, which, [&](unsigned t, const Int8Apart& entry) LLMPY_LAMBDA {
+        const unsigned at = static_cast<unsigned>(entry.at), j = at / (4 * T::quads);
+        F32x16 added = set1(0.0f);
+        if constexpr (T::minima != Minima::none) added = reader.added_at(j);
+        const F32x16 weight = weight_of<T>(packed_quad<T>(reader, at / 4), entry.of_four, reader.scale_at(j), added);
+        float* const its = sums + tile_rows * t;
+        store(its, fma(weight, set1(entry.x), load(its)));
+    });
 }
 
 template <class T, int tokens>
@@ -118,11 +112,11 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }
         LLMPY_EACH(t, tokens) y[t] = fma(f[t], set1(x.sides[t].scale), y[t]);
-        if (const int n_apart = most_kept_apart<tokens>(x); n_apart > 0) {
-            F32x16 sums[tokens];  // others than y, so that those can stay in registers
-            LLMPY_EACH(t, tokens) sums[t] = y[t];
-            add_few_apart<T, tokens>(p, n, x, n_apart, sums);
-            LLMPY_EACH(t, tokens) y[t] = sums[t];
+        if (const uint64_t which = kept_apart(x.which, tokens); which != 0) {
+            float sums[tokens][tile_rows];
+            LLMPY_EACH(t, tokens) store(sums[t], y[t]);
+            add_few_apart<T>(p, n, x, which, sums[0]);
+            LLMPY_EACH(t, tokens) y[t] = load(sums[t]);
         }
         p += group_bytes;
     }

@@ -13,8 +13,9 @@ namespace {
 struct Int8Tokens {
     const int8_t* q;
     const Int8Side* sides;
-    const int32_t* of_16;  // negated sums of 16 q, 16 for each token
-    const Int8Apart* apart;
+    const int32_t* of_16;    // negated sums of 16 q, 16 for each token
+    const Int8Apart* apart;  // most_apart for each token
+    const uint8_t* which;    // of those there are
 };
 
 struct Int8Input {
@@ -29,8 +30,10 @@ struct Int8Input {
         const uint8_t* const sides = data + all * group_width;
         const uint8_t* const of_16 = sides + all * int64_t{sizeof(Int8Side)};
         const uint8_t* const apart = of_16 + all * 16 * int64_t{sizeof(int32_t)};
+        const uint8_t* const which = apart + all * most_apart * int64_t{sizeof(Int8Apart)};
         return {reinterpret_cast<const int8_t*>(data) + i * group_width, reinterpret_cast<const Int8Side*>(sides) + i,
-                reinterpret_cast<const int32_t*>(of_16) + i * 16, reinterpret_cast<const Int8Apart*>(apart) + i};
+                reinterpret_cast<const int32_t*>(of_16) + i * 16,
+                reinterpret_cast<const Int8Apart*>(apart) + i * most_apart, which + i};
     }
 };
 
@@ -61,38 +64,40 @@ LLMPY_INLINE F32x16 in_scale(const Dot<T::bits>& dot, const Int8Tokens& x, int t
     return to_f32(shift_left_by(dot.result(), x.sides[t].shifts[block_of_32<T>(j)]));
 }
 
-// How many activations the token that has most keeps apart.
-template <int tokens>
-LLMPY_INLINE int most_kept_apart(const Int8Tokens& x) {
-    int n = 0;
-    LLMPY_EACH(t, tokens) n = greater(n, x.sides[t].n_apart);
-    return n;
+// Which activations up to 8 tokens keep apart, of more the first 8: bit 8 t + i for entry i of token t.
+LLMPY_INLINE uint64_t kept_apart(const uint8_t* which, int64_t tokens) {
+    const uint64_t all = ~uint64_t{0};
+    return read<uint64_t>(which) & (tokens < 8 ? ~(all << 8 * tokens) : all);
 }
 
-// y(t, r) += weights * activations for the n entries of some tokens, and tiles. weights(r, at) gives a quad, scale(r, j)
-// and added(r, j) what makes weights of it: zeros for block T::blocks, so that what a token does not have is no product
-// with infinity.
-template <class T, int tokens, int tiles, class Sums, class Weights, class Scale, class Added>
-LLMPY_INLINE void add_apart(const Int8Tokens& x, int n, const Sums& y, const Weights& weights, const Scale& scale,
-                            const Added& added) {
-    const I32x16 start = offset_times<T>(-1);
-    for (int i = 0; i < n; ++i) {
-        LLMPY_EACH(t, tokens) {
-            const unsigned at = x.apart[t].at[i], j = at / (4 * T::quads);
-            const F32x16 activation = set1(x.apart[t].x[i]);
-            LLMPY_EACH(r, tiles) {
-                Dot<T::bits> dot;
-                dot.start(start);
-                dot.template add<0, 1>(weights(r, at / 4), x.apart[t].of_four[i]);
-                F32x16 weight = to_f32(dot.result());
-                if constexpr (T::minima == Minima::none) {
-                    weight = weight * scale(r, j);
-                } else {
-                    weight = fma(weight, scale(r, j), added(r, j));
-                }
-                y(t, r) = fma(weight, activation, y(t, r));
-            }
-        }
+// How many entries the token that has most of them has.
+LLMPY_INLINE int most_apart_of_any(uint64_t which) {
+    which |= which >> 32;
+    which |= which >> 16;
+    which |= which >> 8;
+    return __builtin_popcount(static_cast<unsigned>(which & 255));
+}
+
+// body(t, entry) for each of them. One loop for the entries of all tokens, because processors guess wrong how often a loop
+// goes round, and one for each token would be as many guesses.
+template <class Body>
+LLMPY_INLINE void for_apart(const Int8Apart* apart, uint64_t which, const Body& body) {
+    for (; which != 0; which &= which - 1) {
+        const unsigned bit = static_cast<unsigned>(__builtin_ctzll(which)), t = bit / 8;
+        body(t, apart[most_apart * t + bit % 8]);
+    }
+}
+
+// Sixteen weights of one input, in float32: `of_four` says which of a quad's.
+template <class T>
+LLMPY_INLINE F32x16 weight_of(U8x64 quad, const int8_t* of_four, F32x16 scale, [[maybe_unused]] F32x16 added) {
+    Dot<T::bits> dot;
+    dot.start(offset_times<T>(-1));
+    dot.template add<0, 1>(quad, of_four);
+    if constexpr (T::minima == Minima::none) {
+        return to_f32(dot.result()) * scale;
+    } else {
+        return fma(to_f32(dot.result()), scale, added);
     }
 }
 

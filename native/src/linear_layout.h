@@ -10,7 +10,8 @@
 // third.
 //
 // Prepared input, int8: for all groups, all tokens: q int8 [256]; then Int8Side; then sums of 16 q int32 [16], negated;
-//                        then Int8Apart.
+//                        then entries kept apart, Int8Apart [most_apart]; then which of those there are, a byte for
+//                        each token: bit i for entry i.
 // Prepared input, int16: for all groups, all tokens: q int16 [256]; then f32 scales [8].
 // Prepared input, floats: for all groups, all tokens: f32 [256].
 
@@ -31,25 +32,23 @@ struct Int8Side {
     float sums[8];          // of each 32 q, times 2^shift: what one that is added to the weights adds
     int32_t pairs[4];       // the same as int16: (0,2) (1,3) (4,6) (5,7), in the order in which 6-bit minima come apart
     float scale;
-    int32_t n_apart;  // entries of Int8Apart
-    int32_t unused[2];
+    int32_t unused[3];
 };
 static_assert(sizeof(Int8Side) == 128, "two cache lines");
 
 // Activations that are much larger than the rest of their 256 would make the scales of all 32 around them coarse. They
 // are kept here as they are, and their q are zero.
 constexpr int most_apart = 4;
-constexpr int no_quad = static_cast<int>(group_width) / 4;  // of an entry that a token does not have
 struct Int8Apart {
-    float x[most_apart];            // zero beyond the last entry
-    int8_t of_four[most_apart][4];  // which of its quad: that one is 1, the others 0
-    uint16_t at[most_apart];        // which of the group's inputs; group_width beyond the last entry
-    int32_t unused[6];
+    float x;            // zero beyond the last entry
+    int8_t of_four[4];  // which of its quad: that one is 1, the others 0
+    int32_t at;         // which of the group's inputs; group_width beyond the last entry
+    int32_t unused;
 };
-static_assert(sizeof(Int8Apart) == 64, "one cache line");
+static_assert(most_apart * sizeof(Int8Apart) == 64, "one cache line");
 
-constexpr int64_t int8_group_bytes =
-    group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)} + int64_t{sizeof(Int8Apart)};
+constexpr int64_t int8_group_bytes = group_width + int64_t{sizeof(Int8Side)} + 16 * int64_t{sizeof(int32_t)} +
+                                     most_apart * int64_t{sizeof(Int8Apart)} + 1;
 
 constexpr int int16_block = 32;  // inputs that share an activation scale
 constexpr int int16_blocks = static_cast<int>(group_width) / int16_block;
@@ -84,13 +83,15 @@ struct TileBytes {
           last(tile - group * (group_count(call.inputs) - 1)) {}
 };
 
-// Scratch of a thread: weights of two tiles and one group unpacked for the multiplication with many tokens, and its
-// sums.
+// Scratch of a thread: weights of two tiles and one group unpacked for the multiplication with many tokens, those that
+// activations kept apart meet as float32, and sums.
 constexpr int64_t tokens_at_once = 512;
 // How many tokens are multiplied at a time when `tokens` are not left.
 constexpr int fewer(int tokens) { return tokens > 4 ? tokens - 2 : 2; }
-constexpr int64_t panel_tile_bytes = 64 * 64 + 17 * 64 + 17 * 64 + 9 * 64;  // quads, scales, what is added, minima
-constexpr int64_t scratch_bytes = 2 * panel_tile_bytes + tokens_at_once * 2 * tile_rows * int64_t{sizeof(float)};
+constexpr int64_t panel_tile_bytes = 64 * (64 + 16 + 16 + 9);  // quads, scales, what is added, minima
+constexpr int64_t column_bytes = (group_width + 1) * 2 * tile_rows * int64_t{sizeof(float)};
+constexpr int64_t scratch_bytes =
+    2 * panel_tile_bytes + column_bytes + tokens_at_once * 2 * tile_rows * int64_t{sizeof(float)};
 
 }  // namespace llmpy
 

@@ -58,14 +58,15 @@ struct Place {
     int high_shift;
 };
 
-// Those of all quads, and of no_quad some place.
+// Those of all quads.
 template <class T>
 struct Places {
-    uint16_t low[no_quad + 1] = {}, high[no_quad + 1] = {};
-    int32_t shift[no_quad + 1] = {}, high_shift[no_quad + 1] = {};
+    static constexpr int n = static_cast<int>(group_width) / 4;
+    uint16_t low[n] = {}, high[n] = {};
+    int32_t shift[n] = {}, high_shift[n] = {};
 
     constexpr Places() {
-        for (int at = 0; at < no_quad; ++at) {
+        for (int at = 0; at < n; ++at) {
             const Place place = T::place(at);
             low[at] = static_cast<uint16_t>(place.low);
             high[at] = static_cast<uint16_t>(place.high);

@@ -35,10 +35,11 @@ InputKind linear_input_kind(WeightType type) {
 }
 
 int64_t linear_input_bytes(InputKind kind, int64_t tokens, int64_t inputs) {
-    int64_t per_group = int8_group_bytes;
-    if (kind == InputKind::floats) per_group = group_width * int64_t{sizeof(float)};
-    if (kind == InputKind::int16) per_group = int16_group_bytes;
-    return group_count(inputs) * tokens * per_group;
+    const int64_t n = group_count(inputs) * tokens;
+    if (kind == InputKind::floats) return n * group_width * int64_t{sizeof(float)};
+    if (kind == InputKind::int16) return n * int16_group_bytes;
+    constexpr int64_t read_at_once = 8;  // bytes that say what is kept apart
+    return (n * int8_group_bytes + read_at_once + linear_alignment - 1) / linear_alignment * linear_alignment;
 }
 
 int64_t linear_scratch_bytes() { return scratch_bytes; }

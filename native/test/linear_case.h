@@ -177,8 +177,8 @@ struct Case {
             return q * static_cast<double>(scales[(group * m + t) * int16_blocks + i % group_width / 32]);
         }
         const int64_t at = i % group_width;
-        for (int j = 0; j < side(group, t).n_apart; ++j) {
-            if (apart(group, t).at[j] == at) return static_cast<double>(apart(group, t).x[j]);
+        for (int j = 0; which(group, t) >> j != 0; ++j) {
+            if (apart(group, t)[j].at == at) return static_cast<double>(apart(group, t)[j].x);
         }
         const int q = static_cast<int8_t>(data[(group * m + t) * group_width + at]);
         return ldexp(q * static_cast<double>(side(group, t).scale), side(group, t).shifts[at / 32]);
@@ -187,10 +187,13 @@ struct Case {
         const uint8_t* sides = input_data.data + group_count(k) * m * group_width;
         return reinterpret_cast<const Int8Side*>(sides)[group * m + t];
     }
-    const Int8Apart& apart(int64_t group, int64_t t) const {
+    const Int8Apart* apart(int64_t group, int64_t t) const {
         const int64_t before = group_width + int64_t{sizeof(Int8Side)} + 64;
         const uint8_t* all = input_data.data + group_count(k) * m * before;
-        return reinterpret_cast<const Int8Apart*>(all)[group * m + t];
+        return reinterpret_cast<const Int8Apart*>(all) + (group * m + t) * most_apart;
+    }
+    unsigned which(int64_t group, int64_t t) const {
+        return input_data.data[group_count(k) * m * (int8_group_bytes - 1) + group * m + t];
     }
 };
 

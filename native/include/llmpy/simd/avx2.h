@@ -170,11 +170,6 @@ LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
     return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
 }
 
-// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
-LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
-    for (int i = 0; i < 16; ++i) sums[i] = i < n ? sum_i8(p + 16 * i) : 0;
-}
-
 // ---- bytes
 
 LLMPY_INLINE U8x64 load_bytes(const void* p) { return {load_256(p), load_256(static_cast<const uint8_t*>(p) + 32)}; }
@@ -311,6 +306,7 @@ LLMPY_INLINE void prefetch_l1(const void* p) { _mm_prefetch(static_cast<const ch
 }  // namespace
 }  // namespace llmpy
 
+#include "llmpy/simd/by_memory.h"
 #include "llmpy/simd/math.h"
 
 #endif

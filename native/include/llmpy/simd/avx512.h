@@ -101,6 +101,12 @@ LLMPY_INLINE F32x16 as_f32(I32x16 a) { return {_mm512_castsi512_ps(a.v)}; }
 LLMPY_INLINE I32x16 as_i32(U8x64 a) { return {a.v}; }
 LLMPY_INLINE F32x16 absolute(F32x16 a) { return as_f32(bits_of(a) & set1(0x7fffffff)); }
 
+// One lane in all of them; the even lanes before the odd ones.
+LLMPY_INLINE F32x16 lane_everywhere(F32x16 a, int i) { return {_mm512_permutexvar_ps(_mm512_set1_epi32(i), a.v)}; }
+LLMPY_INLINE I32x16 even_lanes(I32x16 a) {
+    return {_mm512_permutexvar_epi32(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15), a.v)};
+}
+
 // ---- half precision in memory
 
 LLMPY_INLINE F32x16 load_f16(const uint16_t* p) {
@@ -131,30 +137,22 @@ LLMPY_INLINE float max_lane(F32x16 a) {
     return _mm_cvtss_f32(_mm_max_ss(by2, _mm_shuffle_ps(by2, by2, 1)));
 }
 LLMPY_INLINE int32_t max_lane(I32x16 a) { return _mm512_reduce_max_epi32(a.v); }
-// The sum of 16 bytes.
-LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    const __m128i sums = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
-    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
-}
-// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
-LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
-    __m512i of_4[4];  // lane 4 j + i of vector v: of quad i of sixteen bytes 4 v + j
-    LLMPY_EACH(v, 4) {
-        const int bytes = n * 16 - v * 64;
-        const __mmask16 there = static_cast<__mmask16>(bytes >= 64 ? 0xffff : bytes <= 0 ? 0 : (1 << bytes / 4) - 1);
-        const __m512i x = _mm512_maskz_loadu_epi32(there, p + 64 * v);
-        of_4[v] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), x);
+// Lane i: the largest lane of a[i]; zeros behind them, and none may be less.
+LLMPY_INLINE I32x16 largest_of_each(const I32x16 (&a)[8]) {
+    __m512i by4[4], by2[2];  // of two, then of four of them, a quarter of their lanes in each quarter
+    LLMPY_EACH(i, 4) {
+        const __m512i x = a[2 * i].v, y = a[2 * i + 1].v;
+        by4[i] = _mm512_max_epi32(_mm512_unpacklo_epi32(x, y), _mm512_unpackhi_epi32(x, y));
     }
-    const auto halves = [](__m512i a, __m512i b) LLMPY_LAMBDA {
-        return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-    };
-    const __m512i a = halves(of_4[0], of_4[1]), b = halves(of_4[2], of_4[3]);
-    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-    const __m512i turned = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_storeu_si512(sums, _mm512_permutexvar_epi32(turned, all));
+    LLMPY_EACH(i, 2) {
+        const __m512i x = by4[2 * i], y = by4[2 * i + 1];
+        by2[i] = _mm512_max_epi32(_mm512_unpacklo_epi64(x, y), _mm512_unpackhi_epi64(x, y));
+    }
+    const __m512i halves =
+        _mm512_max_epi32(_mm512_shuffle_i64x2(by2[0], by2[1], 0x44), _mm512_shuffle_i64x2(by2[0], by2[1], 0xee));
+    const __m512i all = _mm512_max_epi32(halves, _mm512_shuffle_i64x2(halves, halves, 0xb1));
+    return {_mm512_maskz_compress_epi64(0x33, all)};
 }
-
 // ---- bytes
 
 LLMPY_INLINE U8x64 load_bytes(const void* p) { return {_mm512_loadu_si512(p)}; }
@@ -208,6 +206,27 @@ LLMPY_INLINE I32x16 byte_of_lane(U8x64 a) {
     if constexpr (i == 3) return {_mm512_srli_epi32(a.v, 24)};
     const int x = static_cast<int>(0x80808000u | i);
     return {_mm512_shuffle_epi8(a.v, _mm512_add_epi32(_mm512_set1_epi32(x), _mm512_set4_epi32(12, 8, 4, 0)))};
+}
+
+// The low bytes of all lanes, which must lie in -128..127 unless it does not matter what they become.
+LLMPY_INLINE U8x64 narrow(const I32x16 (&x)[4]) {
+    const __m512i a = _mm512_packs_epi32(x[0].v, x[1].v), b = _mm512_packs_epi32(x[2].v, x[3].v);
+    const __m512i turned = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return {_mm512_permutexvar_epi32(turned, _mm512_packs_epi16(a, b))};
+}
+// Zeros instead of the bytes whose bits are set.
+LLMPY_INLINE U8x64 without(U8x64 x, uint64_t bits) { return {_mm512_maskz_mov_epi8(~bits, x.v)}; }
+// The sums of sixteen signed bytes each.
+LLMPY_INLINE I32x16 sums_of_16(const U8x64 (&x)[4]) {
+    __m512i of_4[4];  // lane 4 j + i of vector v: of quad i of sixteen bytes 4 v + j
+    LLMPY_EACH(v, 4) of_4[v] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), x[v].v);
+    const auto halves = [](__m512i a, __m512i b) LLMPY_LAMBDA {
+        return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    };
+    const __m512i a = halves(of_4[0], of_4[1]), b = halves(of_4[2], of_4[3]);
+    const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    const __m512i turned = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return {_mm512_permutexvar_epi32(turned, all)};
 }
 
 // ---- products of weights with 8-bit activations

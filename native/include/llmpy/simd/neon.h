@@ -170,11 +170,6 @@ LLMPY_INLINE int32_t max_lane(I32x16 a) {
 // The sum of 16 bytes.
 LLMPY_INLINE int32_t sum_i8(const int8_t* p) { return vaddlvq_s8(vld1q_s8(p)); }
 
-// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
-LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
-    for (int i = 0; i < 16; ++i) sums[i] = i < n ? sum_i8(p + 16 * i) : 0;
-}
-
 // ---- bytes
 
 LLMPY_INLINE U8x64 load_bytes(const void* p) {
@@ -341,6 +336,7 @@ LLMPY_INLINE void prefetch_l1(const void* p) { __builtin_prefetch(p, 0, 3); }
 }  // namespace
 }  // namespace llmpy
 
+#include "llmpy/simd/by_memory.h"
 #include "llmpy/simd/math.h"
 
 #endif

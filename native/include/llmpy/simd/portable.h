@@ -196,11 +196,6 @@ LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
     return total;
 }
 
-// Those of 16 times n, which is at most 16; zeros behind them up to sixteen sums.
-LLMPY_INLINE void sums_of_16(const int8_t* p, int n, int32_t* sums) {
-    for (int i = 0; i < 16; ++i) sums[i] = i < n ? sum_i8(p + 16 * i) : 0;
-}
-
 // ---- bytes
 
 LLMPY_INLINE U8x64 load_bytes(const void* p) { return read<U8x64>(p); }
@@ -305,6 +300,7 @@ LLMPY_INLINE void prefetch_l1(const void*) {}
 }  // namespace
 }  // namespace llmpy
 
+#include "llmpy/simd/by_memory.h"
 #include "llmpy/simd/math.h"
 
 #endif
