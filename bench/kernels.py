@@ -49,11 +49,15 @@ HEADING = (
 
 
 class Small:
-    """A traced graph over weights of one type, compiled; its table "x" is what tokens embed."""
+    """A traced graph over weights of one type, compiled; its table "x" is what tokens embed.
+
+    Bytes of tensors that are not in `data` are random.
+    """
 
     def __init__(
         self, engine: CpuBackend, width: int, trace: Callable[[Value, Weights], Value],
         dtype: str = "F32", matrices: dict[str, tuple[int, int]] | None = None, kv: str = "int14",
+        data: dict[str, np.ndarray] | None = None,
     ) -> None:  # fmt: skip
         shapes: dict[str, tuple[int, ...]] = {"x.weight": (64, width), "norm.weight": (width,)}
         shapes |= {f"{name}.weight": shape for name, shape in (matrices or {}).items()}
@@ -66,8 +70,8 @@ class Small:
             shape, kind = shapes[name], dtype if name[0] not in "xn" else "F32"
             if (kind, shape) not in made:
                 made[kind, shape] = stored(kind, shape)
-            uses, data = frozenset(graph.used[name]), made[kind, shape]
-            buffers[name] = engine.upload(name, BY_NAME[kind], shape, data, uses)
+            uses, values = frozenset(graph.used[name]), (data or {}).get(name, made[kind, shape])
+            buffers[name] = engine.upload(name, BY_NAME[kind], shape, values, uses)
         pool = engine.kv_pool(finished, kv)
         self.token_bytes = (pool.pages.n_bytes + pool.windowed.n_bytes) / PAGE_TOKENS
         self.plan = engine.compile(finished, buffers, pool, n_ctx=N_CTX)
@@ -76,13 +80,20 @@ class Small:
 
     def run(self, n: int, start: int = 0, all_rows: bool = True) -> float:
         """Seconds of a batch of `n` tokens from position `start` on."""
-        self.state.prepare(start, start + n)
-        ids = np.arange(n, dtype=np.int32)
-        output_rows = ids if all_rows else ids[-1:]
-        batch = Batch(ids % 64, ids + np.int32(start), np.zeros(n, np.int32), output_rows)
+        batch = self.batch(n, start, all_rows)
         begin = time.perf_counter()
         self.plan.run(batch, [self.state])
         return time.perf_counter() - begin
+
+    def outputs(self, n: int) -> np.ndarray:
+        """What the graph makes of rows 0 to `n` - 1 of its table."""
+        return self.plan.run(self.batch(n, 0), [self.state]).logits().copy()
+
+    def batch(self, n: int, start: int, all_rows: bool = True) -> Batch:
+        self.state.prepare(start, start + n)
+        ids = np.arange(n, dtype=np.int32)
+        output_rows = ids if all_rows else ids[-1:]
+        return Batch(ids % 64, ids + np.int32(start), np.zeros(n, np.int32), output_rows)
 
 
 def stored(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
