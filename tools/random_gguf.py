@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,11 @@ PIECE = 1 << 22  # values made at a time: keeps memory below 100 MB
 
 @dataclass(frozen=True)
 class Shape:
-    """The hyperparameters of a Llama; `n_expert` of 0 means no mixture."""
+    """The hyperparameters of a Llama or its like; `n_expert` of 0 means no mixture.
+
+    `head_norms`: the vectors that norms of queries and keys have, "head", "all" or "" for none.
+    `norms`: which ones a layer has, "before" attention and feed-forward, or behind them.
+    """
 
     n_embd: int
     n_layer: int
@@ -43,11 +47,65 @@ class Shape:
     eps: float = 1e-5
     n_expert: int = 0
     n_used: int = 0
+    architecture: str = "llama"
+    d_head: int = 0
+    head_norms: str = ""
+    norms: tuple[str, ...] = ("attn_norm", "ffn_norm")
+    keys: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def d(self) -> int:
+        """Values of a head."""
+        return self.d_head or self.n_embd // self.n_head
 
 
 SHAPES = {
     "llama-1b": Shape(2048, 16, 32, 8, 8192, 128_256, 131_072, rope_base=500_000.0),
     "llama-15m": Shape(288, 6, 6, 6, 768, 32_000, 2048),
+    "qwen3-0.6b": Shape(
+        1024,
+        28,
+        16,
+        8,
+        3072,
+        151_936,
+        40_960,
+        rope_base=1e6,
+        eps=1e-6,
+        architecture="qwen3",
+        d_head=128,
+        head_norms="head",
+    ),
+    "gemma3-4b": Shape(
+        2560,
+        34,
+        8,
+        4,
+        10_240,
+        262_144,
+        131_072,
+        rope_base=1e6,
+        eps=1e-6,
+        architecture="gemma3",
+        d_head=256,
+        head_norms="head",
+        norms=("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"),
+        keys=(("attention.sliding_window", 1024),),
+    ),
+    "olmo2-1b": Shape(
+        2048,
+        16,
+        16,
+        16,
+        8192,
+        100_352,
+        4096,
+        rope_base=500_000.0,
+        eps=1e-6,
+        architecture="olmo2",
+        head_norms="all",
+        norms=("post_attention_norm", "post_ffw_norm"),
+    ),
     "small": Shape(512, 4, 8, 4, 1536, 2048, 1024),
     "tiny": Shape(64, 2, 4, 2, 96, 320, 256),
     "tiny-mixtral": Shape(64, 2, 4, 2, 96, 320, 256, n_expert=4, n_used=2),
@@ -150,7 +208,7 @@ def channels(quantiles: Quantiles, kind: str, n: int, key: tuple[int, int]) -> N
 
 def outlier_sizes(s: Shape, quantiles: Quantiles, seed: int) -> dict[str, Sizes]:
     """By tensor name: what makes some inputs of products large, and their weights small."""
-    d, found = s.n_embd // s.n_head, {}
+    d, found = s.d, {}
     for i in range(s.n_layer):
         layer, key = f"blk.{i}.", lambda kind, i=i: (seed + 1, 8 * i + kind)
         attn = channels(quantiles, "attn_q", s.n_embd, key(0))
@@ -174,15 +232,21 @@ def outlier_sizes(s: Shape, quantiles: Quantiles, seed: int) -> dict[str, Sizes]
 
 def layer_tensors(s: Shape, i: int) -> Iterator[tuple[str, tuple[int, ...], float]]:
     """Name, shape and scale of layer `i`'s tensors; what ends in the residual stream is smaller."""
-    d = s.n_embd // s.n_head
+    d = s.d
     residual = (2 * s.n_layer) ** -0.5
     inward, outward = s.n_embd**-0.5, s.n_ff**-0.5 * residual
-    yield f"blk.{i}.attn_norm.weight", (s.n_embd,), 0.1
+    half = len(s.norms) // 2
+    for name in s.norms[:half]:
+        yield f"blk.{i}.{name}.weight", (s.n_embd,), 0.1
+    if s.head_norms:
+        for name, heads in (("attn_q_norm", s.n_head), ("attn_k_norm", s.n_kv)):
+            yield f"blk.{i}.{name}.weight", (d * (heads if s.head_norms == "all" else 1),), 0.1
     yield f"blk.{i}.attn_q.weight", (s.n_head * d, s.n_embd), inward
     yield f"blk.{i}.attn_k.weight", (s.n_kv * d, s.n_embd), inward
     yield f"blk.{i}.attn_v.weight", (s.n_kv * d, s.n_embd), inward
     yield f"blk.{i}.attn_output.weight", (s.n_embd, s.n_head * d), inward * residual
-    yield f"blk.{i}.ffn_norm.weight", (s.n_embd,), 0.1
+    for name in s.norms[half:]:
+        yield f"blk.{i}.{name}.weight", (s.n_embd,), 0.1
     if s.n_expert:
         yield f"blk.{i}.ffn_gate_inp.weight", (s.n_expert, s.n_embd), inward
         yield f"blk.{i}.ffn_gate_exps.weight", (s.n_expert, s.n_ff, s.n_embd), inward
@@ -214,23 +278,28 @@ def tensors(
 
 def metadata(name: str, s: Shape, n_vocab: int, dtype: DType) -> dict[str, Any]:
     keys: dict[str, Any] = {
-        "general.architecture": "llama",
-        "general.name": f"random {name}",
-        "general.file_type": FILE_TYPES[dtype.name],
-        "llama.vocab_size": n_vocab,
-        "llama.context_length": s.n_ctx,
-        "llama.embedding_length": s.n_embd,
-        "llama.block_count": s.n_layer,
-        "llama.feed_forward_length": s.n_ff,
-        "llama.attention.head_count": s.n_head,
-        "llama.attention.head_count_kv": s.n_kv,
-        "llama.attention.layer_norm_rms_epsilon": s.eps,
-        "llama.rope.dimension_count": s.n_embd // s.n_head,
-        "llama.rope.freq_base": s.rope_base,
+        "vocab_size": n_vocab,
+        "context_length": s.n_ctx,
+        "embedding_length": s.n_embd,
+        "block_count": s.n_layer,
+        "feed_forward_length": s.n_ff,
+        "attention.head_count": s.n_head,
+        "attention.head_count_kv": s.n_kv,
+        "attention.layer_norm_rms_epsilon": s.eps,
+        "rope.dimension_count": s.d,
+        "rope.freq_base": s.rope_base,
     }
     if s.n_expert:
-        keys |= {"llama.expert_count": s.n_expert, "llama.expert_used_count": s.n_used}
-    return keys
+        keys |= {"expert_count": s.n_expert, "expert_used_count": s.n_used}
+    if s.d_head:
+        keys |= {"attention.key_length": s.d_head, "attention.value_length": s.d_head}
+    keys |= dict(s.keys)
+    return {
+        "general.architecture": s.architecture,
+        "general.name": f"random {name}",
+        "general.file_type": FILE_TYPES[dtype.name],
+        **{f"{s.architecture}.{key}": value for key, value in keys.items()},
+    }
 
 
 def made_up_vocabulary(n: int) -> dict[str, Any]:
@@ -283,9 +352,11 @@ def make(
     vocabulary: Path | None,
     seed: int,
     outliers: Path | None = None,
+    n_layer: int | None = None,
 ) -> None:
     """Write the shape called `name` to `out`; `dtype` is for its matrices."""
     shape, kind = SHAPES[name], BY_NAME[dtype]
+    shape = replace(shape, n_layer=n_layer or shape.n_layer)
     if outliers and shape.n_expert:
         raise ValueError(f"{name}: outliers are only made in models without experts")
     words = vocabulary_of(vocabulary) if vocabulary else made_up_vocabulary(shape.n_vocab)
@@ -302,6 +373,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--type", choices=[name.lower() for name in ENCODERS], default="f16")
     parser.add_argument("--vocab", type=Path, help="a GGUF file to take the vocabulary from")
+    parser.add_argument("--layers", type=int, help="fewer of them, for a smaller file")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--outliers", type=Path, help="what tools/measure_outliers.py wrote")
     given = parser.parse_args(arguments)
@@ -313,6 +385,7 @@ def main(arguments: list[str] | None = None) -> None:
         vocabulary=given.vocab,
         seed=given.seed,
         outliers=given.outliers,
+        n_layer=given.layers,
     )
     seconds = time.perf_counter() - start
     print(

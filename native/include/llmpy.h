@@ -21,7 +21,7 @@ extern "C" {
 
 // ---- the library
 
-#define LLMPY_ABI_VERSION 11  // raised with every incompatible change of this file
+#define LLMPY_ABI_VERSION 12  // raised with every incompatible change of this file
 
 LLMPY_API int32_t llmpy_abi_version(void);
 
@@ -122,13 +122,13 @@ enum llmpy_op_kind {
     LLMPY_NORM,       // x y                n: width, vectors a row, vectors of weights, centered               f: eps
                       //                    w: f32 weights or 0, f32 bias or 0
     LLMPY_PREPARE,    // x y                n: llmpy_input_kind, inputs, heads     y holds what `linear` reads
-    LLMPY_LINEAR,     // x y (x2)           n: type, outputs, inputs, group        w: weights, f32 bias or 0
-                      //                    group: how many operations from here on read x together; x2: added to the sum
+    LLMPY_LINEAR,     // x y (x2)           n: type, outputs, inputs               w: weights, f32 bias or 0
+                      //                    x2: added to the sum; always in a region
     LLMPY_ROPE,       // x y                n: heads, width, pairs, neox, table
     LLMPY_CACHED,     // x                  n: heads, width, keys, values          places in a page in bytes, or -1
-                      //                    w: -, -, 1 for pages of `windows`
+                      //                    w: 1 for pages of `windows`
     LLMPY_ATTEND,     // x y                n: n_head, n_kv, d_key, d_value, keys, values, window, causal       f: scale, softcap
-                      //                    w: f32 slopes of ALiBi or 0, f32 sinks or 0, 1 for pages of `windows`
+                      //                    w: 1 for pages of `windows`, f32 slopes of ALiBi or 0, f32 sinks or 0
     LLMPY_ADD,        // x x2 y             n: width
     LLMPY_MUL,        // x x2 y             n: width
     LLMPY_SCALE,      // x y                n: width                                                            f: factor
@@ -156,9 +156,20 @@ enum llmpy_op_kind {
     LLMPY_DELTA_RULE, // x x2 y, also 4     n: heads, d_value, d_key, width of decay, memory
                       //                    x: q, x2: decay, also: k, v, a, b
     LLMPY_WKV4,       // x x2 y             n: width, three memories               x: k, x2: v         w: decay, first
-    LLMPY_COLLECT     // x                  n: width, matrices                     w: llmpy_sums
+    LLMPY_COLLECT,    // x                  n: width, matrices                     w: llmpy_sums
+    LLMPY_REGION      //                    n: operations, matmuls, llmpy_region_type
+                      //                    the operations from here on belong together, the matmuls among them come first
 };
 // clang-format on
+
+// What the operations of a region are. Those of one region have the same rows, and a buffer that one of them reads is not
+// written by another, unless it is element by element: threads are at different operations.
+enum llmpy_region_type {
+    LLMPY_REGION_LINEARS = 0,  // matmuls of one input
+    LLMPY_REGION_GATED,        // two of them and the gate of both, which any range of outputs can be done with
+    LLMPY_REGION_HEADS         // matmuls of one input or none, and norms of heads, rope, cached and attend, all of which can
+                               // be done for some key heads and their queries, whose outputs follow each other
+};
 
 // Functions of one number, see ops.h. The last is only there as the first factor of a gate.
 enum llmpy_function {
@@ -227,6 +238,7 @@ typedef struct llmpy_plan_spec {
     int32_t level;
     int32_t cache_type;  // llmpy_cache_type
     int32_t n_ops, n_ropes;
+    int32_t logits, unused;  // the matmul that writes the logits; -1: something else does
     const llmpy_op* ops;  // copied, as are the ropes
     const llmpy_rope* ropes;
     int64_t all_bytes;  // of all buffers, for a row of each kind
@@ -250,8 +262,8 @@ LLMPY_API int32_t llmpy_plan_reserve(struct llmpy_plan* plan, int64_t tokens, in
 // Runs the batch: keys and values to the pages, logits of the output rows. Within what was reserved.
 LLMPY_API void llmpy_plan_run(struct llmpy_plan* plan, int32_t tokens, int32_t output_rows, int32_t threads);
 
-// What tracing knows of an operation: how often it ran, for how many rows in all, and for how long. Linear operations that
-// ran as one region count at the first of them, and `ops` is how many that were.
+// What tracing knows of an operation: how often it ran, for how many rows in all, and for how long. A region counts what ran
+// together, and `ops` is how many operations that were, with itself.
 typedef struct llmpy_op_time {
     int64_t calls, rows, ops;
     uint64_t nanoseconds;

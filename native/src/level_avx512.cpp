@@ -9,19 +9,11 @@ constexpr int kAccumulators = 16;  // vectors of 16 that the registers hold besi
 }  // namespace
 }  // namespace llmpy
 
-#include "ops.inl"
-
-#include "attend.inl"
-
-#include "recurrent.inl"
+#include "tables.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_avx512
 #include "linear.inl"
 
 namespace llmpy {
-namespace {
-constexpr OpKernels op_kernels = {norm, total,      rope,         add,       mul,         scale,  clamp_all,  function,
-                                  gate, add_scaled, block_maxima, store_key, store_value, attend, attend_join};
-}
 const Level level_avx512 = {"avx512", &linear_avx512, &op_kernels, &recurrent_kernels, quantize_avx512};
 }  // namespace llmpy

@@ -9,20 +9,12 @@ constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold besi
 }  // namespace
 }  // namespace llmpy
 
-#include "ops.inl"
-
-#include "attend.inl"
-
-#include "recurrent.inl"
+#include "tables.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_neon
 #include "linear.inl"
 
 namespace llmpy {
-namespace {
-constexpr OpKernels op_kernels = {norm, total,      rope,         add,       mul,         scale,  clamp_all,  function,
-                                  gate, add_scaled, block_maxima, store_key, store_value, attend, attend_join};
-}
 const OpKernels ops_neon = op_kernels;
 const RecurrentKernels recurrent_neon = recurrent_kernels;
 const Level level_neon = {"neon", &linear_neon, &ops_neon, &recurrent_neon, quantize_neon};

@@ -54,17 +54,6 @@ void add_time(llmpy_op_time& time, int32_t rows, int32_t ops, uint64_t nanosecon
     time.nanoseconds += nanoseconds;
 }
 
-// The operation whose products are the logits, as they are sampled from; -1: there is something between.
-int32_t find_logits_op(const llmpy_plan_spec& spec) {
-    int32_t found = -1;
-    for (int32_t i = 0; i < spec.n_ops; ++i) {
-        if (spec.ops[i].y != LLMPY_LOGITS_PLACE) continue;
-        if (found >= 0 || spec.ops[i].kind != LLMPY_LINEAR) return -1;
-        found = i;
-    }
-    return found;
-}
-
 }  // namespace
 
 }  // namespace llmpy
@@ -79,7 +68,6 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
     plan->level = level_of(spec->level);
     plan->fetch_ahead = fetches_too_little();
     plan->spec = *spec;
-    plan->logits_op = find_logits_op(*spec);
     const int64_t op_bytes = spec->n_ops * int64_t{sizeof(llmpy_op)};
     int64_t bytes = op_bytes + spec->n_ropes * int64_t{sizeof(llmpy_rope)};
     for (int32_t i = 0; i < spec->n_ropes; ++i) bytes += spec->ropes[i].n_pairs * int64_t{sizeof(double)};
@@ -175,12 +163,14 @@ void llmpy_plan_run(llmpy_plan* plan, int32_t tokens, int32_t output_rows, int32
         const llmpy_op& op = spec.ops[i];
         const int32_t first = i;
         const uint64_t begin = plan->times != nullptr ? nanoseconds() : 0;
-        if (op.kind == LLMPY_LINEAR) {
-            i += run_linear(run, &op) - 1;
+        if (op.kind == LLMPY_REGION) {
+            i += run_region_op(run, op) - 1;
         } else if (run.rows(op).n > 0) {
             run_op(run, op);
         }
-        if (plan->times != nullptr) add_time(plan->times[first], run.rows(op).n, i + 1 - first, nanoseconds() - begin);
+        const bool done = op.kind != LLMPY_REGION || i > first;
+        if (plan->times != nullptr && done)
+            add_time(plan->times[first], run.rows(op).n, i + 1 - first, nanoseconds() - begin);
         const int32_t now = quota.again();
         if (now != run.threads) run.threads = now;  // a line that is not written stays in the caches of all
     }

@@ -94,6 +94,10 @@ void attend_segments(const Attention& a, int32_t threads) {
 
 }  // namespace
 
+bool worth_sharing(const AttendShape& shape, int64_t tokens) {
+    return tokens * shape.n_head * (shape.d_key + shape.d_value) >= kWorthProducts;
+}
+
 AttendShape attend_shape(const llmpy_op& op, int32_t cache_type) {
     AttendShape s = {};
     s.n_head = static_cast<int32_t>(op.n[0]);
@@ -106,8 +110,8 @@ AttendShape attend_shape(const llmpy_op& op, int32_t cache_type) {
     s.causal = op.n[7] != 0;
     s.scale = static_cast<float>(op.f[0]);
     s.softcap = static_cast<float>(op.f[1]);
-    s.slopes = reinterpret_cast<const float*>(op.w[0]);
-    s.sinks = reinterpret_cast<const float*>(op.w[1]);
+    s.slopes = reinterpret_cast<const float*>(op.w[1]);
+    s.sinks = reinterpret_cast<const float*>(op.w[2]);
     s.type = static_cast<CacheType>(cache_type);
     s.heads_a_key = 1;
     // Many queries of one key head: as if it were several heads, so that threads can share them.
@@ -156,8 +160,7 @@ void run_attend(Run& run, const llmpy_op& op) {
         end = last.end > end ? last.end : end;
         tokens += int64_t{tile.n_rows} * last.end;
     }
-    const int64_t products = tokens * shape.n_head * (shape.d_key + shape.d_value);
-    const int32_t threads = products < kWorthProducts ? 1 : run.threads;
+    const int32_t threads = worth_sharing(shape, tokens) ? run.threads : 1;
     const int32_t most = attend_heads(shape, longest);
     const int32_t share = (shape.n_kv * rows.n_tiles + threads - 1) / threads;
     a.heads = most < share ? most : share;

@@ -1,5 +1,4 @@
-// plan_heads: what is done head by head between products and attention, and all of that for one new token as one
-// region.
+// plan_heads: what is done head by head between matmuls and attention, and all of that for one new token at once.
 
 #include <string.h>
 
@@ -37,36 +36,37 @@ void cached_heads(const Run& run, const llmpy_op& op, int64_t begin, int64_t end
     }
 }
 
-// Whether x of an operation is what one of the products gives.
-bool is_product(const llmpy_op* ops, int32_t n, const llmpy_op& op) {
-    for (int32_t i = 0; i < n; ++i) {
-        if (ops[i].y == op.x) return true;
-    }
-    return false;
-}
-
 // Everything about one region of heads.
 struct Heads {
     const Run& run;
     const Products& products;
-    const llmpy_op* ops;
+    const llmpy_op& region;
     AttendShape shape;
     AttendCall call;
 };
 
+// What of an operation belongs to the key heads begin <= i < end.
+void run_some(const Heads& a, const llmpy_op& op, int64_t begin, int64_t end) {
+    const int64_t n_kv = a.shape.n_kv;
+    switch (op.kind) {
+        case LLMPY_NORM:
+            return norm_vectors(a.run, op, op.n[1] * begin / n_kv, op.n[1] * end / n_kv);
+        case LLMPY_ROPE:
+            return rope_heads(a.run, op, 0, op.n[0] * begin / n_kv, op.n[0] * end / n_kv);
+        default:
+            return cached_heads(a.run, op, begin, end);
+    }
+}
+
 void take_heads(const Heads& a, int32_t chunk, int32_t worker) {
-    const HeadOps& heads = a.products.heads;
-    const int64_t begin = int64_t{chunk} * heads.at_once, end = begin + heads.at_once, n_kv = a.shape.n_kv;
+    const int64_t begin = int64_t{chunk} * a.products.heads, end = begin + a.products.heads, n_kv = a.shape.n_kv;
     for (int32_t i = 0; i < a.products.n; ++i) {
         const LinearCall& call = a.products.calls[i];
         const int64_t tiles = tile_count(call.outputs);
         run_tiles(a.products, call, tiles * begin / n_kv, tiles * end / n_kv, worker);
     }
-    for (const llmpy_op* op = a.ops + a.products.n; op < a.ops + heads.attend; ++op) {
-        const int64_t of_each = op->n[0] / n_kv;
-        op->kind == LLMPY_ROPE ? rope_heads(a.run, *op, 0, begin * of_each, end * of_each)
-                               : cached_heads(a.run, *op, begin, end);
-    }
+    const llmpy_op* const attend = &a.region + a.region.n[0];
+    for (const llmpy_op* op = &a.region + 1 + a.products.n; op < attend; ++op) run_some(a, *op, begin, end);
     AttendCall call = a.call;
     call.head_begin = static_cast<int32_t>(begin);
     call.head_end = static_cast<int32_t>(end);
@@ -88,46 +88,33 @@ void run_cached(Run& run, const llmpy_op& op) {
                [&](int64_t begin, int64_t end) { cached_heads(run, op, begin, end); });
 }
 
-HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& products) {
-    constexpr HeadOps none = {0, 0};
+int32_t heads_at_once(const llmpy_plan& plan, const llmpy_op& region, const Products& products) {
     constexpr int64_t worth_dividing = 256 << 10;  // bytes of a thread's weights: below, it takes its heads at once
-    const llmpy_op* const end = plan.spec.ops + plan.spec.n_ops;
-    const llmpy_op* attend = ops + products.n;
-    while (attend < end && (attend->kind == LLMPY_ROPE || attend->kind == LLMPY_CACHED)) ++attend;
-    if (attend == end || attend->kind != LLMPY_ATTEND || products.threads < 2) return none;
-    const int64_t n_kv = attend->n[1];
-    bool alike = attend_shape(*attend, plan.spec.cache_type).heads_a_key == 1;
-    for (const llmpy_op* op = ops + products.n; op <= attend; ++op) {
-        const bool by_head = op->kind == LLMPY_CACHED ? op->n[0] == n_kv : op->n[0] % n_kv == 0;
-        const bool in_place = op->kind != LLMPY_ROPE || op->y == op->x;
-        alike = alike && by_head && in_place && op->output_rows == ops->output_rows && is_product(ops, products.n, *op);
-    }
-    int64_t at_once = 1, bytes = 0;  // heads whose rows are whole tiles
+    const llmpy_op& attend = (&region)[region.n[0]];
+    const int64_t n_kv = attend.n[1], threads = products.n > 0 ? products.threads : products.wanted_threads;
+    if (threads < 2 || attend_shape(attend, plan.spec.cache_type).heads_a_key != 1) return 0;
+    int64_t at_once = 1, bytes = 0;
     for (int32_t i = 0; i < products.n; ++i) {
         const LinearCall& call = products.calls[i];
-        alike = alike && !call.accumulate && call.outputs % n_kv == 0;
         while (at_once * (call.outputs / n_kv) % tile_rows != 0) at_once *= 2;
         bytes += packed_bytes(call.type, call.outputs, call.inputs);
     }
-    if (!alike || n_kv % (at_once * products.threads) != 0) return none;
-    if (bytes / products.threads < worth_dividing) at_once = n_kv / products.threads;
-    return {static_cast<int32_t>(attend - ops), static_cast<int32_t>(at_once)};
+    if (n_kv % (at_once * threads) != 0) return 0;
+    return static_cast<int32_t>(bytes / threads < worth_dividing ? n_kv / threads : at_once);
 }
 
-bool run_heads(Run& run, const llmpy_op* ops, const Products& products) {
-    const llmpy_op& attend = ops[products.heads.attend];
+bool run_heads(Run& run, const llmpy_op& region, const Products& products) {
+    const llmpy_op& attend = (&region)[region.n[0]];
     const Rows& rows = run.rows(attend);
-    Heads a = {run, products, ops, attend_shape(attend, run.plan.spec.cache_type), {}};
+    Heads a = {run, products, region, attend_shape(attend, run.plan.spec.cache_type), {}};
     a.call = attend_call(run, attend, a.shape, {0, 1, rows.sessions[0]});
-    if (attend_span(a.shape, rows.positions[0], a.call.session_end).end > kSegmentTokens) return false;
-    // The buffer of the result may be that of something other threads still read.
-    float* const y = a.call.y;
-    a.call.y = reinterpret_cast<float*>(run.plan.partials.data);
+    const int64_t end = attend_span(a.shape, rows.positions[0], a.call.session_end).end;
+    if (end > kSegmentTokens || (products.n == 0 && !worth_sharing(a.shape, end))) return false;
     const ChunkBody body = [](void* context, int32_t chunk, int32_t worker) {
         take_heads(*static_cast<const Heads*>(context), chunk, worker);
     };
-    run_region(products.threads, static_cast<int32_t>(a.shape.n_kv / products.heads.at_once), body, &a);
-    memcpy(y, a.call.y, sizeof(float) * static_cast<size_t>(a.shape.n_head * a.shape.d_value));
+    const int32_t threads = products.n > 0 ? products.threads : products.wanted_threads;
+    run_region(threads, a.shape.n_kv / products.heads, body, &a);
     return true;
 }
 

@@ -82,16 +82,11 @@ void run_piece(const Products& products, int32_t chunk, int32_t worker) {
     }
 }
 
-// The gate that the products from `ops` on are for, if it is the next operation and changes them in place.
-Gate find_gate(const Run& run, const Rows& rows, const llmpy_op* ops, const Products& products) {
-    constexpr Gate none = {Function::silu, nullptr, nullptr, nullptr};
-    const llmpy_op* const op = ops + 2;
-    if (products.n != 2 || op == run.plan.spec.ops + run.plan.spec.n_ops || op->kind != LLMPY_GATE) return none;
-    const bool both = (op->x == ops[0].y && op->x2 == ops[1].y) || (op->x == ops[1].y && op->x2 == ops[0].y);
-    const bool in_place = op->y == op->x || op->y == op->x2;
-    const bool alike = ops[0].n[1] == ops[1].n[1] && op->n[0] == ops[0].n[1] && op->output_rows == ops->output_rows;
-    if (!both || !in_place || !alike) return none;
-    return {static_cast<Function>(op->n[1]), run.at(rows, op->x), run.at(rows, op->x2), run.at(rows, op->y)};
+// The gate of a region that has one.
+Gate gate_of(const Run& run, const Rows& rows, const llmpy_op& region) {
+    if (region.n[2] != LLMPY_REGION_GATED) return {Function::silu, nullptr, nullptr, nullptr};
+    const llmpy_op& op = (&region)[region.n[0]];
+    return {static_cast<Function>(op.n[1]), run.at(rows, op.x), run.at(rows, op.x2), run.at(rows, op.y)};
 }
 
 void run_products(Products& products) {
@@ -103,13 +98,14 @@ void run_products(Products& products) {
 
 float* block_maxima_of(const Run& run, const Rows& rows, const llmpy_op& op) {
     const llmpy_plan& plan = run.plan;
-    return &op == plan.spec.ops + plan.logits_op && rows.n == 1 ? plan.block_maxima : nullptr;
+    return &op == plan.spec.ops + plan.spec.logits && rows.n == 1 ? plan.block_maxima : nullptr;
 }
 
 // Whether what was made for an earlier run is right for this one.
-bool is_made(const Run& run, const Rows& rows, const llmpy_op* ops, const Products& products) {
-    bool made = products.tokens == rows.n && products.wanted_threads == run.threads && products.packed &&
-                products.input.data == run.at(rows, ops->x);
+bool is_made(const Run& run, const Rows& rows, const llmpy_op& region, const Products& products) {
+    const llmpy_op* const ops = &region + 1;
+    bool made = products.tokens == rows.n && products.wanted_threads == run.threads && products.packed;
+    if (products.n > 0) made = made && products.input.data == run.at(rows, ops->x);
     for (int32_t i = 0; made && i < products.n; ++i) {
         const LinearCall& call = products.calls[i];
         made = call.y == run.at(rows, ops[i].y) && call.block_maxima == block_maxima_of(run, rows, ops[i]);
@@ -117,12 +113,13 @@ bool is_made(const Run& run, const Rows& rows, const llmpy_op* ops, const Produc
     return made;
 }
 
-void make(const Run& run, const Rows& rows, const llmpy_op* ops, Products& products) {
+void make(const Run& run, const Rows& rows, const llmpy_op& region, Products& products) {
+    const llmpy_op* const ops = &region + 1;
     products.plan = &run.plan;
-    products.n = static_cast<int32_t>(ops->n[3]);
+    products.n = static_cast<int32_t>(region.n[1]);
     products.tokens = rows.n;
     products.wanted_threads = run.threads;
-    products.input = input_of_linear(run, rows, *ops);
+    if (products.n > 0) products.input = input_of_linear(run, rows, *ops);
     products.packed = true;
     for (int32_t i = 0; i < products.n; ++i) {
         const llmpy_op& op = ops[i];
@@ -139,9 +136,11 @@ void make(const Run& run, const Rows& rows, const llmpy_op* ops, Products& produ
         call.accumulate = op.x2 >= 0;
         products.packed = products.packed && call.rows == nullptr;
     }
-    products.gate = find_gate(run, rows, ops, products);
+    products.gate = gate_of(run, rows, region);
     divide(products, run.threads);
-    products.heads = rows.n == 1 && products.packed ? find_heads(run.plan, ops, products) : HeadOps{0, 0};
+    products.heads = 0;
+    if (region.n[2] == LLMPY_REGION_HEADS && rows.n == 1 && products.packed)
+        products.heads = heads_at_once(run.plan, region, products);
 }
 
 }  // namespace
@@ -203,20 +202,22 @@ void run_prepare(Run& run, const llmpy_op& op) {
     });
 }
 
-int32_t run_linear(Run& run, const llmpy_op* ops) {
-    const Rows& rows = run.rows(*ops);
-    if (rows.n == 0) return static_cast<int32_t>(ops->n[3]);
-    Products& products = run.plan.products_of(ops);
-    if (!is_made(run, rows, ops, products)) make(run, rows, ops, products);
+int32_t run_region_op(Run& run, const llmpy_op& region) {
+    const Rows& rows = run.rows(region);
+    const auto all = static_cast<int32_t>(1 + region.n[0]);
+    if (rows.n == 0) return all;
+    Products& products = run.plan.products_of(&region);
+    if (!is_made(run, rows, region, products)) make(run, rows, region, products);
+    if (products.heads > 0 && run_heads(run, region, products)) return all;
     for (int32_t i = 0; i < products.n; ++i) {
-        if (ops[i].x2 < 0) continue;
-        const float* const before = run.at(rows, ops[i].x2);
+        const llmpy_op& op = (&region)[1 + i];
+        if (op.x2 < 0) continue;
+        const float* const before = run.at(rows, op.x2);
         float* const y = products.calls[i].y;
-        if (before != y) memcpy(y, before, sizeof(float) * static_cast<size_t>(rows.n * ops[i].n[1]));
+        if (before != y) memcpy(y, before, sizeof(float) * static_cast<size_t>(rows.n * op.n[1]));
     }
-    if (products.heads.attend > 0 && run_heads(run, ops, products)) return products.heads.attend + 1;
-    run_products(products);
-    return products.n + (products.gate.y != nullptr ? 1 : 0);
+    if (products.n > 0) run_products(products);
+    return products.gate.y != nullptr ? all : 1 + products.n;
 }
 
 // A matrix for each head, which lie one after the other as an expert's do.

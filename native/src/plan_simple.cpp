@@ -25,22 +25,8 @@ void run_embed(Run& run, const llmpy_op& op) {
 }
 
 void run_norm(Run& run, const llmpy_op& op) {
-    const Rows& rows = run.rows(op);
-    const int64_t width = op.n[0], vectors = op.n[1], n_weights = op.n[2];
-    const auto *const w = reinterpret_cast<const float*>(op.w[0]), *const b = reinterpret_cast<const float*>(op.w[1]);
-    const float* const x = run.at(rows, op.x);
-    float* const y = run.at(rows, op.y);
-    const auto norm = [&](const float* weights, const float* bias, int64_t first, int64_t n) {
-        run.kernels.norm(x + first * width, weights, bias, static_cast<float>(op.f[0]), op.n[3] != 0, n, width,
-                         y + first * width);
-    };
-    over_range(run, rows.n * vectors, width, 1, [&](int64_t begin, int64_t end) {
-        if (n_weights <= 1) return norm(w, b, begin, end - begin);
-        for (int64_t v = begin; v < end; ++v) {
-            const int64_t at = v % n_weights * width;
-            norm(w + at, b == nullptr ? b : b + at, v, 1);
-        }
-    });
+    over_range(run, run.rows(op).n * op.n[1], op.n[0], 1,
+               [&](int64_t begin, int64_t end) { norm_vectors(run, op, begin, end); });
 }
 
 void run_elementwise(Run& run, const llmpy_op& op) {
@@ -122,6 +108,23 @@ void run_collect(Run& run, const llmpy_op& op) {
 }
 
 }  // namespace
+
+void norm_vectors(const Run& run, const llmpy_op& op, int64_t begin, int64_t end) {
+    const Rows& rows = run.rows(op);
+    const int64_t width = op.n[0], n_weights = op.n[2];
+    const auto *const w = reinterpret_cast<const float*>(op.w[0]), *const b = reinterpret_cast<const float*>(op.w[1]);
+    const float* const x = run.at(rows, op.x);
+    float* const y = run.at(rows, op.y);
+    const auto norm = [&](const float* weights, const float* bias, int64_t first, int64_t n) {
+        run.kernels.norm(x + first * width, weights, bias, static_cast<float>(op.f[0]), op.n[3] != 0, n, width,
+                         y + first * width);
+    };
+    if (n_weights <= 1) return norm(w, b, begin, end - begin);
+    for (int64_t v = begin; v < end; ++v) {
+        const int64_t at = v % n_weights * width;
+        norm(w + at, b == nullptr ? b : b + at, v, 1);
+    }
+}
 
 void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int64_t n_rows, int64_t width,
              int64_t stride) {

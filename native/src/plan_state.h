@@ -38,13 +38,7 @@ struct Rows {
     int32_t tile_limit;  // that `tiles` were made for; 0: not made yet
 };
 
-// Products that are queries, keys and values: how many operations further their attention is, 0 if they are something
-// else or there is too much between, and how many key heads a thread takes at a time.
-struct HeadOps {
-    int32_t attend, at_once;
-};
-
-// y = function(a) * b, where both are products of a region; y null: nothing of the kind.
+// y = function(a) * b, where both are products of a region; y null: there is none.
 struct Gate {
     Function function;
     const float *a, *b;
@@ -61,7 +55,7 @@ struct Products {
     int32_t tokens, wanted_threads;  // that they were made for
     bool packed;                     // whether the weights were
     Gate gate;
-    HeadOps heads;
+    int32_t heads;  // of keys, that a thread takes at a time from here to the attention; 0: not in one region
     LinearInput input;
 };
 
@@ -75,8 +69,7 @@ struct llmpy_plan {
     int64_t tokens, output_rows, positions;  // reserved
     int32_t threads;
     bool fetch_ahead;     // see LinearCall
-    int32_t logits_op;    // the only operation that writes the logits, if it is a product; else -1
-    float* block_maxima;  // where that one leaves what sample.h calls so, of a single row; or null
+    float* block_maxima;  // where the matmul of the logits leaves what sample.h calls so, of a single row; or null
     int64_t scratch_stride;
     llmpy_op_time* times;  // [n_ops], or null: nobody traces
 
@@ -103,7 +96,7 @@ struct Run {
     // Addresses of the session's pages, from position 0, that keys and values of an operation lie in.
     const uint64_t* pages(const llmpy_op& op, int32_t session) const {
         const llmpy_batch& batch = plan.batch;
-        return (op.w[2] != 0 ? batch.windows : batch.pages) + batch.first_page[session];
+        return (op.w[0] != 0 ? batch.windows : batch.pages) + batch.first_page[session];
     }
 };
 
@@ -135,9 +128,8 @@ void run_linears(const Run& run, LinearCall* calls, int32_t n);
 int64_t on_the_way_bytes(const llmpy_op& op);
 
 void run_prepare(Run& run, const llmpy_op& op);
-// The products of operations which share one input, as many as the first one says, and more where those are done with
-// them; returns how many operations that were.
-int32_t run_linear(Run& run, const llmpy_op* ops);
+// A region, as far as it can be done as one: its matmuls at least. Returns how many operations that were, with itself.
+int32_t run_region_op(Run& run, const llmpy_op& region);
 // The tiles begin <= i < end of one of some products.
 void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t end, int32_t worker);
 void run_linear_heads(Run& run, const llmpy_op& op);
@@ -145,11 +137,14 @@ void run_linear_heads(Run& run, const llmpy_op& op);
 void run_attend(Run& run, const llmpy_op& op);
 void run_rope(Run& run, const llmpy_op& op);
 void run_cached(Run& run, const llmpy_op& op);
-HeadOps find_heads(const llmpy_plan& plan, const llmpy_op* ops, const Products& products);
-// Products of one token and all up to their attention, as one region: a thread takes some heads all the way, and
-// nothing that it makes must come from another's cache. False, and nothing done, where the context is too long for
-// that.
-bool run_heads(Run& run, const llmpy_op* ops, const Products& products);
+// The vectors begin <= i < end of a norm, counted over all rows.
+void norm_vectors(const Run& run, const llmpy_op& op, int64_t begin, int64_t end);
+// How many key heads of one token a thread takes at a time, so that it needs whole tiles of the matmuls; 0: threads cannot
+// share heads.
+int32_t heads_at_once(const llmpy_plan& plan, const llmpy_op& region, const Products& products);
+// All of a region of heads for one token: a thread takes some heads from the matmuls to the attention, and nothing that it
+// makes must come from another's cache. False, and nothing done, where it is too much or too little for that.
+bool run_heads(Run& run, const llmpy_op& region, const Products& products);
 void run_moe(Run& run, const llmpy_op& op);
 void run_route(Run& run, const llmpy_op& op);
 void run_recurrent(Run& run, const llmpy_op& op);
@@ -166,6 +161,8 @@ void collect(const Run& run, uint64_t sums, int64_t matrix, const float* x, int6
 
 // Bytes of memory that an operation needs besides its buffers.
 AttendShape attend_shape(const llmpy_op& op, int32_t cache_type);
+// Whether attention to so many tokens, summed over the rows, is worth a second thread.
+bool worth_sharing(const AttendShape& shape, int64_t tokens);
 // All of a tile's call but its heads and the memory it needs.
 AttendCall attend_call(const Run& run, const llmpy_op& op, const AttendShape& shape, const Tile& tile);
 int64_t attend_partial_bytes(const llmpy_op& op, int32_t cache_type, int64_t rows, int64_t positions);

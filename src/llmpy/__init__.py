@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from llmpy.machine.bandwidth import read_bandwidth
     from llmpy.machine.cpus import available_cpus
     from llmpy.model import Model
-    from llmpy.planning import MemoryPlan, plan_memory
+    from llmpy.planning import MemoryPlan, plan_memory, program_text
     from llmpy.quantization import (
         Divergence,
         Importance,
@@ -223,6 +223,7 @@ __all__ = [
     "perplexity",
     "plan_memory",
     "presence",
+    "program_text",
     "pull",
     "quantize",
     "read_bandwidth",
@@ -292,7 +293,7 @@ _HOMES = {  # the imports above once more, for __getattr__
     "llmpy.machine.bandwidth": ("read_bandwidth",),
     "llmpy.machine.cpus": ("available_cpus",),
     "llmpy.model": ("Model",),
-    "llmpy.planning": ("MemoryPlan", "plan_memory"),
+    "llmpy.planning": ("MemoryPlan", "plan_memory", "program_text"),
     "llmpy.quantization": (
         "Divergence",
         "Importance",

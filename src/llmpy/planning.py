@@ -1,4 +1,4 @@
-"""The memory that a model and its sessions will take, computed before anything is allocated."""
+"""What a model takes and runs, told before anything is loaded: its memory, and its operations."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from llmpy import checks
 from llmpy.backends import checked_kv_dtype, make_backend
 from llmpy.backends.base import PAGE_TOKENS, Backend, Requirements
 from llmpy.checkpoint.open import open_model
-from llmpy.graph import Graph, is_encoder
+from llmpy.graph import Graph, is_encoder, show
 from llmpy.machine.memory import readable_bytes
 from llmpy.wiring import unchecked
 
 if TYPE_CHECKING:
     from llmpy.backends.base import StoredTensor
 
-__all__ = ["MemoryPlan", "plan_memory", "planned"]
+__all__ = ["MemoryPlan", "plan_memory", "planned", "program_text"]
 
 TOKEN_BYTES = 200  # that the tokenizer takes for each token of the vocabulary
 
@@ -109,6 +109,42 @@ def plan_memory(
         tokens: Any = file.metadata.get("tokenizer.ggml.tokens", ())
         needed = engine, graph, file.tensors, needs, kv_dtype, len(tokens)
         return planned(*needed, n_batch, n_ctx or hyperparameters.n_ctx, sessions)
+
+
+@runtime_checkable
+class _Printing(Protocol):
+    """A backend that says what it makes of a graph."""
+
+    def program_text(self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str) -> str:
+        """Return the operations that it will run, one a line."""
+
+
+def program_text(
+    path: str | os.PathLike[str],
+    *,
+    n_ctx: int | None = None,
+    backend: str | Backend = "auto",
+    kv_dtype: str = "auto",
+    architecture: str | None = None,
+    rope: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the operations that a step of a model runs, one a line, without loading it.
+
+    The native backend prints them as it has fused and placed them; of a backend that does not say
+    what it runs it is the graph. The options are those of `load`, and so are the errors about the
+    file.
+    """
+    checks.path("path", path)
+    if n_ctx is not None:
+        checks.whole("n_ctx", n_ctx)
+    engine = make_backend(backend, None, 1)
+    kv_dtype = checked_kv_dtype(engine, kv_dtype)
+    with open_model(path, architecture=architecture) as file:
+        _, graph = unchecked(file, n_ctx, rope)
+        if not isinstance(engine, _Printing):
+            return show(graph, {name: info.dtype for name, info in file.tensors.items()})
+        kv_dtype = "f32" if is_encoder(graph) else kv_dtype
+        return engine.program_text(graph, file.tensors, kv_dtype)
 
 
 def planned(

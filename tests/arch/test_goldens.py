@@ -11,13 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmpy import ffi
 from llmpy.graph import show
 from tests.arch import checkpoints
 from tests.arch.steps import Logits, Runner, load, make_backend
+from tests.snapshots.rewrite import PROGRAMS as SHOWN
+from tests.snapshots.rewrite import program
 from tools.measure_models import features
 
 NEAR = 2e-4  # of the largest logit: what is promised; float32 gives about 1e-6
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots" / "checkpoints"
+PROGRAMS = Path(__file__).parents[1] / "snapshots" / "programs"
 PEER = 5e-4  # llama.cpp looks GELU up in a table of float16
 
 names = pytest.mark.parametrize("name", checkpoints.goldens())
@@ -140,5 +144,17 @@ def test_the_graph_is_the_one_in_the_snapshot(name: str, loaded: Load) -> None:
     )
 
 
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.txt")))
+def test_the_native_program_is_the_one_in_the_snapshot(name: str, tmp_path: Path) -> None:
+    if not ffi.available():
+        pytest.skip("no compiled library")
+    golden, spec = checkpoints.load_golden(name), checkpoints.spec(name)
+    checkpoints.write(tmp_path, golden.about["config"], golden.weights(spec), spec.relative)
+    assert program(tmp_path) + "\n" == (PROGRAMS / f"{name}.txt").read_text("utf-8"), (
+        "if the change is meant, run: python tests/snapshots/rewrite.py"
+    )
+
+
 def test_no_snapshot_lies_there_without_its_golden() -> None:
+    assert {p.stem for p in PROGRAMS.glob("*.txt")} == set(SHOWN)
     assert {p.stem for p in SNAPSHOTS.glob("*.txt")} == set(checkpoints.goldens())

@@ -20,10 +20,16 @@ LONG = np.random.Generator(np.random.PCG64(5)).integers(0, 300, 1100)
 levels = pytest.mark.parametrize("level", LEVELS)
 
 
-def block(x: Value, w: Weights, name: str, window: int) -> Value:
+def block(x: Value, w: Weights, name: str, window: int, norms: str = "") -> Value:
+    """A layer; `norms` of queries and keys: of each head ("head"), of all ("all"), or none."""
     part = getattr(w, name)
     y = x.rms_norm(part.norm, 1e-5)
-    q, k, v = y.linear(part.q).heads(N_HEAD), y.linear(part.k).heads(N_KV), y.linear(part.v)
+    q, k, v = y.linear(part.q), y.linear(part.k), y.linear(part.v)
+    if norms == "all":
+        q, k = q.rms_norm(part.q_norm, 1e-5), k.rms_norm(part.k_norm, 1e-5)
+    q, k = q.heads(N_HEAD), k.heads(N_KV)
+    if norms == "head":
+        q, k = q.rms_norm(part.head_norm, 1e-5), k.rms_norm(None, 1e-5)
     q, k = q.rope(Rope(D)), k.rope(Rope(D))
     x = x + q.attend(k.cached(), v.heads(N_KV).cached(), window=window).linear(part.o)
     y = x.rms_norm(part.norm, 1e-5)
@@ -32,7 +38,7 @@ def block(x: Value, w: Weights, name: str, window: int) -> Value:
 
 def transformer(x: Value, w: Weights) -> Value:
     x = block(x, w, "a", window=0)
-    x = block(x, w, "b", window=700)
+    x = block(x, w, "b", window=700, norms="head")
     x = x + x.moe(x.linear(w.router).route(2), w.e_gate, w.e_up, w.e_down, 2)
     return x.rms_norm(w.a.norm, 1e-5).linear(w.out)
 
@@ -57,6 +63,7 @@ def model(dtype: str, level: str, n_threads: int, kv_dtype: str = "auto") -> Mod
     }
     for name in "ab":
         weights[f"{name}.norm.weight"] = ("F32", random(20, N_EMBD))
+    weights["b.head_norm.weight"] = ("F32", random(22, D))
     weights["router.weight"] = ("F32", random(21, 4, N_EMBD))
     for i, part in enumerate(("e_gate", "e_up", "e_down")):
         shape = (4, N_EMBD, 256) if part == "e_down" else (4, 256, N_EMBD)
@@ -108,8 +115,33 @@ def test_a_plan_is_closed_before_its_weights_are_packed(monkeypatch: pytest.Monk
 
 
 def unpacked(lazy: Model) -> int:
-    weights = [tensor.weights for tensor in lazy.plan._program.kept if hasattr(tensor, "weights")]
+    weights = [tensor.weights for tensor in lazy.plan._code.tensors.values()]
     return sum(w is not None and not w.ready for w in weights)
+
+
+@levels
+@pytest.mark.parametrize("kv_dtype", ["auto", "q8_0"])
+def test_attention_behind_norms_of_all_heads(level: str, kv_dtype: str) -> None:
+    """Its heads are shared by threads for one token, its matmuls are not among them."""
+    weights: dict[str, tuple[str, Array]] = {
+        f"a.{part}.weight": ("Q8_0", random(i, *shape) / 16)
+        for i, (part, shape) in enumerate(SHAPES.items())
+    }
+    widths = {"norm": N_EMBD, "q_norm": N_HEAD * D, "k_norm": N_KV * D}
+    for i, (part, width) in enumerate(widths.items()):
+        weights[f"a.{part}.weight"] = ("F32", random(20 + i, width))
+
+    def trace(x: Value, w: Weights) -> Value:
+        return block(block(x, w, "a", 0, "all"), w, "a", 0, "all")
+
+    alone, shared = (
+        Model(cpu_backend(level, n), random(1, 300, N_EMBD), trace, weights, kv_dtype)
+        for n in (1, 2)
+    )
+    tokens = LONG[:90].tolist()
+    whole = alone.read(tokens)
+    for chunk in (1, 90):
+        np.testing.assert_array_equal(shared.read(tokens, chunk), whole)
 
 
 @levels

@@ -3,7 +3,8 @@
 python tests/snapshots/rewrite.py
 
 `tiny/` has the variants of tests/arch/tiny.py, `checkpoints/` one graph for each golden in
-tests/arch/golden, so at least one for each architecture.
+tests/arch/golden, so at least one for each architecture. `programs/` has what the native backend
+makes of some of them, which differ in what is fused.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
+
+
+PROGRAMS = ("llama", "qwen3", "gemma3", "olmo2", "mamba2", "gpt-oss")
 
 
 def graphs(folder: Path) -> Iterator[tuple[str, str]]:
@@ -32,6 +36,15 @@ def graphs(folder: Path) -> Iterator[tuple[str, str]]:
         checkpoints.write(path, golden.about["config"], golden.weights(spec), spec.relative)
         graph = load(path, make_backend("reference")).graph
         yield f"checkpoints/{name}", show(graph) + "\n"
+        if name in PROGRAMS:
+            yield f"programs/{name}", program(path) + "\n"
+
+
+def program(path: Path) -> str:
+    """Return the program of a checkpoint, for keys and values as they usually are."""
+    import llmpy
+
+    return llmpy.program_text(path, backend="cpu", n_ctx=128)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from llmpy.cli.options import any_model_option, architecture_option, quoted
+from llmpy.cli.terminal import cleaned
 
 
 @click.command(name="info")
@@ -19,13 +20,24 @@ from llmpy.cli.options import any_model_option, architecture_option, quoted
 @architecture_option
 @click.option("-t", "--tensors", is_flag=True, help="List the tensors: type, shape, bytes, name.")
 @click.option("-k", "--tokens", is_flag=True, help="List the tokens of the vocabulary.")
+@click.option("--program", is_flag=True, help="Print the operations that a step runs instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
-    path: Path, architecture: str | None, tensors: bool, tokens: bool, as_json: bool
+    path: Path,
+    architecture: str | None,
+    tensors: bool,
+    tokens: bool,
+    program: bool,
+    as_json: bool,
 ) -> None:
     """Print the metadata of a model file."""
     import llmpy
 
+    if program:
+        if tensors or tokens or as_json:
+            raise click.UsageError("--program goes with none of --tensors, --tokens and --json")
+        click.echo(cleaned(llmpy.program_text(path, architecture=architecture)))
+        return
     with llmpy.open_model(path, architecture=architecture) as file:
         if as_json:
             found = _as_object(file, tensors, tokens) | {"license": _license(path, file)}

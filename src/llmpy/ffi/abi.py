@@ -15,7 +15,7 @@ import numpy as np
 I32, I64, U64 = ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64
 F64, Address = ctypes.c_double, ctypes.c_void_p
 
-ABI_VERSION = 11
+ABI_VERSION = 12
 MAX_THREADS = 256
 ALIGNMENT = 64
 QUANTIZE_CHUNK = 65536
@@ -67,6 +67,15 @@ class OpKind(IntEnum):
     DELTA_RULE = 25
     WKV4 = 26
     COLLECT = 27
+    REGION = 28
+
+
+class RegionType(IntEnum):
+    """What the operations of a region are."""
+
+    LINEARS = 0
+    GATED = 1
+    HEADS = 2
 
 
 class Function(IntEnum):
@@ -197,7 +206,7 @@ class PlanSpec(ctypes.Structure):
     """The arrays and sizes that a plan is made of."""
 
     _fields_ = (
-        *((name, I32) for name in ("level", "cache_type", "n_ops", "n_ropes")),
+        *((name, I32) for name in ("level", "cache_type", "n_ops", "n_ropes", "logits", "unused")),
         *(("ops", Address), ("ropes", ctypes.POINTER(Rope))),
         *(("all_bytes", I64), ("output_bytes", I64)),
     )

@@ -1,9 +1,10 @@
 """The graph of a model: nodes, values, operations, rotary embedding, checks and printing."""
 
 from llmpy.graph.check import finish
-from llmpy.graph.ir import Cache, Graph, Node, Value
+from llmpy.graph.fuse import Attention, GatedLinears, Linears, One, Step, fuse, schedule
+from llmpy.graph.ir import Cache, Graph, Node, Recurrence, Value
 from llmpy.graph.ops import ELEMENTWISE, OPS, Operation
-from llmpy.graph.recurrent import Recurrence
+from llmpy.graph.rewrite import origin, rewrite
 from llmpy.graph.rope import Rope
 from llmpy.graph.shapes import Shape
 from llmpy.graph.show import show
@@ -23,21 +24,30 @@ __all__ = [
     "ELEMENTWISE",
     "OPS",
     "PAIRS",
+    "Attention",
     "Cache",
+    "GatedLinears",
     "Graph",
+    "Linears",
     "Node",
+    "One",
     "Operation",
     "Recurrence",
     "Rope",
     "Shape",
+    "Step",
     "Value",
     "Weights",
     "finish",
     "for_pairs",
+    "fuse",
     "has_head",
     "is_encoder",
     "key_rotations",
     "n_embedded",
+    "origin",
+    "rewrite",
+    "schedule",
     "show",
     "states",
     "table_of",

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from llmpy.errors import GraphError
 from llmpy.graph.ir import Graph, Node, Value
+from llmpy.graph.rewrite import Rewrite, rewrite
 
 __all__ = ["finish"]
 
@@ -42,44 +43,30 @@ def _leave_out(graph: Graph) -> Graph:
         if all_rows[i]:
             for j in node.inputs:
                 all_rows[j] = True
-    result = replace(graph, nodes=[], caches=[])
-    moved: dict[int, int] = {}  # node before -> node now, in its own rows
     gathered: dict[int, int] = {}  # node before -> its output rows
-    for i, node in enumerate(graph.nodes):
-        if all_rows[i] or not node.inputs:
-            inputs = tuple(moved[j] for j in node.inputs)
-            rows = "all" if all_rows[i] else "output"
-        else:
-            inputs = tuple(  # attention reads a cache through its pages
-                moved[j]
-                if node.op == "attend" and graph.nodes[j].op == "cached"
-                else _output_rows(result, graph, j, all_rows, moved, gathered)
-                for j in node.inputs
-            )
-            rows = "output"
+
+    def output_rows(work: Rewrite, j: int) -> int:
+        if all_rows[j] and j not in gathered:
+            shape = graph.nodes[j].shape
+            gathered[j] = work.emit(Node("output_rows", (work.now[j],), (), {}, shape, "output"))
+        return gathered.get(j, work.now[j])
+
+    def rule(work: Rewrite, i: int) -> int:
+        node, rows = graph.nodes[i], "all" if all_rows[i] else "output"
+        inputs = tuple(  # attention reads a cache through its pages
+            work.now[j]
+            if all_rows[i] or (node.op == "attend" and graph.nodes[j].op == "cached")
+            else output_rows(work, j)
+            for j in node.inputs
+        )
         attrs = dict(node.attrs)
         if node.op == "attend":
             attrs["caches"] = tuple(graph.nodes[j].attrs["index"] for j in node.inputs[1:])
-        result.nodes.append(replace(node, inputs=inputs, attrs=attrs, rows=rows))
-        moved[i] = len(result.nodes) - 1
-    result.caches = [replace(c, node=moved[c.node]) for c in graph.caches]
-    result.output = _output_rows(result, graph, graph.output, all_rows, moved, gathered)
+        return work.emit(replace(node, inputs=inputs, attrs=attrs, rows=rows))
+
+    result = rewrite(graph, rule)
+    if result.nodes[result.output].rows == "all":
+        shape = result.nodes[result.output].shape
+        result.nodes.append(Node("output_rows", (result.output,), (), {}, shape, "output"))
+        result.output = len(result.nodes) - 1
     return result
-
-
-def _output_rows(
-    result: Graph,
-    graph: Graph,
-    j: int,
-    all_rows: list[bool],
-    moved: dict[int, int],
-    gathered: dict[int, int],
-) -> int:
-    """Node `j` for the output rows: itself, or a gather."""
-    if not all_rows[j]:
-        return moved[j]
-    if j not in gathered:
-        shape = graph.nodes[j].shape
-        result.nodes.append(Node("output_rows", (moved[j],), (), {}, shape, "output"))
-        gathered[j] = len(result.nodes) - 1
-    return gathered[j]

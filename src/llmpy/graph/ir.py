@@ -12,11 +12,10 @@ from typing import Any
 
 from llmpy.errors import GraphError
 from llmpy.graph.ops import OPS, Shape
-from llmpy.graph.recurrent import Recurrence, RecurrentOperations
 from llmpy.graph.rope import Rope
 from llmpy.graph.weights import Weights
 
-__all__ = ["Cache", "Graph", "Node", "Value"]
+__all__ = ["Cache", "Graph", "Node", "Recurrence", "Value"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,15 @@ class Cache:
     name: str
     node: int
     shape: Shape
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A recurrent state of each session: an array of `shape`, at first full of `fill`."""
+
+    name: str
+    shape: Shape
+    fill: float = 0.0
 
 
 @dataclass
@@ -92,7 +100,7 @@ class Graph:
 
 
 @dataclass(frozen=True, eq=False)
-class Value(RecurrentOperations):
+class Value:
     """One array [T, *shape] of the graph; its methods append operations and give their results."""
 
     graph: Graph
@@ -310,9 +318,66 @@ class Value(RecurrentOperations):
         inputs = (self.index, router_weights.index)
         return self.graph.add("moe", inputs, tuple(weights), n_used=n_used, activation=activation)
 
+    def previous(self) -> Value:
+        """The value of the token before, 0 for the first one of a session (token shift)."""
+        return self._remember("previous", (), (), [(self.shape, 0.0)])
+
+    def conv(self, w: Weights) -> Value:
+        """Causal convolution over tokens, each value by itself: [T, n], w [n, width].
+
+        The last column of w meets the token itself; before the first token lie zeros. Plus its
+        bias where the file has one.
+        """
+        weights = w.with_bias()
+        width = self.graph.shapes[weights[0]][-1]
+        return self._remember("conv", (), weights, [((width - 1, *self.shape), 0.0)])
+
+    def scan(self, dt: Value, b: Value, c: Value, a: Weights, d: Weights) -> Value:
+        """Selective state space (Gu & Dao 2023; Dao & Gu 2024).
+
+        x [T, h, d], steps `dt` [T, h], `b` and `c` [T, g, n], of which h / g heads share one; the
+        tensors `a` [h, n] or [h, 1], negative, and `d` [h, ...]. For each head, with S [d, n]:
+        S = exp(dt a) S + dt x b^T, and y = S c + d x.
+        """
+        weights = (a.tensor(""), d.tensor(""))
+        state = (*self.shape, b.shape[-1])
+        return self._remember("scan", (dt, b, c), weights, [(state, 0.0)])
+
+    def delta_rule(self, w: Value, k: Value, v: Value, a: Value, b: Value) -> Value:
+        """Linear attention whose memory forgets and corrects itself (Peng et al. 2025).
+
+        x, `k`, `a`, `b` [T, h, d_k], decay `w` [T, h, d_k] or [T, h, 1], `v` [T, h, d_v]. For each
+        head, with S [d_v, d_k]: S = S diag(w) + (S a) b^T + v k^T, and y = S x. With decay g,
+        strength s, unit keys k, a = k, b = -s g k and values s v it is the gated delta rule
+        (Yang et al. 2025).
+        """
+        state = (v.shape[0], v.shape[-1], self.shape[-1])
+        return self._remember("delta_rule", (w, k, v, a, b), (), [(state, 0.0)])
+
+    def wkv4(self, v: Value, first: Weights, decay: Weights) -> Value:
+        """Mean of all values `v` [T, n], weighted by exp of the keys x [T, n] (Peng et al. 2023).
+
+        Each token takes `decay` [n], negative, from the keys of those before; `first` [n] is added
+        to its own key for itself. Computed with the largest exponent so far factored out.
+        """
+        weights = (decay.tensor(), first.tensor())
+        state = [(self.shape, 0.0), (self.shape, 0.0), (self.shape, -1e30)]
+        return self._remember("wkv4", (v,), weights, state)
+
     def _must_be_tokens(self) -> None:
         if self.index != -1:
             raise GraphError("embed: only the token ids of the batch can be embedded")
+
+    def _remember(
+        self, op: str, others: tuple[Value, ...], weights: tuple[str, ...], state: list[Any]
+    ) -> Value:
+        """The operation, with memory of these shapes and fills."""
+        known = self.graph.recurrences
+        inputs = (self.index, *(other.index for other in others))
+        result = self.graph.add(op, inputs, weights, state=len(known))
+        for shape, fill in state:
+            known.append(Recurrence(f"state.{len(known)}", shape, fill))
+        return result
 
     def __sub__(self, other: Value) -> Value:
         return self + other.scale(-1.0)

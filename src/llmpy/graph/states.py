@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llmpy.graph.ir import Graph
+from llmpy.graph.rewrite import Rewrite, rewrite
 
 __all__ = ["PAIRS", "for_pairs", "has_head", "is_encoder", "n_embedded", "states", "table_of"]
 
@@ -21,7 +22,7 @@ def states(graph: Graph) -> Graph:
     if graph.nodes[output].op != "linear":
         return graph
     (output,) = graph.nodes[output].inputs
-    return replace(graph, nodes=graph.nodes[: output + 1], output=output)
+    return rewrite(graph, Rewrite.keep, output)
 
 
 def has_head(graph: Graph) -> bool:
@@ -52,6 +53,10 @@ def for_pairs(graph: Graph) -> Graph:
     table = table_of(graph)
     assert table is not None
     n, width = graph.shapes[table]
-    nodes = [replace(x, weights=(PAIRS,)) if x.op == "embed" else x for x in graph.nodes]
+
+    def rule(work: Rewrite, i: int) -> int:
+        node = graph.nodes[i]
+        return work.emit(replace(node, weights=(PAIRS,))) if node.op == "embed" else work.keep(i)
+
     used = {**graph.used, PAIRS: {"embed"}}
-    return replace(graph, nodes=nodes, shapes={**graph.shapes, PAIRS: (2 * n, width)}, used=used)
+    return replace(rewrite(graph, rule), shapes={**graph.shapes, PAIRS: (2 * n, width)}, used=used)

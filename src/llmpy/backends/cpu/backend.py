@@ -10,8 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,8 @@ from llmpy import quant
 from llmpy.backends.base import Determinism, KvPool, Requirements, StoredTensor
 from llmpy.backends.cpu.kv import FORMATS, CpuKvPool, layout_name, page_layout, state_layout
 from llmpy.backends.cpu.lower.builder import lower
-from llmpy.backends.cpu.lower.program import Tensor
+from llmpy.backends.cpu.lower.program import Code, Tensor
+from llmpy.backends.cpu.lower.show import show_program
 from llmpy.backends.cpu.lower.sums import Sums
 from llmpy.backends.cpu.packing import Packing, Weights
 from llmpy.backends.cpu.plan import CpuPlan
@@ -90,9 +90,13 @@ class CpuBackend:
         self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_output_rows: int
     ) -> int:
         """Return the bytes of activations and logits of the largest step: `n_output_rows` rows."""
-        program = lower(graph, _absent(graph, tensors), kv_dtype)
+        program = lower(graph, _kept(graph, tensors), kv_dtype)
         rows = n_output_rows * (program.output_bytes + 4 * program.n_vocab)
         return self.max_tokens * program.all_bytes + rows
+
+    def program_text(self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str) -> str:
+        """Return the native operations of the graph over these tensors, one a line."""
+        return show_program(lower(graph, _kept(graph, tensors), kv_dtype))
 
     def kv_pool(self, graph: Graph, kv_dtype: str) -> CpuKvPool:
         """Make an empty pool for plans of this graph."""
@@ -152,9 +156,9 @@ class CpuBackend:
             pass
         weights = [tensor.weights for tensor in buffers.values() if tensor.weights is not None]
         packing = weights[0].packing if weights else None
-        program = lower(graph, buffers, pool.kv_dtype, self._sums)
+        program = lower(graph, buffers, pool.kv_dtype, sums=self._sums is not None)
         plan = CpuPlan(
-            program,
+            Code(program, buffers, self._sums),
             pool,
             level=self._level,
             n_threads=self.n_threads,
@@ -183,15 +187,19 @@ class CpuBackend:
         return _Raw(dtype, raw.shape, data.reshape(-1).view(np.uint8))
 
 
-def _absent(graph: Graph, tensors: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
-    """Tensors to lower a graph over, none of which has values: for the sizes of its results."""
-    nothing = np.zeros(1, np.float32), np.zeros(1, np.uint8)
-    found = {}
-    for i, (name, uses) in enumerate(graph.used.items(), 1):
-        shape, dtype = tensors[name].shape, tensors[name].dtype
-        weights: Any = SimpleNamespace(address=i) if _is_matrix(shape, frozenset(uses)) else None
-        found[name] = Tensor(name, dtype, shape, weights, nothing[1], nothing[0])
-    return found
+class _Kept(NamedTuple):
+    """A tensor as it will be kept."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+def _kept(graph: Graph, tensors: Mapping[str, StoredTensor]) -> dict[str, _Kept]:
+    """Tensors in the types that products read, F16 where no kernel reads those of the file."""
+    found = {name: _Kept(tensors[name].dtype, tensors[name].shape) for name in graph.used}
+    types = weight_types()
+    other = {name: t for name, t in found.items() if t.dtype.id not in types}
+    return found | {name: t._replace(dtype=BY_NAME["F16"]) for name, t in other.items()}
 
 
 def kept_bytes(tensor: StoredTensor, uses: frozenset[str]) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, Batch, Counter, KvCache, Sampler, TokenIds
 from llmpy.backends.cpu.kv import CpuKvPool
-from llmpy.backends.cpu.lower.program import Program
+from llmpy.backends.cpu.lower.program import Code
 from llmpy.backends.cpu.packing import Packing
 from llmpy.backends.cpu.trace import Times
 from llmpy.backends.trace import OpTime
@@ -30,7 +30,7 @@ class CpuPlan:
 
     def __init__(
         self,
-        program: Program,
+        code: Code,
         pool: CpuKvPool,
         *,
         level: int,
@@ -39,6 +39,7 @@ class CpuPlan:
         n_ctx: int,
         packing: Packing | None = None,
     ) -> None:
+        program = code.program
         self.n_vocab = program.n_vocab
         self._has_windows = pool.windowed.n_bytes > 0
         self._has_pages = pool.pages.n_bytes > 0 or self._has_windows
@@ -46,7 +47,7 @@ class CpuPlan:
         self.max_tokens = max_tokens
         self.n_ctx = min(n_ctx, program.n_positions)
         self._whole_sessions = program.whole_sessions
-        self._program: Program | None = program
+        self._code: Code | None = code
         self._n_rows = program.n_rows
         self._packing = packing
         self._first = True  # no step was run so far
@@ -55,7 +56,7 @@ class CpuPlan:
         self._run = self._native.llmpy_plan_run
         self._generate = self._native.llmpy_plan_generate
         self._level = level
-        self._handle = _create(program, level)
+        self._handle = _create(code, level)
         self._times: Times | None = None  # native code writes there while it traces
         self._room = (0, 0, 0)  # tokens, output rows, positions that native memory is there for
         rows = np.zeros((4, max_tokens), np.int32)
@@ -135,9 +136,9 @@ class CpuPlan:
 
     def start_trace(self) -> Callable[[], list[OpTime]]:
         """Add up the time of each operation from now on; the result reads the sums."""
-        if self._handle is None or self._program is None:
+        if self._handle is None or self._code is None:
             raise BackendError("this plan is closed")
-        self._times = Times(self._program.costs)
+        self._times = Times(self._code.program.costs())
         self._native.llmpy_plan_trace(self._handle, address(self._times.array))
         return self._times.table
 
@@ -157,7 +158,7 @@ class CpuPlan:
         packing, self._packing = self._packing, None
         if packing is not None:
             packing.close()
-        self._program = None
+        self._code = None
         if handle is not None:
             self._native.llmpy_plan_destroy(handle)
 
@@ -273,23 +274,22 @@ class CpuPlan:
         self._native.llmpy_plan_bind(self._handle, addresses)
 
 
-def _create(program: Program, level: int) -> int | None:
+def _create(code: Code, level: int) -> int | None:
+    program = code.program
+    frequencies = [code.frequencies(table) for table in program.ropes]
     ropes = (abi.Rope * len(program.ropes))(
         *(
-            abi.Rope(len(r.frequencies), address(r.frequencies), r.magnitude, *r.growth, r.place)
-            for r in program.ropes
+            abi.Rope(
+                len(values), address(values), rope.magnitude(), rope.growth,
+                rope.growth_every if rope.growth else 0, place,
+            )
+            for values, (rope, _, place) in zip(frequencies, program.ropes, strict=True)
         )
-    )
+    )  # fmt: skip
     spec = abi.PlanSpec(
-        level,
-        program.cache_type,
-        len(program.ops),
-        len(ropes),
-        address(program.ops),
-        ropes,
-        program.all_bytes,
-        program.output_bytes,
-    )
+        level, program.cache_type, len(program.ops), len(ropes), program.logits, 0,
+        address(code.ops), ropes, program.all_bytes, program.output_bytes,
+    )  # fmt: skip
     handle: int | None = library().llmpy_plan_create(spec)
     if handle is None:
         raise OutOfMemory("cannot allocate memory for the plan of the model")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+from llmpy.backends.cpu.lower import ops
 from llmpy.backends.cpu.lower.emitted import Emitted
-from llmpy.backends.cpu.lower.program import Op
 from llmpy.errors import BackendError
-from llmpy.ffi import address
-from llmpy.ffi.abi import MOST_EXPERTS, Function, Gating, OpKind, RowChoice
+from llmpy.ffi.abi import MOST_EXPERTS, Function, Gating, RowChoice
 from llmpy.graph import ELEMENTWISE, Node
 
 __all__ = ["SIMPLE"]
@@ -17,28 +16,34 @@ __all__ = ["SIMPLE"]
 
 def embed(work: Emitted, i: int, node: Node) -> None:
     """A row by token, by position, or always the same."""
-    t = work.tensors[node.weights[0]]
-    assert t.rows is not None
+    t = work.tensors[name := node.weights[0]]
     width = t.shape[-1]
-    of_which, first = {
+    choice, first = {
         "embed": (RowChoice.TOKEN, 0),
         "embed_position": (RowChoice.POSITION, node.attrs.get("offset", 0)),
         "embed_row": (RowChoice.FIRST, node.attrs.get("row", 0)),
     }[node.op]
     if first < 0:
-        raise BackendError(f"{node.op} of {node.weights[0]!r}: there is no row {first}")
-    n = (t.dtype.id, width, t.dtype.row_bytes(width), of_which, first)
-    work.emit(i, Op(OpKind.EMBED, node.rows, n=n, w=(address(t.rows),)))
+        raise BackendError(f"{node.op} of {name!r}: there is no row {first}")
+    n_bytes = t.dtype.row_bytes(width)
+    op = ops.Embed(
+        rows=node.rows, type=t.dtype.id, width=width, row_bytes=n_bytes, choice=choice,
+        first=first, table=ops.Rows(name),
+    )  # fmt: skip
+    work.emit(i, op)
 
 
 def norm(work: Emitted, i: int, node: Node) -> None:
     """Lower a norm of vectors, with weights for all, with weights for each of a row, or without."""
-    x, vectors = work.of(node.inputs[0]), prod(node.shape[:-1])
-    width = node.shape[-1]
+    x, width = work.of(node.inputs[0]), node.shape[-1]
     n_weights = prod(work.graph.shapes[node.weights[0]]) // width if node.weights else 0
-    n = (width, vectors, n_weights, int(node.op == "layer_norm"))
-    w = tuple(work.floats(name) for name in node.weights)
-    work.emit(i, Op(OpKind.NORM, node.rows, x, n=n, f=(node.attrs["eps"],), w=w, in_place=(x,)))
+    weight, bias = (*map(ops.Values, node.weights), None, None)[:2]
+    op = ops.Norm(
+        rows=node.rows, x=x, in_place=(x,), width=width, vectors=prod(node.shape[:-1]),
+        n_weights=n_weights, centered=int(node.op == "layer_norm"), eps=node.attrs["eps"],
+        weight=weight, bias=bias,
+    )  # fmt: skip
+    work.emit(i, op)
 
 
 def nothing(work: Emitted, i: int, node: Node) -> None:
@@ -56,89 +61,83 @@ def copy(work: Emitted, i: int, node: Node) -> None:
         size, more = width, shape[1][-1]
     else:
         times = node.shape[0] // shape[0][0]
-    n = (prod(node.shape[:-1]), width, start, size, more, times)
-    work.emit(i, Op(OpKind.COPY, node.rows, x, x2, n=n))
+    op = ops.Copy(
+        rows=node.rows, x=x, x2=x2, vectors=prod(node.shape[:-1]), width=width, start=start,
+        size=size, width2=more, times=times,
+    )  # fmt: skip
+    work.emit(i, op)
 
 
-def function(work: Emitted, i: int, node: Node) -> None:
-    """A function of each value, unless it is a gate's."""
-    if not is_gate(work, i):
-        work.map(i, OpKind.FUNCTION, Function[node.op.upper()])
+def elementwise(work: Emitted, i: int, node: Node) -> None:
+    """Value by value: the result may lie where an operand did."""
+    x, x2 = work.inputs(node)
+    width, rows, in_place = prod(node.shape), node.rows, (x, x2)
+    op: ops.Op
+    match node.op:
+        case "add":
+            op = ops.Add(rows=rows, x=x, x2=x2, width=width, in_place=in_place)
+        case "mul":
+            if work.graph.nodes[node.inputs[1]].shape != node.shape:
+                mul_each(work, i, node)
+                return
+            op = ops.Mul(rows=rows, x=x, x2=x2, width=width, in_place=in_place)
+        case "gate":
+            f = Function[node.attrs["function"].upper()]
+            op = ops.Gate(rows=rows, x=x, x2=x2, width=width, function=f, in_place=in_place)
+        case "scale":
+            factor = node.attrs["factor"]
+            op = ops.Scale(rows=rows, x=x, width=width, factor=factor, in_place=in_place)
+        case "clamp":
+            low, high = node.attrs["low"], node.attrs["high"]
+            op = ops.Clamp(rows=rows, x=x, width=width, low=low, high=high, in_place=in_place)
+        case name:
+            f = Function[name.upper()]
+            op = ops.Function(rows=rows, x=x, width=width, function=f, in_place=in_place)
+    work.emit(i, op)
 
 
-def is_gate(work: Emitted, i: int) -> bool:
-    """Whether a function is only there to be multiplied with something else."""
-    node = work.graph.nodes[i]
-    mul = work.only_reader(i, "mul")
-    if node.op not in ELEMENTWISE or mul is None:
-        return False
-    a, b = (work.origin(j) for j in mul.inputs)
-    if a == b or len({prod(work.graph.nodes[j].shape) for j in (a, b)}) > 1:
-        return False
-    return not (i == b and is_gate(work, a))
-
-
-def mul(work: Emitted, i: int, node: Node) -> None:
-    """A product value by value, or by one value for each vector."""
-    for gate, other in (node.inputs, node.inputs[::-1]):
-        if is_gate(work, work.origin(gate)):
-            act = work.graph.nodes[work.origin(gate)]
-            a, b, n = work.of(act.inputs[0]), work.of(other), prod(node.shape)
-            n_f = (n, Function[act.op.upper()])
-            work.emit(i, Op(OpKind.GATE, node.rows, a, b, n=n_f, in_place=(a, b)))
-            return
-    if work.graph.nodes[node.inputs[1]].shape == node.shape:
-        work.map(i, OpKind.MUL)
-        return
-    a, b = work.inputs(node)
-    n_each = (node.shape[-1], prod(node.shape[:-1]))
-    work.emit(i, Op(OpKind.MUL_EACH, node.rows, a, b, n=n_each, in_place=(a,)))
+def mul_each(work: Emitted, i: int, node: Node) -> None:
+    """A product by one value for each vector."""
+    (a, b), width, vectors = work.inputs(node), node.shape[-1], prod(node.shape[:-1])
+    op = ops.MulEach(rows=node.rows, x=a, x2=b, width=width, vectors=vectors, in_place=(a,))
+    work.emit(i, op)
 
 
 def with_weight(work: Emitted, i: int, node: Node) -> None:
     """A sum or product with a tensor of the last axes."""
-    x, width = work.of(node.inputs[0]), prod(work.graph.shapes[node.weights[0]])
-    kind = OpKind.ADD_WEIGHT if node.op == "add_weight" else OpKind.MUL_WEIGHT
-    n = (width, prod(node.shape) // width)
-    w = (work.floats(node.weights[0]),)
-    work.emit(i, Op(kind, node.rows, x, n=n, w=w, in_place=(x,)))
+    x, name = work.of(node.inputs[0]), node.weights[0]
+    width = prod(work.graph.shapes[name])
+    kind = ops.AddWeight if node.op == "add_weight" else ops.MulWeight
+    times = prod(node.shape) // width
+    op = kind(rows=node.rows, x=x, in_place=(x,), width=width, times=times, weight=ops.Values(name))
+    work.emit(i, op)
 
 
 def sum_(work: Emitted, i: int, node: Node) -> None:
     """Lower the sum of each vector."""
-    shape = work.graph.nodes[node.inputs[0]].shape
-    n = (shape[-1], prod(shape[:-1]))
-    work.emit(i, Op(OpKind.SUM, node.rows, work.of(node.inputs[0]), n=n))
-
-
-def scale(work: Emitted, i: int, node: Node) -> None:
-    """By a constant."""
-    work.map(i, OpKind.SCALE, f=(node.attrs["factor"],))
-
-
-def clamp(work: Emitted, i: int, node: Node) -> None:
-    """Between two constants."""
-    work.map(i, OpKind.CLAMP, f=(node.attrs["low"], node.attrs["high"]))
+    *vectors, width = work.graph.nodes[node.inputs[0]].shape
+    x = work.of(node.inputs[0])
+    work.emit(i, ops.Sum(rows=node.rows, x=x, width=width, vectors=prod(vectors)))
 
 
 def route(work: Emitted, i: int, node: Node) -> None:
-    """Shares of experts."""
+    """Router weights of experts."""
     x, a, (n_expert,) = work.of(node.inputs[0]), node.attrs, node.shape
     if n_expert > MOST_EXPERTS:
         raise BackendError(f"the cpu backend: {n_expert} experts, of {MOST_EXPERTS} at most")
-    n = (
-        *(n_expert, a["n_used"], Gating[a["gating"].upper()], int(a["normalize"])),
-        *(a["n_group"], a["n_group_used"]),
-    )
-    bias = work.floats(node.weights[0]) if node.weights else 0
-    op = Op(OpKind.ROUTE, node.rows, x, n=n, f=(a["factor"],), w=(bias,), in_place=(x,))
+    op = ops.Route(
+        rows=node.rows, x=x, in_place=(x,), n_expert=n_expert, n_used=a["n_used"],
+        gating=Gating[a["gating"].upper()], normalize=int(a["normalize"]), groups=a["n_group"],
+        groups_used=a["n_group_used"], factor=a["factor"],
+        bias=ops.Values(node.weights[0]) if node.weights else None,
+    )  # fmt: skip
     work.emit(i, op)
 
 
 def output_rows(work: Emitted, i: int, node: Node) -> None:
     """The rows whose logits are asked for."""
     x = work.of(node.inputs[0])
-    work.emit(i, Op(OpKind.OUTPUT_ROWS, "output", x, n=(prod(node.shape),)))
+    work.emit(i, ops.OutputRows(rows="output", x=x, width=prod(node.shape)))
 
 
 SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
@@ -146,12 +145,9 @@ SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
     **dict.fromkeys(("rms_norm", "layer_norm"), norm),
     **dict.fromkeys(("heads", "flatten"), nothing),
     **dict.fromkeys(("slice", "concat", "repeat"), copy),
-    **dict.fromkeys(ELEMENTWISE, function),
+    **dict.fromkeys(("add", "mul", "gate", "scale", "clamp", *ELEMENTWISE), elementwise),
     **dict.fromkeys(("add_weight", "mul_weight"), with_weight),
-    "mul": mul,
     "sum": sum_,
-    "scale": scale,
-    "clamp": clamp,
     "route": route,
     "output_rows": output_rows,
 }

@@ -1,131 +1,99 @@
-"""Lowering of products: those of one input together, a sum with what they are added to."""
+"""Lowering of matmuls: their input, prepared once for all that read it, and their operations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from llmpy.backends.cpu.lower import ops
 from llmpy.backends.cpu.lower.emitted import Emitted
-from llmpy.backends.cpu.lower.program import Op
 from llmpy.ffi import library
-from llmpy.ffi.abi import NO_PLACE, Function, OpKind
+from llmpy.ffi.abi import Function
 from llmpy.graph import Node
 
-__all__ = ["PRODUCTS"]
-
-_MOST_IN_A_GROUP = 8
+__all__ = ["MATMULS", "input_kind", "linears"]
 
 
-def is_added(work: Emitted, i: int) -> bool:
-    """Whether a product is only there to be added to something else."""
-    add = work.only_reader(i, "add")
-    if work.graph.nodes[i].op != "linear" or add is None:
-        return False
-    a, b = (work.origin(j) for j in add.inputs)
-    # Of two products, the second joins the first.
-    return a != b and not (i == a and is_added(work, b))
-
-
-def add(work: Emitted, i: int, node: Node) -> None:
-    """A sum, into which a product may be summed at once."""
-    for product, other in (node.inputs[::-1], node.inputs):
-        j = work.origin(product)
-        if is_added(work, j):
-            _products(work, [(i, work.graph.nodes[j])], work.of(other))
-            return
-    work.map(i, OpKind.ADD)
-
-
-def linear(work: Emitted, i: int, node: Node) -> None:
-    """A product, with all others that read the same input and are not summed."""
-    if is_added(work, i):
-        return  # when its sum is due
-    x, kind = work.origin(node.inputs[0]), _input_kind(work, node)
-    group = [i]
-    for j in work.readers[x]:
-        other = work.graph.nodes[j]
-        if j <= i or other.op != "linear" or other.rows != node.rows or is_added(work, j):
-            continue
-        if _input_kind(work, other) == kind and len(group) < _MOST_IN_A_GROUP:
-            group.append(j)
-    _products(work, [(j, work.graph.nodes[j]) for j in group])
+def linears(work: Emitted, group: Sequence[int]) -> list[ops.Linear]:
+    """Prepare the input that matmuls share, and return their operations, not emitted yet."""
+    nodes = [work.graph.nodes[i] for i in group]
+    x = work.of(nodes[0].inputs[-1])
+    _collect(work, x, nodes[0], [node.weights[0] for node in nodes])
+    prepared, found = _prepare(work, x, nodes[0]), []
+    for node in nodes:
+        t = work.tensors[name := node.weights[0]]
+        n_out, n_in = t.shape
+        bias = ops.Values(node.weights[1]) if len(node.weights) > 1 else None
+        op = ops.Linear(
+            rows=node.rows, x=prepared, type=t.dtype.id, outputs=n_out, inputs=n_in,
+            weights=ops.PackedMatrix(name), bias=bias,
+        )  # fmt: skip
+        if node.op == "linear_add":
+            op.x2 = work.of(node.inputs[0])
+            op.in_place = (op.x2,)
+        found.append(op)
+    return found
 
 
 def linear_heads(work: Emitted, i: int, node: Node) -> None:
     """A product for each head."""
-    t = work.tensors[node.weights[0]]
+    t = work.tensors[name := node.weights[0]]
     heads, n_out, n_in = t.shape
-    _collect(work, work.of(node.inputs[0]), node, [t.name], heads)
-    x = _prepare(work, work.of(node.inputs[0]), node, heads)
-    n = (t.dtype.id, n_out, n_in, heads)
-    work.emit(i, Op(OpKind.LINEAR_HEADS, node.rows, x, n=n, w=(_weights(work, t.name),)))
+    x = work.of(node.inputs[0])
+    _collect(work, x, node, [name], heads)
+    op = ops.LinearHeads(
+        rows=node.rows, x=_prepare(work, x, node, heads), type=t.dtype.id, outputs=n_out,
+        inputs=n_in, heads=heads, weights=ops.PackedMatrix(name),
+    )  # fmt: skip
+    work.emit(i, op)
 
 
 def moe(work: Emitted, i: int, node: Node) -> None:
     """Experts."""
     x, router_weights = work.inputs(node)
-    parts, biases = node.weights[:3], node.weights[3:]
+    parts = node.weights[:3]
     n_expert, n_ff, n_embd = work.tensors[parts[0]].shape
-    n = (
-        *(n_embd, n_ff, n_expert, node.attrs["n_used"]),
-        *(work.tensors[name].dtype.id for name in parts),
-        Function[node.attrs["activation"].upper()],
-    )
-    w = (*(_weights(work, name) for name in parts), *(work.floats(name) for name in biases))
-    if work.sums is not None:
-        first = work.sums.address(list(parts[:2]), n_expert, n_embd)
-        w = (*w, *(0,) * (6 - len(w)), first, work.sums.address([parts[2]], n_expert, n_ff))
-    work.emit(i, Op(OpKind.MOE, node.rows, x, router_weights, n=n, w=w))
-
-
-def _products(work: Emitted, group: list[tuple[int, Node]], added: int = NO_PLACE) -> None:
-    """Products of one input, whose results are those of the nodes given with them."""
-    node = group[0][1]
-    _collect(work, work.of(node.inputs[0]), node, [product.weights[0] for _, product in group])
-    x = _prepare(work, work.of(node.inputs[0]), node)
-    for n_left, (i, product) in zip(range(len(group), 0, -1), group, strict=True):
-        t = work.tensors[product.weights[0]]
-        n_out, n_in = t.shape
-        bias = work.floats(product.weights[1]) if len(product.weights) > 1 else 0
-        op = Op(OpKind.LINEAR, product.rows, x, added, w=(_weights(work, t.name), bias))
-        op.n = (t.dtype.id, n_out, n_in, n_left)
-        op.in_place = () if added == NO_PLACE else (added,)
-        work.emit(i, op)
-        work.done.add(i)
+    gate_type, up_type, down_type = (work.tensors[name].dtype.id for name in parts)
+    gate, up, down = map(ops.PackedMatrix, parts)
+    biases = (*map(ops.Values, node.weights[3:]), None, None, None)
+    op = ops.Moe(
+        rows=node.rows, x=x, x2=router_weights, n_embd=n_embd, n_ff=n_ff, n_expert=n_expert,
+        n_used=node.attrs["n_used"], gate_type=gate_type, up_type=up_type, down_type=down_type,
+        function=Function[node.attrs["activation"].upper()], gate=gate, up=up, down=down,
+        gate_bias=biases[0], up_bias=biases[1], down_bias=biases[2],
+    )  # fmt: skip
+    if work.sums:
+        op.sums = ops.SumsOf(parts[:2], n_expert, n_embd)
+        op.sums_down = ops.SumsOf(parts[2:], n_expert, n_ff)
+    work.emit(i, op)
 
 
 def _prepare(work: Emitted, x: int, node: Node, heads: int = 1) -> int:
     """A value as products read it, made once for all of them."""
-    kind = _input_kind(work, node)
+    kind = input_kind(work, node)
     if (x, kind, heads) not in work.prepared:
         n_in = work.tensors[node.weights[0]].shape[-1]
         size = heads * library().llmpy_input_bytes(kind, n_in)
         y = work.prepared[x, kind, heads] = work.new(0, node.rows, size)
-        work.ops.append(Op(OpKind.PREPARE, node.rows, x, y=y, n=(kind, n_in, heads)))
+        op = ops.Prepare(rows=node.rows, x=x, y=y, input_kind=kind, inputs=n_in, heads=heads)
+        work.ops.append(op)
     return work.prepared[x, kind, heads]
 
 
 def _collect(work: Emitted, x: int, node: Node, names: list[str], matrices: int = 1) -> None:
     """Sum the squares of the inputs of these tensors, where importance is collected."""
-    if work.sums is not None:
+    if work.sums:
         n_in = work.tensors[names[0]].shape[-1]
-        sums = work.sums.address(names, matrices, n_in)
-        work.ops.append(Op(OpKind.COLLECT, node.rows, x, n=(n_in, matrices), w=(sums,)))
+        sums = ops.SumsOf(tuple(names), matrices, n_in)
+        work.ops.append(ops.Collect(rows=node.rows, x=x, width=n_in, matrices=matrices, sums=sums))
 
 
-def _input_kind(work: Emitted, node: Node) -> int:
+def input_kind(work: Emitted, node: Node) -> int:
+    """Return the form in which a matmul reads its input."""
     kind: int = library().llmpy_input_kind(work.tensors[node.weights[0]].dtype.id)
     return kind
 
 
-def _weights(work: Emitted, name: str) -> int:
-    weights = work.tensors[name].weights
-    assert weights is not None
-    return weights.address
-
-
-PRODUCTS: dict[str, Callable[[Emitted, int, Node], None]] = {
-    "add": add,
-    "linear": linear,
+MATMULS: dict[str, Callable[[Emitted, int, Node], None]] = {
     "linear_heads": linear_heads,
     "moe": moe,
 }

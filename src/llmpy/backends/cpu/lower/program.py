@@ -1,20 +1,24 @@
-"""The result of lowering: tensors in the form that kernels read, operations, tables, sizes."""
+"""The result of lowering: operations with places, and what native code is given of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llmpy.backends.cpu.lower import ops
+from llmpy.backends.cpu.lower.sums import Sums
 from llmpy.backends.cpu.packing import Weights
 from llmpy.dtypes import DType
-from llmpy.ffi.abi import NO_PLACE, OpKind
+from llmpy.ffi import address
+from llmpy.ffi.abi import NO_PLACE, OP
+from llmpy.graph import Rope
 
-__all__ = ["Cost", "Op", "Program", "RopeTable", "Tensor"]
+__all__ = ["Code", "Cost", "Program", "RopeTable", "Shaped", "Tensor"]
 
 
 class Cost(NamedTuple):
@@ -25,6 +29,18 @@ class Cost(NamedTuple):
     dtype: str = ""
     bytes: int = 0  # of weights, read by each call
     macs: int = 0  # multiply-accumulates of each row
+
+
+class Shaped(Protocol):
+    """What lowering knows of a tensor."""
+
+    @property
+    def dtype(self) -> DType:
+        """Return its storage type, which kernels read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return its shape, the last dimension a row."""
 
 
 @dataclass(frozen=True)
@@ -39,58 +55,99 @@ class Tensor:
     values: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class RopeTable:
-    """Frequencies of one rotary embedding, and where its cosines and sines go."""
+class RopeTable(NamedTuple):
+    """A rotary embedding, the tensor of its divisors ("": none), and where its table lies."""
 
-    frequencies: NDArray[np.float64]
-    magnitude: float
-    growth: tuple[float, int]
+    rope: Rope
+    divisors: str
     place: int
 
 
 @dataclass(frozen=True)
 class Program:
-    """The program for native code: operations, tables, sizes of a row; `kept` must outlive it.
+    """Operations over values, a place in the arena for each value, and sizes of a row.
 
     `whole_sessions`: some attention is not causal, so all tokens of a session must be in a batch.
+    `logits`: the matmul that writes the logits, -1 where something else does.
     """
 
-    ops: NDArray[np.void]
-    ropes: list[RopeTable]
+    ops: Sequence[ops.Op]
+    tensors: Mapping[str, Shaped]
+    places: Mapping[int, int]
+    ropes: Sequence[RopeTable]
     all_bytes: int
     output_bytes: int
     cache_type: int
+    logits: int
     n_vocab: int
     n_rows: int  # tokens that can be embedded
     n_positions: int  # positions that can
     whole_sessions: bool
-    kept: list[Tensor | NDArray[np.float32]]
-    costs: list[Cost]  # of each operation
 
+    def costs(self) -> list[Cost]:
+        """Return what tracing says of each operation."""
+        return [self._cost(op) for op in self.ops]
 
-@dataclass
-class Op:
-    """One native operation before its values have places in the arena."""
-
-    kind: OpKind
-    rows: str
-    x: int = NO_PLACE
-    x2: int = NO_PLACE
-    y: int = NO_PLACE
-    n: tuple[int, ...] = ()
-    f: tuple[float, ...] = ()
-    w: tuple[int, ...] = ()
-    also: tuple[int, ...] = ()  # further operands
-    in_place: tuple[int, ...] = ()  # values whose place y may take over, if this is their end
-
-    def cost(self, weights: Mapping[int, Tensor]) -> Cost:
-        """Return what tracing says of this; `weights`: tensors by the address of their weights."""
-        name, tensor = self.kind.name.lower(), weights.get(self.w[0]) if self.w else None
-        if tensor is None:
+    def _cost(self, op: ops.Op) -> Cost:
+        if isinstance(op, ops.Region):  # its time is that of the matmuls that it begins with
+            return Cost(
+                ops.Linear.kind.name.lower() if op.linears else ops.Attend.kind.name.lower()
+            )
+        name = op.kind.name.lower()
+        if not isinstance(op, ops.Linear | ops.LinearHeads | ops.Moe):
             return Cost(name)
-        whole = tensor.dtype.row_bytes(tensor.shape[-1]) * prod(tensor.shape[:-1])
-        if self.kind is OpKind.MOE:  # how many experts a step reads depends on its tokens
-            n_embd, n_ff, _, n_used = self.n[:4]
-            return Cost(name, tensor.name, tensor.dtype.name, macs=3 * n_embd * n_ff * n_used)
-        return Cost(name, tensor.name, tensor.dtype.name, whole, prod(tensor.shape))
+        pointer = op.gate if isinstance(op, ops.Moe) else op.weights
+        assert isinstance(pointer, ops.PackedMatrix)
+        t = self.tensors[pointer.name]
+        if isinstance(op, ops.Moe):  # how many experts a step reads depends on its tokens
+            return Cost(name, pointer.name, t.dtype.name, macs=3 * op.n_embd * op.n_ff * op.n_used)
+        n_bytes = t.dtype.row_bytes(t.shape[-1]) * prod(t.shape[:-1])
+        return Cost(name, pointer.name, t.dtype.name, n_bytes, prod(t.shape))
+
+
+class Code:
+    """A program over tensors that are in memory, as native code is given it.
+
+    `sums`: where to sum what matmuls are fed. The addresses are good for as long as this lives.
+    """
+
+    def __init__(
+        self, program: Program, tensors: Mapping[str, Tensor], sums: Sums | None = None
+    ) -> None:
+        self.program = program
+        self.ops: NDArray[np.void] = np.zeros(len(program.ops), OP)
+        self.tensors = tensors
+        self._sums = sums
+        self._kept: list[NDArray[np.float32]] = []
+        places = {**program.places, NO_PLACE: NO_PLACE}
+        for op, out in zip(program.ops, self.ops, strict=True):
+            op.encode(out, places.__getitem__, self._address)
+
+    def frequencies(self, table: RopeTable) -> NDArray[np.float64]:
+        """Return the frequencies of a rotary embedding, divided where the file says so."""
+        divisors = self.tensors[table.divisors].values if table.divisors else None
+        frequencies = table.rope.frequencies()
+        return np.ascontiguousarray(frequencies if divisors is None else frequencies / divisors)
+
+    def _address(self, pointer: ops.Pointer) -> int:
+        match pointer:
+            case ops.Values(name):
+                values = self.tensors[name].values
+                assert values is not None
+                return address(values)
+            case ops.Rows(name):
+                rows = self.tensors[name].rows
+                assert rows is not None
+                return address(rows)
+            case ops.PackedMatrix(name):
+                weights = self.tensors[name].weights
+                assert weights is not None
+                return weights.address
+            case ops.SumsOf(names, matrices, width):
+                assert self._sums is not None
+                return self._sums.address(list(names), matrices, width)
+            case ops.Constant():
+                self._kept.append(pointer.array())
+                return address(self._kept[-1])
+            case _:
+                return pointer or 0

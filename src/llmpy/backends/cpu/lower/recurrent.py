@@ -6,9 +6,8 @@ from collections.abc import Callable
 from math import prod
 
 from llmpy.backends.cpu.kv import state_layout
+from llmpy.backends.cpu.lower import ops
 from llmpy.backends.cpu.lower.emitted import Emitted
-from llmpy.backends.cpu.lower.program import Op
-from llmpy.ffi.abi import OpKind
 from llmpy.graph import Graph, Node
 
 __all__ = ["RECURRENT"]
@@ -16,30 +15,42 @@ __all__ = ["RECURRENT"]
 
 def recurrent(work: Emitted, i: int, node: Node) -> None:
     """Any of them."""
-    x = [work.of(j) for j in node.inputs]
-    work.emit(i, _operation(work.graph, node, x, [work.floats(name) for name in node.weights]))
+    work.emit(i, _operation(work.graph, node, [work.of(j) for j in node.inputs]))
 
 
-def _operation(graph: Graph, node: Node, x: list[int], w: list[int]) -> Op:
-    """The native operation of a node; `x` are the values it reads, `w` addresses of its weights."""
+def _operation(graph: Graph, node: Node, x: list[int]) -> ops.Op:
+    """The native operation of a node; `x` are the values it reads."""
     layout, first = state_layout(graph)[0], node.attrs["state"]
     shapes = [graph.nodes[i].shape for i in node.inputs]
-    memory, width = layout[first][0], prod(node.shape)
+    w = [ops.Values(name) for name in node.weights]
+    memory, width, rows = layout[first][0], prod(node.shape), node.rows
     if node.op == "previous":
-        return Op(OpKind.PREVIOUS, node.rows, x[0], n=(width, memory))
+        return ops.Previous(rows=rows, x=x[0], width=width, memory=memory)
     if node.op == "conv":
         n_tokens = graph.shapes[node.weights[0]][-1]
-        return Op(OpKind.CONV, node.rows, x[0], n=(width, n_tokens, memory), w=tuple(w))
+        bias = w[1] if len(w) > 1 else None
+        return ops.Conv(
+            rows=rows, x=x[0], channels=width, width=n_tokens, memory=memory, weight=w[0], bias=bias
+        )
     if node.op == "scan":
-        n_groups, n_state = shapes[2]
-        n = (*node.shape, n_state, n_groups, graph.shapes[node.weights[0]][-1], memory)
-        return Op(OpKind.SCAN, node.rows, x[0], x[1], n=n, w=tuple(w), also=tuple(x[2:]))
+        (heads, d), (n_groups, n_state) = node.shape, shapes[2]
+        return ops.Scan(
+            rows=rows, x=x[0], x2=x[1], also=tuple(x[2:]), heads=heads, d=d, n=n_state,
+            groups=n_groups, width_of_a=graph.shapes[node.weights[0]][-1], memory=memory,
+            a=w[0], skip=w[1],
+        )  # fmt: skip
     if node.op == "delta_rule":
-        n = (*node.shape, shapes[0][1], shapes[1][1], memory)
-        return Op(OpKind.DELTA_RULE, node.rows, x[0], x[1], n=n, also=tuple(x[2:]))
+        heads, d_value = node.shape
+        return ops.DeltaRule(
+            rows=rows, x=x[0], x2=x[1], also=tuple(x[2:]), heads=heads, d_value=d_value,
+            d_key=shapes[0][1], width_of_decay=shapes[1][1], memory=memory,
+        )  # fmt: skip
     assert node.op == "wkv4"
-    n = (width, *(place for place, _ in layout[first : first + 3]))
-    return Op(OpKind.WKV4, node.rows, x[0], x[1], n=n, w=tuple(w))
+    total, weight, most = (place for place, _ in layout[first : first + 3])
+    return ops.Wkv4(
+        rows=rows, x=x[0], x2=x[1], width=width, total=total, weight=weight, most=most,
+        decay=w[0], first=w[1],
+    )  # fmt: skip
 
 
 RECURRENT: dict[str, Callable[[Emitted, int, Node], None]] = dict.fromkeys(
