@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -107,10 +108,11 @@ def serving(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 async def loaded(port: int, n_streams: int, n_tokens: int) -> list[Stream]:
-    """As many streams at once, each to its end."""
-    fields = {"prompt": PROMPT, "max_tokens": n_tokens, "stream": True, "ignore_eos": True}
+    """As many streams at once, each to its end; no prompt was there before."""
+    fields = {"max_tokens": n_tokens, "stream": True, "ignore_eos": True}
     fields["temperature"] = 0  # so that all engines do the same
-    streams = [Stream(json.dumps(fields | {"seed": i}).encode()) for i in range(n_streams)]
+    prompts = [f"{random.randrange(10**9)} {PROMPT}" for _ in range(n_streams)]
+    streams = [Stream(json.dumps(fields | {"prompt": prompt}).encode()) for prompt in prompts]
     loop = asyncio.get_running_loop()
     for stream in streams:
         await loop.create_connection(lambda stream=stream: stream, "127.0.0.1", port)
