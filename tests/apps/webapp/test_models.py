@@ -189,6 +189,7 @@ def test_an_unknown_name_is_an_error(app: Page) -> None:
     pull = app.ok("POST", "/app/pulls", {"name": "no such model!"}, 201)
     failed = wait_for(lambda: one(app, pull["id"])["state"] == "error" and one(app, pull["id"]))
     assert failed["error"]["code"] == "not_found"
+    assert "'no such model!' is not a model that is known here" in failed["error"]["message"]
 
 
 def test_deleting_says_the_bytes_freed_and_threads_stay(app: Page, site: Site) -> None:

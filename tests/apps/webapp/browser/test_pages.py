@@ -300,6 +300,32 @@ def test_settings_are_kept_at_once(scripted: Scripted, tab: Any) -> None:
     page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
 
 
+def test_a_wrong_setting_is_told_beside_its_field(scripted: Scripted, tab: Any) -> None:
+    tab.expected.append("400")
+    before = scripted.answer
+    error = {"message": "port: expected 0 to 65535, found 99999", "code": "invalid_value"}
+
+    def refusing(method: str, path: str, body: Any) -> tuple[int, Any]:
+        if method == "PATCH" and body.get("port") == 99999:
+            return 400, {"error": error}
+        return before(method, path, body)
+
+    scripted.answer = refusing  # type: ignore[method-assign]
+    page = tab.open(scripted.url + "#/settings")
+    for port, told in (("99999", "Expected 0 to 65535, found 99999"), ("8080", "")):
+        page.fill("#setting-port", port)
+        page.press("#setting-port", "Tab")
+        page.wait_for_function(
+            "told => document.querySelector('.field:has(#setting-port) .field-error')"
+            ".textContent === told",
+            arg=told,
+        )
+        assert page.get_attribute("#setting-port", "aria-invalid") == str(bool(told)).lower()
+    page.select_option("#setting-kv_dtype", "q8_0")
+    wait_for(lambda: scripted.state["settings"].get("kv_dtype") == "q8_0")
+    assert scripted.state["settings"]["port"] == 8080
+
+
 def test_export_and_import(scripted: Scripted, tab: Any) -> None:
     answering(
         scripted, ("GET", "/app/export", {"llmpy_chats": 1, "threads": []}),

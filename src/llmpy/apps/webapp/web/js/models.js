@@ -167,7 +167,7 @@ function pullRow(p, where) {
   const share = p.bytes_total ? p.bytes_done / p.bytes_total : null;
   if (share === null && p.state === "running") bar.removeAttribute("value"); else bar.setAttribute("value", String(share ?? 0));
   text.textContent = {
-    running: [p.text ?? "", p.bytes_total ? `${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : "", p.speed ? `${bytes(p.speed)}/s` : "", left(p.seconds_left)].filter(Boolean).join(" · "),
+    running: [p.text || "Looking for it", p.bytes_total ? `${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : "", p.speed ? `${bytes(p.speed)}/s` : "", left(p.seconds_left)].filter(Boolean).join(" · "),
     paused: `Paused${p.bytes_total ? ` at ${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : ""}. ${p.resumable === false ? "pip downloads this package: it begins again." : "It goes on from there."}`,
     error: p.error?.message ?? p.error ?? "The download failed.",
   }[p.state] ?? p.state;

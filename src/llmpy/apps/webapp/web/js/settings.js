@@ -4,19 +4,31 @@ import { download, patch, post, ApiError } from "./api.js";
 import { h, icon, preferences, say } from "./dom.js";
 import { emit, readThreads, store } from "./store.js";
 
+const KV_TYPES = [["", "automatic"], ["f32", "f32"], ["f16", "f16"], ["int14", "int14"], ["q8_0", "q8_0"], ["q4_0", "q4_0"]];
+
 async function change(fields, input) {
+  const place = input.parentNode.querySelector(".field-error");
+  const show = (text) => {
+    input.setAttribute("aria-invalid", String(Boolean(text)));
+    place.hidden = !text;
+    place.textContent = text;
+  };
   try {
     store.state.settings = await patch("/app/settings", fields);
-    input?.setAttribute("aria-invalid", "false");
+    show("");
     emit("state");
     say("Saved.", false, null, 1800);
     document.getElementById("restart-note").hidden = !store.state.settings.restart;
   } catch (problem) {
     if (!(problem instanceof ApiError)) throw problem;
-    input?.setAttribute("aria-invalid", "true");
-    say(problem.message, true);
+    if (problem.status) show(sentence(problem.message)); else say(problem.message, true);
   }
 }
+
+/** "n_ctx: expected ..." beside its field: "Expected ...". */
+const sentence = (text) => text.replace(/^\w+(\[\d+\])?: /, "").replace(/^./, (c) => c.toUpperCase());
+
+const foot = (id, hint) => [h("p.field-error", { role: "alert", hidden: true }), h("span.hint", { id: `${id}-hint` }, hint)];
 
 function field(name, label, hint, { type = "number", scale = 1, placeholder = "automatic", ...attributes } = {}) {
   const id = `setting-${name}`;
@@ -27,7 +39,7 @@ function field(name, label, hint, { type = "number", scale = 1, placeholder = "a
     const text = input.value.trim();
     change({ [name]: text === "" ? null : type === "number" ? Math.round(Number(text) * scale) : text }, input);
   });
-  return h("div.field", h("label", { for: id }, label), input, h("span.hint", { id: `${id}-hint` }, hint));
+  return h("div.field", h("label", { for: id }, label), input, foot(id, hint));
 }
 
 function select(name, label, hint, options) {
@@ -35,7 +47,7 @@ function select(name, label, hint, options) {
   const now = store.state.settings[name] ?? "";
   const input = h("select.input", { id, "aria-describedby": `${id}-hint` }, options.map(([value, text]) => h("option", { value, selected: value === now }, text)));
   input.addEventListener("change", () => change({ [name]: input.value || null }, input));
-  return h("div.field", h("label", { for: id }, label), input, h("span.hint", { id: `${id}-hint` }, hint));
+  return h("div.field", h("label", { for: id }, label), input, foot(id, hint));
 }
 
 function list(name, label, hint, placeholder) {
@@ -46,7 +58,7 @@ function list(name, label, hint, placeholder) {
     const lines = area.value.split("\n").map((l) => l.trim()).filter(Boolean);
     change({ [name]: lines.length ? lines : name === "keys" ? [] : null }, area);
   });
-  return h("div.field", h("label", { for: id }, label), area, h("span.hint", { id: `${id}-hint` }, hint));
+  return h("div.field", h("label", { for: id }, label), area, foot(id, hint));
 }
 
 export function draw(place) {
@@ -65,7 +77,7 @@ export function draw(place) {
         field("n_ctx", "Context", "Tokens that a chat may have.", { min: "64", step: "1" }),
         field("memory", "Memory for models, GB", "Others are unloaded beyond it.", { scale: 1e9, min: "0.1", step: "any" }),
         field("keep_alive", "Keep loaded, seconds", "An idle model is unloaded after it.", { min: "0", step: "1" }),
-        field("kv_dtype", "KV cache type", "Smaller types save memory for long chats.", { type: "text" }))),
+        select("kv_dtype", "KV cache type", "Smaller types save memory for long chats.", KV_TYPES))),
     h("section", h("h2", "Server"), h("p.hint", "Other programs can use these models too; see the address that llmpy printed."),
       h("div.grid", field("host", "Address", "127.0.0.1 is this machine alone.", { type: "text" }), field("port", "Port", "Where the page and the server are.", { min: "1", max: "65535", step: "1" })),
       list("keys", "Keys", "One a line. With keys, whoever has none is refused. Needed for any address but 127.0.0.1.", "none"),
