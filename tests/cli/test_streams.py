@@ -44,6 +44,7 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
     llmpy.copy_model(stories, "streams")
     engine = ("--backend", BACKEND)
     return {
+        "anywhere": ("anywhere", "--config", tmp_path / "anywhere.toml", "--check"),
         "bench": ("bench", *model, *engine, "-p", 4, "-n", 2, "-r", 1),
         "chat": ("chat", *model, *engine, "--template", "alpaca", "-p", "Once", "-n", 2, "--stats"),
         "convert": ("convert", stories, tmp_path / "out.gguf"),

@@ -69,7 +69,7 @@ def test_the_first_start_writes_the_file(run: Run, tmp_path: Path) -> None:
     result = run("anywhere", "--config", path, "--check")
     assert (result.code, result.err.count("\n")) == (0, 2)
     assert f"wrote {path}" in result.err
-    assert "is fine: ctrl+alt+space complete, ctrl+alt+enter ask" in result.err
+    assert "is fine: ctrl+alt+space complete, ctrl+alt+shift+space ask" in result.err
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 

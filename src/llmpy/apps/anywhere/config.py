@@ -39,7 +39,7 @@ temperature = 0.3
 
 [[commands]]
 name = "ask"
-keys = "ctrl+alt+enter"
+keys = "ctrl+alt+shift+space"
 mode = "prompt"             # the model answers the prompt
 input = "window"            # a window of one line
 newline = "enter"
@@ -47,7 +47,7 @@ max_tokens = 400
 
 [[commands]]
 name = "correct"
-keys = "ctrl+alt+backspace"
+keys = "ctrl+alt+."
 mode = "prompt"
 input = "selection"         # is replaced by the answer
 prompt = "Correct the grammar of this text. Reply with the text only:\\n\\n{{{{PROMPT}}}}"

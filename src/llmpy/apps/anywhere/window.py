@@ -31,7 +31,7 @@ def main(title: str) -> None:
     root = tkinter.Tk(className="llmpy")
     root.title(f"llmpy: {title}")
     root.attributes("-topmost", True)
-    entry = tkinter.Entry(root, width=60, font=("TkDefaultFont", 14), borderwidth=8, relief="flat")
+    entry = tkinter.Entry(root, font=("TkTextFont", 13), borderwidth=8, relief="flat")
     entry.pack(fill="x", expand=True)
 
     def done(_event: object) -> None:
@@ -43,8 +43,9 @@ def main(title: str) -> None:
     entry.bind("<KP_Enter>", done)
     entry.bind("<Escape>", lambda _event: root.destroy())
     root.update_idletasks()
-    x = (root.winfo_screenwidth() - root.winfo_reqwidth()) // 2
-    root.geometry(f"+{x}+{root.winfo_screenheight() // 3}")
+    width, height = root.winfo_screenwidth(), root.winfo_screenheight()
+    wide = min(640, width * 4 // 5)
+    root.geometry(f"{wide}x{root.winfo_reqheight()}+{(width - wide) // 2}+{height // 3}")
     entry.focus_force()
     root.mainloop()
 
