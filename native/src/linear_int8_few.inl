@@ -39,17 +39,26 @@ struct NextTile {
 };
 
 // What a group's activations that are kept apart add to the sums of some tokens; its weights are in a cache by then.
-template <class T>
-LLMPY_NOINLINE void add_few_apart(const uint8_t* group, int blocks, const Int8Tokens& x, uint64_t which, float* sums) {
+template <class T, int tokens>
+LLMPY_NOINLINE void add_few_apart(const uint8_t* group, int blocks, const Int8Apart* apart, uint64_t which,
+                                  float* sums) {
     const typename T::Reader reader(group, blocks);
-    for_apart(x.apart, which, [&](unsigned t, const Int8Apart& entry) LLMPY_LAMBDA {
+    const auto weights_of = [&](const Int8Apart& entry) LLMPY_LAMBDA {
         const unsigned at = static_cast<unsigned>(entry.at), j = at / (4 * T::quads);
         F32x16 added = set1(0.0f);
         if constexpr (T::minima != Minima::none) added = reader.added_at(j);
-        const F32x16 weight = weight_of<T>(packed_quad<T>(reader, at / 4), entry.of_four, reader.scale_at(j), added);
-        float* const its = sums + tile_rows * t;
-        store(its, fma(weight, set1(entry.x), load(its)));
-    });
+        return weight_of<T>(packed_quad<T>(reader, at / 4), entry.of_four, reader.scale_at(j), added);
+    };
+    if constexpr (tokens == 1) {
+        F32x16 y = load(sums);
+        for (; which != 0; which >>= 1, ++apart) y = fma(weights_of(*apart), set1(apart->x), y);
+        store(sums, y);
+    } else {
+        for_apart(apart, which, [&](unsigned t, const Int8Apart& entry) LLMPY_LAMBDA {
+            float* const its = sums + tile_rows * t;
+            store(its, fma(weights_of(entry), set1(entry.x), load(its)));
+        });
+    }
 }
 
 template <class T, int tokens>
@@ -58,6 +67,8 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     F32x16 y[tokens];
     LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
+    Int8Tokens x = input.at(0, token);
+    const int64_t all_tokens = input.tokens;
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
         const int64_t group_bytes = group + 1 < input.groups ? bytes.group : bytes.last;
@@ -68,7 +79,6 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
         }
         if (fetches_ahead<T>(call) && next_tile.parts == 0 && next_tile.part == 0) fetch_weights(p, group_bytes);
-        const Int8Tokens x = input.at(group, token);
         typename T::Reader reader(p, n);
         F32x16 f[tokens];
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
@@ -115,10 +125,11 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         if (const uint64_t which = kept_apart(x.which, tokens); which != 0) {
             float sums[tokens][tile_rows];
             LLMPY_EACH(t, tokens) store(sums[t], y[t]);
-            add_few_apart<T>(p, n, x, which, sums[0]);
+            add_few_apart<T, tokens>(p, n, x.apart, which, sums[0]);
             LLMPY_EACH(t, tokens) y[t] = load(sums[t]);
         }
         p += group_bytes;
+        x = x.next_group(all_tokens);
     }
     LLMPY_EACH(t, tokens) finish(call, token + t, tile * tile_rows, y[t]);
 }

@@ -16,6 +16,11 @@ struct Int8Tokens {
     const int32_t* of_16;    // negated sums of 16 q, 16 for each token
     const Int8Apart* apart;  // most_apart for each token
     const uint8_t* which;    // of those there are
+
+    LLMPY_INLINE Int8Tokens next_group(int64_t tokens) const {
+        return {q + group_width * tokens, sides + tokens, of_16 + 16 * tokens, apart + most_apart * tokens,
+                which + tokens};
+    }
 };
 
 struct Int8Input {
