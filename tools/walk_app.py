@@ -62,6 +62,14 @@ def running(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+def short_link(model: str, folder: str) -> str:
+    """A link to a model's file, named as its family is: the page shows the name everywhere."""
+    path = Path(model).resolve()
+    link = Path(folder) / f"{path.stem.partition('-')[0].lower()}{path.suffix}"
+    link.symlink_to(path)
+    return str(link)
+
+
 class Clock:
     """Prints each step with the seconds since the step before."""
 
@@ -152,7 +160,8 @@ def main() -> None:
         with running(Path(folder)) as url:
             clock.step(f"llmpy app started, on {url}")
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            walk(page, url, options.model, clock)
+            model = short_link(options.model, folder) if options.model else None
+            walk(page, url, model, clock)
             if options.screenshots:
                 screenshots(browser, url, options.screenshots)
         browser.close()

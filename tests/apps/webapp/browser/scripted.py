@@ -259,6 +259,7 @@ class Handler(BaseHTTPRequestHandler):
 
     scripted: Scripted
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # heads and bodies are written one after the other
 
     def log_message(self, *_: object) -> None:
         pass

@@ -398,7 +398,7 @@ def test_shortcuts(scripted: Scripted, chat: Chat) -> None:
     page.keyboard.press("j")
     page.wait_for_selector(".prose:has-text('Other answer')")
     page.keyboard.press("k")
-    page.wait_for_selector(".prose:text-is('A')")
+    page.wait_for_selector(".prose p:text-is('A')")
     page.evaluate("localStorage.setItem('llmpy.single-keys', 'false')")
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("m")
