@@ -1,7 +1,7 @@
 """The portals of a Wayland desktop on a bus of one's own, with one program that has a text.
 
 Signatures, order of calls and errors are those of xdg-desktop-portal; signals go to their client
-alone, as there. Written on jeepney, so that no code is shared with what is tested.
+alone, as those of version 1.20. Written on jeepney, so that no code is shared with what is tested.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FakePortals(threading.Thread):
     """A bus with the portals; what the tests ask of the desktop are its methods.
 
     `lacking` are portals that it does not have, `refuses` a method that the user refuses, and `old`
-    portals choose the paths of requests themselves.
+    portals choose the paths of requests themselves, and send signals to everyone.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -178,7 +178,8 @@ class FakePortals(threading.Thread):
         self, address: DBusAddress, member: str, signature: str, body: tuple[Any, ...]
     ) -> None:
         message = new_signal(address, member, signature, body)
-        message.header.fields[HeaderFields.destination] = self._client
+        if not self.old:
+            message.header.fields[HeaderFields.destination] = self._client
         self._send(message)
 
     def _shortcut(self, member: str, shortcut: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from llmpy.apps.anywhere.chords import Chord
 from llmpy.apps.anywhere.config import Config
@@ -18,6 +18,7 @@ class Stopped(Exception):
     """An answer cannot go on; the text says why."""
 
 
+@runtime_checkable
 class Clipboard(Protocol):
     """The clipboard of a session."""
 
@@ -32,7 +33,7 @@ class Clipboard(Protocol):
         """Let go of the session."""
 
 
-class Desktop(Clipboard, Protocol):
+class Desktop(Protocol):
     """A session of a user: its keyboard, its clipboard, its focus.
 
     An answer is `settle`, then `take`, then `watch`, `type` and `press`, then `unwatch`.
@@ -75,6 +76,9 @@ class Desktop(Clipboard, Protocol):
     async def press(self, one: Chord) -> None:
         """Press a chord and release it; Stopped if the focus is elsewhere."""
 
+    async def close(self) -> None:
+        """Let go of the session."""
+
 
 async def open_desktop(config: Config) -> Desktop:
     """Return the desktop of this session; RuntimeError says in one line why there is none."""
@@ -98,7 +102,9 @@ async def open_clipboard(config: Config) -> Clipboard:
     """Return the clipboard of this session; RuntimeError says in one line why there is none."""
     if sys.platform == "linux" and os.environ.get("WAYLAND_DISPLAY"):
         return WaylandClipboard()
-    return await open_desktop(config)
+    desktop = await open_desktop(config)
+    assert isinstance(desktop, Clipboard)  # as those of all other sessions are
+    return desktop
 
 
 class WaylandClipboard:

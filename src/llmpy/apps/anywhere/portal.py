@@ -57,9 +57,11 @@ class Portal:
         self._token = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state"))
         self._token = self._token / "llmpy" / "anywhere-token"
         self._waiting: dict[str, asyncio.Future[tuple[int, dict[str, Any]]]] = {}
+        sender = bus.unique_name.removeprefix(":").replace(".", "_")
+        self._requests = f"{PATH}/request/{sender}/"
         self._chords: dict[str, Chord] = {}
         self._pressed: Callable[[Chord], None] = lambda _: None
-        self._remote = ""
+        self._remote = self._hearing = ""
         self._has_clipboard = False
         self._released, self._copied, self._closed = (asyncio.Event() for _ in range(3))
         self._released.set()
@@ -153,10 +155,6 @@ class Portal:
         for symbol in reversed(symbols):
             await self._key(symbol, False)
 
-    async def copy(self, text: str) -> None:
-        """Put a text on the clipboard, while this program runs."""
-        await self._offer(dict.fromkeys(TEXTS[:2], text.encode()))
-
     async def close(self) -> None:
         """Disconnect; the portals end their sessions then."""
         self._bus.disconnect()
@@ -170,6 +168,17 @@ class Portal:
         if not entry.exists():
             entry.parent.mkdir(parents=True, exist_ok=True)
             entry.write_text(ENTRY, encoding="utf-8")
+        rule = f"type='signal',sender='{PORTAL}'"  # old portals send signals to everyone
+        await self._bus.call(
+            Message(
+                destination="org.freedesktop.DBus",
+                path="/org/freedesktop/DBus",
+                interface="org.freedesktop.DBus",
+                member="AddMatch",
+                signature="s",
+                body=[rule],
+            )
+        )
         with suppress(DBusError):  # portals before 1.20 have no registry
             await self._call(REGISTRY, "Register", "sa{sv}", APP_ID, {})
         self._remote = await self._session(REMOTE, "type")
@@ -188,7 +197,7 @@ class Portal:
             self._token.write_text(token, encoding="utf-8")
 
     async def _bind(self) -> None:
-        session = await self._session(SHORTCUTS, "hear keys")
+        session = self._hearing = await self._session(SHORTCUTS, "hear keys")
         wanted = [
             [
                 name,
@@ -218,13 +227,10 @@ class Portal:
     ) -> dict[str, Any]:
         """Call a method whose result comes as the signal of a request; return the result."""
         token = f"llmpy{secrets.token_hex(8)}"
-        sender = self._bus.unique_name.removeprefix(":").replace(".", "_")
-        path = f"{PATH}/request/{sender}/{token}"
         given = {**(options or {}), "handle_token": _text(token)}
         (handle,) = await self._call(interface, member, signature, *body, given)
-        answer = self._answer(handle)  # old portals choose another path, and may have answered
+        answer = self._answer(handle)  # which may have been heard before its path is known
         code, result = await answer
-        self._waiting.pop(path, None)
         self._waiting.pop(handle, None)
         if code:
             why = "was refused" if code == 1 else "failed"
@@ -263,17 +269,18 @@ class Portal:
         if message.message_type is not MessageType.SIGNAL:
             return
         body = message.body
-        if message.member == "Response":
+        if message.path.startswith(self._requests) and message.member == "Response":
             answer = self._answer(message.path)
             if not answer.done():
                 answer.set_result((body[0], {k: v.value for k, v in body[1].items()}))
-        elif message.member == "Activated" and body[1] in self._chords:
-            self._released.clear()
-            self._pressed(self._chords[body[1]])
-        elif message.member == "Closed":
+        elif message.path in (self._remote, self._hearing) and message.member == "Closed":
             self._closed.set()
-        elif message.member == "Deactivated":
-            self._released.set()
+        elif message.interface == SHORTCUTS and body[0] == self._hearing:
+            if message.member == "Activated":
+                self._released.clear()
+                self._pressed(self._chords[body[1]])
+            elif message.member == "Deactivated":
+                self._released.set()
         elif message.member == "SelectionOwnerChanged" and body[0] == self._remote:
             options = {k: v.value for k, v in body[1].items()}
             self._mimes = options.get("mime_types", [])
