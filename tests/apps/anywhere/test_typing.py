@@ -95,3 +95,28 @@ def test_a_click_ends_the_typing(screen: Screen, editors: dict[str, Editor]) -> 
     finally:
         screen.xdotool("mouseup", "1")
     assert editors["mousepad"].text.rstrip() == ""
+
+
+def test_the_focus_is_waited_for_and_must_come_back(
+    screen: Screen, editors: dict[str, Editor]
+) -> None:
+    from llmpy.apps.anywhere.x11 import X11
+
+    async def whole() -> None:
+        desktop = X11(Config(), screen.name)
+        try:
+            editors["mousepad"].focus()
+            await desktop.settle()
+            editors["featherpad"].focus()
+            with pytest.raises(Stopped, match="focus"):
+                await desktop.watch(lambda: None)
+            watching = asyncio.create_task(desktop.watch(lambda: None))
+            await asyncio.sleep(0.1)
+            assert not watching.done()
+            await asyncio.to_thread(editors["mousepad"].focus)
+            await watching
+            await desktop.unwatch()
+        finally:
+            await desktop.close()
+
+    asyncio.run(whole())
