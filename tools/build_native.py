@@ -19,7 +19,10 @@ def main() -> None:
     parser.add_argument(
         "--sanitize", nargs="?", const="address", choices=["address", "thread"], help="which one"
     )
-    parser.add_argument("--tests", action="store_true", help="build and run the native tests")
+    parser.add_argument(
+        "--tests", nargs="?", const=".", metavar="REGEX",
+        help="build the native tests, and run all, or those whose names match",
+    )  # fmt: skip
     parser.add_argument("--jobs", default="2", help="compilers at a time")
     options = parser.parse_args()
     flags = {"address": "-DLLMPY_SANITIZE=ON", "thread": "-DLLMPY_SANITIZE_THREADS=ON"}
@@ -32,7 +35,7 @@ def main() -> None:
     run(configure)
     run(["cmake", "--build", str(build), "--parallel", options.jobs])
     if options.tests:
-        run(["ctest", "--test-dir", str(build), "--output-on-failure"])
+        run(["ctest", "--test-dir", str(build), "--output-on-failure", "-R", options.tests])
     print(build / NAMES.get(sys.platform, "libllmpy.so"))
 
 
