@@ -407,7 +407,7 @@ def a_millennium_point(r: Choices) -> Sample:
     number = r.number(1, 9) if before else r.number(1, 3)
     nth = ordinal(number) if r.chance(0.6) else ORDINALS[number - 1]
     era = r.one(" BC", " BCE", " B.C.", " before Christ") if before else r.one("", "", " AD", " CE")
-    point = nth + r.pick(SAID["millennium"]) + era, f"{'-' if before else ''}{number - 1}XXX"
+    point = nth + r.pick(SAID["millennium"]) + era, f"{'-' if before else ''}{number - 1}{'X' * 3}"
     if r.chance(0.45):
         return parted(r, point, True)
     return Sample(r.pick(SAID["millennium led"]) + point[0], (point[1],))
