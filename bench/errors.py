@@ -23,7 +23,7 @@ from llmpy.backends.cpu.backend import CpuBackend
 
 WIDTH, ROWS, TOKENS = 1536, 512, 64
 OUTLIERS = Path(__file__).parents[1] / "tools" / "outliers_smollm2.json"
-HEADING = "| weights | Gaussian | behind a norm | behind `silu(gate) * up` |\n|---|---|---|---|"
+HEADING = "| weights | Gaussian | behind a norm | behind a gate |\n|---|---|---|---|"
 
 Array = NDArray[np.float32]
 
@@ -46,7 +46,7 @@ def activations() -> dict[str, Array]:
     return {
         "Gaussian": gaussian(),
         "behind a norm": gaussian() * channels("attn_q"),
-        "behind silu(gate) * up": gated.astype(np.float32),
+        "behind a gate": gated.astype(np.float32),
     }
 
 
