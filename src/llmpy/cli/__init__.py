@@ -28,6 +28,7 @@ COMMANDS = {  # with the first sentence of its help, so that listing them import
     "discord": "Run a Discord bot with the slash commands of its configuration.",
     "doctor": "Say what limits models on this machine, and what to do about it.",
     "embed": "Print an embedding for each TEXT, one per line.",
+    "flow": "Join models, texts and tools by wires, in the browser; with run, run FILE without it.",
     "imatrix": "Run a model on a text, and write the importance matrix of its weights.",
     "infer": "Continue a prompt, printing the text as it is generated.",
     "info": "Print the metadata of a model file.",

@@ -48,10 +48,10 @@ class _File(NamedTuple):
 
 
 class Pages:
-    """The files of the folder `web`, read when they are first asked for or have changed."""
+    """The files of a package's folder `web`, read when they are first asked for or have changed."""
 
-    def __init__(self) -> None:
-        self._root = Path(str(files("llmpy.apps.webapp"))) / "web"
+    def __init__(self, package: str = "llmpy.apps.webapp") -> None:
+        self._root = Path(str(files(package))) / "web"
         self._files: dict[str, _File] = {}
 
     async def answer(self, call: Call, path: str) -> None:
