@@ -18,7 +18,6 @@ let canvas, world, wires, problems, band, ghost;
 let hooks = {};
 let waiting = false;
 let isMoved = true;
-let calm = 0;
 let lastK = 0;
 
 /** Build the canvas in a place. `menu(node, at)`, `drop(point, from)` and `add(point)` are called for what they say. */
@@ -65,25 +64,25 @@ function drawNow() {
     }
     canvas.style.backgroundPosition = `${view.x}px ${view.y}px`;
     canvas.classList.toggle("far", view.k < 0.45);
-    canvas.classList.add("moving");
-    clearTimeout(calm);
-    calm = setTimeout(() => canvas.classList.remove("moving"), 160);
+    canvas.classList.toggle("farthest", view.k < 0.25);
     hooks.zoomed?.(view.k);
   }
-  const shown = inSight();
+  const sight = windowNow();
+  const shown = inSight(sight);
   for (const node of graph.nodes.values()) {
     if (shown.has(node) || node.view?.element.contains(document.activeElement) || graph.focused === node.id) mount(node);
     else if (node.view?.element.isConnected) node.view.element.remove();
   }
-  drawWires();
+  drawWires(sight);
 }
 
-function inSight() {
-  const { clientWidth, clientHeight } = canvas;
-  const left = (-view.x - MARGIN) / view.k;
-  const top = (-view.y - MARGIN) / view.k;
-  const right = (clientWidth - view.x + MARGIN) / view.k;
-  const bottom = (clientHeight - view.y + MARGIN) / view.k;
+/** What part of the plane is in the window, and a margin around it. */
+const windowNow = () => ({
+  left: (-view.x - MARGIN) / view.k, top: (-view.y - MARGIN) / view.k,
+  right: (canvas.clientWidth - view.x + MARGIN) / view.k, bottom: (canvas.clientHeight - view.y + MARGIN) / view.k,
+});
+
+function inSight({ left, top, right, bottom }) {
   const found = new Set();
   for (const node of graph.nodes.values()) {
     if (node.x + WIDTH > left && node.x < right && node.y + heightOf(node) > top && node.y < bottom) found.add(node);
@@ -123,7 +122,7 @@ function curve(a, b) {
 
 const drawn = new Map(); // elements by edge
 
-function drawWires() {
+function drawWires({ left, top, right, bottom }) {
   const there = new Set(graph.edges);
   for (const [edge, parts] of drawn) {
     if (!there.has(edge)) { parts.group.remove(); parts.label?.remove(); drawn.delete(edge); }
@@ -133,16 +132,19 @@ function drawWires() {
     if (!from || !to) continue;
     let parts = drawn.get(edge);
     if (!parts) {
-      parts = { line: svg("path", { class: "wire-line" }), touch: svg("path", { class: "wire-touch" }), path: "", look: "" };
+      parts = { line: svg("path", { class: "wire-line" }), touch: svg("path", { class: "wire-touch" }), at: "", look: "", isOut: false };
       parts.group = svg("g", {}, parts.touch, parts.line);
       parts.touch.addEventListener("pointerdown", (e) => { e.stopPropagation(); e.preventDefault(); selectWire(edge); canvas.focus({ preventScroll: true }); });
       wires.append(parts.group);
       drawn.set(edge, parts);
     }
     const [a, b] = [portAt(from, "out", edge.sourceHandle), portAt(to, "in", edge.targetHandle)];
-    const path = curve(a, b);
-    if (path !== parts.path) {
-      parts.path = path;
+    const isOut = Math.max(a.x, b.x) + 180 < left || Math.min(a.x, b.x) - 180 > right || Math.max(a.y, b.y) < top || Math.min(a.y, b.y) > bottom;
+    if (isOut !== parts.isOut) { parts.isOut = isOut; parts.group.style.display = isOut ? "none" : ""; }
+    const at = `${a.x} ${a.y} ${b.x} ${b.y}`;
+    if (at !== parts.at) {
+      parts.at = at;
+      const path = curve(a, b);
       parts.line.setAttribute("d", path);
       parts.touch.setAttribute("d", path);
     }
