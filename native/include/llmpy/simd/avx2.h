@@ -163,13 +163,6 @@ LLMPY_INLINE int32_t max_lane(I32x16 x) {
     const __m128i by2 = _mm_max_epi32(by4, _mm_shuffle_epi32(by4, 0x4e));
     return _mm_cvtsi128_si32(_mm_max_epi32(by2, _mm_shuffle_epi32(by2, 0xb1)));
 }
-// The sum of 16 bytes.
-LLMPY_INLINE int32_t sum_i8(const int8_t* p) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-    const __m128i sums = _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
-    return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
-}
-
 // ---- bytes
 
 LLMPY_INLINE U8x64 load_bytes(const void* p) { return {load_256(p), load_256(static_cast<const uint8_t*>(p) + 32)}; }
@@ -235,6 +228,71 @@ LLMPY_INLINE I32x16 byte_of_lane(U8x64 x) {
     const __m256i low = _mm256_set1_epi32(255);
     const U8x64 moved = shift_right<8 * i>(x);
     return {_mm256_and_si256(moved.a, low), _mm256_and_si256(moved.b, low)};
+}
+
+// ---- lanes from one vector to another
+
+// Lane i: the largest lane of a[i]; zeros behind them, and none may be less.
+LLMPY_INLINE I32x16 largest_of_each(const I32x16 (&x)[8]) {
+    __m256i by4[4], by2[2];  // of two, then of four of them, half of their lanes in each half
+    LLMPY_EACH(i, 4) {
+        const __m256i a = _mm256_max_epi32(x[2 * i].a, x[2 * i].b);
+        const __m256i b = _mm256_max_epi32(x[2 * i + 1].a, x[2 * i + 1].b);
+        by4[i] = _mm256_max_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    }
+    LLMPY_EACH(i, 2) {
+        const __m256i a = by4[2 * i], b = by4[2 * i + 1];
+        by2[i] = _mm256_max_epi32(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+    }
+    return {_mm256_max_epi32(_mm256_permute2x128_si256(by2[0], by2[1], 0x20),
+                             _mm256_permute2x128_si256(by2[0], by2[1], 0x31)),
+            _mm256_setzero_si256()};
+}
+// One lane in all of them; the even lanes before the odd ones.
+LLMPY_INLINE F32x16 lane_everywhere(F32x16 x, int i) {
+    const __m256 all = _mm256_permutevar8x32_ps(i < 8 ? x.a : x.b, _mm256_set1_epi32(i % 8));
+    return {all, all};
+}
+LLMPY_INLINE I32x16 even_lanes(I32x16 x) {
+    const __m256 a = _mm256_castsi256_ps(x.a), b = _mm256_castsi256_ps(x.b);
+    const auto in_order = [](__m256 v) LLMPY_LAMBDA { return _mm256_permute4x64_epi64(_mm256_castps_si256(v), 0xd8); };
+    return {in_order(_mm256_shuffle_ps(a, b, 0x88)), in_order(_mm256_shuffle_ps(a, b, 0xdd))};
+}
+// The low bytes of all lanes, which must lie in -128..127 unless it does not matter what they become.
+LLMPY_INLINE U8x64 narrow(const I32x16 (&x)[4]) {
+    const auto half = [&](int i) LLMPY_LAMBDA {
+        const __m256i a = _mm256_packs_epi32(x[i].a, x[i].b), b = _mm256_packs_epi32(x[i + 1].a, x[i + 1].b);
+        return _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    };
+    return {half(0), half(2)};
+}
+// Zeros instead of the bytes whose bits are set.
+LLMPY_INLINE U8x64 without(U8x64 x, uint64_t bits) {
+    const auto half = [](__m256i v, uint64_t its) LLMPY_LAMBDA {
+        const __m256i all = _mm256_set1_epi32(static_cast<int32_t>(its)),
+                      eight = _mm256_set1_epi64x(0x8040201008040201);
+        const __m256i of_byte = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+        const __m256i bit = _mm256_and_si256(_mm256_shuffle_epi8(all, of_byte), eight);
+        return _mm256_andnot_si256(_mm256_cmpeq_epi8(bit, eight), v);
+    };
+    return {half(x.a, bits & 0xffffffffu), half(x.b, bits >> 32)};
+}
+// The sums of sixteen signed bytes each.
+LLMPY_INLINE I32x16 sums_of_16(const U8x64 (&x)[4]) {
+    const auto of_eight = [](__m256i v) LLMPY_LAMBDA {
+        return _mm256_sad_epu8(_mm256_xor_si256(v, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+    };
+    __m256 four[4];  // in even lanes, those of the first 32 bytes around those of the second
+    LLMPY_EACH(i, 4) {
+        const __m256i a = of_eight(x[i].a), b = of_eight(x[i].b);
+        const __m256i both = _mm256_add_epi64(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
+        four[i] = _mm256_castsi256_ps(_mm256_permute4x64_epi64(both, 0xd8));
+    }
+    const auto eight = [&](int i) LLMPY_LAMBDA {
+        const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(four[i], four[i + 1], 0x88));
+        return _mm256_sub_epi32(_mm256_permute4x64_epi64(even, 0xd8), _mm256_set1_epi32(16 * 128));
+    };
+    return {eight(0), eight(2)};
 }
 
 // ---- products of weights with 8-bit activations
@@ -306,7 +364,6 @@ LLMPY_INLINE void prefetch_l1(const void* p) { _mm_prefetch(static_cast<const ch
 }  // namespace
 }  // namespace llmpy
 
-#include "llmpy/simd/by_memory.h"
 #include "llmpy/simd/math.h"
 
 #endif

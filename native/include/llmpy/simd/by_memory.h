@@ -1,4 +1,4 @@
-// simd/by_memory: what most instruction sets do through memory: lanes from one vector to another. Include at a level's end.
+// simd/by_memory: lanes from one vector to another through memory, for levels that have no better way. Include at their end.
 
 #pragma once
 
