@@ -41,19 +41,21 @@ constexpr int most_apart_of(int64_t width) {
     return static_cast<int>((width * most_apart + group_width - 1) / group_width);
 }
 
-// What is known of a group's activations: which of each 64 are above a limit, and of the others the largest size of each 32
-// and of all.
+// What is known of a group's activations: which of each 64 are above a limit, if there is one, and of the others the largest
+// size of each 32 and of all.
 struct Int8Sizes {
     uint64_t above[group_width / 64];
     F32x16 of_32;  // in the first lanes
     float most;
 };
 
-LLMPY_INLINE Int8Sizes sizes_below(float limit, const float* x, int64_t width) {
+template <bool has_limit>
+LLMPY_INLINE Int8Sizes sizes_below([[maybe_unused]] float limit, const float* x, int64_t width) {
     Int8Sizes sizes;
     LLMPY_EACH(i, group_width / 64) sizes.above[i] = 0;
     const auto of_16 = [&](int64_t i) LLMPY_LAMBDA {
         const F32x16 size = absolute(load(x + 16 * i));
+        if constexpr (!has_limit) return bits_of(size);
         const Mask16 above = less(set1(limit), size);
         sizes.above[i / 4] |= uint64_t{bits_of(above)} << (i % 4 * 16);
         return bits_of(select(above, set1(0.0f), size));  // floats without sign have the same order as their bits
@@ -150,9 +152,11 @@ LLMPY_INLINE Int8Sizes sizes_of(const float* x, int64_t width) {
     }
     const F32x16 total = (totals[0] + totals[1]) + (totals[2] + totals[3]);
     const float limit = sum(total) * (apart_from / static_cast<float>(width));
-    const Int8Sizes sizes = sizes_below(limit, x, width);
+    Int8Sizes sizes = sizes_below<false>(limit, x, width);
+    if (!(sizes.most > limit)) return sizes;  // as with most groups
     const int most = most_apart_of(width);
-    return count_above(sizes) > most ? sizes_below(limit_of(x, sizes, most), x, width) : sizes;
+    sizes = sizes_below<true>(limit, x, width);
+    return count_above(sizes) > most ? sizes_below<true>(limit_of(x, sizes, most), x, width) : sizes;
 }
 
 LLMPY_INLINE void round_group(const float* x, int64_t width, const Int8Sizes& sizes, Int8Group to) {
