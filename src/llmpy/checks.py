@@ -108,7 +108,7 @@ def token_ids(name: str, values: Any, n_vocab: int) -> list[int]:
         raise wrong_type(name, "a string or a sequence of token ids", values)
     plain = type(values) is list and set(map(type, values)) == {int}
     if plain and min(values) >= 0 and max(values) < n_vocab:  # in C where all is well
-        return values.copy()
+        return list(values)
     ids = []
     for i, value in enumerate(values):
         try:

@@ -177,7 +177,7 @@ class Library:
 
 
 def _guessed(size: int) -> int:
-    """What a model of that size may need, before its file is there."""
+    """Estimate the memory that a model of that size needs, before its file is there."""
     return int(size * 1.2) + (256 << 20)
 
 
