@@ -177,6 +177,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--stop", type=int, help="stop after this step, as if killed")
     parser.add_argument("--start", type=Path, help="a folder `hf` whose model is trained on")
+    parser.add_argument(
+        "--mean", action="store_true", help="write the mean of the weights of --start and the last"
+    )
     parser.add_argument("--resume", action="store_true")
     return parser.parse_args()
 
@@ -295,6 +298,16 @@ class Training:
             if last:
                 break
             seen, losses, since = 0, [], time.perf_counter()
+        self.write()
+
+    def write(self) -> None:
+        """Write the folder `hf`."""
+        args = self.args
+        if args.mean:
+            trained = {k: v.clone() for k, v in self.model.state_dict().items()}
+            self.model.load_folder(args.start)
+            for name, weight in self.model.state_dict().items():
+                weight.lerp_(trained[name], 0.5)
         ids = {name: i for i, name in enumerate(SPECIALS)}
         self.model.export(args.out / "hf", self.tokenizer, ids)
 
