@@ -54,6 +54,10 @@ class Process:
         """What it said."""
         return self.log.read_text(encoding="utf-8").splitlines()
 
+    def is_typing(self) -> bool:
+        """Whether an answer of `llmpy anywhere` is being typed."""
+        return ": read " in self.lines()[-1]
+
     def is_done(self) -> bool:
         """Whether an answer of `llmpy anywhere` has been typed to its end."""
         return ": typed " in self.lines()[-1]

@@ -15,6 +15,7 @@ import llmpy
 from llmpy.apps.anywhere import Command, read_config, write_example
 from llmpy.apps.anywhere.answering import generate
 from llmpy.apps.anywhere.chords import chord, keysym
+from llmpy.apps.anywhere.window import ask_line
 from tests.cli.conftest import Result
 
 Run = Callable[..., Result]
@@ -157,6 +158,15 @@ def test_a_missing_model_is_named(run: Run, tmp_path: Path, clipboard: Path) -> 
     clipboard.write_text("text")
     line = failing(run, tmp_path / "config.toml", tmp_path / "no.gguf", "--once", "--clipboard")
     assert "no.gguf" in line
+
+
+@pytest.mark.skipif(not Path("/bin/false").exists(), reason="no /bin/false here")
+def test_a_window_that_cannot_be_shown_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(
+        RuntimeError, match="needs Tk: on Debian and Ubuntu, apt install python3-tk"
+    ):
+        asyncio.run(ask_line("go"))
 
 
 def answers(stories: Path, command: Command, text: str, **options: bool) -> str:

@@ -73,7 +73,7 @@ def test_held_keys_start_one_answer_and_are_released(
         until(program.is_done)
         time.sleep(0.5)
         assert editor.text.rstrip("\n") == BEGINNING + expected
-        assert len(program.lines()) == 3  # loading, ready, done
+        assert len(program.lines()) == 4  # loading, ready, read, typed
 
 
 def test_the_key_that_cancels_is_not_seen_by_the_editor(
@@ -82,7 +82,8 @@ def test_the_key_that_cancels_is_not_seen_by_the_editor(
     with screen.anywhere(config(*ENDLESS)) as program:
         editor.type(BEGINNING)
         screen.xdotool("key", CHORD)
-        time.sleep(1.2)
+        until(program.is_typing)
+        time.sleep(0.5)
         screen.xdotool("key", "Escape")
         until(lambda: program.lines()[-1] == "go: cancelled")
         before = editor.text
@@ -98,7 +99,8 @@ def test_the_same_keys_cancel(screen: Screen, editor: Editor, config: Make) -> N
     with screen.anywhere(config(*ENDLESS)) as program:
         editor.type(BEGINNING)
         screen.xdotool("key", CHORD)
-        time.sleep(1.2)
+        until(program.is_typing)
+        time.sleep(0.5)
         screen.xdotool("key", CHORD)
         until(lambda: program.lines()[-1] == "go: cancelled")
 
@@ -112,7 +114,8 @@ def test_another_window_gets_nothing(
     with screen.anywhere(config(*ENDLESS)) as program:
         first.type(BEGINNING)
         screen.xdotool("key", CHORD)
-        time.sleep(1.2)
+        until(program.is_typing)
+        time.sleep(0.5)
         second.focus()
         until(lambda: program.lines()[-1] == "go: the focus changed")
         time.sleep(0.3)

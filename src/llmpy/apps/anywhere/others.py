@@ -76,7 +76,7 @@ class Others:
             await self.press(self._select)
         self._clipboard.copy("")
         await self.press(self._copy)
-        text, end = "", time.monotonic() + 0.5
+        text, end = "", time.monotonic() + 1
         while not text and time.monotonic() < end:
             await asyncio.sleep(0.02)
             text = str(self._clipboard.paste())

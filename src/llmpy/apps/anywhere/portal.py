@@ -125,7 +125,7 @@ class Portal:
         self._copied.clear()
         await self.press(self._copy)
         try:
-            await asyncio.wait_for(self._copied.wait(), 0.5)
+            await asyncio.wait_for(self._copied.wait(), 1)
         except TimeoutError:
             return ""
         text = await self._text()

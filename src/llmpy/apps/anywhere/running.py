@@ -94,6 +94,7 @@ class Program:
         task = asyncio.current_task()
         assert task is not None
         await desktop.watch(task.cancel)
+        self._say(f"{command.name}: read {len(text)} characters")
         began, typed = time.monotonic(), 0
         try:
             pieces = generate(self._models.of(command), command, text, one_line=desktop.terminal)

@@ -10,8 +10,9 @@ __all__ = ["ask_line"]
 
 async def ask_line(title: str) -> str:
     """Return the line that the user writes into a window, "" if it is closed."""
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", __file__, title, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-I", __file__, title, stdout=pipe, stderr=none
     )
     try:
         line, _ = await process.communicate()

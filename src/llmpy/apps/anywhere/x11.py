@@ -39,8 +39,8 @@ class X11:
             self._display = display.Display(name)
         except (error.DisplayError, OSError) as why:
             raise RuntimeError(
-                f"no display: expected DISPLAY to name one ({why}); start llmpy anywhere within "
-                f"the desktop, or use --once --clipboard"
+                f"no display: expected DISPLAY to name one ({why}): start llmpy anywhere within "
+                f"a desktop"
             ) from why
         for extension in ("XTEST", "XFIXES"):
             if not self._display.has_extension(extension):
@@ -113,7 +113,7 @@ class X11:
         if what == "left":
             primary = self._changes("PRIMARY")
             await self._press(self._select)
-            if self._pump(lambda: self._changes("PRIMARY") > primary, 0.25):
+            if self._pump(lambda: self._changes("PRIMARY") > primary, 0.3):
                 text = self.selections.text("PRIMARY")
             else:  # a program that does not say what is selected until it is copied
                 text = await self._copied()
@@ -326,7 +326,7 @@ class X11:
             raise Stopped("the clipboard holds too much to be kept meanwhile")
         changes = self._changes("CLIPBOARD")
         await self._press(self._copy)
-        if not self._pump(lambda: self._changes("CLIPBOARD") > changes, 0.5):
+        if not self._pump(lambda: self._changes("CLIPBOARD") > changes, 1):
             return ""
         text = self.selections.text("CLIPBOARD")
         self.selections.offer("CLIPBOARD", before)
