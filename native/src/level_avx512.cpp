@@ -1,3 +1,4 @@
+#define LLMPY_DOT_PRODUCTS
 #include "llmpy/simd/avx512.h"
 
 #include "llmpy/ops.h"

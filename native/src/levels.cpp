@@ -41,11 +41,15 @@ bool has_avx2() {
     return has(one.c, 27) && instructions && (saved_state() & 0x06u) == 0x06u;
 }
 
-bool has_avx512() {
+bool has_avx_vnni() { return has_avx2() && cpuid(7, 0).a >= 1 && has(cpuid(7, 1).a, 4); }
+
+bool has_avx512bw() {
     const Registers seven = cpuid(7, 0);
     const bool foundation = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);  // f dq bw vl
-    return has_avx2() && foundation && has(seven.c, 11) && (saved_state() & 0xe6u) == 0xe6u;               // vnni
+    return has_avx2() && foundation && (saved_state() & 0xe6u) == 0xe6u;
 }
+
+bool has_avx512() { return has_avx512bw() && has(cpuid(7, 0).c, 11); }  // vnni
 
 #endif
 
@@ -53,6 +57,8 @@ const Level* const levels[] = {
     &level_portable,
 #if defined(LLMPY_X86)
     &level_avx2,
+    &level_avx_vnni,
+    &level_avx512bw,
     &level_avx512,
 #elif defined(__aarch64__)
     &level_neon,
@@ -72,6 +78,8 @@ bool level_runs_here(int32_t number) {
     if (level == nullptr) return false;
 #if defined(LLMPY_X86)
     if (level == &level_avx512) return has_avx512();
+    if (level == &level_avx512bw) return has_avx512bw();
+    if (level == &level_avx_vnni) return has_avx_vnni();
     if (level == &level_avx2) return has_avx2();
 #elif defined(__aarch64__)
     if (level == &level_neon_i8mm) return arm_has_dot_product() && arm_has_matrix_product();

@@ -237,22 +237,21 @@ void test_kinds(const Level& level, CacheType type) {
 }  // namespace
 
 int main() {
-    for (int32_t i = 0; level_of(i) != nullptr; ++i) {
-        if (!level_runs_here(i)) continue;
+    each_level([](const Level& level, const char*) {
         for (const CacheType type :
              {CacheType::f32, CacheType::int14, CacheType::q8_0, CacheType::f16, CacheType::q4_0}) {
             for (const int32_t d : {1, 8, 15, 16, 17, 33, 64, 80}) {
-                test(*level_of(i), shape_of(4, 2, d, 81 - d, 0, type), 70);
+                test(level, shape_of(4, 2, d, 81 - d, 0, type), 70);
             }
             for (const int32_t heads : {1, 2, 3, 5, 71}) {
-                test(*level_of(i), shape_of(heads, 1, 4, 20, 0, type), 66);
-                test(*level_of(i), shape_of(2 * heads, 2, 4, 4, 5, type), 66);
+                test(level, shape_of(heads, 1, 4, 20, 0, type), 66);
+                test(level, shape_of(2 * heads, 2, 4, 4, 5, type), 66);
             }
-            test_kinds(*level_of(i), type);
+            test_kinds(level, type);
             for (const int32_t window : {0, 1, 64, 100, 600}) {
-                test(*level_of(i), shape_of(2, 1, 4, 4, window, type), 1200);
+                test(level, shape_of(2, 1, 4, 4, window, type), 1200);
             }
         }
-    }
+    });
     return n_failures == 0 ? 0 : 1;
 }

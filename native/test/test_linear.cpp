@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 
+#include "levels.h"
 #include "linear_case.h"
 #include "llmpy/ops.h"
 
@@ -307,8 +308,6 @@ void test_level(const LinearKernels* kernels, const char* name) {
 }  // namespace
 
 int main() {
-    for (int32_t i = 0; level_of(i) != nullptr; ++i) {
-        if (level_runs_here(i)) test_level(level_of(i)->linear, level_of(i)->name);
-    }
+    each_level([](const Level& level, const char* name) { test_level(level.linear, name); });
     return failures ? 1 : 0;
 }

@@ -171,9 +171,7 @@ void block_maxima(const Level& level, int64_t n, int64_t at, float special) {
 }  // namespace
 
 int main() {
-    for (int32_t i = 0; level_of(i) != nullptr; ++i) {
-        if (!level_runs_here(i)) continue;
-        const Level& level = *level_of(i);
+    each_level([](const Level& level, const char*) {
         for (int64_t n = 0; n <= 70; ++n) elementwise(level, n);
         accuracy(level);
         for (int64_t n = 1; n <= 140; ++n) {
@@ -192,6 +190,6 @@ int main() {
                 rope(level, width, n_pairs, true);
             }
         }
-    }
+    });
     return n_failures == 0 ? 0 : 1;
 }

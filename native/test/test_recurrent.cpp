@@ -129,9 +129,7 @@ void wkv4(const Level& level, int64_t n, float size) {
 
 int main() {
     const int64_t sizes[] = {1, 2, 3, 15, 16, 17, 31, 32, 33, 47, 64, 100};
-    for (int32_t i = 0; level_of(i) != nullptr; ++i) {
-        if (!level_runs_here(i)) continue;
-        const Level& level = *level_of(i);
+    each_level([&](const Level& level, const char*) {
         for (const int64_t n : sizes) {
             for (int64_t width = 2; width < 6; ++width) conv(level, n, width);
             scan(level, n, 1, 16, 1, 16);
@@ -142,7 +140,7 @@ int main() {
             wkv4(level, n, 1.0f);
             wkv4(level, n, 500.0f);
         }
-    }
+    });
     if (n_failures == 0) printf("recurrent: all levels agree\n");
     return n_failures == 0 ? 0 : 1;
 }

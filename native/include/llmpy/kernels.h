@@ -32,6 +32,8 @@ struct LinearKernels {
 // One per level that the build has; call none that the processor lacks.
 extern const LinearKernels linear_portable;
 extern const LinearKernels linear_avx2;
+extern const LinearKernels linear_avx_vnni;
+extern const LinearKernels linear_avx512bw;
 extern const LinearKernels linear_avx512;
 extern const LinearKernels linear_neon;
 extern const LinearKernels linear_neon_i8mm;

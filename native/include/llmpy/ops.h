@@ -70,6 +70,8 @@ struct Level {
 
 extern const Level level_portable;
 extern const Level level_avx2;
+extern const Level level_avx_vnni;
+extern const Level level_avx512bw;
 extern const Level level_avx512;
 extern const Level level_neon;
 extern const Level level_neon_i8mm;

@@ -229,6 +229,8 @@ def _level() -> tuple[str | None, str, tuple[str, ...]]:
 
 _NEEDS = {  # by the names of Linux
     "avx2": frozenset({"avx2", "fma", "f16c"}),
+    "avx_vnni": frozenset({"avx_vnni"}),
+    "avx512bw": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
     "avx512": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
     "neon": frozenset({"asimddp"}),
     "neon_i8mm": frozenset({"i8mm"}),

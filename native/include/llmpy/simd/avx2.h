@@ -1,4 +1,5 @@
-// simd/avx2: the vocabulary on AVX2 with F16C and FMA: every vector is a pair. See simd/common.h.
+// simd/avx2: the vocabulary on AVX2 with F16C and FMA: every vector is a pair. See simd/common.h. With LLMPY_DOT_PRODUCTS
+// defined, products of integers are those of AVX-VNNI.
 
 #ifndef LLMPY_SIMD_LEVEL
 #define LLMPY_SIMD_LEVEL avx2
@@ -300,11 +301,40 @@ LLMPY_INLINE I32x16 sums_of_16(const U8x64 (&x)[4]) {
 // Compilers sum integers in trees, which takes a register for every product: a sum is made as it is written.
 LLMPY_INLINE void keep_order(__m256i& sum) { __asm__("" : "+x"(sum)); }
 
-// Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
-constexpr bool weights_are_offset = false;
-
 // Whether there is a DotPair, for two tokens with two rows in one instruction; see simd/neon.h.
 constexpr bool multiplies_pairs = false;
+
+#if defined(LLMPY_DOT_PRODUCTS)
+
+// Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
+constexpr bool weights_are_offset = true;
+
+// One lane's sum over k of weight * activation, from `start` on; see simd/avx512.h.
+template <int bits>
+struct Dot {
+    I32x16 total;
+
+    LLMPY_INLINE void start(I32x16 first) { total = first; }
+    template <int q, int quads>
+    LLMPY_INLINE void add(U8x64 weights, const int8_t* x) {
+        const __m256i quad = _mm256_set1_epi32(read<int32_t>(x + 4 * q));
+        total.a = _mm256_dpbusd_avx_epi32(total.a, weights.a, quad);
+        total.b = _mm256_dpbusd_avx_epi32(total.b, weights.b, quad);
+    }
+    LLMPY_INLINE I32x16 result() const { return total; }
+};
+
+// sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
+LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
+    const __m256i both = _mm256_set1_epi32(pair);
+    I32x16 y = {_mm256_dpwssd_avx_epi32(sum.a, weights.a, both), _mm256_dpwssd_avx_epi32(sum.b, weights.b, both)};
+    keep_order(y.a), keep_order(y.b);
+    return y;
+}
+
+#else
+
+constexpr bool weights_are_offset = false;
 
 // One lane's sum over k of weight * activation, from `start` on; see simd/avx512.h. The products are first added in 16
 // bits, as many as fit (2 products of 127 * (2^bits - 1) an instruction). 8-bit weights are signed: their sign moves
@@ -350,6 +380,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
     keep_order(y.a), keep_order(y.b);
     return y;
 }
+
+#endif
 
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 8;

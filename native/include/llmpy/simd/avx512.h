@@ -1,4 +1,5 @@
-// simd/avx512: the vocabulary on AVX-512 (F, BW, DQ, VL, VNNI) with F16C and FMA. See simd/common.h.
+// simd/avx512: the vocabulary on AVX-512 (F, BW, DQ, VL) with F16C and FMA. See simd/common.h. With LLMPY_DOT_PRODUCTS
+// defined, products of integers are those of AVX512-VNNI.
 
 #ifndef LLMPY_SIMD_LEVEL
 #define LLMPY_SIMD_LEVEL avx512
@@ -219,7 +220,7 @@ LLMPY_INLINE U8x64 without(U8x64 x, uint64_t bits) { return {_mm512_maskz_mov_ep
 // The sums of sixteen signed bytes each.
 LLMPY_INLINE I32x16 sums_of_16(const U8x64 (&x)[4]) {
     __m512i of_4[4];  // lane 4 j + i of vector v: of quad i of sixteen bytes 4 v + j
-    LLMPY_EACH(v, 4) of_4[v] = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), x[v].v);
+    LLMPY_EACH(v, 4) of_4[v] = _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_set1_epi8(1), x[v].v), _mm512_set1_epi16(1));
     const auto halves = [](__m512i a, __m512i b) LLMPY_LAMBDA {
         return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     };
@@ -231,11 +232,20 @@ LLMPY_INLINE I32x16 sums_of_16(const U8x64 (&x)[4]) {
 
 // ---- products of weights with 8-bit activations
 
-// Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
-constexpr bool weights_are_offset = true;
-
 // Whether there is a DotPair, for two tokens with two rows in one instruction; see simd/neon.h.
 constexpr bool multiplies_pairs = false;
+
+// Compilers sum integers in trees, which takes a register for every product: a sum is made as it is written.
+LLMPY_INLINE void keep_order([[maybe_unused]] __m512i& sum) {
+#if !defined(LLMPY_EMULATED)  // by native/test/emulated, whose vectors are in memory
+    __asm__("" : "+v"(sum));
+#endif
+}
+
+#if defined(LLMPY_DOT_PRODUCTS)
+
+// Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
+constexpr bool weights_are_offset = true;
 
 // One lane's sum over k of weight * activation, from `start` on. Weights have `bits` bits, unsigned; 8-bit ones are
 // signed unless `weights_are_offset`. `a` points at the activations of the group of `quads` quads that `q` counts.
@@ -254,9 +264,48 @@ struct Dot {
 // sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
 LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
     I32x16 y = {_mm512_dpwssd_epi32(sum.v, weights.v, _mm512_set1_epi32(pair))};
-    __asm__("" : "+v"(y.v));  // or GCC keeps moving sums between registers
+    keep_order(y.v);  // or GCC keeps moving sums between registers
     return y;
 }
+
+#else
+
+constexpr bool weights_are_offset = false;
+
+// As above. The products are first added in 16 bits, as many as fit; see simd/avx2.h.
+template <int bits>
+struct Dot {
+    static constexpr int rounds_in_16_bits = bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
+
+    __m512i total, in_16;
+
+    LLMPY_INLINE void start(I32x16 first) { total = first.v; }
+    template <int q, int quads>
+    LLMPY_INLINE void add(U8x64 weights, const int8_t* a) {
+        const __m512i now = product(weights.v, _mm512_set1_epi32(read<int32_t>(a + 4 * q)));
+        in_16 = q % rounds_in_16_bits == 0 ? now : _mm512_add_epi16(in_16, now);
+        keep_order(in_16);
+        if constexpr ((q + 1) % rounds_in_16_bits == 0 || q + 1 == quads) {
+            total = _mm512_add_epi32(total, _mm512_madd_epi16(in_16, _mm512_set1_epi16(1)));
+            keep_order(total);
+        }
+    }
+    LLMPY_INLINE I32x16 result() const { return {total}; }
+
+    static LLMPY_INLINE __m512i product(__m512i w, __m512i quad) {
+        if constexpr (bits != 8) return _mm512_maddubs_epi16(w, quad);
+        const __m512i with_sign = _mm512_mask_sub_epi8(quad, _mm512_movepi8_mask(w), _mm512_setzero_si512(), quad);
+        return _mm512_maddubs_epi16(_mm512_abs_epi8(w), with_sign);
+    }
+};
+
+LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
+    I32x16 y = {_mm512_add_epi32(sum.v, _mm512_madd_epi16(weights.v, _mm512_set1_epi32(pair)))};
+    keep_order(y.v);
+    return y;
+}
+
+#endif
 
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 32;

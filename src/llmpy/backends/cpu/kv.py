@@ -81,13 +81,14 @@ FORMATS = {
         _int14_values,
     ),
     "f32": Format(CacheType.F32, lambda d: 4 * d, lambda d: _columns(d, 4), lambda d: _rows(4 * d)),
-    # blocks of 32 with a scale in half precision; AVX-512 keeps keys as unsigned bytes
+    # blocks of 32 with a scale in half precision; levels with products of unsigned and
+    # signed bytes keep keys as unsigned ones
     "q8_0": Format(
         CacheType.Q8_0,
         lambda d: -(-d // 32) * 34,
         lambda d: np.concatenate([_columns(-(-d // 32) * 8, 4), _columns(-(-d // 32), 2)]),
         lambda d: np.concatenate([_rows(-(-d // 32) * 32), _columns(-(-d // 32), 2)]),
-        ("avx512",),
+        ("avx_vnni", "avx512"),
     ),
     # half precision, filled up to 16 values
     "f16": Format(

@@ -1,0 +1,21 @@
+// AVX-512 without products of integers: the first processors that had it.
+
+#include "llmpy/simd/avx512.h"
+
+#include "llmpy/ops.h"
+
+namespace llmpy {
+namespace {
+constexpr int kQueriesAtOnce = 4;  // in attend
+constexpr int kAccumulators = 16;  // vectors of 16 that the registers hold beside the operands
+}  // namespace
+}  // namespace llmpy
+
+#include "tables.inl"
+
+#define LLMPY_LINEAR_KERNELS linear_avx512bw
+#include "linear.inl"
+
+namespace llmpy {
+const Level level_avx512bw = {"avx512bw", &linear_avx512bw, &op_kernels, &recurrent_kernels, quantize_avx512};
+}  // namespace llmpy

@@ -1,0 +1,22 @@
+// AVX2 with the products of integers of AVX-VNNI: processors of Intel that have no AVX-512.
+
+#define LLMPY_DOT_PRODUCTS
+#include "llmpy/simd/avx2.h"
+
+#include "llmpy/ops.h"
+
+namespace llmpy {
+namespace {
+constexpr int kQueriesAtOnce = 4;  // in attend
+constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold beside the operands
+}  // namespace
+}  // namespace llmpy
+
+#include "tables.inl"
+
+#define LLMPY_LINEAR_KERNELS linear_avx_vnni
+#include "linear.inl"
+
+namespace llmpy {
+const Level level_avx_vnni = {"avx_vnni", &linear_avx_vnni, &op_kernels, &recurrent_kernels, quantize_avx2};
+}  // namespace llmpy

@@ -1,0 +1,8 @@
+// The level avx512 once more, over plain loops instead of the instructions of AVX-512.
+
+#include "emulated/avx512.h"
+
+#define LLMPY_EMULATED
+#define level_avx512 emulated_avx512
+#define linear_avx512 emulated_linear_avx512
+#include "level_avx512.cpp"

@@ -1,0 +1,8 @@
+// The level avx512bw once more, over plain loops instead of the instructions of AVX-512.
+
+#include "emulated/avx512.h"
+
+#define LLMPY_EMULATED
+#define level_avx512bw emulated_avx512bw
+#define linear_avx512bw emulated_linear_avx512bw
+#include "level_avx512bw.cpp"
