@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../src/linear_layout.h"
+#include "kernels/linear/linear_layout.h"
 #include "check.h"
 #include "llmpy/blocks.h"
 #include "llmpy/linear.h"

@@ -8,6 +8,7 @@
 #include <initializer_list>
 
 #include "check.h"
+#include "levels.h"
 #include "llmpy/ops.h"
 #include "llmpy/os.h"
 

@@ -22,7 +22,8 @@ Vector floats() {
     float values[16];
     for (float& x : values) {
         const uint32_t kind = next() % 24;
-        const float size = __builtin_ldexpf(1.0f + static_cast<float>(next() % 4096) / 4096, static_cast<int>(next() % 40) - 20);
+        const float size =
+            __builtin_ldexpf(1.0f + static_cast<float>(next() % 4096) / 4096, static_cast<int>(next() % 40) - 20);
         x = kind == 0 ? 0.0f : kind == 1 ? __builtin_inff() : kind == 2 ? __builtin_nanf("") : size;
         if (next() % 2 != 0) x = -x;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "levels.h"
 #include "llmpy/ops.h"
 #include "llmpy/os.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "levels.h"
 #include "llmpy/ops.h"
 
 using namespace llmpy;

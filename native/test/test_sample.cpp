@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "llmpy/sample.h"
-#include "sample_weigh.h"
+#include "sampler/sample_weigh.h"
 
 namespace {
 

@@ -92,7 +92,7 @@ def test_cpu_equals_reference(variant: tiny.Variant, loaded: Load) -> None:
 
 
 def rounded(x: Logits) -> Logits:
-    """Activations as the compiled kernels round them (native/src/linear_prepare.inl).
+    """Round activations as native/src/kernels/linear/linear_prepare.inl does.
 
     int8 with one scale for 256 values, times a power of two for each 32; the few that are much
     larger than the others stay as they are and count for no scale.

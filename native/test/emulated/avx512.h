@@ -325,7 +325,9 @@ inline Vector setr_epi32(int a, int b, int c, int d, int e, int f, int g, int h,
     const int lanes[16] = {a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p};
     return load(lanes);
 }
-inline Vector set4_epi32(int d, int c, int b, int a) { return setr_epi32(a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d); }
+inline Vector set4_epi32(int d, int c, int b, int a) {
+    return setr_epi32(a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d);
+}
 
 // ---- conversions
 

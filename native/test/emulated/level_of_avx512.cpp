@@ -5,4 +5,4 @@
 #define LLMPY_EMULATED
 #define level_avx512 emulated_avx512
 #define linear_avx512 emulated_linear_avx512
-#include "level_avx512.cpp"
+#include "isa/level_avx512.cpp"

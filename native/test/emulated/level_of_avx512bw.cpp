@@ -5,4 +5,4 @@
 #define LLMPY_EMULATED
 #define level_avx512bw emulated_avx512bw
 #define linear_avx512bw emulated_linear_avx512bw
-#include "level_avx512bw.cpp"
+#include "isa/level_avx512bw.cpp"

@@ -5,4 +5,4 @@
 #define LLMPY_EMULATED
 #define level_avx_vnni emulated_avx_vnni
 #define linear_avx_vnni emulated_linear_avx_vnni
-#include "level_avx_vnni.cpp"
+#include "isa/level_avx_vnni.cpp"

@@ -220,7 +220,8 @@ LLMPY_INLINE U8x64 without(U8x64 x, uint64_t bits) { return {_mm512_maskz_mov_ep
 // The sums of sixteen signed bytes each.
 LLMPY_INLINE I32x16 sums_of_16(const U8x64 (&x)[4]) {
     __m512i of_4[4];  // lane 4 j + i of vector v: of quad i of sixteen bytes 4 v + j
-    LLMPY_EACH(v, 4) of_4[v] = _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_set1_epi8(1), x[v].v), _mm512_set1_epi16(1));
+    LLMPY_EACH(v, 4)
+    of_4[v] = _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_set1_epi8(1), x[v].v), _mm512_set1_epi16(1));
     const auto halves = [](__m512i a, __m512i b) LLMPY_LAMBDA {
         return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
     };

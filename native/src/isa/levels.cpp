@@ -56,10 +56,7 @@ bool has_avx512() { return has_avx512bw() && has(cpuid(7, 0).c, 11); }  // vnni
 const Level* const levels[] = {
     &level_portable,
 #if defined(LLMPY_X86)
-    &level_avx2,
-    &level_avx_vnni,
-    &level_avx512bw,
-    &level_avx512,
+    &level_avx2,     &level_avx_vnni, &level_avx512bw, &level_avx512,
 #elif defined(__aarch64__)
     &level_neon,
     &level_neon_i8mm,

@@ -22,8 +22,8 @@ bool is_end(const llmpy_chain& chain, int32_t id) {
 bool can_leave_block_maxima(const llmpy_plan& plan, const llmpy_chain& chain) {
     const int64_t needed = llmpy_sample_workspace(chain.n_vocab);
     const int32_t logits = plan.spec.logits;
-    return logits >= 0 && plan.spec.ops[logits].n[1] == chain.n_vocab && needed > 0 &&
-           chain.workspace != nullptr && chain.workspace_size >= needed;
+    return logits >= 0 && plan.spec.ops[logits].n[1] == chain.n_vocab && needed > 0 && chain.workspace != nullptr &&
+           chain.workspace_size >= needed;
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include "llmpy/ops.h"
 
 #define LLMPY_LINEAR_KERNELS linear_neon_i8mm
-#include "linear.inl"
+#include "kernels/linear/linear.inl"
 
 namespace llmpy {
 const Level level_neon_i8mm = {"neon_i8mm", &linear_neon_i8mm, &ops_neon, &recurrent_neon, quantize_neon};

@@ -1,4 +1,4 @@
 #include "llmpy/simd/avx512.h"
 
 #define LLMPY_QUANTIZE quantize_avx512
-#include "quantize.inl"
+#include "kernels/quantize/quantize.inl"

@@ -1,4 +1,4 @@
 #include "llmpy/simd/neon.h"
 
 #define LLMPY_QUANTIZE quantize_neon
-#include "quantize.inl"
+#include "kernels/quantize/quantize.inl"

@@ -1,4 +1,5 @@
-#define LLMPY_DOT_PRODUCTS
+// AVX-512 without products of integers: the first processors that had it.
+
 #include "llmpy/simd/avx512.h"
 
 #include "llmpy/ops.h"
@@ -10,11 +11,11 @@ constexpr int kAccumulators = 16;  // vectors of 16 that the registers hold besi
 }  // namespace
 }  // namespace llmpy
 
-#include "tables.inl"
+#include "kernels/tables.inl"
 
-#define LLMPY_LINEAR_KERNELS linear_avx512
-#include "linear.inl"
+#define LLMPY_LINEAR_KERNELS linear_avx512bw
+#include "kernels/linear/linear.inl"
 
 namespace llmpy {
-const Level level_avx512 = {"avx512", &linear_avx512, &op_kernels, &recurrent_kernels, quantize_avx512};
+const Level level_avx512bw = {"avx512bw", &linear_avx512bw, &op_kernels, &recurrent_kernels, quantize_avx512};
 }  // namespace llmpy

@@ -9,10 +9,10 @@ constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold besi
 }  // namespace
 }  // namespace llmpy
 
-#include "tables.inl"
+#include "kernels/tables.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_neon
-#include "linear.inl"
+#include "kernels/linear/linear.inl"
 
 namespace llmpy {
 const OpKernels ops_neon = op_kernels;

@@ -12,10 +12,10 @@ constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold besi
 }  // namespace
 }  // namespace llmpy
 
-#include "tables.inl"
+#include "kernels/tables.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_avx_vnni
-#include "linear.inl"
+#include "kernels/linear/linear.inl"
 
 namespace llmpy {
 const Level level_avx_vnni = {"avx_vnni", &linear_avx_vnni, &op_kernels, &recurrent_kernels, quantize_avx2};

@@ -1,4 +1,4 @@
 #include "llmpy/simd/avx2.h"
 
 #define LLMPY_QUANTIZE quantize_avx2
-#include "quantize.inl"
+#include "kernels/quantize/quantize.inl"

@@ -1,11 +1,11 @@
 // tables: all kernels of one level but the linear ones, in tables by name. Include after the level's simd header and its
 // constants.
 
-#include "ops.inl"
+#include "ops/ops.inl"
 
-#include "attend.inl"
+#include "attention/attend.inl"
 
-#include "recurrent.inl"
+#include "recurrent/recurrent.inl"
 
 namespace llmpy {
 namespace {

@@ -1,4 +1,4 @@
 #include "llmpy/simd/portable.h"
 
 #define LLMPY_QUANTIZE quantize_portable
-#include "quantize.inl"
+#include "kernels/quantize/quantize.inl"

@@ -9,10 +9,10 @@ constexpr int kAccumulators = 4;   // vectors of 16 that the registers hold besi
 }  // namespace
 }  // namespace llmpy
 
-#include "tables.inl"
+#include "kernels/tables.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_avx2
-#include "linear.inl"
+#include "kernels/linear/linear.inl"
 
 namespace llmpy {
 const Level level_avx2 = {"avx2", &linear_avx2, &op_kernels, &recurrent_kernels, quantize_avx2};

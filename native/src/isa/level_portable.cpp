@@ -9,10 +9,10 @@ constexpr int kAccumulators = 1;   // vectors of 16 that the registers hold besi
 }  // namespace
 }  // namespace llmpy
 
-#include "tables.inl"
+#include "kernels/tables.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_portable
-#include "linear.inl"
+#include "kernels/linear/linear.inl"
 
 namespace llmpy {
 const Level level_portable = {"portable", &linear_portable, &op_kernels, &recurrent_kernels, quantize_portable};
