@@ -106,9 +106,6 @@ def token_ids(name: str, values: Any, n_vocab: int) -> list[int]:
     """Token ids below `n_vocab`, from whatever can be iterated over; not from bytes or floats."""
     if isinstance(values, str | Mapping | _BYTES) or not isinstance(values, Iterable):
         raise wrong_type(name, "a string or a sequence of token ids", values)
-    plain = type(values) is list and set(map(type, values)) == {int}
-    if plain and min(values) >= 0 and max(values) < n_vocab:  # in C where all is well
-        return list(values)
     ids = []
     for i, value in enumerate(values):
         try:

@@ -35,12 +35,9 @@ def normalise(text: str) -> str:
     """Return a text as the model reads it: composed, on one line, 200 characters at most."""
     if not isinstance(text, str):
         raise TypeError(f"text: expected str, found {type(text).__name__}")
-    if not (text.isascii() and text.isprintable()):
-        text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
-        text = re.sub(r"[\n\r\t\f\v\u0085\u2028\u2029]+", " ", text)
-    if "   " in text:
-        text = re.sub("  +", "  ", text)
-    return text.strip()[:MOST_CHARACTERS]
+    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    text = re.sub(r"[\n\r\t\f\v\u0085\u2028\u2029]+", " ", text)
+    return re.sub("  +", "  ", text).strip()[:MOST_CHARACTERS]
 
 
 def model_path() -> Path:
