@@ -37,7 +37,7 @@ __all__ = [
 class Format:
     """The storage of a key, or a value, of a head: the native type, and the bytes of `d` values.
 
-    `by_level`: the instruction sets whose pages lie differently from all others'. `key_slots` and
+    `offset_at`: the levels whose keys are stored unsigned, 128 too large. `key_slots` and
     `value_slots`: which token of the page each byte of a head belongs to, see attend_cache.inl.
     """
 
@@ -45,7 +45,7 @@ class Format:
     n_bytes: Callable[[int], int]
     key_slots: Callable[[int], NDArray[np.uint8]]
     value_slots: Callable[[int], NDArray[np.uint8]]
-    by_level: tuple[str, ...] = ()
+    offset_at: tuple[str, ...] = ()
 
 
 _TOKENS = np.arange(PAGE_TOKENS, dtype=np.uint8)
@@ -233,7 +233,7 @@ class CpuKvPool:
         self.windowed = PagePool(graph, kv_dtype, layout, apart=True)
         self.windowed_caches, self.window = layout.windows
         self.states = NativePool(n_state, "a recurrent state", places)
-        self._offset = 0x80 if level in FORMATS[kv_dtype].by_level else 0
+        self._offset = 0x80 if level in FORMATS[kv_dtype].offset_at else 0
         self._shapes = [cache.shape for cache in graph.caches]
         self._places = layout.keys
 
@@ -276,5 +276,5 @@ def layout_name(graph: Graph, kv_dtype: str, level: str) -> str:
         [(place, part.shape) for place, part in places],
         sorted(windows.caches),
     )
-    kind = f"{kv_dtype}-{level}" if level in FORMATS[kv_dtype].by_level else kv_dtype
+    kind = f"{kv_dtype}-offset" if level in FORMATS[kv_dtype].offset_at else kv_dtype
     return f"cpu/{kind}/{zlib.crc32(repr(shapes).encode()):08x}"
