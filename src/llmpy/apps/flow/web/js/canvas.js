@@ -11,9 +11,13 @@ import { heightOf, NodeView, portAt, WIDTH } from "./node.js";
 export const view = { x: 60, y: 60, k: 1 };
 const SNAP = 10;
 const MARGIN = 240; // pixels around the window in which nodes are drawn
+const KEPT = 900; // pixels around it beyond which they are taken away
+const BUDGET = 6; // milliseconds of a frame for making nodes
 const LEAST = 0.12;
 const MOST = 2;
+const FARTHEST = 0.25; // the zoom below which nodes are boxes
 
+const size = { width: 1200, height: 800 }; // of the window, asked only when it changes
 let canvas, world, wires, problems, band, ghost;
 let hooks = {};
 let waiting = false;
@@ -36,7 +40,7 @@ export function buildCanvas(place, given) {
   canvas.addEventListener("dblclick", (e) => { if (e.target === canvas || e.target === world) hooks.add(toWorld(e)); });
   canvas.addEventListener("contextmenu", onContext);
   canvas.addEventListener("scroll", () => canvas.scrollTo(0, 0)); // browsers scroll what has the focus into view
-  new ResizeObserver(() => moved()).observe(canvas);
+  new ResizeObserver(() => { Object.assign(size, { width: canvas.clientWidth, height: canvas.clientHeight }); moved(); }).observe(canvas);
   on("change", () => { for (const n of graph.nodes.values()) n.view?.syncFields(); draw(); });
   on("check", draw);
   on("select", draw);
@@ -64,22 +68,27 @@ function drawNow() {
     }
     canvas.style.backgroundPosition = `${view.x}px ${view.y}px`;
     canvas.classList.toggle("far", view.k < 0.45);
-    canvas.classList.toggle("farthest", view.k < 0.25);
+    canvas.classList.toggle("farthest", view.k < FARTHEST);
     hooks.zoomed?.(view.k);
   }
-  const sight = windowNow();
+  const sight = windowNow(MARGIN);
   const shown = inSight(sight);
+  const kept = inSight(windowNow(KEPT)); // so that moving to and fro makes nothing anew
+  const end = performance.now() + BUDGET;
   for (const node of graph.nodes.values()) {
-    if (shown.has(node) || node.view?.element.contains(document.activeElement) || graph.focused === node.id) mount(node);
-    else if (node.view?.element.isConnected) node.view.element.remove();
+    const there = node.view?.element.isConnected;
+    if (shown.has(node) || node.view?.element.contains(document.activeElement) || graph.focused === node.id) {
+      if (there || performance.now() < end) mount(node); else draw(); // the rest in the next frame
+    } else if (there && kept.has(node)) mount(node);
+    else if (there) node.view.element.remove();
   }
   drawWires(sight);
 }
 
 /** What part of the plane is in the window, and a margin around it. */
-const windowNow = () => ({
-  left: (-view.x - MARGIN) / view.k, top: (-view.y - MARGIN) / view.k,
-  right: (canvas.clientWidth - view.x + MARGIN) / view.k, bottom: (canvas.clientHeight - view.y + MARGIN) / view.k,
+const windowNow = (margin) => ({
+  left: (-view.x - margin) / view.k, top: (-view.y - margin) / view.k,
+  right: (size.width - view.x + margin) / view.k, bottom: (size.height - view.y + margin) / view.k,
 });
 
 function inSight({ left, top, right, bottom }) {
@@ -93,13 +102,20 @@ function inSight({ left, top, right, bottom }) {
 const sizes = new ResizeObserver((entries) => {
   for (const { target, borderBoxSize } of entries) {
     const node = graph.nodes.get(target.dataset.id);
-    if (node?.view) node.view.height = borderBoxSize[0].blockSize;
+    if (node?.view && view.k >= FARTHEST) setHeight(node, borderBoxSize[0].blockSize);
   }
 });
 
+function setHeight(node, height) {
+  node.view.height = height;
+  node.view.element.style.setProperty("--height", `${height}px`);
+}
+
 function mount(node) {
   if (!node.view) {
+    const height = heightOf(node);
     node.view = new NodeView(node, hooks.menu);
+    setHeight(node, height);
     sizes.observe(node.view.element);
   }
   const seen = node.view;
