@@ -167,8 +167,8 @@ enum llmpy_op_kind {
 enum llmpy_region_type {
     LLMPY_REGION_LINEARS = 0,  // matmuls of one input
     LLMPY_REGION_GATED,        // two of them and the gate of both, which any range of outputs can be done with
-    LLMPY_REGION_HEADS         // matmuls of one input or none, and norms of heads, rope, cached and attend, all of which can
-                               // be done for some key heads and their queries, whose outputs follow each other
+    LLMPY_REGION_HEADS  // matmuls of one input or none, and norms of heads, rope, cached and attend, all of which can
+                        // be done for some key heads and their queries, whose outputs follow each other
 };
 
 // Functions of one number, see ops.h. The last is only there as the first factor of a gate.
@@ -239,7 +239,7 @@ typedef struct llmpy_plan_spec {
     int32_t cache_type;  // llmpy_cache_type
     int32_t n_ops, n_ropes;
     int32_t logits, unused;  // the matmul that writes the logits; -1: something else does
-    const llmpy_op* ops;  // copied, as are the ropes
+    const llmpy_op* ops;     // copied, as are the ropes
     const llmpy_rope* ropes;
     int64_t all_bytes;  // of all buffers, for a row of each kind
     int64_t output_bytes;

@@ -1,4 +1,4 @@
-"""What a model takes and runs, told before anything is loaded: its memory, and its operations."""
+"""The memory that a model takes and the operations that it runs, before anything is loaded."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class OpKind(IntEnum):
 
 
 class RegionType(IntEnum):
-    """What the operations of a region are."""
+    """The kinds of regions: which operations belong together."""
 
     LINEARS = 0
     GATED = 1

@@ -1,13 +1,4 @@
-"""Fusion, for any backend: operations that are one where nobody reads what lies between them.
-
-`fuse` gives a graph with two operations more, which no architecture uses:
-
-    gate        inputs a, x:  y = f(a) * x, `function` names f
-    linear_add  inputs a, x:  y[t,o] = a[t,o] + (sum_i x[t,i] w[o,i] (+ b[o]))
-
-`schedule` then puts matmuls of one input together, and with them what a thread can go on with: the
-gate of two of them, and all that lies between queries, keys, values and their attention.
-"""
+"""Fusion, for any backend: operations that are one where nobody reads what lies between them."""
 
 from __future__ import annotations
 
@@ -25,7 +16,11 @@ MOST_LINEARS = 8  # in a group
 
 
 def fuse(graph: Graph) -> Graph:
-    """Return the graph with gates, and with matmuls that are summed into what they are added to."""
+    """Return the graph with two operations more, which no architecture uses.
+
+    gate        inputs a, x:  y = f(a) * x, `function` names f
+    linear_add  inputs a, x:  y[t,o] = a[t,o] + (sum_i x[t,i] w[o,i] (+ b[o]))
+    """
     find = _Pairs(graph)
 
     def rule(work: Rewrite, i: int) -> int:
@@ -51,7 +46,7 @@ def fuse(graph: Graph) -> Graph:
 
 
 class _Pairs:
-    """What the pairs of nodes are that become one."""
+    """Finds pairs of nodes that become one."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -125,7 +120,9 @@ Step = One | Linears | GatedLinears | Attention
 def schedule(graph: Graph, alike: Callable[[Node, Node], bool]) -> Iterator[Step]:
     """Yield all nodes of a fused graph in an order of computation, as steps.
 
-    `alike`: whether two matmuls can read one input in the form that the backend gives it.
+    Matmuls of one input come together, and with them what a thread can go on with: the gate of two
+    of them, and all that lies between queries, keys, values and their attention. `alike`: whether
+    two matmuls can read one input in the form that the backend gives it.
     """
     work, done = _Steps(graph, alike), set[int]()
     for i, node in enumerate(graph.nodes):
@@ -153,7 +150,7 @@ def _members(step: Step) -> set[int]:
 
 
 class _Steps:
-    """What belongs together in a graph."""
+    """Finds the operations of a graph that belong together."""
 
     def __init__(self, graph: Graph, alike: Callable[[Node, Node], bool]) -> None:
         self._graph = graph

@@ -243,7 +243,7 @@ class CpuPlan:
         if self._has_windows:
             self._windows[:total] = np.concatenate([c.window_table[:n] for c, n in held])
         if self._has_states:
-            for i in np.flatnonzero(ends):
+            for i in np.flatnonzero(ends).tolist():
                 self._recurrent[i] = _state(caches[i])
         self._ends[:n_caches] = ends
         self._tokens[:n] = batch.tokens

@@ -10,7 +10,20 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.cpu.lower import ops
+from llmpy.backends.cpu.lower.ops import (
+    Attend,
+    Constant,
+    Linear,
+    LinearHeads,
+    Moe,
+    Op,
+    PackedMatrix,
+    Pointer,
+    Region,
+    Rows,
+    SumsOf,
+    Values,
+)
 from llmpy.backends.cpu.lower.sums import Sums
 from llmpy.backends.cpu.packing import Weights
 from llmpy.dtypes import DType
@@ -32,7 +45,7 @@ class Cost(NamedTuple):
 
 
 class Shaped(Protocol):
-    """What lowering knows of a tensor."""
+    """The type and the shape of a tensor, which lowering needs."""
 
     @property
     def dtype(self) -> DType:
@@ -71,7 +84,7 @@ class Program:
     `logits`: the matmul that writes the logits, -1 where something else does.
     """
 
-    ops: Sequence[ops.Op]
+    ops: Sequence[Op]
     tensors: Mapping[str, Shaped]
     places: Mapping[int, int]
     ropes: Sequence[RopeTable]
@@ -88,18 +101,16 @@ class Program:
         """Return what tracing says of each operation."""
         return [self._cost(op) for op in self.ops]
 
-    def _cost(self, op: ops.Op) -> Cost:
-        if isinstance(op, ops.Region):  # its time is that of the matmuls that it begins with
-            return Cost(
-                ops.Linear.kind.name.lower() if op.linears else ops.Attend.kind.name.lower()
-            )
+    def _cost(self, op: Op) -> Cost:
+        if isinstance(op, Region):  # its time is that of the matmuls that it begins with
+            return Cost(Linear.kind.name.lower() if op.linears else Attend.kind.name.lower())
         name = op.kind.name.lower()
-        if not isinstance(op, ops.Linear | ops.LinearHeads | ops.Moe):
+        if not isinstance(op, Linear | LinearHeads | Moe):
             return Cost(name)
-        pointer = op.gate if isinstance(op, ops.Moe) else op.weights
-        assert isinstance(pointer, ops.PackedMatrix)
+        pointer = op.gate if isinstance(op, Moe) else op.weights
+        assert isinstance(pointer, PackedMatrix)
         t = self.tensors[pointer.name]
-        if isinstance(op, ops.Moe):  # how many experts a step reads depends on its tokens
+        if isinstance(op, Moe):  # how many experts a step reads depends on its tokens
             return Cost(name, pointer.name, t.dtype.name, macs=3 * op.n_embd * op.n_ff * op.n_used)
         n_bytes = t.dtype.row_bytes(t.shape[-1]) * prod(t.shape[:-1])
         return Cost(name, pointer.name, t.dtype.name, n_bytes, prod(t.shape))
@@ -129,24 +140,24 @@ class Code:
         frequencies = table.rope.frequencies()
         return np.ascontiguousarray(frequencies if divisors is None else frequencies / divisors)
 
-    def _address(self, pointer: ops.Pointer) -> int:
+    def _address(self, pointer: Pointer) -> int:
         match pointer:
-            case ops.Values(name):
+            case Values(name):
                 values = self.tensors[name].values
                 assert values is not None
                 return address(values)
-            case ops.Rows(name):
+            case Rows(name):
                 rows = self.tensors[name].rows
                 assert rows is not None
                 return address(rows)
-            case ops.PackedMatrix(name):
+            case PackedMatrix(name):
                 weights = self.tensors[name].weights
                 assert weights is not None
                 return weights.address
-            case ops.SumsOf(names, matrices, width):
+            case SumsOf(names, matrices, width):
                 assert self._sums is not None
                 return self._sums.address(list(names), matrices, width)
-            case ops.Constant():
+            case Constant():
                 self._kept.append(pointer.array())
                 return address(self._kept[-1])
             case _:
