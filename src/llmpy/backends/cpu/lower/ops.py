@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from llmpy.ffi.abi import NO_PLACE, OpKind
 
-__all__ = ["OPERATIONS", "Constant", "Op", "PackedMatrix", "Pointer", "Rows", "SumsOf", "Values"]
+__all__ = [
+    "OPERATIONS", "Attend", "Constant", "Linear", "LinearHeads", "Moe", "Op", "PackedMatrix", "Pointer",
+    "Region", "Rows", "SumsOf", "Values",
+]  # fmt: skip
 
 Count = int
 Real = float
