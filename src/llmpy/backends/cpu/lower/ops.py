@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from llmpy.ffi.abi import NO_PLACE, OpKind
 
 __all__ = [
-    "OPERATIONS", "Attend", "Constant", "Linear", "LinearHeads", "Moe", "Op", "PackedMatrix", "Pointer",
-    "Region", "Rows", "SumsOf", "Values",
+    "OPERATIONS", "Attend", "Constant", "Linear", "LinearHeads", "Moe", "Op", "PackedMatrix",
+    "Pointer", "Region", "Rows", "SumsOf", "Values",
 ]  # fmt: skip
 
 Count = int
@@ -129,6 +129,8 @@ class Prepare(Op):
 
 @dataclass(eq=False, kw_only=True)
 class Linear(Op):
+    """A matmul: y = x times the transposed weights, plus bias, plus x2."""
+
     type: Count
     outputs: Count
     inputs: Count
@@ -156,6 +158,8 @@ class Cached(Op):
 
 @dataclass(eq=False, kw_only=True)
 class Attend(Op):
+    """Attention of n_head queries over the pages of n_kv keys and values."""
+
     n_head: Count
     n_kv: Count
     d_key: Count
@@ -201,6 +205,8 @@ class Gate(Op):
 
 @dataclass(eq=False, kw_only=True)
 class Moe(Op):
+    """The n_used best of n_expert gated feed-forwards, summed by their shares."""
+
     n_embd: Count
     n_ff: Count
     n_expert: Count
@@ -238,6 +244,8 @@ class Route(Op):
 
 @dataclass(eq=False, kw_only=True)
 class LinearHeads(Op):
+    """A matmul of its own for each head."""
+
     type: Count
     outputs: Count
     inputs: Count
