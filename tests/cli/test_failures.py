@@ -128,3 +128,10 @@ def test_a_file_cannot_write_to_the_terminal_through_an_error(
         done = run(*command, file)
         assert "blockcoun" in done.out + done.err or command[0] != "info"
         assert {"\x1b", "\x9b", "\x07"}.isdisjoint(done.out + done.err)
+
+
+@pytest.mark.parametrize("command", [("run-chain",), ("flow", "run")])
+def test_a_file_that_is_missing_is_named_first(run, command: tuple[str, ...]) -> None:
+    done = run(*command, "nothing.here")
+    assert done.code == 1
+    assert done.err == "llmpy: nothing.here: No such file or directory\n"

@@ -106,9 +106,16 @@ def main(arguments: list[str] | None = None) -> None:
         end_streams()
         sys.exit(1)
     except (MemoryError, OSError, RuntimeError, ValueError) as error:
-        _fail(str(error) or type(error).__name__, 1)
+        _fail(_text_of(error), 1)
     end_streams()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _text_of(error: Exception) -> str:
+    """Return its message; of one of the system the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _fail(message: str, code: int) -> None:
