@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import llmpy
-from llmpy.hub import PullEvent, indexes, pypi, transfer
+from llmpy.hub import indexes, pypi, transfer
+from llmpy.hub.events import PullEvent
 from llmpy.hub.indexes import wheel_at
 from llmpy.hub.store import Store
 from tests.hub.server import Site, dropping, serving
