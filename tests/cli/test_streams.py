@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,13 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
     text.write_text("Once upon a time there was a little girl. " * 40, encoding="utf-8")
     chain = tmp_path / "chain.yaml"
     chain.write_text("steps:\n- complete: '{{text}}'\n  max_tokens: 2\n", encoding="utf-8")
+    flow = tmp_path / "flow.json"
+    nodes = [
+        {"id": "a", "type": "text", "data": {"text": "Once"}},
+        {"id": "b", "type": "output"},
+    ]
+    wire = {"source": "a", "sourceHandle": "value", "target": "b", "targetHandle": "value"}
+    flow.write_text(json.dumps({"nodes": nodes, "edges": [wire]}), encoding="utf-8")
     model = ("-m", stories)
     llmpy.copy_model(stories, "streams")
     engine = ("--backend", BACKEND)
@@ -53,6 +61,7 @@ def arguments(stories: Path, tmp_path_factory: pytest.TempPathFactory) -> Argume
         "default": ("default", "streams"),
         "doctor": ("doctor",),
         "embed": ("embed", *model, *engine, "Once"),
+        "flow": ("flow", "run", flow),
         "imatrix": ("imatrix", *model, *engine, "-f", text, "-c", 64, "--windows", 1,
                     "-o", tmp_path / "out.gguf"),
         "infer": ("infer", *model, *engine, "-p", "Once", "-n", 2, "--stats"),
