@@ -70,6 +70,10 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "path": PATH, "n_ctx": NUMBER, "sessions": NUMBER, "n_batch": NUMBER,
         "backend": (5, str, None), "architecture": (5, b"llama"), "rope": (5, "linear"),
     },
+    "program_text": {
+        "path": PATH, "n_ctx": NUMBER, "backend": (5, str, None), "architecture": (5, b"llama"),
+        "rope": (5, "linear"),
+    },
     "load_tokenizer": {"path": PATH, "architecture": (5,)},
     "load_template": {"path": PATH, "name": (5,), "architecture": (5,)},
     "open_model": {"path": PATH, "architecture": (5,)},
@@ -110,6 +114,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
 }  # fmt: skip
 CHECKED_ELSEWHERE = {  # each of these has tests of its own
     ("embed", "pooling"), ("load", "kv_dtype"), ("plan_memory", "kv_dtype"),
+    ("program_text", "kv_dtype"),
     ("collect_importance", "backend"),
     ("encode", "errors"), ("encode_parts", "errors"), ("generate", "sampler"), ("generate", "seed"),
     ("generate", "sampling"), ("infer", "constrain"), ("stream", "constrain"),
@@ -157,7 +162,7 @@ def right(name: str, path: Path, out: Path, model: llmpy.Model) -> dict[str, Any
         "convert": ("path", "out"), "quantize": ("path", "out"), "perplexity": ("model", "text"),
         "divergence": ("model", "base", "text"), "collect_importance": ("path", "text"),
         "load": ("path",), "plan_memory": ("path",), "load_tokenizer": ("path",),
-        "open_model": ("path",),
+        "open_model": ("path",), "program_text": ("path",),
         "load_template": ("path",), "pull": ("name",), "copy_model": ("source", "name"),
     }  # fmt: skip
     more = {

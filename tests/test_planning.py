@@ -89,3 +89,12 @@ def test_too_much_is_told_and_not_refused(shared_data: Callable[[str], Path]) ->
 def test_impossible_numbers_are_refused(shared_data: Callable[[str], Path], name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected a positive whole number"):
         llmpy.plan_memory(shared_data(STORIES), **{name: 0})  # type: ignore[arg-type]
+
+
+def test_operations_are_printed_for_a_known_format_of_keys(
+    shared_data: Callable[[str], Path],
+) -> None:
+    path = shared_data(STORIES)
+    assert "attend" in llmpy.program_text(path, kv_dtype="q8_0").lower()
+    with pytest.raises(ValueError, match="kv_dtype: expected one of"):
+        llmpy.program_text(path, kv_dtype="q9")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -130,6 +131,7 @@ def test_a_commit_waits_for_no_more_than_the_step_that_runs(
 
 
 def test_a_draft_that_is_given_up_leaves_the_session_as_it_was(stories: llmpy.Model) -> None:
+    gc.collect()
     in_use = stories._engine.pool.in_use
     session = stories.session(sampler=llmpy.greedy())
     session.feed("Lily")
@@ -160,6 +162,7 @@ def test_the_session_may_be_used_meanwhile(stories: llmpy.Model) -> None:
 
 
 def test_committing_gives_the_memory_of_the_draft_back(fast_stories: llmpy.Model) -> None:
+    gc.collect()  # sessions of other tests give theirs back when they are collected
     in_use = fast_stories._engine.pool.in_use
     session = fast_stories.session(sampler=llmpy.greedy())
     draft = session.draft()
