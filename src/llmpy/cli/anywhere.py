@@ -6,26 +6,19 @@ from pathlib import Path
 
 import click
 
-from llmpy.cli.options import PATH
+from llmpy.cli.options import config_option
 from llmpy.cli.streams import note
 
 
 @click.command(name="anywhere")
-@click.option(
-    "--config",
-    type=PATH,
-    metavar="FILE",
-    help="The configuration.  [anywhere/config.toml in the user's folder for configurations]",
-)
+@config_option("anywhere")
 @click.option("--check", is_flag=True, help="Check the configuration, and do not start.")
 @click.option("--once", is_flag=True, help="Run a command now, and end.")
 @click.option(
     "--clipboard", is_flag=True, help="With --once: answer the text of the clipboard, there."
 )
 @click.option("--command", "name", metavar="NAME", help="The command of --once.  [the first]")
-def command(
-    config: Path | None, check: bool, once: bool, clipboard: bool, name: str | None
-) -> None:
+def command(path: Path, check: bool, once: bool, clipboard: bool, name: str | None) -> None:
     """Complete the text at the cursor of any program, when keys are pressed.
 
     The first start writes the configuration: keys, and what they do. --once is for keys that the
@@ -33,9 +26,6 @@ def command(
     """
     if (clipboard or name is not None) and not once:
         raise click.UsageError("--clipboard and --command need --once")
-    import platformdirs
-
-    path = config or Path(platformdirs.user_config_dir("llmpy")) / "anywhere" / "config.toml"
     from llmpy.apps import anywhere
 
     if not path.exists():

@@ -6,27 +6,19 @@ from pathlib import Path
 
 import click
 
-from llmpy.cli.options import PATH
+from llmpy.cli.options import config_option
 from llmpy.cli.streams import note
 
 
 @click.command(name="discord")
-@click.option(
-    "--config",
-    type=PATH,
-    metavar="FILE",
-    help="The configuration.  [discord/config.toml in the user's folder for configurations]",
-)
+@config_option("discord")
 @click.option("--check", is_flag=True, help="Check the configuration, and do not start.")
-def command(config: Path | None, check: bool) -> None:
+def command(path: Path, check: bool) -> None:
     """Run a Discord bot with the slash commands of its configuration.
 
     The first start writes the configuration, which is to be filled in. Conversations are kept
     beside it.
     """
-    import platformdirs
-
-    path = config or Path(platformdirs.user_config_dir("llmpy")) / "discord" / "config.toml"
     try:
         import discord as _library  # noqa: F401
     except ImportError as error:

@@ -30,6 +30,7 @@ __all__ = [
     "checked_sampling",
     "chosen_template",
     "compute_options",
+    "config_option",
     "described",
     "embedded",
     "generation_options",
@@ -68,6 +69,26 @@ class _Path(click.Path):
 
 
 PATH = _Path(path_type=Path)
+
+
+def config_option(program: str) -> Callable[[F], F]:
+    """Add --config, the file of a program's configuration, and its usual place."""
+
+    def place(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path:
+        if path is not None:
+            return path
+        import platformdirs
+
+        return Path(platformdirs.user_config_dir("llmpy")) / program / "config.toml"
+
+    return click.option(
+        "--config",
+        "path",
+        type=PATH,
+        metavar="FILE",
+        callback=place,
+        help=f"The configuration.  [{program}/config.toml in the user's folder for configurations]",
+    )
 
 
 def named_or_default(path: Path | None, *, any_model: bool = False) -> Path:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MODIFIERS", "Chord", "chord", "keysym"]
+__all__ = ["FUNCTION_KEYS", "MODIFIERS", "Chord", "chord", "keysym"]
 
 MODIFIERS = {"ctrl": "CTRL", "alt": "ALT", "shift": "SHIFT", "super": "LOGO"}  # as portals write
 ALIASES = {"control": "ctrl", "option": "alt", "cmd": "super", "command": "super", "win": "super"}
+FUNCTION_KEYS = {f"f{n}": (f"F{n}", 0xFFBD + n) for n in range(1, 25)}
 KEYS = {  # the names and numbers of X and xkb
     "space": ("space", 0x20),
     "backspace": ("BackSpace", 0xFF08),
@@ -25,7 +26,7 @@ KEYS = {  # the names and numbers of X and xkb
     "insert": ("Insert", 0xFF63),
     "delete": ("Delete", 0xFFFF),
     "pause": ("Pause", 0xFF13),
-    **{f"f{n}": (f"F{n}", 0xFFBD + n) for n in range(1, 25)},
+    **FUNCTION_KEYS,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from llmpy.apps.anywhere.chords import Chord, chord
+from llmpy.apps.anywhere.chords import FUNCTION_KEYS, Chord, chord
 from llmpy.apps.configs import ModelCommand, read_toml, write_new
 
 __all__ = ["EXAMPLE", "Command", "Config", "read_config", "write_example"]
@@ -107,16 +107,13 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
                 raise ValueError(f"commands: {command.name}: keys: {error}") from error
             if one in taken or one in found:
                 raise ValueError(f"commands: {command.name}: keys: {one} has another use already")
-            if not {"ctrl", "alt", "super"} & {*one.modifiers} and one.key[1:] not in DIGITS:
+            if not {"ctrl", "alt", "super"} & {*one.modifiers} and one.key not in FUNCTION_KEYS:
                 raise ValueError(
                     f"commands: {command.name}: keys: expected ctrl, alt or super with it, or f1 "
                     f"to f24, found {one}, which people type"
                 )
             found[one] = command
         return found
-
-
-DIGITS = {str(n) for n in range(1, 25)}  # of function keys
 
 
 def write_example(path: Path) -> None:

@@ -53,28 +53,26 @@ def test_by_mouse_a_text_becomes_a_prompt_an_answer_and_an_output(
     assert shown == made.result("generate3")
 
 
-def add(made: Canvas, words: str) -> None:
-    """Add a node by the keyboard; the focus is in its first field."""
+def choose(made: Canvas, key: str, words: str, grows: str) -> None:
+    """Choose from the list that a key opens; the flow has one more of "nodes" or "edges" then."""
     keyboard = made.page.keyboard
-    n = len(made.flow()["nodes"])
-    keyboard.press("a")
+    n = len(made.flow()[grows])
+    keyboard.press(key)
     made.page.wait_for_selector("dialog[open] #pick-0")
     keyboard.type(words)
     keyboard.press("Enter")
-    made.until(lambda flow: len(flow["nodes"]) == n + 1)
+    made.until(lambda flow: len(flow[grows]) == n + 1)
     made.page.wait_for_selector("dialog", state="detached")
+
+
+def add(made: Canvas, words: str) -> None:
+    """Add a node by the keyboard; the focus is in its first field."""
+    choose(made, "a", words, "nodes")
 
 
 def join(made: Canvas, words: str) -> None:
     """Join the node that has the focus to another one by the keyboard."""
-    keyboard = made.page.keyboard
-    n = len(made.flow()["edges"])
-    keyboard.press("c")
-    made.page.wait_for_selector("dialog[open] #pick-0")
-    keyboard.type(words)
-    keyboard.press("Enter")
-    made.until(lambda flow: len(flow["edges"]) == n + 1)
-    made.page.wait_for_selector("dialog", state="detached")
+    choose(made, "c", words, "edges")
 
 
 def test_by_keyboard_a_list_is_filtered_and_mapped(canvas: Open) -> None:
