@@ -4,13 +4,6 @@
 
 #include "llmpy/ops.h"
 
-namespace llmpy {
-namespace {
-constexpr int kQueriesAtOnce = 4;  // in attend
-constexpr int kAccumulators = 16;  // vectors of 16 that the registers hold beside the operands
-}  // namespace
-}  // namespace llmpy
-
 #include "kernels/tables.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_avx512bw

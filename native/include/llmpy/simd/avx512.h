@@ -310,6 +310,9 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 32;
+// Of attention: queries that are computed at once, and sums that the registers hold beside operands.
+constexpr int kQueriesAtOnce = 4;
+constexpr int kAccumulators = 16;
 // Tokens that are multiplied at a time: each takes an integer and a float vector for each tile of rows.
 constexpr int token_tile = 6;
 
