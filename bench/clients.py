@@ -90,7 +90,8 @@ async def beside(port: int, kind: str, n_tokens: int) -> float:
     count = N_OTHERS if work is stream else 1
     others = [asyncio.ensure_future(work(port, kind)) for _ in range(count)]
     await asyncio.sleep(2)
-    rate = numbers(await loaded(port, N_MEASURED, n_tokens))["rate"]
+    streams = await asyncio.to_thread(loaded, port, N_MEASURED, n_tokens)
+    rate = numbers(streams)["rate"]
     for task in others:
         task.cancel()
     for task in others:
@@ -113,7 +114,7 @@ def main() -> None:
     for polite, rude in PAIRS:
         rates: dict[str, list[float]] = {polite: [], rude: []}
         with serving(own, port):
-            asyncio.run(loaded(port, N_MEASURED, 4))
+            loaded(port, N_MEASURED, 4)
             for i in range(options.rounds):
                 for kind in (polite, rude) if i % 2 else (rude, polite):
                     rates[kind].append(asyncio.run(beside(port, kind, options.n)))

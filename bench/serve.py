@@ -9,10 +9,10 @@ llama-server (path of the program) of as many slots takes its turn too.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import random
+import selectors
 import socket
 import statistics
 import subprocess
@@ -46,40 +46,33 @@ print(n_streams * n_tokens / run(n_tokens))
 """
 
 
-class Stream(asyncio.Protocol):
-    """When the events of one stream came; it does as little as possible besides."""
+class Stream:
+    """When the events of one stream came.
 
-    def __init__(self, body: bytes) -> None:
+    It does as little as possible besides: its processor time is missing from the server beside it.
+    """
+
+    def __init__(self, port: int, body: bytes) -> None:
         head = f"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
-        self._request = f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body
-        self._head = self._tail = b""
+        request = f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + body
+        self.socket = socket.create_connection(("127.0.0.1", port))
         self.begun = time.perf_counter()
         self.times: list[float] = []
-        self.ended = asyncio.get_running_loop().create_future()
+        self._head = self._tail = b""
+        self.socket.sendall(request)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.begun = time.perf_counter()
-        transport.write(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        """Note the time once for each event with text."""
+    def read(self) -> bool:
+        """Note the time once for each event with text that is there; False at the end."""
+        data = self.socket.recv(65536)
         if not self._head:
             self._head = data.partition(b"\r\n")[0]
             if b" 200 " not in self._head:
-                self.ended.set_exception(RuntimeError(self._head.decode()))
+                raise RuntimeError(self._head.decode() or "the server closed the connection")
+        elif not data:
+            raise RuntimeError("the server closed the connection")
         self.times += [time.perf_counter()] * data.count(b"data: {")
-        self._tail = self._tail[-16:] + data
-        if b"data: [DONE]" in self._tail:
-            self._transport.close()
-            self.ended.set_result(None)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Fail where it had not ended."""
-        if not self.ended.done():
-            self.ended.set_exception(error or RuntimeError("the server closed the connection"))
+        self._tail = (self._tail + data)[-64:]
+        return b"data: [DONE]" not in self._tail
 
 
 def free_port() -> int:
@@ -107,16 +100,20 @@ def serving(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-async def loaded(port: int, n_streams: int, n_tokens: int) -> list[Stream]:
+def loaded(port: int, n_streams: int, n_tokens: int) -> list[Stream]:
     """As many streams at once, each to its end; no prompt was there before."""
     fields = {"max_tokens": n_tokens, "stream": True, "ignore_eos": True}
     fields["temperature"] = 0  # so that all engines do the same
     prompts = [f"{random.randrange(10**9)} {PROMPT}" for _ in range(n_streams)]
-    streams = [Stream(json.dumps(fields | {"prompt": prompt}).encode()) for prompt in prompts]
-    loop = asyncio.get_running_loop()
-    for stream in streams:
-        await loop.create_connection(lambda stream=stream: stream, "127.0.0.1", port)
-    await asyncio.gather(*(stream.ended for stream in streams))
+    streams = [Stream(port, json.dumps(fields | {"prompt": p}).encode()) for p in prompts]
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            selector.register(stream.socket, selectors.EVENT_READ, stream.read)
+        while selector.get_map():
+            for key, _ in selector.select():
+                if not key.data():
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
     return streams
 
 
@@ -159,16 +156,16 @@ def measure(options: argparse.Namespace, n_streams: int) -> Iterator[dict[str, A
         found: dict[str, Any] = {"streams": n_streams}
         found["bare"] = bare(options.model, n_streams, options.n)
         with serving(own, port) as process:
-            asyncio.run(loaded(port, n_streams, 4))
-            found["llmpy"] = numbers(asyncio.run(loaded(port, n_streams, options.n)))
+            loaded(port, n_streams, 4)
+            found["llmpy"] = numbers(loaded(port, n_streams, options.n))
             found["resident_mb"] = resident(process)
         if options.peer_server is not None:
             peer = [options.peer_server, "-m", str(options.model), "--port", str(port),
                     "-np", str(n_streams), "-c", str(256 * n_streams), "-t", str(os.cpu_count()),
                     "--no-webui"]  # fmt: skip
             with serving(peer, port):
-                asyncio.run(loaded(port, n_streams, 4))
-                found["peer"] = numbers(asyncio.run(loaded(port, n_streams, options.n)))
+                loaded(port, n_streams, 4)
+                found["peer"] = numbers(loaded(port, n_streams, options.n))
         yield found
 
 
@@ -176,10 +173,10 @@ def soak(options: argparse.Namespace, n_streams: int) -> None:
     """Keep as many streams going for some minutes, and print the server's memory."""
     port = free_port()
     with serving(own_command(options, n_streams, port), port) as process:
-        asyncio.run(loaded(port, n_streams, 4))
+        loaded(port, n_streams, 4)
         begin, n_done = time.perf_counter(), 0
         while (seconds := time.perf_counter() - begin) < 60 * options.soak:
-            asyncio.run(loaded(port, n_streams, options.n))
+            loaded(port, n_streams, options.n)
             n_done += n_streams
             print(f"{seconds:6.0f} s {n_done:8} streams {resident(process):8.1f} MB", flush=True)
 
