@@ -11,6 +11,7 @@ namespace llmpy {
 extern const Level emulated_avx_vnni;
 extern const Level emulated_avx512bw;
 extern const Level emulated_avx512;
+extern const Level emulated_amx;
 #endif
 
 // body(level, name of it): each that runs here, then the emulated ones.
@@ -24,6 +25,7 @@ void each_level(const Body& body) {
     body(emulated_avx_vnni, "avx_vnni, emulated");
     body(emulated_avx512bw, "avx512bw, emulated");
     body(emulated_avx512, "avx512, emulated");
+    body(emulated_amx, "amx, emulated");
 #endif
 }
 

@@ -1,7 +1,8 @@
 // The emulation of instructions under native/test/emulated against the processor, bit by bit, where it has them. Compiled for
-// AVX-512 and AVX-VNNI: nothing but main runs elsewhere.
+// AVX-512, AVX-VNNI and AMX: nothing but main runs elsewhere.
 
 #define LLMPY_TEST_BOTH
+#include "emulated/amx.h"
 #include "emulated/avx512.h"
 #include "emulated/avx_vnni.h"
 
@@ -156,6 +157,40 @@ void test_avx_vnni() {
     CHECK(memcmp(&a, &b, 32) == 0, "dpwssd_avx");
 }
 
+void test_amx(int inputs) {
+    struct alignas(64) Shapes {
+        uint8_t palette = 1, start_row = 0, unused[14] = {};
+        uint16_t row_bytes[16] = {};
+        uint8_t rows[16] = {};
+    } shapes;
+    shapes.row_bytes[0] = shapes.row_bytes[2] = 64;
+    shapes.row_bytes[1] = static_cast<uint16_t>(inputs);
+    shapes.rows[0] = shapes.rows[1] = 13;
+    shapes.rows[2] = static_cast<uint8_t>(inputs / 4);
+    Vector a[16], b[16];
+    for (Vector& v : a) v = bytes();
+    for (Vector& v : b) v = bytes();
+    uint8_t found[2][16][80] = {};
+    emulated::tile_loadconfig(&shapes);
+    emulated::tile_zero(0);
+    emulated::tile_loadd(1, a, 64);
+    emulated::tile_loadd(2, b, 64);
+    emulated::tile_dpbsud(0, 1, 2);
+    emulated::tile_dpbsud(0, 1, 2);
+    emulated::tile_stored(0, found[0], 80);
+    emulated::tile_release();
+    __asm__ volatile("" ::"r"(&shapes) : "memory");
+    _tile_loadconfig(&shapes);
+    _tile_zero(0);
+    _tile_loadd(1, a, 64);
+    _tile_loadd(2, b, 64);
+    _tile_dpbsud(0, 1, 2);
+    _tile_dpbsud(0, 1, 2);
+    _tile_stored(0, found[1], 80);
+    _tile_release();
+    CHECK(memcmp(found[0], found[1], sizeof found[0]) == 0, "tiles of %d inputs", inputs);
+}
+
 bool runs_here(const char* name) {
     for (int32_t n = 0; llmpy::level_of(n) != nullptr; ++n) {
         if (strcmp(llmpy::level_of(n)->name, name) == 0) return llmpy::level_runs_here(n);
@@ -171,5 +206,6 @@ int main() {
         test_integers();
     }
     for (int n = 0; n < 2000 && runs_here("avx_vnni"); ++n) test_avx_vnni();
+    for (int n = 0; n < 2000 && runs_here("amx"); ++n) test_amx(n % 2 == 0 ? 32 : 16);
     return llmpy::n_failures == 0 ? 0 : 1;
 }

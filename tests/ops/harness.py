@@ -25,7 +25,7 @@ Trace = Callable[[Value, Weights], Value]
 N_CTX = 2048
 MAX_TOKENS = 512
 ARM = platform.machine().lower() in ("aarch64", "arm64")
-X86_LEVELS = ["portable", "avx2", "avx_vnni", "avx512bw", "avx512"]
+X86_LEVELS = ["portable", "avx2", "avx_vnni", "avx512bw", "avx512", "amx"]
 LEVELS = ["portable", "neon", "neon_i8mm"] if ARM else X86_LEVELS
 
 

@@ -427,7 +427,7 @@ def test_another_instruction_set_goes_on_or_says_why_not(
                 loaded = other.load_session(tmp_path / "s")
                 assert loaded.seen == len(tokens) - 1
             else:
-                assert level in ("avx_vnni", "avx512")
+                assert level in ("avx_vnni", "avx512", "amx")
                 assert kv_dtype == "q8_0"
                 with pytest.raises(llmpy.SnapshotError, match=r"q8_0-offset.*instruction set"):
                     other.load_session(tmp_path / "s")

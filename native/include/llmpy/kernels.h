@@ -35,6 +35,7 @@ extern const LinearKernels linear_avx2;
 extern const LinearKernels linear_avx_vnni;
 extern const LinearKernels linear_avx512bw;
 extern const LinearKernels linear_avx512;
+extern const LinearKernels linear_amx;
 extern const LinearKernels linear_neon;
 extern const LinearKernels linear_neon_i8mm;
 

@@ -73,10 +73,12 @@ extern const Level level_avx2;
 extern const Level level_avx_vnni;
 extern const Level level_avx512bw;
 extern const Level level_avx512;
+extern const Level level_amx;
 extern const Level level_neon;
 extern const Level level_neon_i8mm;
-extern const OpKernels ops_neon;  // shared by both
-extern const RecurrentKernels recurrent_neon;
+// Shared by two levels each.
+extern const OpKernels ops_avx512, ops_neon;
+extern const RecurrentKernels recurrent_avx512, recurrent_neon;
 
 // By number, best last; null beyond the last one that this build has.
 const Level* level_of(int32_t number);

@@ -9,5 +9,7 @@
 #include "kernels/linear/linear.inl"
 
 namespace llmpy {
-const Level level_avx512 = {"avx512", &linear_avx512, &op_kernels, &recurrent_kernels, quantize_avx512};
+const OpKernels ops_avx512 = op_kernels;
+const RecurrentKernels recurrent_avx512 = recurrent_kernels;
+const Level level_avx512 = {"avx512", &linear_avx512, &ops_avx512, &recurrent_avx512, quantize_avx512};
 }  // namespace llmpy

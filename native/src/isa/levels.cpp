@@ -51,12 +51,18 @@ bool has_avx512bw() {
 
 bool has_avx512() { return has_avx512bw() && has(cpuid(7, 0).c, 11); }  // vnni
 
+bool has_amx() {
+    const unsigned d = cpuid(7, 0).d;
+    const bool instructions = has(d, 24) && has(d, 25);  // tile int8
+    return has_avx512() && instructions && (saved_state() & 0x60000u) == 0x60000u && x86_may_use_tiles();
+}
+
 #endif
 
 const Level* const levels[] = {
     &level_portable,
 #if defined(LLMPY_X86)
-    &level_avx2,     &level_avx_vnni, &level_avx512bw, &level_avx512,
+    &level_avx2,     &level_avx_vnni, &level_avx512bw, &level_avx512, &level_amx,
 #elif defined(__aarch64__)
     &level_neon,
     &level_neon_i8mm,
@@ -74,6 +80,7 @@ bool level_runs_here(int32_t number) {
     const Level* level = level_of(number);
     if (level == nullptr) return false;
 #if defined(LLMPY_X86)
+    if (level == &level_amx) return has_amx();
     if (level == &level_avx512) return has_avx512();
     if (level == &level_avx512bw) return has_avx512bw();
     if (level == &level_avx_vnni) return has_avx_vnni();

@@ -2,6 +2,8 @@
 
 #include <sched.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "os_posix.h"
 
@@ -24,6 +26,15 @@ bool arm_has_dot_product() {
 bool arm_has_matrix_product() {
     constexpr unsigned long matrix_product = 1ul << 13;  // HWCAP2_I8MM
     return (getauxval(AT_HWCAP2) & matrix_product) != 0;
+}
+
+bool x86_may_use_tiles() {
+#if defined(__x86_64__)
+    constexpr long request_permission = 0x1023, data_of_tiles = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, request_permission, data_of_tiles) == 0;
+#else
+    return false;
+#endif
 }
 
 }  // namespace llmpy

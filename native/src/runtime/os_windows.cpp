@@ -84,5 +84,6 @@ bool arm_has_matrix_product() {
     constexpr DWORD matrix_product = 66;  // PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE
     return IsProcessorFeaturePresent(matrix_product) != 0;
 }
+bool x86_may_use_tiles() { return false; }  // not tried there
 
 }  // namespace llmpy

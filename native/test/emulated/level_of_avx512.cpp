@@ -5,4 +5,6 @@
 #define LLMPY_EMULATED
 #define level_avx512 emulated_avx512
 #define linear_avx512 emulated_linear_avx512
+#define ops_avx512 emulated_ops_avx512
+#define recurrent_avx512 emulated_recurrent_avx512
 #include "isa/level_avx512.cpp"

@@ -232,6 +232,7 @@ _NEEDS = {  # by the names of Linux
     "avx_vnni": frozenset({"avx_vnni"}),
     "avx512bw": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
     "avx512": frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}),
+    "amx": frozenset({"avx512_vnni", "amx_tile", "amx_int8"}),
     "neon": frozenset({"asimddp"}),
     "neon_i8mm": frozenset({"i8mm"}),
 }

@@ -214,27 +214,30 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) store(sums + tile_rows * (tiles * t + r), f[t][r]);
 }
 
-// As many tokens as there is a kernel for, at most `rest`; returns how many.
-template <class T, int tiles>
-LLMPY_INLINE int64_t multiply_some(int64_t rest, const Panel& panel, const Int8Tokens& x, float* sums, bool first) {
-    if (rest >= int8_tokens) {
-        multiply<T, int8_tokens, tiles>(panel, x, sums, first);
-        return int8_tokens;
+struct ByVectors {
+    // Multiplies as many tokens as there is a kernel for, at most `rest`, and returns how many.
+    template <class T, int tiles>
+    static LLMPY_INLINE int64_t multiply(int64_t rest, const Panel& panel, const Int8Tokens& x, float* sums,
+                                         bool first) {
+        if (rest >= int8_tokens) {
+            llmpy::multiply<T, int8_tokens, tiles>(panel, x, sums, first);
+            return int8_tokens;
+        }
+        if (rest >= fewer(int8_tokens)) {
+            llmpy::multiply<T, fewer(int8_tokens), tiles>(panel, x, sums, first);
+            return fewer(int8_tokens);
+        }
+        if (rest >= 2) {
+            llmpy::multiply<T, 2, tiles>(panel, x, sums, first);
+            return 2;
+        }
+        llmpy::multiply<T, 1, tiles>(panel, x, sums, first);
+        return 1;
     }
-    if (rest >= fewer(int8_tokens)) {
-        multiply<T, fewer(int8_tokens), tiles>(panel, x, sums, first);
-        return fewer(int8_tokens);
-    }
-    if (rest >= 2) {
-        multiply<T, 2, tiles>(panel, x, sums, first);
-        return 2;
-    }
-    multiply<T, 1, tiles>(panel, x, sums, first);
-    return 1;
-}
+};
 
 // Tiles [tile, tile + tiles) for up to tokens_at_once tokens from `token` on.
-template <class T, int tiles>
+template <class T, int tiles, class By>
 void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes, int64_t token, int64_t count,
                  int64_t tile) {
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
@@ -262,7 +265,8 @@ void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes
         for (int64_t t = 0; t < count;) {
             if (last) fetch_outputs<tiles>(call, token + t, lesser(count - t, int64_t{int8_tokens}), tile);
             float* its = sums + t * tiles * tile_rows;
-            const int64_t done = multiply_some<T, tiles>(count - t, panel, input.at(group, token + t), its, group == 0);
+            const Int8Tokens x = input.at(group, token + t);
+            const int64_t done = By::template multiply<T, tiles>(count - t, panel, x, its, group == 0);
             // Stored while the next tokens are multiplied.
             for (int64_t i = 0; last && i < done; ++i) {
                 for (int r = 0; r < tiles; ++r) {
@@ -274,18 +278,23 @@ void many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes
     }
 }
 
+template <class T, class By>
+void all_many_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes) {
+    for (int64_t token = call.token_begin; token < call.token_end; token += tokens_at_once) {
+        const int64_t count = lesser(call.token_end - token, tokens_at_once);
+        int64_t tile = call.tile_begin;
+        for (; tile + row_tiles <= call.tile_end; tile += row_tiles)
+            many_tokens<T, row_tiles, By>(call, input, bytes, token, count, tile);
+        if (tile < call.tile_end) many_tokens<T, 1, By>(call, input, bytes, token, count, tile);
+    }
+}
+
 template <class T>
 void linear_int8(const LinearCall& call) {
     const Int8Input input(*call.input);
     const TileBytes bytes(call);
     if (call.token_end - call.token_begin <= most_few_tokens<T>) return all_few_tokens<T>(call, input, bytes);
-    for (int64_t token = call.token_begin; token < call.token_end; token += tokens_at_once) {
-        const int64_t count = lesser(call.token_end - token, tokens_at_once);
-        int64_t tile = call.tile_begin;
-        for (; tile + row_tiles <= call.tile_end; tile += row_tiles)
-            many_tokens<T, row_tiles>(call, input, bytes, token, count, tile);
-        if (tile < call.tile_end) many_tokens<T, 1>(call, input, bytes, token, count, tile);
-    }
+    all_many_tokens<T, ByVectors>(call, input, bytes);
 }
 
 }  // namespace

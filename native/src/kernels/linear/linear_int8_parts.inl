@@ -21,6 +21,9 @@ struct Int8Tokens {
         return {q + group_width * tokens, sides + tokens, of_16 + 16 * tokens, apart + most_apart * tokens,
                 which + tokens};
     }
+    LLMPY_INLINE Int8Tokens earlier(int64_t n) const {
+        return {q - group_width * n, sides - n, of_16 - 16 * n, apart - most_apart * n, which - n};
+    }
 };
 
 struct Int8Input {

@@ -88,7 +88,7 @@ FORMATS = {
         lambda d: -(-d // 32) * 34,
         lambda d: np.concatenate([_columns(-(-d // 32) * 8, 4), _columns(-(-d // 32), 2)]),
         lambda d: np.concatenate([_rows(-(-d // 32) * 32), _columns(-(-d // 32), 2)]),
-        ("avx_vnni", "avx512"),
+        ("avx_vnni", "avx512", "amx"),
     ),
     # half precision, filled up to 16 values
     "f16": Format(

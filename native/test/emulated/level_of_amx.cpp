@@ -1,0 +1,11 @@
+// The level amx once more, over plain loops instead of the instructions of AVX-512 and AMX.
+
+#include "emulated/amx.h"
+
+#define LLMPY_EMULATED
+#define level_amx emulated_amx
+#define linear_amx emulated_linear_amx
+#define linear_avx512 emulated_linear_avx512
+#define ops_avx512 emulated_ops_avx512
+#define recurrent_avx512 emulated_recurrent_avx512
+#include "isa/level_amx.cpp"
