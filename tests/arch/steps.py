@@ -31,6 +31,10 @@ def make_backend(name: str, n_threads: int = 2) -> Any:
         return ReferenceBackend()
     if name.partition(":")[0] == "array":
         return ArrayBackend(*name.split(":")[1:])
+    if name == "gpu":
+        from tests.backends.gpu.devices import gpu_backend
+
+        return gpu_backend()
     if not ffi.available():
         import pytest
 

@@ -5,7 +5,7 @@ For each golden that there is: an architecture joins by its file, its model and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +25,27 @@ PROGRAMS = Path(__file__).parents[1] / "snapshots" / "programs"
 PEER = 5e-4  # llama.cpp looks GELU up in a table of float16
 
 names = pytest.mark.parametrize("name", checkpoints.goldens())
-causal = pytest.mark.parametrize(
-    "name", [n for n in checkpoints.goldens() if checkpoints.spec(n).causal]
-)
-backends = pytest.mark.parametrize("backend", ["reference", "cpu", "array"])
+# Of all kinds of layers; .ci/full has the others too.
+ON_GPU = (
+    "llama", "qwen3", "gemma3", "mamba2", "gpt-oss", "deepseek-v3", "falcon_mamba", "qwen3_next",
+    "bert",
+)  # fmt: skip
+
+
+def on_backends(models: Iterable[str]) -> pytest.MarkDecorator:
+    """Each model on each backend; most of those on a GPU take minutes together."""
+    pairs = [
+        pytest.param(name, backend, marks=pytest.mark.full)
+        if backend == "gpu" and name not in ON_GPU
+        else (name, backend)
+        for name in models
+        for backend in ("reference", "cpu", "array", "gpu")
+    ]
+    return pytest.mark.parametrize(("name", "backend"), pairs)
+
+
+everywhere = on_backends(checkpoints.goldens())
+causal = on_backends(n for n in checkpoints.goldens() if checkpoints.spec(n).causal)
 Load = Callable[[str, str], Runner]
 
 
@@ -75,15 +92,13 @@ def test_the_weights_are_those_of_the_golden(name: str) -> None:
     assert checkpoints.fingerprint(weights) == golden.about["fingerprint"], "make it anew"
 
 
-@backends
-@names
+@everywhere
 def test_a_whole_prompt_gives_the_original_logits(name: str, backend: str, loaded: Load) -> None:
     runner = loaded(name, backend)
     golden = checkpoints.load_golden(name)
     assert distance(runner.whole(tokens(runner)), golden.logits) < near(golden)
 
 
-@backends
 @causal
 def test_token_by_token_gives_the_original_logits(name: str, backend: str, loaded: Load) -> None:
     runner = loaded(name, backend)
@@ -93,7 +108,6 @@ def test_token_by_token_gives_the_original_logits(name: str, backend: str, loade
     assert distance(logits, golden.logits) < near(golden)
 
 
-@backends
 @causal
 def test_any_chunks_give_the_same_bits(name: str, backend: str, loaded: Load) -> None:
     runner = loaded(name, backend)
@@ -108,6 +122,10 @@ def test_cpu_equals_reference(name: str, loaded: Load) -> None:
     cpu, reference = (loaded(name, backend) for backend in ("cpu", "reference"))
     read = tokens(cpu)
     assert distance(cpu.whole(read), reference.whole(read)) < NEAR
+
+
+def test_the_models_on_a_gpu_are_there() -> None:
+    assert set(ON_GPU) <= set(checkpoints.goldens())
 
 
 @names

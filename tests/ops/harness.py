@@ -19,6 +19,7 @@ from llmpy.dtypes import BY_NAME
 from llmpy.engine.cache import PagedState, PagePool
 from llmpy.graph import Graph, Value, Weights
 from llmpy.graph.check import finish
+from tests.backends.gpu.devices import gpu_backend
 
 Array = NDArray[np.float32]
 Trace = Callable[[Value, Weights], Value]
@@ -49,7 +50,9 @@ def cpu_backend(level: str | None = None, n_threads: int = 1) -> Any:
 
 
 def backend(name: str) -> Any:
-    """ "reference", "array", or the compiled one at the named level."""
+    """ "reference", "array", "gpu", or the compiled one at the named level."""
+    if name == "gpu":
+        return gpu_backend()
     if name == "array":
         return ArrayBackend()
     return ReferenceBackend() if name == "reference" else cpu_backend(name)

@@ -10,11 +10,11 @@ import pytest
 from llmpy.graph import Value, Weights
 from tests.ops.harness import LEVELS, Model, Trace, backend, cpu_backend, near, random
 
-levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
+levels = pytest.mark.parametrize("level", [*LEVELS, "array", "gpu"])
 stored = pytest.mark.parametrize(
     ("kv_dtype", "level"),
     [(kv, level) for level in LEVELS for kv in ("f32", "auto", "q8_0", "f16", "q4_0")]
-    + [("f32", "array"), ("f16", "array")],
+    + [(kv, level) for level in ("array", "gpu") for kv in ("f32", "f16")],
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 from llmpy.graph import Value, Weights
 from tests.ops.harness import LEVELS, Model, Trace, backend, near, random
 
-levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
+levels = pytest.mark.parametrize("level", [*LEVELS, "array", "gpu"])
 
 
 def moe(n_used: int) -> Trace:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.ops.harness import LEVELS, Array, Model, backend
 
-backends = pytest.mark.parametrize("name", ["reference", "array", *LEVELS])
+backends = pytest.mark.parametrize("name", ["reference", "array", "gpu", *LEVELS])
 SIGMOID = [1 / (1 + math.exp(-x)) for x in range(5)]  # of 0 to 4
 
 

@@ -16,7 +16,7 @@ BLOCKS = [
 ]
 WIDTHS = [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100]
 
-levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
+levels = pytest.mark.parametrize("level", [*LEVELS, "array", "gpu"])
 
 
 FUNCTIONS = [name for name in ELEMENTWISE_OPERATIONS if name != "silu"]

@@ -11,8 +11,8 @@ from llmpy.graph import Value, Weights
 from tests.ops.harness import LEVELS, Array, Model, Trace, backend, flatten, random
 
 ROWS = 9
-levels = pytest.mark.parametrize("level", [*LEVELS, "array"])
-backends = pytest.mark.parametrize("name", ["reference", "array", *LEVELS])
+levels = pytest.mark.parametrize("level", [*LEVELS, "array", "gpu"])
+backends = pytest.mark.parametrize("name", ["reference", "array", "gpu", *LEVELS])
 
 Stored = dict[str, tuple[str, Array]]
 

@@ -115,6 +115,7 @@ OPTIONAL = {  # imported where they are used, with a word on how to install them
     "pynput",
     "pyperclip",
     "sqlite_vec",
+    "wgpu",
     "yaml",
     "zstandard",
 }

@@ -85,12 +85,18 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
 
         return ReferenceBackend()
     kind, *where = backend.split(":", 2)
+    if kind == "gpu":
+        from llmpy.backends.gpu.backend import GpuBackend
+        from llmpy.backends.gpu.find import open_device
+
+        return GpuBackend(open_device(backend.partition(":")[2]), max_tokens=n_batch)
     if kind == "array":
         from llmpy.backends.array.backend import ArrayBackend
 
         return ArrayBackend(*where)
     raise ValueError(
-        "backend: expected 'auto', 'cpu', 'reference' or 'array[:NAMESPACE[:DEVICE]]', "
+        "backend: expected 'auto', 'cpu', 'gpu[:DEVICE]', 'reference' or "
+        "'array[:NAMESPACE[:DEVICE]]', "
         f"found {backend!r}"
     )
 

@@ -263,9 +263,9 @@ def session_options(function: F) -> F:
 
 def _backend(_: click.Context, __: click.Parameter, name: str) -> str:
     """Refuse a name that no backend has, before a model is opened."""
-    if name not in ("auto", "cpu", "reference") and name.split(":")[0] != "array":
+    if name not in ("auto", "cpu", "reference") and name.split(":")[0] not in ("array", "gpu"):
         raise click.BadParameter(
-            f"{name!r} is none of auto, cpu, reference, array[:NAMESPACE[:DEVICE]]"
+            f"{name!r} is none of auto, cpu, gpu[:DEVICE], reference, array[:NAMESPACE[:DEVICE]]"
         )
     return name
 
@@ -286,7 +286,7 @@ def compute_options(function: F) -> F:
                 callback=_backend,
                 default="auto",
                 show_default=True,
-                help="The backend that computes: cpu, reference, or array[:NAMESPACE[:DEVICE]].",
+                help="What computes: cpu, gpu[:DEVICE], reference, or array[:NAMESPACE[:DEVICE]].",
             ),
         ]
     ):

@@ -1,0 +1,94 @@
+"""The GPU backend: tensors packed on a device, a graph lowered to its kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.base import Determinism, KvPool, Requirements, StoredTensor
+from llmpy.backends.gpu.device import Device
+from llmpy.backends.gpu.lowering import lower
+from llmpy.backends.gpu.pages import KV_TYPES, GpuKvPool
+from llmpy.backends.gpu.plan import GpuPlan
+from llmpy.backends.gpu.tensors import Kept, Tensor, Uploader, kept_bytes, planned
+from llmpy.dtypes import DType
+from llmpy.errors import BackendError
+from llmpy.graph import Graph
+
+__all__ = ["GpuBackend"]
+
+
+class GpuBackend:
+    """Runs models on `device`, up to `max_tokens` tokens in one step."""
+
+    name = "gpu"
+    kv_dtypes = KV_TYPES
+    determinism: Determinism = "bitwise"
+
+    def __init__(self, device: Device, *, max_tokens: int = 512) -> None:
+        self.device = device
+        self.max_tokens = max_tokens
+        self._uploaded: list[str] = []
+        self._uploader = Uploader(device)
+
+    def requirements(
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str
+    ) -> Requirements:
+        """Return the memory that the graph with these tensors needs."""
+        weights = sum(
+            kept_bytes(tensors[name].dtype, tensors[name].shape, frozenset(uses))
+            for name, uses in graph.used.items()
+        )
+        pool = self.kv_pool(graph, kv_dtype)
+        sizes = pool.pages.n_bytes, pool.states.n_bytes, self.device.free_memory()
+        return Requirements(weights, *sizes, pool.windowed.n_bytes, pool.window)
+
+    def step_bytes(
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_output_rows: int
+    ) -> int:
+        """Return the bytes of activations and logits of the largest step: `n_output_rows` rows."""
+        found = {name: planned(tensors[name].dtype, tensors[name].shape) for name in graph.used}
+        pool = self.kv_pool(graph, kv_dtype)
+        floats = lower(graph, found, pool, lambda values: Kept(None)).floats  # noqa: ARG005
+        return 4 * (self.max_tokens * floats["all"] + n_output_rows * floats["output"])
+
+    def upload(
+        self, name: str, dtype: DType, shape: tuple[int, ...], data: NDArray[np.uint8],
+        uses: frozenset[str],
+    ) -> Tensor:  # fmt: skip
+        """Pack what matmuls and embeddings read as it is stored; bring the rest as float32."""
+        tensor = self._uploader.upload(name, dtype, shape, data, uses)
+        self._uploaded.append(name)
+        return tensor
+
+    def prepare(self, release: Callable[[str], object] = str) -> Generator[str]:
+        """Say what is there: all of it."""
+        names, self._uploaded = self._uploaded, []
+        self._uploader.close()
+        for name in names:
+            release(name)
+            yield name
+
+    def kv_pool(self, graph: Graph, kv_dtype: str) -> GpuKvPool:
+        """Make an empty pool for plans of this graph."""
+        return GpuKvPool(self.device, graph, kv_dtype)
+
+    def compile(
+        self, graph: Graph, buffers: Mapping[str, Tensor], pool: KvPool, *, n_ctx: int
+    ) -> GpuPlan:
+        """Lower the graph; the plan keeps the tensors it reads."""
+        if not isinstance(pool, GpuKvPool):
+            raise BackendError(f"kv_pool: expected one of the gpu backend, found {pool.layout}")
+        pool.check(graph)
+        tensors = {name: buffers[name] for name in graph.used if name in buffers}
+        lowered = lower(graph, tensors, pool, self._constant)
+        return GpuPlan(
+            self.device, graph, lowered, tensors, pool, n_ctx=n_ctx, max_tokens=self.max_tokens
+        )
+
+    def _constant(self, values: NDArray[np.float32]) -> Kept:
+        buffer = self.device.buffer(max(64, values.nbytes))
+        self.device.write(buffer, 0, values)
+        return Kept(buffer)

@@ -1,0 +1,158 @@
+"""The protocol of a device: buffers, and kernels by name that run one after another.
+
+The core decides what is computed, where everything lies and in which order; a device only executes.
+All that is particular to an API (WebGPU, CUDA) is in the module of its device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+__all__ = [
+    "FLOATS",
+    "KERNELS",
+    "ROWS",
+    "Buffer",
+    "Device",
+    "Held",
+    "Kernel",
+    "Program",
+    "Step",
+    "n_items",
+]
+
+Buffer = Any  # of the device
+Program = Any  # of the device
+
+ROWS = ("all", "output", "sessions", "once")
+"""What a step is computed for: each token, each output row, each sequence of the batch, or once."""
+
+
+class Kernel(NamedTuple):
+    """The interface of a kernel, the same on every device.
+
+    `fields`: its parameters, 32 bits each, after `rows` (a number of ROWS) and `items`; those in
+    FLOATS are float32, the others uint32. `buffers`: what it is bound to besides the header and the
+    arena, in order, as name:type; an exclamation mark follows what it writes. `lanes`: the size of
+    the workgroup that computes an item together; 0 where one invocation does.
+    """
+
+    fields: tuple[str, ...]
+    buffers: tuple[str, ...]
+    lanes: int
+
+
+def _kernel(fields: str, buffers: str = "", lanes: int = 0) -> Kernel:
+    return Kernel(("rows", "items", *fields.split()), tuple(buffers.split()), lanes)
+
+
+FLOATS = {"eps", "factor", "low", "high", "softcap"}
+"""The parameters that are float32."""
+
+KERNELS: dict[str, Kernel] = {
+    # rows of a file [n_rows, row_bytes] to tiles [n_rows / 32][words][32]
+    "pack": _kernel("n_rows row_bytes words start to", "raw:u32 packed:u32!"),
+    # the row `first` + (0: of the token, 1: of its position + offset, 2: offset) of a table
+    "embed": _kernel("y n words mode offset first n_rows", "weights:u32"),
+    # y = x w^T (+ bias) (+ residual); `mode` 0: one matrix, 1: of each head, 2: of chosen experts
+    "linear": _kernel(
+        "x y n_in n_out words tiles first_row mode per same_x chosen first_matrix n_matrices "
+        "n_rows has_bias has_residual residual", "weights:u32 bias:f32", 256,
+    ),
+    # kind 0: root mean square, 1: layer norm, 2: sum
+    "norm": _kernel("x y width eps kind n_weight n_bias per", "weight:f32 bias:f32", 64),
+    "rope": _kernel("x y heads d n_dims neox table"),
+    # keys or values to their pages
+    "store": _kernel("x heads d half stride windowed", "cache:u32!"),
+    "attend": _kernel(
+        "q y heads kv d dv factor window causal softcap has_alibi has_sinks half "
+        "key_stride value_stride windowed", "keys:u32 values:u32 slopes:f32 sinks:f32", 64,
+    ),
+    # y = f(a), f(a, b) or f(a, weight), by the number `op` of MAPS
+    "map": _kernel("x b y op last n_weight factor low high", "weight:f32"),
+    # y[o y_stride + y_start + j] = x[o / repeat x_stride + x_start + j] of each row
+    "copy": _kernel(
+        "x y inner repeat x_row x_stride x_start y_row y_stride y_start gather"
+    ),
+    "route": _kernel(
+        "x y n n_used gating normalize factor n_group n_group_used has_bias scratch", "bias:f32"
+    ),
+    # the ids and the weights of the `n_used` largest
+    "choose": _kernel("x y n n_used"),
+    # the number of the largest of `n`; NONE where one is no finite number
+    "largest": _kernel("x n", "ids:u32!", 256),
+    "combine": _kernel("x y n n_used chosen"),
+    "previous": _kernel("x y n", "state:f32!"),
+    "conv": _kernel("x y n width has_bias", "weight:f32 bias:f32 state:f32!"),
+    "scan": _kernel(
+        "x dt b c y heads d groups n n_a", "a:f32 skip:f32 state:f32!"
+    ),
+    "delta_rule": _kernel("q decay k v a b y heads dk dv n_decay", "state:f32!"),
+    "wkv4": _kernel("k v y n", "decay:f32 first:f32 total:f32! weight:f32! most:f32!"),
+}  # fmt: skip
+
+
+class Held(Protocol):
+    """The owner of a buffer, which it may replace by a larger one."""
+
+    buffer: Buffer
+
+
+class Step(NamedTuple):
+    """One run of a kernel.
+
+    `variant`: constants of the kernel's code (a storage type, tokens a workgroup). An item is an
+    invocation or a workgroup, see `Kernel`; there are `items` for each of the step's `rows`, or for
+    each `many` of `per` times the rows. `values` has the kernel's fields but rows and items.
+    """
+
+    kernel: str
+    rows: str
+    items: int
+    values: Mapping[str, Any]
+    buffers: tuple[Held, ...] = ()
+    variant: tuple[str, int] = ("", 1)
+    per: int = 1
+    many: int = 1
+
+
+def n_items(step: Step, rows: Mapping[str, int]) -> int:
+    """Return how many items a step has in a batch of so many `rows` of each kind."""
+    return -(-rows[step.rows] * step.per // step.many) * step.items
+
+
+class Device(Protocol):
+    """A GPU, or what computes as one."""
+
+    name: str  # for people: the adapter and the API
+    software: bool  # whether a CPU does its work
+    limit: int  # bytes that a kernel can be bound to at once
+    allocated: int  # bytes of all buffers
+
+    def buffer(self, n_bytes: int) -> Buffer:
+        """Return new memory, all zero; raises OutOfMemory."""
+
+    def free(self, buffer: Buffer) -> None:
+        """Free a buffer at once."""
+
+    def write(self, buffer: Buffer, offset: int, data: Any) -> None:
+        """Copy bytes (a multiple of 4) to a buffer, in order with the programs that are run."""
+
+    def read(self, buffer: Buffer, offset: int, n_bytes: int) -> bytes:
+        """Wait for all programs so far, and return bytes of a buffer."""
+
+    def copy(self, source: Buffer, start: int, target: Buffer, to: int, n_bytes: int) -> None:
+        """Copy bytes between buffers, in order with the programs that are run."""
+
+    def program(self, steps: Sequence[Step], header: Buffer, arena: Buffer) -> Program:
+        """Make steps ready to run; their buffers must stay as they are."""
+
+    def run(self, program: Program, rows: Mapping[str, int]) -> None:
+        """Run the steps one after another; those for which there are no rows are left out."""
+
+    def free_memory(self) -> int | None:
+        """Return the free bytes of the device, None where nobody knows."""
+
+    def close(self) -> None:
+        """Free all that the device holds."""

@@ -1,0 +1,258 @@
+"""A graph on a device: a batch becomes a header, steps run, logits are read when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmpy.backends.base import Batch, Counter, KvCache, Sampler, TokenIds
+from llmpy.backends.batches import BatchCheck
+from llmpy.backends.gpu.arena import Place
+from llmpy.backends.gpu.device import Buffer, Device, Program, Step
+from llmpy.backends.gpu.header import FIELDS, header
+from llmpy.backends.gpu.lowering import Lowered
+from llmpy.backends.gpu.pages import GpuKvPool
+from llmpy.backends.gpu.tensors import Kept, Tensor
+from llmpy.errors import BackendError
+from llmpy.ffi import address, library, view
+from llmpy.ffi.abi import Chain
+from llmpy.graph import Graph
+
+__all__ = ["GpuPlan"]
+
+FEW = 4  # rows up to which matmuls take one at a time
+AHEAD = 16  # tokens that the device may generate before the host looks
+NONE = 0xFFFFFFFF  # in place of a token: some logit is no finite number
+
+
+class GpuPlan:
+    """Steps for batches of any size; a batch larger than `max_tokens` runs in pieces.
+
+    Memory for activations grows with the largest batch so far.
+    """
+
+    def __init__(
+        self, device: Device, graph: Graph, lowered: Lowered, tensors: Mapping[str, Tensor],
+        pool: GpuKvPool, *, n_ctx: int, max_tokens: int,
+    ) -> None:  # fmt: skip
+        self.n_vocab = graph.n_vocab
+        self._device, self._lowered, self._pool = device, lowered, pool
+        self._tensors = tensors  # kept while the plan is open
+        self._check = BatchCheck(graph, n_ctx)
+        self._tables = [
+            (rope, tensors[names[0]].host if names else None) for rope, names in lowered.ropes
+        ]
+        self._has_pages, self._has_windows = bool(graph.caches), pool.windowed.n_bytes > 0
+        self._has_states = bool(graph.recurrences)
+        self._whole = not all(node.attrs.get("causal", True) for node in graph.nodes)
+        floats = 4 * (lowered.floats["all"] + lowered.floats["output"])
+        self._most = min(max_tokens if not self._whole else 1 << 20, max(1, device.limit // floats))
+        self._rows = {"all": 0, "output": 0}  # that the arena has room for
+        self._header_bytes = 0
+        self._header: Buffer = None
+        self._arena: Buffer = None
+        self._programs: dict[str, Program] = {}
+        self._ids: Kept | None = None  # tokens that the device has chosen
+        self._version: Any = None
+        self._closed = False
+
+    def run(self, batch: Batch, caches: Sequence[KvCache]) -> _Logits:
+        """Compute the batch; see `Plan`."""
+        if self._closed:
+            raise BackendError("this plan is closed")
+        self._check(batch, caches)
+        n = len(batch.tokens)
+        if n > self._most and self._whole:
+            raise BackendError(
+                f"gpu: expected at most {self._most} tokens of texts that see all of themselves, "
+                f"found {n}"
+            )
+        if n <= self._most:
+            return self._step(batch, caches) if n else _Logits(None, 0, 0, self.n_vocab)
+        rows = [self._step(part, caches).logits() for part in _pieces(batch, self._most)]
+        return _Logits.of(np.concatenate(rows))
+
+    def generate(
+        self, cache: KvCache, tokens: TokenIds, most: int, sampler: Sampler, rng: Counter
+    ) -> int:
+        """Generate up to `most` tokens of one sequence; see `GeneratingPlan`.
+
+        The device chooses the most likely ones itself and goes on; other samplers get the logits.
+        """
+        if self._closed:
+            raise BackendError("this plan is closed")
+        n = len(tokens)
+        self._check(_one(tokens.item(-1), n + most - 2), [cache])
+        ids, chain = view(tokens.address, n + most, np.int32), Chain.from_address(sampler.address)
+        ends = view(chain.ends, chain.n_ends, np.int32).tolist() if chain.n_ends else []
+        ahead = 1 if self._has_states else min(most, AHEAD)  # a state cannot go back
+        done = 0
+        if sampler.n_vocab == self.n_vocab and _is_greedy(sampler):
+            for token in self._choose(cache, int(ids[n - 1]), n - 1, ahead):
+                if token == NONE:
+                    break
+                ids[n + done] = token
+                done += 1
+                if token in ends:
+                    break
+        return done or self._draw(cache, ids, n, sampler, rng)
+
+    def _choose(self, cache: KvCache, token: int, position: int, n: int) -> list[int]:
+        """The most likely tokens, one after another, without a look at any of them in between."""
+        for i in range(n):
+            batch = _one(token, position + i)
+            words = self._words(batch, [cache], i)
+            self._reserve(1, 1, words.nbytes)
+            self._device.write(self._header, 0, words)
+            program = self._program("choose")
+            assert self._ids is not None
+            if i:
+                at = 4 * int(words[FIELDS.index("tokens")])
+                self._device.copy(self._ids.buffer, 4 * (i - 1), self._header, at, 4)
+            self._device.run(program, {"all": 1, "output": 1, "sessions": 1, "once": 1})
+        assert self._ids is not None
+        found: list[int] = np.frombuffer(
+            self._device.read(self._ids.buffer, 0, 4 * n), np.uint32
+        ).tolist()
+        return found
+
+    def _draw(
+        self, cache: KvCache, ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter
+    ) -> int:
+        """One token by the native sampler."""
+        logits = self._step(_one(int(ids[n - 1]), n - 1), [cache]).logits()
+        seen = n if sampler.n_history < 0 else min(n, sampler.n_history)
+        arguments = address(logits), address(ids[n - seen :]), seen
+        chosen = library().llmpy_sample(sampler.address, *arguments, rng.seed, rng.counter)
+        if chosen < 0:
+            sampler.explain(chosen, *arguments)
+        ids[n] = chosen
+        return 1
+
+    def warm_up(self) -> None:
+        """Make the kernels ready."""
+        if not self._closed:
+            self._reserve(1, 1, 4096)
+            for kind in ("few", "many"):
+                self._program(kind)
+
+    def close(self) -> None:
+        """Free the plan's memory, and let go of the weights."""
+        self._closed = True
+        for buffer in (self._header, self._arena, self._ids and self._ids.buffer):
+            if buffer is not None:
+                self._device.free(buffer)
+        self._header = self._arena = self._ids = None
+        self._programs, self._tensors, self._tables = {}, {}, []
+        self._lowered = Lowered()
+
+    def _step(self, batch: Batch, caches: Sequence[KvCache]) -> _Logits:
+        """Compute a batch that the arena may have room for."""
+        words = self._words(batch, caches)
+        n, n_output = len(batch.tokens), len(batch.output_rows)
+        self._reserve(n, n_output, words.nbytes)
+        self._device.write(self._header, 0, words)
+        rows = {"all": n, "output": n_output, "sessions": int(words[2]), "once": 1}
+        self._device.run(self._program("many" if n > FEW else "few"), rows)
+        return _Logits(self, self._place(self._lowered.output), n_output, self.n_vocab)
+
+    def _words(self, batch: Batch, caches: Sequence[KvCache], slot: int = 0) -> NDArray[np.uint32]:
+        kinds = self._has_pages, self._has_windows
+        return header(batch, caches, self._tables, *kinds, slot)
+
+    def logits(self, at: int, n: int) -> NDArray[np.float32]:
+        """Read `n` rows of logits from the arena."""
+        data = self._device.read(self._arena, 4 * at, 4 * n * self.n_vocab)
+        return np.frombuffer(data, np.float32).reshape(n, self.n_vocab)
+
+    def _reserve(self, n: int, n_output: int, n_header: int) -> None:
+        """Make room for such a batch, and for larger ones so that this is rare."""
+        asked = {"all": n, "output": n_output}
+        if any(asked[space] > self._rows[space] for space in asked):
+            rows = {
+                space: max(
+                    self._rows[space], min(self._most, 1 << (k - 1).bit_length()) if k else 1
+                )
+                for space, k in asked.items()
+            }
+            size = 4 * sum(rows[space] * self._lowered.floats[space] for space in rows)
+            old, self._arena, self._programs = self._arena, None, {}
+            self._rows = {"all": 0, "output": 0}
+            if old is not None:
+                self._device.free(old)
+            self._arena, self._rows = self._device.buffer(max(64, size)), rows
+        if n_header > self._header_bytes:
+            size = max(4096, 1 << (n_header - 1).bit_length())
+            old, self._header, self._programs, self._header_bytes = self._header, None, {}, 0
+            if old is not None:
+                self._device.free(old)
+            self._header, self._header_bytes = self._device.buffer(size), size
+
+    def _program(self, kind: str) -> Program:
+        """The steps for "few" tokens or "many", or to "choose" one, over the buffers of now."""
+        if self._version != self._pool.version:
+            self._programs, self._version = {}, self._pool.version
+        if kind not in self._programs:
+            steps = self._lowered.many if kind == "many" else self._lowered.few
+            if kind == "choose":
+                self._ids = self._ids or Kept(self._device.buffer(4 * AHEAD))
+                values = {"x": self._lowered.output, "n": self.n_vocab}
+                steps = [*steps, Step("largest", "output", 1, values, (self._ids,))]
+            placed = [self._placed(step) for step in steps]
+            self._programs[kind] = self._device.program(placed, self._header, self._arena)
+        return self._programs[kind]
+
+    def _placed(self, step: Step) -> Step:
+        values = {k: self._place(v) if isinstance(v, Place) else v for k, v in step.values.items()}
+        return step._replace(values=values)
+
+    def _place(self, place: Place) -> int:
+        """The beginning of a value in the arena, in float32 values."""
+        before = self._rows["all"] * self._lowered.floats["all"] if place.space == "output" else 0
+        return before + place.at * self._rows[place.space]
+
+
+class _Logits:
+    """The result of a step, on the device until somebody asks."""
+
+    def __init__(self, plan: GpuPlan | None, at: int, n: int, n_vocab: int) -> None:
+        self._plan, self._at, self._n = plan, at, n
+        self._rows = np.zeros((0, n_vocab), np.float32)
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float32]) -> _Logits:
+        """Logits that are in host memory already."""
+        made = cls(None, 0, 0, 0)
+        made._rows = rows
+        return made
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return the logits of the output rows."""
+        if self._plan is not None and self._n:
+            self._rows = self._plan.logits(self._at, self._n)
+        self._plan = None
+        return self._rows
+
+
+def _is_greedy(sampler: Sampler) -> bool:
+    """Whether a chain takes the most likely token, whatever else there is."""
+    (step,) = sampler.steps if len(sampler.steps) == 1 else (None,)
+    return bool(getattr(step, "is_greedy", getattr(step, "name", "") == "greedy"))
+
+
+def _one(token: int, position: int) -> Batch:
+    """The batch of one token whose logits are asked for."""
+    nothing = np.zeros(1, np.int32)
+    return Batch(np.array([token], np.int32), np.array([position], np.int32), nothing, nothing)
+
+
+def _pieces(batch: Batch, most: int) -> Iterator[Batch]:
+    """Cut a batch into pieces of at most `most` rows."""
+    for first in range(0, len(batch.tokens), most):
+        end = first + most
+        rows = batch.output_rows[(batch.output_rows >= first) & (batch.output_rows < end)] - first
+        tokens, positions, sessions = (column[first:end] for column in batch[:3])
+        yield Batch(tokens, positions, sessions, rows)

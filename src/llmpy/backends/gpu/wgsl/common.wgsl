@@ -1,0 +1,13 @@
+// What all kernels share; parameters `p`, header `H`, arena `A` and buffers are declared before this.
+// A product feeds a sum only through fma(), so that no compiler decides how it is rounded.
+
+fn n_rows() -> u32 {
+    if (p.rows == 3u) { return 1u; }
+    return H[p.rows];
+}
+
+// The row of the batch that a row of this step is.
+fn token_row(row: u32) -> u32 {
+    if (p.rows == 1u) { return output_rows(row); }
+    return row;
+}
