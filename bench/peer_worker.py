@@ -30,13 +30,20 @@ class Engine:
         self.samplers: Any = None
         self.llama: Any = None
 
-    def open(self, path: str, n_threads: int = 2, n_ctx: int = 1024, n_outputs: int = 1) -> dict:
+    def open(
+        self,
+        path: str,
+        n_threads: int = 2,
+        n_ctx: int = 1024,
+        n_outputs: int = 1,
+        n_gpu_layers: int = 0,
+    ) -> dict:
         """Load `path`; contexts are made when first asked for."""
         started = time.perf_counter()
         self.path, self.n_threads, self.n_ctx = path, n_threads, n_ctx
         self.n_outputs = n_outputs
         parameters = llama_cpp.llama_model_default_params()
-        parameters.n_gpu_layers = 0
+        parameters.n_gpu_layers = n_gpu_layers
         self.model = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
         if not self.model:
             raise ValueError(f"{path}: the peer cannot load it")

@@ -16,6 +16,8 @@ from typing import Any
 import click
 
 from llmpy.arch.base import architectures
+from llmpy.backends.gpu.device import KERNELS
+from llmpy.backends.gpu.tensors import TYPES
 from llmpy.backends.reference.backend import OPERATIONS
 from llmpy.cli import group
 from llmpy.cli.chatting.commands import COMMANDS, Command
@@ -35,6 +37,8 @@ DOCS = ROOT / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
 KEYWORDS_BEGIN = "<!-- keywords: written by tools/generate_docs.py -->\n"
 KEYWORDS_END = "<!-- end of keywords -->"
+KERNELS_BEGIN = "<!-- kernels: written by tools/generate_docs.py -->\n"
+KERNELS_END = "<!-- end of kernels -->"
 INTRODUCTION = """\
 What runs, by the name in `general.architecture` of a GGUF file. A checkpoint of Hugging Face is
 known by the `model_type` of its config.json. Each architecture has tiny models with random
@@ -208,12 +212,26 @@ def typed() -> str:
     return before + KEYWORDS_BEGIN + "\n".join(lines) + KEYWORDS_END + after
 
 
+def gpu() -> str:
+    """docs/gpu.md: the page as it is, with the tables of kernels and types anew."""
+    page = (DOCS / "gpu.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(KERNELS_BEGIN)
+    _, _, after = rest.partition(KERNELS_END)
+    lines = ["| kernel | computes | an item is |", "|---|---|---|"]
+    for name, kernel in KERNELS.items():
+        item = f"a workgroup of {kernel.lanes}" if kernel.lanes else "an invocation"
+        lines.append(f"| `{name}` | {_cell(kernel.meaning)} | {item} |")
+    lines += ["", f"Weight types: {_listed(TYPES)} as they are; others become `F16`."]
+    return before + KERNELS_BEGIN + "\n".join(lines) + "\n" + KERNELS_END + after
+
+
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
 PAGES: dict[str, Callable[[], str]] = {
     "typed.md": typed,
+    "gpu.md": gpu,
     "ops.md": operations,
     "cli.md": commands,
     "models.md": models,

@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,7 @@ from llmpy.backends.base import PAGE_TOKENS, Backend, Requirements
 from llmpy.checkpoint.open import existing, open_licensed, open_vocabulary
 from llmpy.dtypes import BY_NAME
 from llmpy.engine import Turn, Turns
+from llmpy.errors import BackendError, OutOfMemory
 from llmpy.format import ModelFile
 from llmpy.graph import PAIRS, Graph, is_encoder, key_rotations, n_embedded
 from llmpy.model import Model
@@ -131,29 +133,40 @@ def load(
     sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "max_total_tokens": max_total_tokens}
     _check_arguments(path, progress, mmap, **sizes, n_batch=n_batch)
     engine = make_backend(backend, n_threads, n_batch)
-    kv_dtype = checked_kv_dtype(engine, kv_dtype)
 
-    with contextlib.ExitStack() as opened:
-        file = opened.enter_context(open_licensed(path, architecture, download, allow_licenses))
-        wired = wire(engine, file, n_ctx=n_ctx, kv_dtype=kv_dtype, rope=rope)
-        max_pages = _pages(max_total_tokens, wired.n_ctx)
-        prefix_bytes = _prefix_bytes(prefix_cache_bytes, wired.graph, wired.needs)
-        total = sum(file.tensors[name].size for name in wired.graph.used)
-        report = _Report(progress, total, begin)
-        report("metadata", str(file.path), 0)
-        file.release_all()  # of the metadata, and before any tensor is read ahead
-        buffers = _uploaded(engine, file, wired.graph, mmap)
-        # goes on while the tokenizer is made
-        ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
-        words = tokenizer_of(file, tokenizer, n_embedded(wired.graph))
-        report.tensors(file, ready)
-        model = _made(engine, file, wired, words, buffers, n_batch, max_pages, prefix_bytes)
-        report("done", str(file.path), total)
-        seconds = time.perf_counter() - begin
-        log.log.info("loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, seconds)
-        if mmap:
-            opened.pop_all()  # the map of the file lives as long as something reads it
-    return model
+    def on(engine: Backend) -> Model:
+        stored = checked_kv_dtype(engine, kv_dtype)
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(open_licensed(path, architecture, download, allow_licenses))
+            wired = wire(engine, file, n_ctx=n_ctx, kv_dtype=stored, rope=rope)
+            max_pages = _pages(max_total_tokens, wired.n_ctx)
+            prefix_bytes = _prefix_bytes(prefix_cache_bytes, wired.graph, wired.needs)
+            total = sum(file.tensors[name].size for name in wired.graph.used)
+            report = _Report(progress, total, begin)
+            report("metadata", str(file.path), 0)
+            file.release_all()  # of the metadata, and before any tensor is read ahead
+            buffers = _uploaded(engine, file, wired.graph, mmap)
+            # goes on while the tokenizer is made
+            ready = opened.enter_context(contextlib.closing(engine.prepare(file.release)))
+            words = tokenizer_of(file, tokenizer, n_embedded(wired.graph))
+            report.tensors(file, ready)
+            model = _made(engine, file, wired, words, buffers, n_batch, max_pages, prefix_bytes)
+            report("done", str(file.path), total)
+            seconds = time.perf_counter() - begin
+            log.log.info("loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, seconds)
+            if mmap:
+                opened.pop_all()  # the map of the file lives as long as something reads it
+        return model
+
+    if backend != "auto" or engine.name != "gpu":
+        return on(engine)
+    try:
+        if kv_dtype not in ("auto", *engine.kv_dtypes):
+            raise BackendError(f"gpu: keys and values cannot be stored as {kv_dtype}")
+        return on(engine)
+    except (BackendError, OutOfMemory) as error:
+        warnings.warn(f"the CPU runs this model: {error}", RuntimeWarning, stacklevel=2)
+    return on(make_backend("cpu", n_threads, n_batch))
 
 
 async def aload(

@@ -55,8 +55,8 @@ def test_impossible_numbers_are_refused(shared_data: Data, name: str, number: in
 
 
 def test_an_unknown_backend_is_refused(shared_data: Data) -> None:
-    with pytest.raises(ValueError, match="found 'gpu'"):
-        llmpy.load(shared_data(STORIES), backend="gpu")
+    with pytest.raises(ValueError, match="found 'cuda'"):
+        llmpy.load(shared_data(STORIES), backend="cuda")
 
 
 def test_an_unknown_type_of_keys_and_values_is_refused(shared_data: Data) -> None:

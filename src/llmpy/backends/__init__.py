@@ -58,8 +58,9 @@ _METHODS = ("requirements", "upload", "prepare", "kv_pool", "compile")
 def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) -> Backend:
     """Return the backend of that name, or `backend` itself if it is an object already.
 
-    "auto" is the compiled one, or the reference with a warning if there is none. Raises ValueError
-    for another name, TypeError for an object that is not a backend.
+    "auto" is a GPU that is faster than the compiled one, the compiled one, or the reference with a
+    warning if there is none. Raises ValueError for another name, TypeError for an object that is no
+    backend.
     """
     if not isinstance(backend, str):
         methods = (getattr(backend, name, None) for name in _METHODS)
@@ -68,6 +69,8 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
             raise checks.wrong_type("backend", expected, backend)
         return backend
     if backend == "auto":
+        if ffi.available() and (device := _faster_gpu(n_threads, n_batch)) is not None:
+            return device
         backend = "cpu" if ffi.available() else "reference"
         if backend == "reference":
             warnings.warn(
@@ -99,6 +102,16 @@ def make_backend(backend: str | Backend, n_threads: int | None, n_batch: int) ->
         "'array[:NAMESPACE[:DEVICE]]', "
         f"found {backend!r}"
     )
+
+
+def _faster_gpu(n_threads: int | None, n_batch: int) -> Backend | None:
+    """The backend on a GPU that is faster than the CPU, if llmpy[gpu] is installed."""
+    from llmpy.backends.cpu.backend import CpuBackend
+    from llmpy.backends.gpu.backend import GpuBackend
+    from llmpy.backends.gpu.find import auto_device
+
+    device = auto_device(lambda: CpuBackend(n_threads=n_threads)).device
+    return None if device is None else GpuBackend(device, max_tokens=n_batch)
 
 
 def checked_kv_dtype(backend: Backend, kv_dtype: str) -> str:

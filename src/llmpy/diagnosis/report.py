@@ -70,6 +70,7 @@ class Diagnosis:
     read_bandwidth: float | None
     multiply_rate: float | None
     backends: tuple[str, ...]
+    gpus: tuple[str, ...]
     models: tuple[str, ...]
     default_model: str | None
     missing: tuple[str, ...]
@@ -113,6 +114,7 @@ class Diagnosis:
             ("huge pages", self.huge_pages or ""),
             ("limits", ", ".join(filter(None, (quota, group)))),
             ("backends", ", ".join(self.backends)),
+            ("GPUs", "; ".join(self.gpus)),
             ("models", ", ".join(self.models) or "none"),
             ("not installed", ", ".join(self.missing)),
         ]
@@ -149,6 +151,7 @@ def diagnose(measure: bool = True) -> Diagnosis:
         read_bandwidth=_bandwidth() if measure and level else None,
         multiply_rate=_multiplications() if measure and level else None,
         backends=_backends(level is not None),
+        gpus=_gpus(),
         models=names,
         default_model=default,
         missing=_missing(),
@@ -268,6 +271,22 @@ def _backends(compiled: bool) -> tuple[str, ...]:
             if find_spec(package):
                 found.append(f"array:{name}")
     return tuple(found)
+
+
+def _gpus() -> tuple[str, ...]:
+    """The adapters for `backend="gpu"`, and which of them "auto" takes, or why none."""
+    if find_spec("wgpu") is None:
+        return ()
+    from llmpy.backends.cpu.backend import CpuBackend
+    from llmpy.backends.gpu.find import auto_device, device_names
+
+    try:
+        names = device_names()
+    except BackendError as error:
+        return (str(error),)
+    found = auto_device(CpuBackend)
+    taken = "takes a GPU" if found.device is not None else "takes the CPU"
+    return (*names, f"auto {taken}: {found.reason}")
 
 
 def _models() -> tuple[tuple[str, ...], str | None]:

@@ -5,7 +5,7 @@ Nothing here knows of an API; kernels are written from the table of `device.py` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from llmpy import quant
 from llmpy.backends.gpu.device import KERNELS, Step, n_items
-from llmpy.backends.gpu.header import FIELDS
+from llmpy.backends.gpu.header import CHUNK, FIELDS
 from llmpy.backends.gpu.lowering import FUNCTIONS
 from llmpy.backends.reference.moe import ACTIVATIONS, route
 from llmpy.backends.reference.ops import OPERATIONS
-from llmpy.backends.reference.tools import product, softmax, visible
+from llmpy.backends.reference.tools import product, visible
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import OutOfMemory
 from llmpy.graph import Node
@@ -219,17 +219,13 @@ def _store(r: Run) -> None:
         page(_page(r, session, position // 64))[position % 64] = x[t]
 
 
-def _attend(r: Run) -> None:
-    q, y = r.at(r.q, r.kv, r.heads // r.kv, r.d), r.at(r.y, r.heads * r.dv)
+def _scores(r: Run, rows: int) -> Iterator[tuple[int, int, int, Array, Array]]:
+    """For each row its number, the first position and the end, the scores, and the values."""
+    q = r.arena[r.q : r.q + rows * r.heads * r.d].reshape(rows, r.kv, r.heads // r.kv, r.d)
     pages = (
         _rows_of(r, 0, r.key_stride, r.kv, r.d), _rows_of(r, 1, r.value_stride, r.kv, r.dv),
     )  # fmt: skip
-    ends = r.section("ends", r.count("n_sessions"))
-    seen_by = {"window": r.window, "causal": bool(r.causal)}
-    for t, (at, session) in enumerate(
-        zip(r.by_token("positions"), r.by_token("sessions"), strict=True)
-    ):
-        first, end = visible(seen_by, int(at), int(ends[session]))
+    for t, (first, end, at, session) in enumerate(_seen(r, rows)):
         ids = [_page(r, session, i) for i in range(first // 64, -(-end // 64))]
         start = first // 64 * 64
         k, v = (
@@ -242,10 +238,71 @@ def _attend(r: Run) -> None:
         if r.has_alibi:
             distance = np.abs(at - np.arange(first, end)).astype(np.float32)
             scores = scores - r.floats(2)[: r.heads, None] * distance
-        if r.has_sinks:
-            scores = np.concatenate([scores, r.floats(3)[: r.heads, None]], axis=1)
-        weights = softmax(scores)[:, : end - first].reshape(r.kv, -1, end - first)
-        y[t] = (weights @ v.transpose(1, 0, 2)).reshape(-1)
+        yield t, first, end, scores, np.repeat(v.transpose(1, 0, 2), r.heads // r.kv, axis=0)
+
+
+def _seen(r: Run, rows: int) -> list[tuple[int, int, int, int]]:
+    """The positions that each row sees, its own, and its sequence."""
+    ends = r.section("ends", r.count("n_sessions"))
+    attrs = {"window": r.window, "causal": bool(r.causal)}
+    of = r.section("output_rows", rows) if "output" in r.step.rows else np.arange(rows)
+    n = r.count("n_all")
+    at, sessions = (r.section(name, n)[of].tolist() for name in ("positions", "sessions"))
+    return [
+        (*visible(attrs, a, int(ends[session])), a, session)
+        for a, session in zip(at, sessions, strict=True)
+    ]
+
+
+def _chunks(r: Run, rows: int) -> Iterator[tuple[int, int, Array]]:
+    """For each row its number, its first chunk, and its chunks [heads, chunks, 2 + dv]."""
+    for t, first, end, scores, v in _scores(r, rows):
+        found = []
+        for c in range(first // CHUNK, -(-end // CHUNK)):
+            of = slice(max(c * CHUNK - first, 0), min((c + 1) * CHUNK, end) - first)
+            most = scores[:, of].max(axis=1, keepdims=True)
+            weights = np.exp(scores[:, of] - most)
+            sums, out = weights.sum(axis=1, keepdims=True), (weights[:, None] @ v[:, of])[:, 0]
+            found.append(np.concatenate([most, sums, out], axis=1))
+        yield t, first // CHUNK, np.stack(found, axis=1)
+
+
+def _merged(r: Run, chunks: Array, sinks: int) -> Array:
+    """The chunks of a row together, and the sinks in that buffer; [heads, dv]."""
+    most, sums, out = np.split(chunks, [1, 2], axis=2)
+    top, sink = most.max(axis=1), r.floats(sinks)[: r.heads, None]
+    if r.has_sinks:
+        top = np.maximum(top, sink)
+    fade = np.exp(most - top[:, None])
+    total = (fade * sums).sum(axis=1)
+    if r.has_sinks:
+        total = total + np.exp(sink - top)
+    return (fade * out).sum(axis=1) / total
+
+
+def _attend(r: Run) -> None:
+    y = r.at(r.y, r.heads, r.dv)
+    for t, _, chunks in _chunks(r, r.n):
+        y[t] = _merged(r, chunks, 3)
+
+
+def _parts(r: Run, buffer: int, rows: int) -> Array:
+    n_chunks = r.count("n_chunks")
+    size = rows * r.heads * n_chunks * (r.dv + 2)
+    return r.floats(buffer)[:size].reshape(rows, r.heads, n_chunks, -1)
+
+
+def _attend_part(r: Run) -> None:
+    rows = r.n // r.count("n_chunks")
+    parts = _parts(r, 3, rows)
+    for t, first, chunks in _chunks(r, rows):
+        parts[t, :, first : first + chunks.shape[1]] = chunks
+
+
+def _attend_merge(r: Run) -> None:
+    y, parts = r.at(r.y, r.heads, r.dv), _parts(r, 1, r.n)
+    for t, (first, end, *_) in enumerate(_seen(r, r.n)):
+        y[t] = _merged(r, parts[t, :, first // CHUNK : -(-end // CHUNK)], 0)
 
 
 def _function(number: int, x: Array) -> Array:
@@ -364,7 +421,8 @@ def _recurrent(r: Run) -> None:
 
 _KERNELS: dict[str, Callable[[Run], None]] = {
     "pack": _pack, "embed": _embed, "linear": _linear, "norm": _norm, "rope": _rope,
-    "store": _store, "attend": _attend, "map": _map, "copy": _copy, "route": _route,
+    "store": _store, "attend": _attend, "attend_part": _attend_part,
+    "attend_merge": _attend_merge, "map": _map, "copy": _copy, "route": _route,
     "choose": _choose, "largest": _largest, "combine": _combine,
     **dict.fromkeys(("previous", "conv", "scan", "delta_rule", "wkv4"), _recurrent),
 }  # fmt: skip

@@ -56,19 +56,20 @@ def test_a_type_is_the_references_and_equal_however_rows_come(dtype: str) -> Non
 
 def test_a_real_model_answers_on_the_command_line(smollm2: Path) -> None:
     gpu_device()
-    options = ["infer", str(smollm2), "--backend", "gpu", "--temperature", "0", "--max-tokens", "2"]
+    options = ["infer", "-m", str(smollm2), "--backend", "gpu", "--temperature", "0", "-n", "2"]
     result = CliRunner().invoke(group, [*options, "-p", "The capital of France is"])
-    assert (result.exit_code, result.stdout.strip()) == (0, "Paris.")
+    assert result.exit_code == 0
+    assert result.stdout.strip().endswith("Paris.")
 
 
 def test_a_lost_device_is_an_error_and_the_next_load_works(
     shared_data: Callable[[str], Path],
 ) -> None:
     gpu_device()
-    from llmpy.backends.gpu.wgpu_device import WgpuDevice
+    from llmpy.backends.gpu.wgpu_device import WgpuDevice, adapters
 
     path = shared_data(STORIES)
-    device = WgpuDevice()
+    device = WgpuDevice(adapters()[0])
     with llmpy.load(path, backend=GpuBackend(device)) as model:
         session = model.session(sampler=llmpy.greedy())
         session.infer(SENTENCE, max_tokens=2)

@@ -51,8 +51,10 @@ class GpuBackend:
         """Return the bytes of activations and logits of the largest step: `n_output_rows` rows."""
         found = {name: planned(tensors[name].dtype, tensors[name].shape) for name in graph.used}
         pool = self.kv_pool(graph, kv_dtype)
-        floats = lower(graph, found, pool, lambda values: Kept(None)).floats  # noqa: ARG005
-        return 4 * (self.max_tokens * floats["all"] + n_output_rows * floats["output"])
+        lowered = lower(graph, found, pool, lambda _: Kept(None), graph.n_ctx)
+        rows = {"all": self.max_tokens, "output": n_output_rows}
+        floats = lowered.parts.floats + sum(n * lowered.floats[space] for space, n in rows.items())
+        return 4 * floats
 
     def upload(
         self, name: str, dtype: DType, shape: tuple[int, ...], data: NDArray[np.uint8],
@@ -83,7 +85,7 @@ class GpuBackend:
             raise BackendError(f"kv_pool: expected one of the gpu backend, found {pool.layout}")
         pool.check(graph)
         tensors = {name: buffers[name] for name in graph.used if name in buffers}
-        lowered = lower(graph, tensors, pool, self._constant)
+        lowered = lower(graph, tensors, pool, self._constant, n_ctx)
         return GpuPlan(
             self.device, graph, lowered, tensors, pool, n_ctx=n_ctx, max_tokens=self.max_tokens
         )

@@ -25,8 +25,9 @@ __all__ = [
 Buffer = Any  # of the device
 Program = Any  # of the device
 
-ROWS = ("all", "output", "sessions", "once")
-"""What a step is computed for: each token, each output row, each sequence of the batch, or once."""
+ROWS = ("all", "output", "sessions", "once", "chunks", "output_chunks")
+"""What a step is computed for: each token, each output row, each sequence of the batch, or once;
+each token or output row and each chunk of its sequence."""
 
 
 class Kernel(NamedTuple):
@@ -35,62 +36,82 @@ class Kernel(NamedTuple):
     `fields`: its parameters, 32 bits each, after `rows` (a number of ROWS) and `items`; those in
     FLOATS are float32, the others uint32. `buffers`: what it is bound to besides the header and the
     arena, in order, as name:type; an exclamation mark follows what it writes. `lanes`: the size of
-    the workgroup that computes an item together; 0 where one invocation does.
+    the workgroup that computes an item together; 0 where one invocation does. `meaning`: words.
     """
 
     fields: tuple[str, ...]
     buffers: tuple[str, ...]
     lanes: int
+    meaning: str
 
 
-def _kernel(fields: str, buffers: str = "", lanes: int = 0) -> Kernel:
-    return Kernel(("rows", "items", *fields.split()), tuple(buffers.split()), lanes)
+def _kernel(meaning: str, fields: str, buffers: str = "", lanes: int = 0) -> Kernel:
+    return Kernel(("rows", "items", *fields.split()), tuple(buffers.split()), lanes, meaning)
 
 
 FLOATS = {"eps", "factor", "low", "high", "softcap"}
 """The parameters that are float32."""
 
 KERNELS: dict[str, Kernel] = {
-    # rows of a file [n_rows, row_bytes] to tiles [n_rows / 32][words][32]
-    "pack": _kernel("n_rows row_bytes words start to", "raw:u32 packed:u32!"),
-    # the row `first` + (0: of the token, 1: of its position + offset, 2: offset) of a table
-    "embed": _kernel("y n words mode offset first n_rows", "weights:u32"),
-    # y = x w^T (+ bias) (+ residual); `mode` 0: one matrix, 1: of each head, 2: of chosen experts
+    "pack": _kernel(
+        "rows of a file to tiles of 32 rows, word after word",
+        "n_rows row_bytes words start to", "raw:u32 packed:u32!",
+    ),
+    "embed": _kernel(
+        "`embed`, `embed_position`, `embed_row` (mode 0, 1, 2): rows of a table",
+        "y n words mode offset first n_rows", "weights:u32",
+    ),
     "linear": _kernel(
+        "`linear`, `linear_heads`, matmuls of `moe` (mode 0, 1, 2), plus a bias and a residual",
         "x y n_in n_out words tiles first_row mode per same_x chosen first_matrix n_matrices "
         "n_rows has_bias has_residual residual", "weights:u32 bias:f32", 256,
     ),
-    # kind 0: root mean square, 1: layer norm, 2: sum
-    "norm": _kernel("x y width eps kind n_weight n_bias per", "weight:f32 bias:f32", 64),
-    "rope": _kernel("x y heads d n_dims neox table"),
-    # keys or values to their pages
-    "store": _kernel("x heads d half stride windowed", "cache:u32!"),
-    "attend": _kernel(
-        "q y heads kv d dv factor window causal softcap has_alibi has_sinks half "
-        "key_stride value_stride windowed", "keys:u32 values:u32 slopes:f32 sinks:f32", 64,
+    "norm": _kernel(
+        "`rms_norm`, `layer_norm`, `sum` (kind 0, 1, 2)",
+        "x y width eps kind n_weight n_bias per", "weight:f32 bias:f32", 64,
     ),
-    # y = f(a), f(a, b) or f(a, weight), by the number `op` of MAPS
-    "map": _kernel("x b y op last n_weight factor low high", "weight:f32"),
-    # y[o y_stride + y_start + j] = x[o / repeat x_stride + x_start + j] of each row
+    "rope": _kernel("`rope`", "x y heads d n_dims neox table"),
+    "store": _kernel(
+        "`cached`: keys or values to their pages",
+        "x heads d half stride windowed", "cache:u32!",
+    ),
+    "attend": _kernel(
+        "`attend`, with windows, sinks, ALiBi and softcaps",
+        "q y heads kv d dv factor window causal softcap has_alibi has_sinks half key_stride "
+        "value_stride windowed", "keys:u32 values:u32 slopes:f32 sinks:f32", 64,
+    ),
+    "attend_part": _kernel(
+        "a chunk of `attend`, for few tokens",
+        "q heads kv d dv factor window causal softcap has_alibi half key_stride value_stride "
+        "windowed", "keys:u32 values:u32 slopes:f32 parts:f32!", 64,
+    ),
+    "attend_merge": _kernel(
+        "the chunks of `attend` together",
+        "y heads dv window causal has_sinks", "sinks:f32 parts:f32", 64,
+    ),
+    "map": _kernel(
+        "`add`, `mul`, `add_weight`, `mul_weight`, `scale`, `clamp`, functions of one number, and "
+        "these times another value",
+        "x b y op last n_weight factor low high", "weight:f32",
+    ),
     "copy": _kernel(
-        "x y inner repeat x_row x_stride x_start y_row y_stride y_start gather"
+        "`slice`, `concat`, `repeat`, `output_rows`",
+        "x y inner repeat x_row x_stride x_start y_row y_stride y_start gather",
     ),
     "route": _kernel(
-        "x y n n_used gating normalize factor n_group n_group_used has_bias scratch", "bias:f32"
+        "`route`",
+        "x y n n_used gating normalize factor n_group n_group_used has_bias scratch", "bias:f32",
     ),
-    # the ids and the weights of the `n_used` largest
-    "choose": _kernel("x y n n_used"),
-    # the number of the largest of `n`; NONE where one is no finite number
-    "largest": _kernel("x n", "ids:u32!", 256),
-    "combine": _kernel("x y n n_used chosen"),
-    "previous": _kernel("x y n", "state:f32!"),
-    "conv": _kernel("x y n width has_bias", "weight:f32 bias:f32 state:f32!"),
-    "scan": _kernel(
-        "x dt b c y heads d groups n n_a", "a:f32 skip:f32 state:f32!"
-    ),
-    "delta_rule": _kernel("q decay k v a b y heads dk dv n_decay", "state:f32!"),
-    "wkv4": _kernel("k v y n", "decay:f32 first:f32 total:f32! weight:f32! most:f32!"),
+    "choose": _kernel("of `moe`: the experts and their weights, largest first", "x y n n_used"),
+    "combine": _kernel("of `moe`: the weighted sum of the experts' results", "x y n n_used chosen"),
+    "largest": _kernel("the largest logit's token, for greedy samplers", "x n", "ids:u32!", 256),
+    "previous": _kernel("`previous`", "x y n", "state:f32!"),
+    "conv": _kernel("`conv`", "x y n width has_bias", "weight:f32 bias:f32 state:f32!"),
+    "scan": _kernel("`scan`", "x dt b c y heads d groups n n_a", "a:f32 skip:f32 state:f32!"),
+    "delta_rule": _kernel("`delta_rule`", "q decay k v a b y heads dk dv n_decay", "state:f32!"),
+    "wkv4": _kernel("`wkv4`", "k v y n", "decay:f32 first:f32 total:f32! weight:f32! most:f32!"),
 }  # fmt: skip
+"""All kernels, by name."""
 
 
 class Held(Protocol):

@@ -1,7 +1,7 @@
 """The header of a step: what kernels are told of a batch, one array of 32-bit words.
 
 Kernels read sizes there and not from their parameters, so that a program serves every batch. The
-first 16 words are counts, and where the sections begin; the order of both is that of `FIELDS`.
+first 32 words are counts, and where the sections begin; the order of both is that of `FIELDS`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from llmpy.backends.base import PAGE_TOKENS, Batch, KvCache
 from llmpy.graph.rope import Rope
 
-__all__ = ["FIELDS", "WORDS", "header"]
+__all__ = ["CHUNK", "FIELDS", "WORDS", "header"]
 
-WORDS = 16  # before the first section
+CHUNK = 256  # positions of which attention sums apart
+WORDS = 32  # before the first section
 FIELDS = (
     "n_all", "n_output", "n_sessions",
     "tokens", "positions", "sessions", "output_rows",
@@ -25,6 +26,7 @@ FIELDS = (
     "first_page", "pages", "windows",  # of each sequence, in two lists of pages; 0: none
     "states", "ropes",
     "slot",  # a number, not a place: where `largest` writes
+    "n_chunks",  # a number: the chunks of the longest sequence
 )  # fmt: skip
 Tables = Sequence[tuple[Rope, NDArray[np.float32] | None]]
 
@@ -44,6 +46,7 @@ def header(
     starts = np.searchsorted(sessions[order], np.arange(len(some) + 1))
     ends = np.zeros(len(some), np.int64)
     np.maximum.at(ends, sessions, batch.positions + 1)
+    n_chunks = -(-int(ends.max()) // CHUNK)
     counts = -(-ends // PAGE_TOKENS) if has_pages else 0 * ends
     held = list(zip(some, counts.tolist(), strict=True))
     pages = np.concatenate([cache.page_table[:n] for cache, n in held])
@@ -62,7 +65,14 @@ def header(
     sizes = [len(part) for part in words]
     places = WORDS + np.cumsum(sizes) - sizes
     first = np.zeros(WORDS, np.uint32)
-    first[: len(FIELDS)] = [len(batch.tokens), len(batch.output_rows), len(some), *places, slot]
+    first[: len(FIELDS)] = [
+        len(batch.tokens),
+        len(batch.output_rows),
+        len(some),
+        *places,
+        slot,
+        n_chunks,
+    ]
     return np.concatenate([first, *words])
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.gpu.arena import Arena, Place
-from llmpy.backends.gpu.device import Held, Step
+from llmpy.backends.gpu.device import KERNELS, Buffer, Held, Step
+from llmpy.backends.gpu.header import CHUNK
 from llmpy.backends.gpu.pages import GpuKvPool
 from llmpy.backends.gpu.tensors import Tensor
 from llmpy.errors import BackendError
@@ -19,8 +20,9 @@ from llmpy.graph import Graph, Node, fuse
 from llmpy.graph.rewrite import VIEWS, origin
 from llmpy.graph.rope import Rope, alibi_slopes
 
-__all__ = ["FUNCTIONS", "GATES", "MAPS", "Lowered", "lower"]
+__all__ = ["FEW", "FUNCTIONS", "GATES", "MAPS", "Lowered", "lower"]
 
+FEW = 4  # rows up to which a batch is one of few
 WIDE = 8  # tokens that a workgroup of a matmul computes at once in a large batch
 MOST_HEAD = 1024  # values of a key or of a value in one head
 FUNCTIONS = ("silu", "gelu", "gelu_exact", "relu", "sigmoid", "tanh", "exp", "softplus")
@@ -36,6 +38,14 @@ _NORMS = ("rms_norm", "layer_norm", "sum")
 
 
 @dataclass
+class Parts:
+    """The chunks of attention of few tokens: how many float32 values, and their buffer."""
+
+    floats: int = 0
+    buffer: Buffer = None
+
+
+@dataclass
 class Lowered:
     """Steps for batches of few tokens and of many; places are of rows, and of float32 values.
 
@@ -46,6 +56,7 @@ class Lowered:
     few: list[Step] = field(default_factory=list)
     many: list[Step] = field(default_factory=list)
     ropes: list[tuple[Rope, tuple[str, ...]]] = field(default_factory=list)
+    parts: Parts = field(default_factory=Parts)
     output: Place = field(default_factory=lambda: Place("output", 0))
     floats: Mapping[str, int] = field(default_factory=dict)
 
@@ -55,9 +66,10 @@ def lower(
     tensors: Mapping[str, Tensor],
     pool: GpuKvPool,
     constant: Callable[[NDArray[np.float32]], Held],
+    n_ctx: int,
 ) -> Lowered:
     """Make the steps of a graph over tensors; `constant` brings numbers to the device."""
-    work = _Lowering(fuse(graph), tensors, pool, constant)
+    work = _Lowering(fuse(graph), tensors, pool, constant, n_ctx)
     for i, node in enumerate(work.graph.nodes):
         work.node(i, node)
     work.finish()
@@ -73,8 +85,10 @@ class _Lowering:
         tensors: Mapping[str, Tensor],
         pool: GpuKvPool,
         constant: Callable[[NDArray[np.float32]], Held],
+        n_ctx: int,
     ) -> None:
         self.graph, self.tensors, self.pool, self.constant = graph, tensors, pool, constant
+        self.n_chunks = -(-n_ctx // CHUNK)
         self.arena, self.result = Arena(), Lowered()
         self.nothing = constant(np.zeros(16, np.float32))
         self.places: dict[int, Place] = {}
@@ -295,14 +309,26 @@ def _attend(work: _Lowering, i: int, node: Node) -> None:
     if "alibi" in a:
         slopes = work.constant(alibi_slopes(heads, a["alibi"]).astype(np.float32))
     sinks = work.values(node.weights[0] if node.weights else None)
-    work.step(
-        "attend", node.rows, heads, keys.slab, values.slab, slopes, sinks,
-        q=work.at(node.inputs[0]), y=work.places[i], heads=heads, kv=keys.heads, d=d, dv=values.d,
-        factor=a["scale"], window=a["window"], causal=int(a.get("causal", True)),
-        softcap=a.get("softcap", 0.0), has_alibi=int("alibi" in a), has_sinks=len(node.weights),
-        half=int(keys.half), key_stride=keys.stride, value_stride=values.stride,
-        windowed=int(keys.windowed),
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "q": work.at(node.inputs[0]), "y": work.places[i], "heads": heads, "kv": keys.heads, "d": d,
+        "dv": values.d, "factor": a["scale"], "window": a["window"],
+        "causal": int(a.get("causal", True)), "softcap": a.get("softcap", 0.0),
+        "has_alibi": int("alibi" in a), "has_sinks": len(node.weights), "half": int(keys.half),
+        "key_stride": keys.stride, "value_stride": values.stride, "windowed": int(keys.windowed),
+    }  # fmt: skip
+
+    def step(kernel: str, rows: str, *buffers: Held) -> Step:
+        fields = KERNELS[kernel].fields[2:]
+        return Step(kernel, rows, heads, {name: options[name] for name in fields}, buffers)
+
+    chunks = "output_chunks" if node.rows == "output" else "chunks"
+    parts = work.result.parts
+    work.result.few += [
+        step("attend_part", chunks, keys.slab, values.slab, slopes, parts),
+        step("attend_merge", node.rows, sinks, parts),
+    ]
+    work.result.many.append(step("attend", node.rows, keys.slab, values.slab, slopes, sinks))
+    parts.floats = max(parts.floats, FEW * heads * work.n_chunks * (values.d + 2))
 
 
 def _two(work: _Lowering, i: int, node: Node) -> None:

@@ -13,7 +13,7 @@ from llmpy.backends.batches import BatchCheck
 from llmpy.backends.gpu.arena import Place
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
 from llmpy.backends.gpu.header import FIELDS, header
-from llmpy.backends.gpu.lowering import Lowered
+from llmpy.backends.gpu.lowering import FEW, Lowered
 from llmpy.backends.gpu.pages import GpuKvPool
 from llmpy.backends.gpu.tensors import Kept, Tensor
 from llmpy.errors import BackendError
@@ -23,7 +23,6 @@ from llmpy.graph import Graph
 
 __all__ = ["GpuPlan"]
 
-FEW = 4  # rows up to which matmuls take one at a time
 AHEAD = 16  # tokens that the device may generate before the host looks
 NONE = 0xFFFFFFFF  # in place of a token: some logit is no finite number
 
@@ -56,6 +55,7 @@ class GpuPlan:
         self._arena: Buffer = None
         self._programs: dict[str, Program] = {}
         self._ids: Kept | None = None  # tokens that the device has chosen
+        lowered.parts.buffer = device.buffer(4 * max(16, lowered.parts.floats))
         self._version: Any = None
         self._closed = False
 
@@ -112,7 +112,7 @@ class GpuPlan:
             if i:
                 at = 4 * int(words[FIELDS.index("tokens")])
                 self._device.copy(self._ids.buffer, 4 * (i - 1), self._header, at, 4)
-            self._device.run(program, {"all": 1, "output": 1, "sessions": 1, "once": 1})
+            self._device.run(program, _counts(words))
         assert self._ids is not None
         found: list[int] = np.frombuffer(
             self._device.read(self._ids.buffer, 0, 4 * n), np.uint32
@@ -142,12 +142,17 @@ class GpuPlan:
     def close(self) -> None:
         """Free the plan's memory, and let go of the weights."""
         self._closed = True
-        for buffer in (self._header, self._arena, self._ids and self._ids.buffer):
+        for buffer in (self._header, self._arena, *self._others()):
             if buffer is not None:
                 self._device.free(buffer)
         self._header = self._arena = self._ids = None
+        self._lowered.parts.buffer = None
         self._programs, self._tensors, self._tables = {}, {}, []
         self._lowered = Lowered()
+
+    def _others(self) -> list[Buffer]:
+        """The buffers whose size does not change."""
+        return [self._lowered.parts.buffer, self._ids.buffer if self._ids else None]
 
     def _step(self, batch: Batch, caches: Sequence[KvCache]) -> _Logits:
         """Compute a batch that the arena may have room for."""
@@ -155,8 +160,7 @@ class GpuPlan:
         n, n_output = len(batch.tokens), len(batch.output_rows)
         self._reserve(n, n_output, words.nbytes)
         self._device.write(self._header, 0, words)
-        rows = {"all": n, "output": n_output, "sessions": int(words[2]), "once": 1}
-        self._device.run(self._program("many" if n > FEW else "few"), rows)
+        self._device.run(self._program("many" if n > FEW else "few"), _counts(words))
         return _Logits(self, self._place(self._lowered.output), n_output, self.n_vocab)
 
     def _words(self, batch: Batch, caches: Sequence[KvCache], slot: int = 0) -> NDArray[np.uint32]:
@@ -235,6 +239,14 @@ class _Logits:
             self._rows = self._plan.logits(self._at, self._n)
         self._plan = None
         return self._rows
+
+
+def _counts(words: NDArray[np.uint32]) -> dict[str, int]:
+    """The rows of each kind that a header is of."""
+    n, n_output, n_sessions = words[:3].tolist()
+    n_chunks = int(words[FIELDS.index("n_chunks")])
+    chunks = {"chunks": n * n_chunks, "output_chunks": n_output * n_chunks}
+    return {"all": n, "output": n_output, "sessions": n_sessions, "once": 1, **chunks}
 
 
 def _is_greedy(sampler: Sampler) -> bool:

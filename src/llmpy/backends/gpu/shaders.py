@@ -14,10 +14,14 @@ __all__ = ["INVOCATIONS", "source"]
 INVOCATIONS = 64  # of a workgroup, where an item is an invocation
 _FOLDER = Path(__file__).parent / "wgsl"
 _USES = {  # files besides common.wgsl and the kernel's own
-    "linear": ("weights",), "embed": ("weights",), "attend": ("functions",), "map": ("functions",),
-    "route": ("functions",),
+    "linear": ("weights",), "embed": ("weights",), "map": ("functions",), "route": ("functions",),
+    "attend": ("functions", "chunk", "finish"), "attend_part": ("functions", "chunk"),
+    "attend_merge": ("finish",),
 }  # fmt: skip
-_RECURRENT = ("previous", "conv", "scan", "delta_rule", "wkv4")
+_FILES = {  # of kernels that share one
+    **dict.fromkeys(("previous", "conv", "scan", "delta_rule", "wkv4"), "recurrent"),
+    **dict.fromkeys(("attend", "attend_part", "attend_merge"), "attend"),
+}
 _INVOCATION = """
 @compute @workgroup_size({size})
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u32>,
@@ -38,7 +42,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) n: vec3<u
 def source(name: str, variant: tuple[str, int]) -> str:
     """Return the WGSL of a kernel; `variant`: a storage type, and how many rows at once."""
     kernel, (dtype, many) = KERNELS[name], variant
-    text = _text("recurrent" if name in _RECURRENT else name)
+    text = _text(_FILES.get(name, name))
     parts = [_declarations(kernel), _text("common"), *map(_text, _USES.get(name, ())), text]
     body = _chosen("\n".join(parts), {"type": dtype, "kernel": name})
     body = re.sub(
@@ -63,7 +67,7 @@ def _declarations(kernel: Kernel) -> str:
         name, _, kind = buffer.partition(":")
         access = "read_write" if kind.endswith("!") else "read"
         lines.append(f"@group(0) @binding({i}) var<storage, {access}> {name}: array<{kind[:3]}>;")
-    for i, section in enumerate(FIELDS[3:-2], 3):
+    for i, section in enumerate(FIELDS[3:-3], 3):
         lines.append(f"fn {section}(i: u32) -> u32 {{ return H[H[{i}] + i]; }}")
     return "\n".join(lines)
 

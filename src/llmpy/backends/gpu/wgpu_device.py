@@ -15,11 +15,14 @@ from llmpy.backends.gpu.shaders import INVOCATIONS, source
 from llmpy.errors import BackendError, OutOfMemory
 from llmpy.machine.memory import available_memory
 
-__all__ = ["WgpuDevice", "adapters"]
+__all__ = ["Adapter", "WgpuDevice", "adapters"]
 
 A = ParamSpec("A")
 R = TypeVar("R")
 WIDEST = 32768  # workgroups in the first dimension; the second has the rest
+APIS = ("Vulkan", "Metal", "D3D12")  # the better one first, where a GPU has two
+LONG = 64  # rows of a batch that takes long
+TOGETHER = 16  # its dispatches that are submitted at once: systems end work that takes seconds
 STRIDE = 256  # bytes between the parameters of two steps
 
 
@@ -35,14 +38,25 @@ def _wgpu() -> Any:
     return wgpu
 
 
-def adapters() -> list[Any]:
+class Adapter:
+    """A GPU that can be opened; `raw` is wgpu's."""
+
+    def __init__(self, raw: Any) -> None:
+        info = raw.info
+        self.raw = raw
+        self.name = f"{info['device']}, {info['backend_type']}"
+        self.kind, self.api = info["adapter_type"], info["backend_type"]
+        self.software = self.kind == "CPU"
+
+
+def adapters() -> list[Adapter]:
     """Return the adapters of this machine, hardware first; raises BackendError without wgpu."""
     if os.name == "posix":
         os.environ.setdefault("XDG_RUNTIME_DIR", gettempdir())  # without it Mesa writes warnings
     found = _wgpu().gpu.enumerate_adapters_sync()
     order = {"DiscreteGPU": 0, "IntegratedGPU": 1, "Unknown": 2, "CPU": 3}
-    usable = [a for a in found if a.info["backend_type"] in ("Vulkan", "Metal", "D3D12")]
-    return sorted(usable, key=lambda a: order.get(a.info["adapter_type"], 2))
+    usable = [Adapter(a) for a in found if a.info["backend_type"] in APIS]
+    return sorted(usable, key=lambda a: (order.get(a.kind, 2), APIS.index(a.api)))
 
 
 def _explained(method: Callable[A, R]) -> Callable[A, R]:
@@ -60,30 +74,59 @@ def _explained(method: Callable[A, R]) -> Callable[A, R]:
 
 
 class _Dispatch(NamedTuple):
-    """A step made ready: how many workgroups follows from the rows of a batch."""
+    """A step made ready: how many workgroups follows from the rows of a batch.
+
+    `handles` are the pipeline and the bind group as wgpu-native knows them.
+    """
 
     pipeline: Any
     group: Any
     step: Step
     lanes: int
+    handles: tuple[Any, Any]
+
+
+class _Recorder:
+    """Records dispatches by the functions of wgpu-native itself, without wgpu's checks of each.
+
+    That takes a third of the time; `usable` says whether this version of wgpu has what it needs.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from wgpu.backends.wgpu_native import ffi, lib
+
+            self._nothing = ffi.NULL
+            self._pipeline = lib.wgpuComputePassEncoderSetPipeline
+            self._group = lib.wgpuComputePassEncoderSetBindGroup
+            self._dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
+            self.usable = True
+        except (ImportError, AttributeError):
+            self.usable = False
+
+    def handle(self, item: Any) -> Any:
+        """What wgpu-native calls an object of wgpu."""
+        found = getattr(item, "_internal", None)
+        self.usable &= found is not None
+        return found
+
+    def record(self, work: Any, handles: tuple[Any, Any], x: int, y: int) -> None:
+        """Append a dispatch to a compute pass, which is a handle too."""
+        pipeline, group = handles
+        self._pipeline(work, pipeline)
+        self._group(work, 0, group, 0, self._nothing)
+        self._dispatch(work, x, y, 1)
 
 
 class WgpuDevice:
     """One adapter; kernels are compiled when a program first needs them."""
 
-    def __init__(self, adapter: Any = None) -> None:
+    def __init__(self, adapter: Adapter) -> None:
         wgpu = _wgpu()
-        if adapter is None:
-            found = adapters()
-            if not found:
-                raise BackendError("gpu: no adapter was found for Vulkan, Metal or Direct3D 12")
-            adapter = found[0]
-        info = adapter.info
-        self.name = f"{info['device']}, {info['backend_type']}"
-        self.software = info["adapter_type"] == "CPU"
-        self._integrated = info["adapter_type"] == "IntegratedGPU"
-        limits = dict(adapter.limits)
-        self._device = adapter.request_device_sync(required_limits=limits)
+        self.name, self.software = adapter.name, adapter.software
+        self._shared = adapter.kind in ("CPU", "IntegratedGPU")  # the processor's memory
+        limits = dict(adapter.raw.limits)
+        self._device = adapter.raw.request_device_sync(required_limits=limits)
         self._queue = self._device.queue
         self.limit = (
             min(
@@ -100,6 +143,7 @@ class WgpuDevice:
             wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
         )
         self._uniform = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
+        self._recorder = _Recorder()
         self._layouts: dict[str, tuple[Any, Any]] = {}
         self._pipelines: dict[tuple[str, tuple[str, int]], Any] = {}
 
@@ -167,19 +211,28 @@ class WgpuDevice:
                 for j, b in enumerate(whole, 1)
             ]
             group = self._device.create_bind_group(layout=layout, entries=entries)
-            made.append(_Dispatch(pipeline, group, step, kernel.lanes))
+            handles = self._recorder.handle(pipeline), self._recorder.handle(group)
+            made.append(_Dispatch(pipeline, group, step, kernel.lanes, handles))
         self._queue.write_buffer(params, 0, words)
         return made
 
     @_explained
     def run(self, program: Sequence[_Dispatch], rows: Mapping[str, int]) -> None:
         """Record and submit all steps that have rows."""
+        together = TOGETHER if rows.get("all", 0) > LONG else len(program)
+        for first in range(0, len(program), together):
+            self._submit(program[first : first + together], rows)
+
+    def _submit(self, program: Sequence[_Dispatch], rows: Mapping[str, int]) -> None:
         encoder = self._device.create_command_encoder()
         work = encoder.begin_compute_pass()
-        for pipeline, group, step, lanes in program:
+        recorder, handle = self._recorder, self._recorder.handle(work)
+        for pipeline, group, step, lanes, handles in program:
             n = n_items(step, rows)
             n = n if lanes else -(-n // INVOCATIONS)
-            if n:
+            if n and recorder.usable:
+                recorder.record(handle, handles, min(n, WIDEST), -(-n // WIDEST))
+            elif n:
                 work.set_pipeline(pipeline)
                 work.set_bind_group(0, group)
                 work.dispatch_workgroups(min(n, WIDEST), -(-n // WIDEST), 1)
@@ -188,7 +241,7 @@ class WgpuDevice:
 
     def free_memory(self) -> int | None:
         """Return the free memory where the device shares that of the processor."""
-        return available_memory() if self.software or self._integrated else None
+        return available_memory() if self._shared else None
 
     def close(self) -> None:
         """Destroy the device."""

@@ -3,11 +3,12 @@
 
 fn n_rows() -> u32 {
     if (p.rows == 3u) { return 1u; }
+    if (p.rows > 3u) { return H[p.rows - 4u] * H[16]; }
     return H[p.rows];
 }
 
 // The row of the batch that a row of this step is.
 fn token_row(row: u32) -> u32 {
-    if (p.rows == 1u) { return output_rows(row); }
+    if (p.rows == 1u || p.rows == 5u) { return output_rows(row); }
     return row;
 }
