@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 
 class Adapter(Protocol):
-    """What is known of a GPU before it is opened."""
+    """A GPU before it is opened."""
 
     name: str
     software: bool

@@ -105,7 +105,7 @@ class _Recorder:
             self.usable = False
 
     def handle(self, item: Any) -> Any:
-        """What wgpu-native calls an object of wgpu."""
+        """Return the handle by which wgpu-native knows an object of wgpu."""
         found = getattr(item, "_internal", None)
         self.usable &= found is not None
         return found
