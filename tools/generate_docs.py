@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that follow from code: ops.md, cli.md, models.md, api/, part of typed.md
+"""Write the pages of docs/ that follow from code: ops.md, cli.md, models.md, api/, parts of others
 
 python tools/generate_docs.py           write them
 python tools/generate_docs.py --check   only say which are out of date (exit code 1)
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.arch import checkpoints  # noqa: E402
-from tools import api_docs, server_docs  # noqa: E402
+from tools import api_docs, app_docs, server_docs  # noqa: E402
 
 DOCS = ROOT / "docs"
 NOTE = "<!-- Written by tools/generate_docs.py: change the code, then run it again. -->"
@@ -236,6 +236,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": commands,
     "models.md": models,
     "server-fields.md": lambda: server_docs.fields(NOTE),
+    "app.md": lambda: app_docs.page((DOCS / "app.md").read_text(encoding="utf-8")),
 }
 
 

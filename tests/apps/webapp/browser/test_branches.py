@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from tests.apps.webapp.browser.scripted import Scripted
+from tests.apps.webapp.browser.scripted import SECONDS, Scripted
 
 Chat = Callable[..., Any]
 
@@ -72,6 +74,63 @@ def test_regenerate_keeps_the_old_answer_and_arrows_step(scripted: Scripted, cha
     page.keyboard.type("c")
     assert page.input_value("#input") == "acb"
     assert page.inner_text(".version-count") == "2/3"
+
+
+TWO_FRAMES = "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))"
+
+
+def versions(scripted: Scripted, *texts: str) -> dict[str, Any]:
+    """A chat with one question and these answers to it, of which the last is shown."""
+    thread = scripted.thread("Q")
+    question = thread["leaf"]
+    for text in texts:
+        scripted.message(thread, "assistant", text, parent=question)
+    return thread
+
+
+def test_an_answer_to_an_earlier_step_shows_no_older_version(
+    scripted: Scripted, chat: Chat
+) -> None:
+    page = chat(versions(scripted, "first", "second", "third"))
+    asked, go = queue.Queue[Any](), threading.Semaphore(0)
+    answer = scripted.answer
+
+    def late(method: str, path: str, body: Any) -> tuple[int, Any]:
+        answered = answer(method, path, body)
+        if method == "PATCH":
+            asked.put(body)
+            assert go.acquire(timeout=SECONDS)
+        return answered
+
+    scripted.answer = late  # type: ignore[method-assign]
+    page.focus("#input")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(".prose:has-text('first')")
+    second = asked.get(timeout=SECONDS)
+    go.release()
+    assert asked.get(timeout=SECONDS) != second  # so that the page has the answer to the first
+    page.evaluate(TWO_FRAMES)
+    assert texts(page) == ["Q", "first"]
+    go.release()
+    page.wait_for_selector(".version-count:has-text('1/3')")
+
+
+def test_a_step_that_is_refused_is_taken_back(scripted: Scripted, tab: Any, chat: Chat) -> None:
+    tab.expected.append("503")
+    page = chat(versions(scripted, "first", "second"))
+    answer = scripted.answer
+
+    def refusing(method: str, path: str, body: Any) -> tuple[int, Any]:
+        if method == "PATCH":
+            return 503, {"error": {"message": "the disk is full", "code": "no_space"}}
+        return answer(method, path, body)
+
+    scripted.answer = refusing  # type: ignore[method-assign]
+    page.focus("#input")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("[role=alert]:has-text('the disk is full')")
+    page.wait_for_selector(".prose:has-text('second')")
 
 
 def test_continue_goes_on_in_place(scripted: Scripted, chat: Chat) -> None:

@@ -161,6 +161,20 @@ def test_a_hit_of_the_search_opens_at_its_message(scripted: Scripted, tab: Any) 
     page.wait_for_selector(".row:has-text('Long chat')")
 
 
+def test_a_question_after_a_hit_in_another_branch_goes_on_there(
+    scripted: Scripted, tab: Any
+) -> None:
+    thread = scripted.thread("Q", "wanted", title="Two branches")
+    question, wanted = thread["messages"]
+    scripted.message(thread, "assistant", "newer", parent=question["id"])
+    page = tab.open(f"{scripted.url}#/c/{thread['id']}/{wanted['id']}")
+    page.wait_for_selector(".prose:has-text('wanted')")
+    page.fill("#input", "And then?")
+    page.keyboard.press("Enter")
+    scripted.run()
+    assert thread["messages"][-2]["parent"] == wanted["id"]
+
+
 def test_the_drawer_of_phones(scripted: Scripted, tab: Any) -> None:
     old(scripted, "a chat", 0)
     page = tab.open(

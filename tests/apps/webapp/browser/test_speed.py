@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.apps.webapp.browser.scripted import WEB, Scripted
+from tools import app_docs
 
 Chat = Callable[..., Any]
 KB = 1000
@@ -33,7 +34,8 @@ def test_the_page_weighs_at_most_300_kb(scripted: Scripted, tab: Any) -> None:
         for p in loaded
     }
     assert sum(weights.values()) <= 300 * KB, weights
-    assert not any("highlight/" in p or "temml" in p for p in loaded)
+    found = {"index.html" if p == "/" else p.removeprefix("/web/") for p in loaded}
+    assert found | {"icon.svg"} == app_docs.at_start()  # what docs/app.md counts
 
 
 def test_code_and_formulas_are_loaded_when_they_are_needed(scripted: Scripted, chat: Chat) -> None:

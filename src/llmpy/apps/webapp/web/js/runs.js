@@ -53,8 +53,7 @@ class Follower {
     followers.delete(this.run);
     this.message.live = null;
     Object.assign(this.message, data);
-    const thread = store.threads.get(this.threadId);
-    if (thread && thread.running === this.run) { thread.running = null; emit("threads"); }
+    if (store.threads.get(this.threadId)?.running === this.run) takeThread({ id: this.threadId, running: null });
     polite(data.state === "error" ? "The answer failed." : data.state === "stopped" ? "Answer stopped." : "Answer finished.");
     nextFrame(this.changed);
     emit("thread", { id: this.threadId, ended: this.message.id });

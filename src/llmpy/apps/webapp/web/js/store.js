@@ -37,6 +37,12 @@ export const store = {
   connected: false,
 };
 
+const said = new Map(); // id -> the chat as the server said it last
+const unanswered = new Map(); // id -> changes that the server has not answered yet, in their order
+
+/** A chat as it is shown: with what was asked of the server, so that a late answer shows nothing older. */
+const withAsked = (thread) => Object.assign({ ...thread }, ...(unanswered.get(thread.id) ?? []));
+
 /** A chat with its messages. They are a tree; what is shown is the path to `leaf`. */
 export class OpenThread {
   constructor(thread) {
@@ -142,7 +148,9 @@ async function readOnce() {
 
 export async function readThreads() {
   const { threads } = await get("/app/threads");
-  store.threads = new Map(threads.map((t) => [t.id, t]));
+  said.clear();
+  for (const thread of threads) said.set(thread.id, thread);
+  store.threads = new Map(threads.map((thread) => [thread.id, withAsked(thread)]));
   emit("threads");
 }
 
@@ -165,7 +173,8 @@ function opened(id, thread, mine) {
   if (opening.get(id) !== mine) return openThread(id); // it was asked for anew
   opening.delete(id);
   const have = store.opened.get(id);
-  const open = new OpenThread(thread);
+  keepSaid(thread);
+  const open = new OpenThread(withAsked(thread));
   if (have) { open.chosen = have.chosen; open.follower = have.follower; }
   store.opened.set(id, open);
   for (const [kind, data] of mine.told) take(kind, data);
@@ -185,37 +194,50 @@ export const findModel = (name) => store.state?.models.find((m) => m.name === na
 
 export async function createThread(fields) {
   const thread = await post("/app/threads", fields);
-  store.threads.set(thread.id, thread);
   store.opened.set(thread.id, new OpenThread(thread));
-  emit("threads");
+  takeThread(thread);
   return thread;
 }
 
 export async function changeThread(id, fields) {
-  const before = store.threads.get(id);
-  if (before) { store.threads.set(id, { ...before, ...fields }); emit("threads"); }
-  store.opened.get(id)?.update(fields);
-  emit("thread", { id });
+  unanswered.set(id, [...(unanswered.get(id) ?? []), fields]);
+  showThread(id);
   try {
-    takeThread(await patch(`/app/threads/${id}`, fields));
-  } catch (problem) {
-    if (before) { takeThread(before); }
-    throw problem;
+    const thread = await patch(`/app/threads/${id}`, fields);
+    if (said.has(id)) keepSaid(thread); // else it was deleted meanwhile
+  } finally {
+    unanswered.set(id, unanswered.get(id).filter((one) => one !== fields));
+    showThread(id);
   }
 }
 
+/** Take a chat, or some of its fields, as the server has it. */
 export function takeThread(thread) {
-  const { messages, runs, ...rest } = thread;
-  store.threads.set(thread.id, { ...store.threads.get(thread.id), ...rest });
-  store.opened.get(thread.id)?.update(rest);
+  keepSaid(thread);
+  showThread(thread.id);
+}
+
+function keepSaid({ messages, runs, ...thread }) {
+  said.set(thread.id, { ...said.get(thread.id), ...thread });
+}
+
+function showThread(id) {
+  const thread = withAsked({ ...said.get(id), id });
+  if (said.has(id)) store.threads.set(id, thread);
+  store.opened.get(id)?.update(thread);
   emit("threads");
-  emit("thread", { id: thread.id });
+  emit("thread", { id });
+}
+
+function forgetThread(id) {
+  said.delete(id);
+  store.threads.delete(id);
 }
 
 export async function deleteThreads(ids, pinned = false) {
   const { deleted } = ids.length === 1 && pinned
     ? await remove(`/app/threads/${ids[0]}`) : await post("/app/threads/delete", { ids, pinned });
-  for (const id of deleted) store.threads.delete(id);
+  deleted.forEach(forgetThread);
   emit("threads");
   return deleted;
 }
@@ -231,7 +253,7 @@ function take(kind, data) {
   if (kind === "reset") readAll().catch(() => {});
   else if (kind === "thread") {
     if (data.change === "deleted") {
-      store.threads.delete(data.id);
+      forgetThread(data.id);
       emit("threads");
       emit("thread", { id: data.id, deleted: true });
     } else if (data.thread) {
@@ -240,8 +262,7 @@ function take(kind, data) {
     }
   } else if (kind === "message" || kind === "removed") takeMessages(kind, data);
   else if (kind === "run") {
-    const thread = store.threads.get(data.thread);
-    if (thread) { thread.running = data.state === "running" ? data.run : null; emit("threads"); }
+    if (store.threads.has(data.thread)) takeThread({ id: data.thread, running: data.state === "running" ? data.run : null });
     emit("run", data);
   } else if (kind === "models") {
     Object.assign(store.state, { models: data.models, model: data.model, catalogue: data.catalogue ?? store.state.catalogue });

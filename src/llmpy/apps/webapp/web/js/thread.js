@@ -85,8 +85,7 @@ export class ThreadView {
     this.open = open;
     this.clear();
     if (messageId && open.messages.has(messageId)) {
-      let leaf = messageId;
-      if (!open.path().some((m) => m.id === messageId)) { leaf = open.deepest(messageId); open.thread.leaf = leaf; }
+      if (!open.path().some((m) => m.id === messageId)) this.choose(open.deepest(messageId));
     } else messageId = null;
     this.following = messageId === null;
     this.sync(messageId);
@@ -281,12 +280,13 @@ export class ThreadView {
 
   version(id) {
     const focused = document.activeElement.closest?.(".versions");
-    const leaf = this.open.deepest(id);
-    this.open.thread.leaf = leaf;
+    this.choose(this.open.deepest(id));
     this.sync();
     if (focused) this.views.get(id)?.element.querySelector(".versions .icon-button:not(:disabled)")?.focus({ preventScroll: true });
-    this.attempt(changeThread(this.threadId, { leaf }));
   }
+
+  /** The branch that ends with `leaf` is shown from now on, and the next question goes on from there. */
+  choose(leaf) { this.attempt(changeThread(this.threadId, { leaf })); }
 
   /** Step through the versions of the last message that has several. */
   step(by) {
