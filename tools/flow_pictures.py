@@ -1,6 +1,6 @@
 """Take the pictures of docs/apps/flow.md: examples of flows, run on the page, in both themes.
 
-python tools/flow_pictures.py docs/apps --model smollm2 --embedder minilm
+python -m tools.flow_pictures docs/apps --model smollm2 --embedder minilm
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def main(title: str) -> None:
     entry.bind("<Escape>", lambda _event: root.destroy())
     root.update_idletasks()
     width, height = root.winfo_screenwidth(), root.winfo_screenheight()
-    wide = min(640, width * 4 // 5)
+    wide = min(root.winfo_pixels("480p"), width * 4 // 5)
     root.geometry(f"{wide}x{root.winfo_reqheight()}+{(width - wide) // 2}+{height // 3}")
     entry.focus_force()
     root.mainloop()
