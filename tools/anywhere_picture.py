@@ -1,4 +1,4 @@
-"""Take the picture of docs/apps/anywhere.md: a text is completed in an editor, and a question answered.
+"""Take the picture of docs/apps/anywhere.md: a text is completed, and a question is answered.
 
 python -m tools.anywhere_picture docs/apps/anywhere.png --model smollm2
 
@@ -42,11 +42,16 @@ word-wrap=true
 """
 PAGE = """\
 <!doctype html><style>
-body { margin: 0; padding: 26px; width: 1120px; display: grid; grid-template-columns: 1fr 1fr; gap: 22px 26px;
-  background: linear-gradient(160deg, #e9eef3, #f3efe9); font: 500 15px DejaVu Sans, sans-serif; color: #33414f; }
-figure { margin: 0; } figcaption { height: 26px; margin-bottom: 10px; display: flex; align-items: center; gap: 4px; white-space: pre; }
-img { display: block; width: 100%; border-radius: 9px; box-shadow: 0 1px 3px #0003, 0 10px 30px #0f1f3026; }
-kbd { font: 600 12px DejaVu Sans, sans-serif; padding: 3px 8px; border-radius: 6px; background: #fff; box-shadow: 0 1px 2px #0004; }
+body { margin: 0; padding: 26px; width: 1120px; color: #33414f;
+  font: 500 15px DejaVu Sans, sans-serif; background: linear-gradient(160deg, #e9eef3, #f3efe9);
+  display: grid; grid-template-columns: 1fr 1fr; gap: 22px 26px; }
+figure { margin: 0; }
+figcaption { height: 26px; margin-bottom: 10px; display: flex; align-items: center; gap: 4px;
+  white-space: pre; }
+img { display: block; width: 100%; border-radius: 9px;
+  box-shadow: 0 1px 3px #0003, 0 10px 30px #0f1f3026; }
+kbd { font: 600 12px DejaVu Sans, sans-serif; padding: 3px 8px; border-radius: 6px;
+  background: #fff; box-shadow: 0 1px 2px #0004; }
 </style>"""
 
 
@@ -87,9 +92,14 @@ class Screen:
         """Start a program."""
         self.programs.append(
             subprocess.Popen(
-                arguments, env=self.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                text=True, cwd=self.home, start_new_session=True,
-            )  # fmt: skip
+                arguments,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=self.home,
+                start_new_session=True,
+            )
         )
         return self.programs[-1]
 
@@ -185,9 +195,9 @@ def main() -> None:
             images = take(screen, fetch_models.path_of(given.model))
         finally:
             screen.close()
-    order = (0, 2, 1, 3)  # a column for each of the two
     figures = [
-        f'<figure><figcaption>{STEPS[i]}</figcaption><img src="{images[i]}"></figure>' for i in order
+        f'<figure><figcaption>{STEPS[i]}</figcaption><img src="{images[i]}"></figure>'
+        for i in (0, 2, 1, 3)  # a column for each of the two
     ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=given.chromium, args=["--no-sandbox"])

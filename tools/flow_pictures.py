@@ -19,7 +19,7 @@ SIZE = {"width": 1440, "height": 860}
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PICTURES = [  # name, theme, a wire to draw, the node whose panel is open
     ("flow-light", "light", None, None),
-    ("flow-dark", "dark", ("notes.items", "write.prompt"), "rank"),
+    ("flow-dark", "dark", ("notes.items", "draw.values"), "rank"),
 ]
 EXAMPLE = "Compare meanings"
 TIMEOUT = 300_000
@@ -39,8 +39,6 @@ def take(browser: Any, url: str, folder: Path, name: str, theme: str, wire: Any,
     page.wait_for_function(
         "() => document.getElementById('status').textContent.startsWith('The flow ')"
     )
-    page.click('button[aria-label^="Tidy up"]')
-    page.wait_for_timeout(800)
     if wire:
         names = (end.split(".") for end in wire)
         ends = [
@@ -53,6 +51,7 @@ def take(browser: Any, url: str, folder: Path, name: str, theme: str, wire: Any,
         page.wait_for_selector(".wire-problem")
     if node:
         page.click(f'.node[data-id="{node}"] .node-name')
+        page.click('button[aria-label^="Show or hide the kinds"]')
         page.wait_for_timeout(300)
     page.click('button[aria-label="Show all nodes"]')
     page.mouse.move(400, 800)

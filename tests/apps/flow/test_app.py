@@ -82,7 +82,9 @@ def test_the_state_has_kinds_and_what_is_off(page: Running) -> None:
     assert {"text", "generate", "chart"} <= {kind["name"] for kind in state["kinds"]}
     assert list(state["off"]) == ["http"]
     assert "--allow-http" in state["off"]["http"]
-    assert len(state["examples"]) == 3
+    n_nodes = [example["nodes"] for example in state["examples"]]
+    assert len(n_nodes) == 3
+    assert n_nodes == sorted(n_nodes)  # the simplest comes first
 
 
 def test_the_flow_is_kept_in_the_file(page: Running) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import llmpy
 from llmpy.apps.flow import Allowed, FlowError, Models
 from llmpy.apps.flow.cache import Cache
 from tests.apps.flow.conftest import Done, made
@@ -255,9 +257,22 @@ def test_a_model_that_is_not_there_is_one_line_that_says_what_to_do() -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_without_a_model_for_embeddings_it_is_said_how_to_name_one() -> None:
-    with pytest.raises(FlowError, match="--embedder MODEL"):
+def test_without_a_model_for_embeddings_it_is_said_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LLMPY_MODELS", str(tmp_path))
+    with pytest.raises(FlowError, match=r"llmpy pull minilm .* --embedder MODEL"):
         Done(made({"t": "text", "e": "embed"}, "t.value -> e.text"))
+
+
+def test_an_installed_model_for_embeddings_is_used_where_none_is_named(
+    minilm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [SimpleNamespace(name="a", good_for="chat"),
+              SimpleNamespace(name=str(minilm), good_for="embeddings")]  # fmt: skip
+    monkeypatch.setattr(llmpy, "models", lambda: stored)
+    flow = made({"t": ("text", {"text": "owls"}), "e": "embed"}, "t.value -> e.text")
+    assert len(Done(flow)["e"]) == 384
 
 
 def test_a_file_of_a_model_that_has_changed_makes_results_anew(

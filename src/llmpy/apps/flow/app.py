@@ -92,6 +92,8 @@ class FlowApp:
         names = [model.name for model in stored if model.good_for != "embeddings"]
         embedders = [model.name for model in stored if model.good_for == "embeddings"]
         default = self.models.default or llmpy.default_name()
+        embedder = self.models.default_embedder
+        examples = sorted(map(_example, EXAMPLES.glob("*.json")), key=lambda one: one["nodes"])
         await call.answer(
             {
                 "version": llmpy.__version__,
@@ -100,10 +102,10 @@ class FlowApp:
                 "models": names,
                 "embedders": embedders,
                 "default": default and _short(default),
-                "embedder": self.models.default_embedder and _short(self.models.default_embedder),
+                "embedder": embedder and _short(embedder),
                 "files": str(self.allowed.files),
                 "off": {n: why for n in ("python", "http") if (why := self.allowed.why_not(n))},
-                "examples": [_example(path) for path in sorted(EXAMPLES.glob("*.json"))],
+                "examples": examples,
             }
         )
 
@@ -331,12 +333,13 @@ def _kind(name: str, kind: Kind) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _example(path: Path) -> dict[str, str]:
-    about = msgspec.json.decode(path.read_bytes()).get("about", "")
+def _example(path: Path) -> dict[str, Any]:
+    flow = msgspec.json.decode(path.read_bytes())
     return {
         "name": path.stem,
         "title": path.stem.replace("-", " ").capitalize(),
-        "about": about,
+        "about": flow.get("about", ""),
+        "nodes": len(flow["nodes"]),
     }
 
 

@@ -68,17 +68,24 @@ class Allowed:
 class Models:
     """Models by name, loaded when they are first used, and shared by all runs.
 
-    `default` and `embedder` are the names where a node names none; `loading` are options of
-    `llmpy.load`.
+    `default` and `embedder` are the names where a node names none; without `embedder`, the first
+    installed model that embeds texts is used. `loading` are options of `llmpy.load`.
     """
 
     def __init__(
         self, default: str | None = None, embedder: str | None = None, **loading: Any
     ) -> None:
-        self.default, self.default_embedder = default, embedder
+        self.default, self._embedder = default, embedder
         self._runner = chains.Runner(default, embedder=embedder, **loading)
         self._loaded = set[tuple[str, bool]]()
         self._lock = threading.Lock()
+
+    @property
+    def default_embedder(self) -> str | None:
+        """The model that embeds texts where a node names none."""
+        if self._embedder is not None:
+            return self._embedder
+        return next((m.name for m in llmpy.models() if m.good_for == "embeddings"), None)
 
     def get(
         self, name: str, *, embeds: bool = False, loading: Callable[[str], object] | None = None
@@ -91,7 +98,10 @@ class Models:
         with self._lock:
             if embeds:
                 if given is None:
-                    raise FlowError("choose a model that embeds texts, or give --embedder MODEL")
+                    raise FlowError(
+                        "no model that embeds texts is installed: llmpy pull minilm downloads one, "
+                        "and --embedder MODEL names another"
+                    )
                 found = self._runner.embedder(given)
             else:
                 found = self._runner.model(given)

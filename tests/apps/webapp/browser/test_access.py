@@ -190,3 +190,15 @@ def test_pinch_zoom_is_allowed_and_the_input_stays_above_the_keyboard(
     )
     size = page.evaluate("parseFloat(getComputedStyle(document.querySelector('#input')).fontSize)")
     assert size >= 16
+
+
+def test_actions_of_messages_are_always_there_on_touch(scripted: Scripted, chat: Any) -> None:
+    thread = scripted.thread("One", "A", "Two", "B")
+    see = "getComputedStyle(document.querySelector('.message .actions')).opacity"
+    page = chat(thread)
+    page.mouse.move(5, 5)
+    page.wait_for_function(f"() => {see} === '0'")
+    page.hover(".message >> nth=0")
+    page.wait_for_function(f"() => {see} === '1'")
+    phone = chat(thread, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    assert phone.evaluate(see) == "1"

@@ -148,3 +148,22 @@ def test_text_in_both_directions_stays_in_its_place(
     code = page.locator(".code").bounding_box()
     assert button["x"] > code["x"] + code["width"] / 2
     assert page.inner_text("#picker").strip() == "small"
+
+
+def test_the_bar_of_a_long_block_stays_in_view_and_wraps(
+    scripted: Scripted, chat: Callable[..., Any]
+) -> None:
+    code = "```python\n" + "\n".join(f"x{i} = {'1 + ' * 60}1" for i in range(120)) + "\n```"
+    page = chat(scripted.thread("Q", code))
+    page.wait_for_selector(".code-bar:has-text('python')")
+    page.evaluate("document.querySelector('.scroller').scrollTop = 900")
+    top = page.locator(".scroller").bounding_box()["y"]
+    bar = page.locator(".code-bar").bounding_box()
+    assert top <= bar["y"] < top + bar["height"]
+    assert page.locator(".code").bounding_box()["y"] < top - 500
+    pre = page.locator(".code pre")
+    is_wide = "pre => pre.scrollWidth > pre.clientWidth"
+    assert pre.evaluate(is_wide)
+    page.click(".code-bar [data-do=wrap]")
+    assert not pre.evaluate(is_wide)
+    assert page.get_attribute(".code-bar [data-do=wrap]", "aria-pressed") == "true"

@@ -1,6 +1,6 @@
 // The keyboard: from node to node, edit, join, copy, run; the sheet that lists the keys.
 
-import { h, say } from "/web/js/dom.js";
+import { composes, h, say } from "/web/js/dom.js";
 import { openDialog } from "/web/js/menu.js";
 import { draw, fitView, middle, reveal, zoomBy } from "./canvas.js";
 import { addFlow, commit, emit, graph, makeNode, newId, redo, removeSelected, select, toJSON, undo } from "./graph.js";
@@ -118,7 +118,7 @@ function escape(e) {
 }
 
 function onKey(e) {
-  if (e.defaultPrevented || e.isComposing || e.keyCode === 229) return;
+  if (e.defaultPrevented || composes(e)) return;
   if (document.querySelector("dialog[open], .menu")) return;
   if (e.ctrlKey || e.metaKey) { if (!e.altKey) withControl(e); return; }
   if (e.altKey) return;

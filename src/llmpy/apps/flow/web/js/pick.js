@@ -1,6 +1,6 @@
 // Picking one of many with the keyboard or the mouse: nodes to add, ports to join, examples.
 
-import { h } from "/web/js/dom.js";
+import { composes, h } from "/web/js/dom.js";
 import { openDialog } from "/web/js/menu.js";
 
 /** Show items {label, hint, icon, group, words}; resolves to the one that was chosen, or null. */
@@ -36,7 +36,7 @@ export function pick(title, items, { placeholder = "Type to search" } = {}) {
       draw();
     });
     input.addEventListener("keydown", (e) => {
-      if (e.isComposing) return;
+      if (composes(e)) return;
       const n = shown.length;
       const to = { ArrowDown: (at + 1) % n, ArrowUp: (at - 1 + n) % n, PageDown: Math.min(n - 1, at + 8), PageUp: Math.max(0, at - 8) }[e.key];
       if (to !== undefined && n) { e.preventDefault(); at = to; mark(); }

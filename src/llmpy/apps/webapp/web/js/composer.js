@@ -1,18 +1,18 @@
 // Where questions are written: growing input, files, stop in place of send, context meter.
 
 import { post } from "./api.js";
-import { count, h, icon, iconButton, isTouch, preferences, say, svg } from "./dom.js";
+import { composes, count, h, icon, iconButton, isTouch, preferences, say, svg } from "./dom.js";
 import { openDialog } from "./menu.js";
 import { emit, nextFrame } from "./store.js";
 
 const LONG_PASTE = 5000; // characters; a longer paste becomes a file
 const LARGEST_FILE = 4_000_000; // bytes
 const READ_AHEAD = 350; // milliseconds of rest before the draft is read ahead
-const AFTER_COMPOSITION = 60; // milliseconds in which Safari still sends the Enter that ended a composition
+const AFTER_COMPOSITION = 60; // milliseconds after the end of a composition
 
-/** Whether an Enter belongs to an input method (Japanese, Chinese, ...) and must not send. */
+/** Whether an Enter belongs to an input method and must not send; Safari sends it after the end. */
 export function isComposing(event, endedAt) {
-  return event.isComposing || event.keyCode === 229 || event.timeStamp - endedAt < AFTER_COMPOSITION;
+  return composes(event) || event.timeStamp - endedAt < AFTER_COMPOSITION;
 }
 
 export class Composer {

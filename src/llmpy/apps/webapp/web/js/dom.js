@@ -24,6 +24,9 @@ function setAttributes(node, attributes) {
   }
 }
 
+/** Whether a key belongs to an input method (Japanese, Chinese, ...). */
+export const composes = (event) => event.isComposing || event.keyCode === 229;
+
 /** Let a place have these children; those that are there already are not touched: a click on them goes on. */
 export function arrange(place, nodes) {
   const wanted = nodes.flat().filter(Boolean);

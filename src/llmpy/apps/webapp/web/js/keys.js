@@ -1,6 +1,6 @@
 // Shortcuts: single keys outside of text boxes, Escape everywhere; the sheet that lists them.
 
-import { h, preferences } from "./dom.js";
+import { composes, h, preferences } from "./dom.js";
 import { currentComposer, hasRunning, stop, togglePanel } from "./chat.js";
 import { openDialog } from "./menu.js";
 import { focusSearch, toggleSidebar } from "./sidebar.js";
@@ -51,7 +51,7 @@ const inText = (node) => node?.matches?.("input:not([type=checkbox]):not([type=r
 
 export function watchKeys() {
   document.addEventListener("keydown", (e) => {
-    if (e.defaultPrevented || e.isComposing || e.keyCode === 229) return;
+    if (e.defaultPrevented || composes(e)) return;
     if (document.querySelector("dialog[open], .menu")) return;
     if (e.key === "Escape") {
       if (store.route?.page === "chat" && hasRunning()) { e.preventDefault(); stop(); }

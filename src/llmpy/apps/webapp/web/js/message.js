@@ -1,6 +1,6 @@
 // One message: a question in its bubble, or an answer with thinking, calls, text, errors, and its actions.
 
-import { copyWith, count, h, icon, iconButton, needPagesStyle, seconds } from "./dom.js";
+import { composes, copyWith, count, h, icon, iconButton, needPagesStyle, seconds } from "./dom.js";
 import { MarkdownView } from "./markdown.js";
 import { openMenu } from "./menu.js";
 import { nextFrame } from "./store.js";
@@ -120,7 +120,7 @@ export class MessageView {
       if (text !== message.content || isQuestion) this.actions.saveEdit(message, text);
     };
     area.addEventListener("keydown", (e) => {
-      if (e.isComposing || e.keyCode === 229) return;
+      if (composes(e)) return;
       if (e.key === "Escape") { e.stopPropagation(); close(); }
       if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); save(); }
     });

@@ -1,6 +1,6 @@
 // The model picker at the top of a chat: only what is installed; typing filters, arrows and Enter choose.
 
-import { bytes, h, icon } from "./dom.js";
+import { bytes, composes, h, icon } from "./dom.js";
 import { openPopup } from "./menu.js";
 import { findModel, store } from "./store.js";
 
@@ -42,7 +42,7 @@ function openPicker(button, current, onChoose) {
   };
   input.addEventListener("input", () => { active = 0; draw(); });
   input.addEventListener("keydown", (e) => {
-    if (e.isComposing) return;
+    if (composes(e)) return;
     const by = { ArrowDown: 1, ArrowUp: -1 }[e.key];
     if (by && shown.length) { e.preventDefault(); active = (active + by + shown.length) % shown.length; draw(); }
     if (e.key === "Enter" && shown[active]) { e.preventDefault(); choose(shown[active]); }

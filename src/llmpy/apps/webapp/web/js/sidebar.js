@@ -1,7 +1,7 @@
 // The list of chats at the left: new chat, search, pinned, folders, dates; row menus; many at once.
 
 import { get, ApiError } from "./api.js";
-import { arrange, h, icon, iconButton, keeper, polite, preferences, say } from "./dom.js";
+import { arrange, composes, h, icon, iconButton, keeper, polite, preferences, say } from "./dom.js";
 import { confirmDialog } from "./menu.js";
 import { indexOf } from "./message.js";
 import { deleteThreads, emit, nextFrame, on, restoreThreads, store } from "./store.js";
@@ -37,7 +37,7 @@ export function buildSidebar() {
   const search = h("input", { type: "search", id: "search", placeholder: "Search chats", "aria-label": "Search chats", autocomplete: "off" });
   search.addEventListener("input", () => { clearTimeout(searching); searching = setTimeout(() => runSearch(search.value), SEARCH_AFTER); });
   search.addEventListener("keydown", (e) => {
-    if (e.isComposing) return;
+    if (composes(e)) return;
     if (e.key === "Escape" && search.value) { e.stopPropagation(); search.value = ""; runSearch(""); }
     if (e.key === "ArrowDown") { e.preventDefault(); places["thread-list"].querySelector("a")?.focus(); }
     if (e.key === "Enter" && hits?.length) places["thread-list"].querySelector("a")?.click();
