@@ -107,7 +107,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "progress": FUNCTION,
     },
     "find_model": {"name": (5, b"a", Path("a"))},
-    "copy_model": {"source": PATH, "name": (5, b"a")},
+    "copy_model": {"source": PATH, "name": (5, b"a"), "owned": FLAG, "license": (5, b"a")},
     "remove_model": {"name": (5, b"a")},
     "set_default_model": {"name": (5, b"a")},
     "next_tokens": {"sessions": (5, None, [5], "ab"), "ignore_eos": FLAG},

@@ -93,6 +93,14 @@ def test_a_name_that_is_taken_stays_that_of_its_model(tmp_path: Path) -> None:
     assert llmpy.copy_model(tmp_path / "other.gguf", "a").size == 5
 
 
+def test_an_owned_file_goes_with_its_last_name(tmp_path: Path) -> None:
+    (tmp_path / "own.gguf").write_bytes(b"own")
+    model = llmpy.copy_model(tmp_path / "own.gguf", "own", owned=True, license="MIT")
+    assert (model.license, llmpy.find_model("own").license) == ("MIT", "MIT")
+    assert llmpy.remove_model("own") == 3
+    assert not (tmp_path / "own.gguf").exists()
+
+
 def test_a_file_that_was_only_named_stays(tmp_path: Path) -> None:
     (tmp_path / "own.gguf").write_bytes(b"own")
     model = llmpy.copy_model(tmp_path / "own.gguf", "own")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from llmpy import checks
@@ -102,15 +103,26 @@ def set_default_model(name: str | None) -> None:
     Store().set_default(None if name is None else find_model(name).name)
 
 
-def copy_model(source: str | os.PathLike[str], name: str) -> StoredModel:
+def copy_model(
+    source: str | os.PathLike[str], name: str, *, owned: bool = False, license: str | None = None
+) -> StoredModel:
     """Add a name for a model, a file or a folder; no byte is copied.
+
+    `owned`: `remove_model` deletes the files of a file or folder too, which it keeps otherwise.
+    `license`: that of a file or folder, which states none.
 
     Raises ModelNotFound for a source that does not exist, ValueError for an invalid name.
     """
     checks.path("source", source)
     check_name(checks.text("name", name))
     text = os.fspath(source)
-    found = local_model(Path(text)) if os.path.lexists(text) else find_model(text)
+    checks.flags(owned=owned)
+    if license is not None:
+        checks.text("license", license)
+    if os.path.lexists(text):
+        found = replace(local_model(Path(text)), in_place=not owned, license=license)
+    else:
+        found = find_model(text)
     return Store().copy(found, name)
 
 

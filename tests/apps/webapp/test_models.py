@@ -305,6 +305,9 @@ def test_a_quantized_model_is_one_more_model(app: Page, site: Site) -> None:
     assert job["result"]["size"] < 1_185_376
     assert "small" in [m["name"] for m in app.ok("GET", "/app/state")["models"]]
     assert app.asked(app.new_thread(), model="small")["state"] == "done"
+    freed = app.ok("POST", "/app/models/delete", {"name": "small"})["freed"]
+    assert freed == job["result"]["size"]
+    assert not Path(job["result"]["path"]).exists()
 
 
 def test_a_benchmark_has_the_limits_of_the_machine(

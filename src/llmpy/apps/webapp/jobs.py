@@ -149,7 +149,9 @@ class Jobs:
             )
         )
         await _uncancelled(call, job.halt)
-        stored = await asyncio.to_thread(llmpy.copy_model, out, name)
+        entered = partial(llmpy.copy_model, out, name, owned=True)
+        license = self._app.library.license_of(path)
+        stored = await asyncio.to_thread(entered, license=license)
         await self._app.library.refresh()
         self._app.tell_models()
         return {"name": stored.name, "size": stored.size, "path": str(out)}

@@ -143,6 +143,10 @@ class Library:
             self._stored.pop(name, None)
             await self.refresh()
 
+    def license_of(self, path: Path) -> str | None:
+        """The licence of the model of a file, where it is known."""
+        return next((m.license for m in self._stored.values() if m.path == path), None)
+
     def is_elsewhere(self, path: Path) -> bool:
         """Return whether a file belongs to another program, or lies where nothing can be added."""
         stored = next((m for m in self._stored.values() if m.path == path), None)

@@ -200,6 +200,17 @@ def test_the_drawer_of_phones(scripted: Scripted, tab: Any) -> None:
     )
 
 
+def test_a_window_that_becomes_narrow_has_no_drawer_over_the_chat(
+    scripted: Scripted, chat: Any
+) -> None:
+    page = chat(scripted.thread("Q", "A"))
+    assert page.is_visible("#sidebar")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_selector("#sidebar", state="hidden")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_selector("#sidebar")
+
+
 def test_changes_of_another_tab_are_seen(scripted: Scripted, tab: Any) -> None:
     thread = scripted.thread("Q", "A", title="shared")
     page = tab.open(scripted.url + f"#/c/{thread['id']}")

@@ -276,9 +276,11 @@ function drawTop() {
   }
 }
 
+const narrow = matchMedia("(max-width: 859px)"); // there the kinds of nodes would cover the canvas
+
 export function toggleSidebar() {
   const hidden = document.body.classList.toggle("no-sidebar");
-  preferences.set("flow.no-sidebar", hidden);
+  if (!narrow.matches) preferences.set("flow.no-sidebar", hidden);
 }
 
 function drawEmpty() {
@@ -323,7 +325,9 @@ async function start() {
     document.getElementById("banner").replaceChildren(h("div.banner.error", { role: "alert" }, problem.message));
     return;
   }
-  if (preferences.get("flow.no-sidebar") ?? innerWidth < 860) document.body.classList.add("no-sidebar");
+  const settle = () => document.body.classList.toggle("no-sidebar", narrow.matches || preferences.get("flow.no-sidebar", false));
+  narrow.addEventListener("change", settle);
+  settle();
   buildTop();
   buildPalette(addNode, toWorld);
   buildCanvas(place, { menu: nodeMenu, add: (at) => askNode(at), drop: (at, from) => askNode(at, from), zoomed: (k) => { zoom.textContent = `${Math.round(k * 100)} %`; } });

@@ -167,7 +167,7 @@ function pullRow(p, where) {
   const share = p.bytes_total ? p.bytes_done / p.bytes_total : null;
   if (share === null && p.state === "running") bar.removeAttribute("value"); else bar.setAttribute("value", String(share ?? 0));
   text.textContent = {
-    running: [p.text || "Looking for it", p.bytes_total ? `${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : "", p.speed ? `${bytes(p.speed)}/s` : "", left(p.seconds_left)].filter(Boolean).join(" · "),
+    running: [p.text || (p.bytes_total ? "Downloading" : "Looking for it"), p.bytes_total ? `${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : "", p.speed ? `${bytes(p.speed)}/s` : "", left(p.seconds_left)].filter(Boolean).join(" · "),
     paused: `Paused${p.bytes_total ? ` at ${bytes(p.bytes_done)} of ${bytes(p.bytes_total)}` : ""}. ${p.resumable === false ? "pip downloads this package: it begins again." : "It goes on from there."}`,
     error: p.error?.message ?? p.error ?? "The download failed.",
   }[p.state] ?? p.state;
@@ -205,10 +205,11 @@ function jobsSection() {
 function jobCard(job) {
   const title = `${job.kind === "quantize" ? "Quantizing" : "Benchmark of"} ${job.model}`;
   const isRunning = job.state === "running";
+  const before = store.state.models.find((m) => m.name === job.model)?.size;
   return h("article.card.job", { "aria-label": title },
     h("div.card-head", h("h3", title), h("span.grow"), isRunning && iconButton("close", `Cancel: ${title}`, () => attempt(post(`/app/jobs/${job.id}/cancel`)), ".small")),
     isRunning && h("progress.bar", { max: "1", "aria-label": title }), isRunning && h("p.facts-line"),
     job.state === "error" && h("p.field-error", { role: "alert" }, job.error?.message ?? String(job.error)),
-    job.state === "done" && job.kind === "quantize" && h("p.facts-line", `${job.result.name}: ${bytes(job.result.size)}. It is installed.`),
+    job.state === "done" && job.kind === "quantize" && h("p.facts-line", `${job.result.name} is installed. It has ${bytes(job.result.size)}${before ? `, ${job.model} ${bytes(before)}` : ""}.`),
     job.state === "done" && job.kind === "benchmark" && benchmarkChart(job));
 }

@@ -60,7 +60,10 @@ export function buildSidebar() {
     if (innerWidth <= 760) toggleSidebar(false, false);
   });
   document.getElementById("scrim").addEventListener("click", () => toggleSidebar(false));
-  toggleSidebar(innerWidth > 760 && preferences.get("sidebar", true), false);
+  const narrow = matchMedia("(max-width: 760px)"); // there it would cover the chat
+  const settle = () => toggleSidebar(!narrow.matches && preferences.get("sidebar", true), false);
+  narrow.addEventListener("change", settle);
+  settle();
 }
 
 export function toggleSidebar(open = document.body.classList.contains("no-sidebar"), keep = true) {
