@@ -43,7 +43,7 @@ def rows() -> list[tuple[str, int, str]]:
     fonts = {name for name in start if name.endswith(".woff2")}
     code = ["vendor/highlight/core.min.js", "vendor/highlight/languages/python.min.js"]
     formulas = [f"vendor/{name}" for name in ("temml.min.js", "temml.css", "Temml.woff2")]
-    late = "models, settings, logs, settings of a chat, menu of a chat, forms"
+    late = "models, settings, logs, settings and menu of a chat, forms, numbers of an answer"
     return [
         ("HTML, CSS and modules of the chat", _size(start - libraries - fonts), "at the start"),
         ("marked, DOMPurify", _size(libraries), "at the start"),

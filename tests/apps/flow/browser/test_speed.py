@@ -11,7 +11,7 @@ from tests.apps.flow.browser.conftest import Canvas
 
 Open = Callable[..., Canvas]
 N = 500
-MOST = 33.5  # milliseconds of 95 frames of 100: two of a display of 60 Hz
+MOST = 33.4  # milliseconds of 95 frames of 100: two of a display of 60 Hz
 
 FRAMES = """() => new Promise((resolve) => {
     const times = [];

@@ -1,7 +1,7 @@
 // The messages of a chat in a scroller: boxes of a few messages, drawn when they come near; following the end.
 
 import { patch, remove, ApiError } from "./api.js";
-import { count, copyWith, h, icon, say, seconds } from "./dom.js";
+import { count, copyWith, h, icon, say } from "./dom.js";
 import { confirmDialog, openDialog } from "./menu.js";
 import { MessageView } from "./message.js";
 import { outbox, runningIn, startRun, unsentIn } from "./runs.js";
@@ -353,22 +353,7 @@ export class ThreadView {
     openDialog(file.name, () => [h("pre.file-text", { tabindex: "0" }, file.text.slice(0, 200000)), h("span.hint", `${count(file.text.length)} characters`)], { wide: true });
   }
 
-  details(message) {
-    const { stats = {}, settings } = message;
-    const rows = [
-      ["Model", message.model],
-      ["Prompt", stats.n_prompt !== undefined && `${count(stats.n_prompt)} tokens${stats.n_reused ? `, ${count(stats.n_reused)} of them kept from before` : ""}`],
-      ["Answer", stats.n_generated !== undefined && `${count(stats.n_generated)} tokens${stats.n_thinking ? `, ${count(stats.n_thinking)} of them thinking` : ""}`],
-      ["First token", stats.first_token_seconds && `after ${seconds(stats.first_token_seconds)}`],
-      ["Writing", stats.tokens_per_second && `${stats.tokens_per_second.toFixed(1)} tokens/s`],
-      ["Reading", stats.prompt_per_second && `${stats.prompt_per_second.toFixed(0)} tokens/s`],
-      ["Time", stats.seconds && seconds(stats.seconds)],
-      ["Context", stats.n_ctx && `${count(stats.n_used ?? 0)} of ${count(stats.n_ctx)} tokens`],
-      ["Ended", stats.finish_reason && ({ end: "by the model", stop: "at a stop text", length: "at the longest length", tool_calls: "with calls" }[stats.finish_reason] ?? stats.finish_reason)],
-      ...Object.entries(settings ?? {}).map(([k, v]) => [k, v !== null && v !== undefined && v !== "" && (Array.isArray(v) ? v.join(", ") : String(v))]),
-    ].filter(([, v]) => v);
-    openDialog("This answer", () => h("dl.facts", rows.flatMap(([k, v]) => [h("dt", k), h("dd", v)])));
-  }
+  async details(message) { (await import("./details.js")).showDetails(message); }
 }
 
 /** Begin a run, and say what is wrong where it does not begin. */
