@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-__all__ = ["hook_dirs"]
+__all__ = ["PROCESSES", "hook_dirs"]
+
+# Modules that llmpy runs as processes of their own. A frozen program has no Python that could:
+# it runs them itself, by rthooks/pyi_rth_llmpy.py.
+PROCESSES = ("llmpy.apps.anywhere.selections", "llmpy.apps.anywhere.window")
 
 
 def hook_dirs() -> list[str]:

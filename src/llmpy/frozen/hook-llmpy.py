@@ -8,6 +8,6 @@ from PyInstaller.utils.hooks import (
 )
 
 # Architectures, commands and what `llmpy.NAME` names are imported when they are asked for.
-hiddenimports = collect_submodules("llmpy", filter=lambda name: ".frozen" not in name)
+hiddenimports = collect_submodules("llmpy", filter=lambda name: ".frozen." not in name)
 datas = collect_data_files("llmpy") + copy_metadata("llmpy")
 binaries = collect_dynamic_libs("llmpy")

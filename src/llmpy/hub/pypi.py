@@ -99,7 +99,7 @@ def _through_pip(requirement: str, folder: Path, report: Report) -> Path:
 
 
 def _has_pip() -> bool:
-    if not sys.executable:
+    if not sys.executable or getattr(sys, "frozen", False):  # a frozen program runs itself
         return False
     done = subprocess.run(
         [sys.executable, "-P", "-c", "import pip"], capture_output=True, check=False

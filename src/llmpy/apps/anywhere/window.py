@@ -11,8 +11,10 @@ __all__ = ["ask_line"]
 async def ask_line(title: str) -> str:
     """Return the line that the user writes into a window, "" if it is closed."""
     pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    # a frozen program is its own Python, and has no files of modules
+    how = ["-m", __name__] if getattr(sys, "frozen", False) else ["-I", __file__]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", __file__, title, stdout=pipe, stderr=none
+        sys.executable, *how, title, stdout=pipe, stderr=none
     )
     try:
         line, _ = await process.communicate()
