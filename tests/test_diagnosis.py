@@ -26,7 +26,7 @@ def good(found: llmpy.Diagnosis) -> llmpy.Diagnosis:
         found, processors=4, available_processors=4, cpu_quota=None, load=0.0, is_translated=False,
         governor="performance", level="avx512", levels=("portable", "avx2", "avx512"),
         memory=16 << 30, available_memory=8 << 30, group_memory_left=None, huge_pages="madvise",
-        read_bandwidth=20e9, models=("smollm2",), default_model="smollm2",
+        read_bandwidth=20e9, models=("smollm2",), default_model="smollm2", missing=(),
     )  # fmt: skip
 
 
@@ -78,6 +78,8 @@ def test_a_good_machine_has_no_weakness(
         ({"huge_pages": "never"}, "huge pages"),
         ({"models": (), "default_model": None}, "no model"),
         ({"default_model": None}, "default"),
+        ({"missing": ("msgspec",)}, "needs are missing: msgspec"),
+        ({"missing": ("apsw (llmpy[chains])",)}, "Optional packages are not installed: apsw"),
     ],
 )
 def test_each_weakness_has_advice(

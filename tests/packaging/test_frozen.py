@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import subprocess
@@ -107,6 +108,16 @@ def test_a_frozen_command_serves_its_app(command: Path, tmp_path: Path, smollm2:
                 assert b"<title>" in page.read()
         finally:
             process.terminate()
+
+
+@pytest.mark.full
+def test_a_frozen_command_knows_what_is_in_it(command: Path) -> None:
+    doctor = [command, "doctor", "--json", "--no-measure"]
+    done = subprocess.run(doctor, env={}, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["level"] is not None
+    assert {"llmpy", "numpy", "tokenizers", "llguidance"} <= found["versions"].keys()
+    assert [name for name in found["missing"] if "llmpy[" not in name] == []
 
 
 @pytest.mark.full

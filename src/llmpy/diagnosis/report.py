@@ -45,7 +45,8 @@ class Diagnosis:
     `level`: the instruction set that the CPU backend uses, None without the compiled library, and
     `level_reason` says why; `levels`: those that it has kernels for, worst first. None where the
     system does not tell, or nothing was measured. `cpu_quota` and `group_memory_left` are what
-    control groups (containers) leave. `missing`: optional packages that are not installed.
+    control groups (containers) leave. `missing`: packages that are not installed, the optional ones
+    with the extra that brings them: "zstandard (llmpy[zstd])".
     """
 
     versions: dict[str, str]
@@ -116,7 +117,6 @@ class Diagnosis:
             ("backends", ", ".join(self.backends)),
             ("GPUs", "; ".join(self.gpus)),
             ("models", ", ".join(self.models) or "none"),
-            ("not installed", ", ".join(self.missing)),
         ]
 
 
@@ -201,8 +201,9 @@ def _is_installed(package: str) -> bool:
 
 
 def _missing() -> tuple[str, ...]:
-    """Optional packages that users may want, and are not installed."""
-    wanted = [(name, extra) for name, extra in _requirements() if extra not in ("test", "dev")]
+    """Packages that llmpy needs or its users may want, and that are not installed."""
+    unwanted = ("test", "dev", "train")
+    wanted = [(name, extra) for name, extra in _requirements() if extra not in unwanted]
     return tuple(
         f"{name} (llmpy[{extra}])" if extra else name
         for name, extra in wanted

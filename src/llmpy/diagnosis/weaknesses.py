@@ -31,6 +31,7 @@ def weaknesses(found: Diagnosis) -> Iterator[Weakness]:
     yield from _of_the_installation(found)
     yield from _of_the_processors(found)
     yield from _of_the_memory(found)
+    yield from _of_the_packages(found)
     if not found.models:
         yield Weakness(
             "There is no model on this machine that has a name.",
@@ -63,6 +64,23 @@ def _of_the_installation(found: Diagnosis) -> Iterator[Weakness]:
             f"Only portable kernels run here ({found.level_reason}).",
             "If this is a virtual machine or an emulator, let it pass the host's processor through "
             '("host" as its processor model); else another machine is many times faster.',
+        )
+
+
+def _of_the_packages(found: Diagnosis) -> Iterator[Weakness]:
+    needed = [name for name in found.missing if "(" not in name]
+    if needed:
+        yield Weakness(
+            f"Packages that llmpy needs are missing: {', '.join(needed)}.",
+            "`pip install --upgrade --force-reinstall llmpy` installs them.",
+        )
+    extras = {name.rpartition("[")[2].rstrip("])") for name in found.missing if "(" in name}
+    if extras:
+        optional = ", ".join(name for name in found.missing if "(" in name)
+        yield Weakness(
+            f"Optional packages are not installed: {optional}.",
+            f'`pip install "llmpy[{",".join(sorted(extras))}]"` installs them, if you want what '
+            "they are for.",
         )
 
 

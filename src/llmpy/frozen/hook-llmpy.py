@@ -9,5 +9,5 @@ from PyInstaller.utils.hooks import (
 
 # Architectures, commands and what `llmpy.NAME` names are imported when they are asked for.
 hiddenimports = collect_submodules("llmpy", filter=lambda name: ".frozen." not in name)
-datas = collect_data_files("llmpy") + copy_metadata("llmpy")
+datas = collect_data_files("llmpy") + copy_metadata("llmpy", recursive=True)  # for `llmpy doctor`
 binaries = collect_dynamic_libs("llmpy")
