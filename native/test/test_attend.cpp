@@ -81,10 +81,10 @@ struct Case {
             auto* const page = reinterpret_cast<unsigned char*>(pages[t / kPageTokens]);
             for (int32_t h = 0; h < stored; ++h) {
                 const int64_t at = int64_t{t} * stored + h;
-                level.ops->store_key(k + at * shape.d_key, shape.d_key, shape.type, page + h * key_bytes,
-                                     t % kPageTokens);
-                level.ops->store_value(v + at * shape.d_value, shape.d_value, shape.type,
-                                       page + shape.values + h * value_bytes, t % kPageTokens);
+                level.attention->store_key(k + at * shape.d_key, shape.d_key, shape.type, page + h * key_bytes,
+                                           t % kPageTokens);
+                level.attention->store_value(v + at * shape.d_value, shape.d_value, shape.type,
+                                             page + shape.values + h * value_bytes, t % kPageTokens);
             }
         }
     }
@@ -118,7 +118,7 @@ struct Case {
         for (int32_t t = 0; t < n; t += rows) {
             const int32_t here = rows < n - t ? rows : n - t;
             for (int32_t h = 0; h < shape.n_kv; h += heads) {
-                level.ops->attend(call(t, here, h, h + heads < shape.n_kv ? h + heads : shape.n_kv));
+                level.attention->attend(call(t, here, h, h + heads < shape.n_kv ? h + heads : shape.n_kv));
             }
         }
     }
@@ -134,9 +134,9 @@ struct Case {
             AttendCall c = call(row, 1, 0, shape.n_kv);
             c.segment = segment;
             c.partial = partials + (segment - first) * stride;
-            level.ops->attend(c);
+            level.attention->attend(c);
         }
-        level.ops->attend_join(call(row, 1, 0, shape.n_kv), partials, stride, last - first + 1);
+        level.attention->join(call(row, 1, 0, shape.n_kv), partials, stride, last - first + 1);
         free(partials);
     }
     double expected(int32_t t, int32_t head, int32_t i) const {

@@ -54,13 +54,13 @@ enum class CacheType : int32_t {
     f16 = LLMPY_CACHE_F16,
     q4_0 = LLMPY_CACHE_Q4_0
 };
-inline bool has_blocks(CacheType type) { return type == CacheType::q8_0 || type == CacheType::q4_0; }
+static inline bool has_blocks(CacheType type) { return type == CacheType::q8_0 || type == CacheType::q4_0; }
 constexpr int64_t kCacheBlock = 32;  // values of q8_0 and q4_0 that share a scale
 
-inline int64_t cache_blocks(int64_t d) { return (d + kCacheBlock - 1) / kCacheBlock; }
-inline int64_t whole_vectors(int64_t d) { return (d + 15) / 16 * 16; }
+static inline int64_t cache_blocks(int64_t d) { return (d + kCacheBlock - 1) / kCacheBlock; }
+static inline int64_t whole_vectors(int64_t d) { return (d + 15) / 16 * 16; }
 // What one token's keys, or values, of a head of size `d` take in a page.
-inline int64_t cache_bytes(CacheType type, int64_t d) {
+static inline int64_t cache_bytes(CacheType type, int64_t d) {
     if (has_blocks(type)) return cache_blocks(d) * ((type == CacheType::q8_0 ? kCacheBlock : kCacheBlock / 2) + 2);
     if (type == CacheType::f32) return d * 4;
     return whole_vectors(d) * 2 + (type == CacheType::int14 ? 4 : 0);
@@ -81,7 +81,7 @@ struct AttendShape {
 struct Span {
     int64_t begin, end;
 };
-inline Span attend_span(const AttendShape& s, int64_t position, int64_t session_end) {
+static inline Span attend_span(const AttendShape& s, int64_t position, int64_t session_end) {
     const int64_t back = s.causal ? int64_t{s.window} - 1 : int64_t{s.window} / 2;
     const int64_t begin = s.window > 0 && position > back ? position - back : 0;
     if (s.causal) return {begin, position + 1};
@@ -104,16 +104,16 @@ struct AttendCall {
 };
 
 // How many rows may be taken together, and for so many rows how many key heads.
-inline int32_t attend_rows(const AttendShape& s) {
+static inline int32_t attend_rows(const AttendShape& s) {
     const int32_t group = s.n_head / s.n_kv;
     return group >= kQueryRows ? 1 : kQueryRows / group;
 }
-inline int32_t attend_heads(const AttendShape& s, int32_t n_rows) {
+static inline int32_t attend_heads(const AttendShape& s, int32_t n_rows) {
     const int32_t queries = n_rows * (s.n_head / s.n_kv);
     return queries >= kQueryRows ? 1 : kQueryRows / queries;
 }
 
-inline int64_t padded_values(const AttendShape& s) {
+static inline int64_t padded_values(const AttendShape& s) {
     return has_blocks(s.type) ? cache_blocks(s.d_value) * kCacheBlock : whole_vectors(s.d_value);
 }
 constexpr int64_t kQueryPairs = 32;
@@ -122,7 +122,7 @@ struct QueryPairs {
     int16_t values[2 * kQueryPairs];
     float scale;
 };
-inline int64_t query_pair_blocks(int64_t d) { return (d + 2 * kQueryPairs - 1) / (2 * kQueryPairs); }
+static inline int64_t query_pair_blocks(int64_t d) { return (d + 2 * kQueryPairs - 1) / (2 * kQueryPairs); }
 // A query's block as keys of blocks meet it.
 struct QueryBlock {
     int8_t values[kCacheBlock];
@@ -130,7 +130,7 @@ struct QueryBlock {
     int32_t start;  // of the integer sum: makes up for the offset of the keys, where they have one
 };
 // What a query takes in scratch memory.
-inline int64_t query_floats(const AttendShape& s) {
+static inline int64_t query_floats(const AttendShape& s) {
     if (s.type == CacheType::f32 || s.type == CacheType::f16) return s.d_key;
     if (s.type == CacheType::int14) {
         return query_pair_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryPairs) / sizeof(float));
@@ -138,8 +138,10 @@ inline int64_t query_floats(const AttendShape& s) {
     return cache_blocks(s.d_key) * static_cast<int64_t>(sizeof(QueryBlock) / sizeof(float));
 }
 // Maxima, sums and weighted values of `queries` queries.
-inline int64_t attend_state_floats(int64_t queries, const AttendShape& s) { return queries * (2 + padded_values(s)); }
-inline int64_t attend_scratch_floats(const AttendShape& s) {
+static inline int64_t attend_state_floats(int64_t queries, const AttendShape& s) {
+    return queries * (2 + padded_values(s));
+}
+static inline int64_t attend_scratch_floats(const AttendShape& s) {
     const int64_t group = s.n_head / s.n_kv;
     const int64_t queries = group > kQueryRows ? group : kQueryRows;
     return queries * query_floats(s) + 2 * attend_state_floats(queries, s) + 64;

@@ -18,24 +18,30 @@ constexpr int8_t nonlinear_values[16] = {-127, -104, -83, -65, -49, -35, -22, -1
 constexpr int8_t doubled_floats[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 // Nibble i of n bytes: all low halves first.
-inline int nibble_of(const uint8_t* bytes, int n, int i) { return i < n ? bytes[i] & 15 : bytes[i - n] >> 4; }
-inline int bit_of(const uint8_t* bytes, int i) { return bytes[i / 8] >> i % 8 & 1; }
+static inline int nibble_of(const uint8_t* bytes, int n, int i) { return i < n ? bytes[i] & 15 : bytes[i - n] >> 4; }
+static inline int bit_of(const uint8_t* bytes, int i) { return bytes[i / 8] >> i % 8 & 1; }
 // Two bits of element i of 256, of which four 32 apart share a byte.
-inline int two_bits_of(const uint8_t* bytes, int i) { return bytes[i / 128 * 32 + i % 32] >> 2 * (i % 128 / 32) & 3; }
+static inline int two_bits_of(const uint8_t* bytes, int i) {
+    return bytes[i / 128 * 32 + i % 32] >> 2 * (i % 128 / 32) & 3;
+}
 
 // The scales of Q3_K and IQ4_XS, -32 to 31.
-inline int q3_k_scale(const uint8_t* s, int j) {
+static inline int q3_k_scale(const uint8_t* s, int j) {
     const int low = j < 8 ? s[j] & 15 : s[j - 8] >> 4;
     return (low | (s[8 + j % 4] >> 2 * (j / 4) & 3) << 4) - 32;
 }
-inline int iq4_xs_scale(const uint8_t* low, int high, int j) {
+static inline int iq4_xs_scale(const uint8_t* low, int high, int j) {
     return ((low[j / 2] >> 4 * (j % 2) & 15) | (high >> 2 * j & 3) << 4) - 32;
 }
 
 // The 6-bit scales and minima of Q4_K and Q5_K. Bytes 0-3 hold scales 0-3 and bytes 4-7 minima 0-3 in their low six
 // bits; their top two bits belong to scales and minima 4-7, whose low halves share bytes 8-11.
-inline int six_bit_scale(const uint8_t* s, int j) { return j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4; }
-inline int six_bit_minimum(const uint8_t* s, int j) { return j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4; }
+static inline int six_bit_scale(const uint8_t* s, int j) {
+    return j < 4 ? s[j] & 63 : (s[j + 4] & 15) | s[j - 4] >> 6 << 4;
+}
+static inline int six_bit_minimum(const uint8_t* s, int j) {
+    return j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | s[j] >> 6 << 4;
+}
 
 // Packed blocks of 32, two to a header.
 constexpr int64_t pairs_bytes(int64_t blocks, int64_t header, int64_t block) {

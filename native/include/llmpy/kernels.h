@@ -29,6 +29,22 @@ struct LinearKernels {
     void (*linear)(const LinearCall& call);
 };
 
+// Packing, which levels share. `offset`: 8-bit weights are stored as unsigned numbers, 128 too large.
+struct PackKernels {
+    void (*pack)(WeightType type, int64_t outputs, int64_t inputs, bool offset, const void* rows, void* packed,
+                 int64_t tile_begin, int64_t tile_end);
+    void (*unpack)(WeightType type, int64_t outputs, int64_t inputs, bool offset, const void* packed, int64_t row,
+                   float* values);
+};
+extern const PackKernels pack_portable;
+extern const PackKernels pack_avx2;  // of all levels of x86 that have it
+extern const PackKernels pack_neon;
+
+// LinearKernels::prepare of levels that share it.
+void prepare_avx2(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end);
+void prepare_avx512bw(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end);
+void prepare_neon(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end);
+
 // One per level that the build has; call none that the processor lacks.
 extern const LinearKernels linear_portable;
 extern const LinearKernels linear_avx2;

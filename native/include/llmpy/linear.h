@@ -44,7 +44,7 @@ int64_t row_bytes(WeightType type, int64_t inputs);
 
 int64_t tile_count(int64_t outputs);
 int64_t packed_tile_bytes(WeightType type, int64_t inputs);
-inline int64_t packed_bytes(WeightType type, int64_t outputs, int64_t inputs) {
+static inline int64_t packed_bytes(WeightType type, int64_t outputs, int64_t inputs) {
     return tile_count(outputs) * packed_tile_bytes(type, inputs);
 }
 

@@ -1,4 +1,4 @@
-// ops: the table of all kernels but the linear ones, which each instruction set provides.
+// ops: the tables of all kernels but the linear ones, which each instruction set provides.
 //
 // Every one is a plain loop on the calling thread; who calls splits the work by rows, heads or ranges. What an element of a
 // result is computed from, and in which order, never depends on the split.
@@ -51,18 +51,22 @@ struct OpKernels {
     void (*add_scaled)(const float* a, float factor, int64_t n, float* y);          // y += factor * a
     // y[b] = the largest of values 64 b .. 64 b + 63, of the last ones of what is left; y[0] = NaN where any is NaN.
     void (*block_maxima)(const float* a, int64_t n, float* y);
+};
+
+struct AttendKernels {
     // One head's values x [d] of a token into its slot of a page: keys [d, 64], values [64, d].
     void (*store_key)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);
     void (*store_value)(const float* x, int64_t d, CacheType type, void* head, int64_t slot);
-    // See attend.h; `attend_join` writes y from the partial results of segments 0 .. n-1, `stride` floats apart.
+    // See attend.h; `join` writes y from the partial results of segments 0 .. n-1, `stride` floats apart.
     void (*attend)(const AttendCall& call);
-    void (*attend_join)(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments);
+    void (*join)(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments);
 };
 
 // One instruction set: all its kernels.
 struct Level {
     const char* name;
     const LinearKernels* linear;
+    const AttendKernels* attention;
     const OpKernels* ops;
     const RecurrentKernels* recurrent;
     QuantizeKernel quantize;
@@ -76,9 +80,10 @@ extern const Level level_avx512;
 extern const Level level_amx;
 extern const Level level_neon;
 extern const Level level_neon_i8mm;
-// Shared by two levels each.
-extern const OpKernels ops_avx512, ops_neon;
-extern const RecurrentKernels recurrent_avx512, recurrent_neon;
+// Shared with levels that have the same vectors and more products of integers.
+extern const OpKernels ops_avx2, ops_avx512bw, ops_neon;
+extern const AttendKernels attention_avx512, attention_neon;
+extern const RecurrentKernels recurrent_avx2, recurrent_avx512bw, recurrent_neon;
 
 // By number, best last; null beyond the last one that this build has.
 const Level* level_of(int32_t number);

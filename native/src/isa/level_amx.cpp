@@ -51,5 +51,5 @@ void linear(const LinearCall& call) {
 }  // namespace
 
 const LinearKernels linear_amx = {pack, unpack, prepare, linear};
-const Level level_amx = {"amx", &linear_amx, &ops_avx512, &recurrent_avx512, quantize_avx512};
+const Level level_amx = {"amx", &linear_amx, &attention_avx512, &ops_avx512bw, &recurrent_avx512bw, quantize_avx512};
 }  // namespace llmpy

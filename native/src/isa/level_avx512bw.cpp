@@ -6,9 +6,19 @@
 
 #include "kernels/tables.inl"
 
+#include "kernels/attention/attend.inl"
+
 #define LLMPY_LINEAR_KERNELS linear_avx512bw
+#define LLMPY_PACK pack_avx2
 #include "kernels/linear/linear.inl"
 
 namespace llmpy {
-const Level level_avx512bw = {"avx512bw", &linear_avx512bw, &op_kernels, &recurrent_kernels, quantize_avx512};
+void prepare_avx512bw(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin,
+                      int64_t token_end) {
+    prepare(input, x, stride, token_begin, token_end);
+}
+const OpKernels ops_avx512bw = op_kernels;
+const RecurrentKernels recurrent_avx512bw = recurrent_kernels;
+const Level level_avx512bw = {"avx512bw",    &linear_avx512bw,    &attend_kernels,
+                              &ops_avx512bw, &recurrent_avx512bw, quantize_avx512};
 }  // namespace llmpy

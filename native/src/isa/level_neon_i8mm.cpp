@@ -6,8 +6,11 @@
 #include "llmpy/ops.h"
 
 #define LLMPY_LINEAR_KERNELS linear_neon_i8mm
+#define LLMPY_PREPARE prepare_neon
+#define LLMPY_PACK pack_neon
 #include "kernels/linear/linear.inl"
 
 namespace llmpy {
-const Level level_neon_i8mm = {"neon_i8mm", &linear_neon_i8mm, &ops_neon, &recurrent_neon, quantize_neon};
+const Level level_neon_i8mm = {"neon_i8mm", &linear_neon_i8mm, &attention_neon,
+                               &ops_neon,   &recurrent_neon,   quantize_neon};
 }  // namespace llmpy

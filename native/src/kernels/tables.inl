@@ -1,9 +1,6 @@
-// tables: all kernels of one level but the linear ones, in tables by name. Include after the level's simd header and its
-// constants.
+// tables: elementwise and recurrent kernels of one level, in tables by name. Include after the level's simd header.
 
 #include "ops/ops.inl"
-
-#include "attention/attend.inl"
 
 #include "recurrent/recurrent.inl"
 
@@ -23,10 +20,6 @@ constexpr OpKernels by_name() {
     k.gate = gate;
     k.add_scaled = add_scaled;
     k.block_maxima = block_maxima;
-    k.store_key = store_key;
-    k.store_value = store_value;
-    k.attend = attend;
-    k.attend_join = attend_join;
     return k;
 }
 constexpr OpKernels op_kernels = by_name();

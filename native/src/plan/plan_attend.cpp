@@ -69,7 +69,7 @@ void attend_whole(const Attention& a, int32_t threads) {
     // A head's tiles follow each other, so that its keys stay in cache; the last tokens, which see most, come first.
     parallel(threads, n_tiles * a.head_pieces, [&](int32_t i, int32_t worker) {
         const Tile& tile = a.rows.tiles[n_tiles - 1 - i % n_tiles];
-        a.run.kernels.attend(a.call(tile, i / n_tiles, worker));
+        a.run.plan.level->attention->attend(a.call(tile, i / n_tiles, worker));
     });
 }
 
@@ -82,13 +82,14 @@ void attend_segments(const Attention& a, int32_t threads) {
         AttendCall c = a.call(tile, i % n / a.rows.n_tiles, worker);
         c.segment = segment;
         c.partial = a.partial(c, tile, segment);
-        a.run.kernels.attend(c);
+        a.run.plan.level->attention->attend(c);
     });
     parallel(threads, n, [&](int32_t i, int32_t worker) {
         const Tile& tile = a.rows.tiles[i % a.rows.n_tiles];
         const AttendCall c = a.call(tile, i / a.rows.n_tiles, worker);
         const int32_t first = a.first_segment(tile);
-        a.run.kernels.attend_join(c, a.partial(c, tile, first), a.partial_stride, a.last_segment(tile) - first + 1);
+        a.run.plan.level->attention->join(c, a.partial(c, tile, first), a.partial_stride,
+                                          a.last_segment(tile) - first + 1);
     });
 }
 

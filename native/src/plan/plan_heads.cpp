@@ -30,8 +30,8 @@ void cached_heads(const Run& run, const llmpy_op& op, int64_t begin, int64_t end
             auto* const page = reinterpret_cast<unsigned char*>(address) + h * head_bytes;
             const float* const values_of_head = x + (r * heads + h) * width;
             const int64_t slot = rows.positions[r] % kPageTokens;
-            if (keys >= 0) run.kernels.store_key(values_of_head, width, type, page + keys, slot);
-            if (values >= 0) run.kernels.store_value(values_of_head, width, type, page + values, slot);
+            if (keys >= 0) run.plan.level->attention->store_key(values_of_head, width, type, page + keys, slot);
+            if (values >= 0) run.plan.level->attention->store_value(values_of_head, width, type, page + values, slot);
         }
     }
 }
@@ -71,7 +71,7 @@ void take_heads(const Heads& a, int32_t chunk, int32_t worker) {
     call.head_begin = static_cast<int32_t>(begin);
     call.head_end = static_cast<int32_t>(end);
     call.scratch = reinterpret_cast<float*>(a.run.scratch(worker));
-    a.run.kernels.attend(call);
+    a.run.plan.level->attention->attend(call);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #define LLMPY_EMULATED
 #define level_avx512 emulated_avx512
 #define linear_avx512 emulated_linear_avx512
-#define ops_avx512 emulated_ops_avx512
-#define recurrent_avx512 emulated_recurrent_avx512
+#define attention_avx512 emulated_attention_avx512
+#define ops_avx512bw emulated_ops_avx512bw
+#define recurrent_avx512bw emulated_recurrent_avx512bw
+#define prepare_avx512bw emulated_prepare_avx512bw
 #include "isa/level_avx512.cpp"

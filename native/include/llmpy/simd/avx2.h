@@ -308,6 +308,8 @@ constexpr bool multiplies_pairs = false;
 
 // Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
 constexpr bool weights_are_offset = true;
+// Weights of how many bits have the same Dot.
+constexpr int dot_bits(int) { return 8; }
 
 // One lane's sum over k of weight * activation, from `start` on; see simd/avx512.h.
 template <int bits>
@@ -335,6 +337,7 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 #else
 
 constexpr bool weights_are_offset = false;
+constexpr int dot_bits(int bits) { return bits; }
 
 // One lane's sum over k of weight * activation, from `start` on; see simd/avx512.h. The products are first added in 16
 // bits, as many as fit (2 products of 127 * (2^bits - 1) an instruction). 8-bit weights are signed: their sign moves
@@ -383,6 +386,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 #endif
 
+// Whether blocks are worth code of their own, with places and shifts as constants.
+constexpr bool unrolls_blocks = true;
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 8;
 // Of attention: queries that are computed at once, and sums that the registers hold beside operands.

@@ -247,6 +247,8 @@ LLMPY_INLINE void keep_order([[maybe_unused]] __m512i& sum) {
 
 // Whether 8-bit weights are kept as unsigned numbers, 128 too large, or as they are.
 constexpr bool weights_are_offset = true;
+// Weights of how many bits have the same Dot.
+constexpr int dot_bits(int) { return 8; }
 
 // One lane's sum over k of weight * activation, from `start` on. Weights have `bits` bits, unsigned; 8-bit ones are
 // signed unless `weights_are_offset`. `a` points at the activations of the group of `quads` quads that `q` counts.
@@ -272,6 +274,7 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 #else
 
 constexpr bool weights_are_offset = false;
+constexpr int dot_bits(int bits) { return bits; }
 
 // As above. The products are first added in 16 bits, as many as fit; see simd/avx2.h.
 template <int bits>
@@ -308,6 +311,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 #endif
 
+// Whether blocks are worth code of their own, with places and shifts as constants.
+constexpr bool unrolls_blocks = true;
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 32;
 // Of attention: queries that are computed at once, and sums that the registers hold beside operands.

@@ -59,7 +59,11 @@ LLMPY_INLINE void unroll(const Body& body) {
 }
 
 // for (i = 0; i < n; ++i), unrolled when n is a constant: for what may stay a variable of the loop.
+#ifdef __OPTIMIZE_SIZE__
+#define LLMPY_EACH(i, n) for (int i = 0; i < (n); ++i)
+#else
 #define LLMPY_EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); ++i)
+#endif
 
 template <class T>
 LLMPY_INLINE T lesser(T a, T b) {

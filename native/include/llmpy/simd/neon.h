@@ -254,6 +254,9 @@ struct Dot {
     LLMPY_INLINE I32x16 result() const { return total; }
 };
 
+// Weights of how many bits have the same Dot.
+constexpr int dot_bits(int) { return 8; }
+
 // Whether one instruction multiplies two tokens with two rows, eight inputs of each at once: twice as many products as
 // a dot product.
 #if defined(__ARM_FEATURE_MATMUL_INT8)
@@ -323,6 +326,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 #undef LLMPY_PARTS
 
+// Whether blocks are worth code of their own, with places and shifts as constants.
+constexpr bool unrolls_blocks = true;
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 8;
 // Of attention: queries that are computed at once, and sums that the registers hold beside operands.

@@ -278,6 +278,9 @@ struct Dot {
     LLMPY_INLINE I32x16 result() const { return total; }
 };
 
+// Weights of how many bits have the same Dot.
+constexpr int dot_bits(int bits) { return bits == 8 ? 8 : 7; }
+
 // sum + the products of a lane's two signed 16-bit numbers with the two in `pair`
 LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pair) {
     const I32x16 second = as_i32(weights), first = shift_left<16>(second);
@@ -287,6 +290,8 @@ LLMPY_INLINE I32x16 add_products_of_pairs(I32x16 sum, U8x64 weights, int32_t pai
 
 #undef LLMPY_PARTS
 
+// Whether blocks are worth code of their own, with places and shifts as constants.
+constexpr bool unrolls_blocks = false;
 // How many F32x16 the registers hold.
 constexpr int vectors_in_registers = 8;
 // Of attention: queries that are computed at once, and sums that the registers hold beside operands.

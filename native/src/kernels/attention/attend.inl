@@ -49,7 +49,7 @@ inline void bend_scores(float* scores, float softcap, float slope, float distanc
 // Scores of a page -> exponentials, in place; maxima and sums of the state move on, its values are scaled to fit. Each
 // step for all queries before the next one, so that none waits for the last of another.
 template <int queries>
-LLMPY_INLINE void soften(float* scores, const Seen* seen, float* most, float* total, float* values, int64_t padded) {
+LLMPY_NOINLINE void soften(float* scores, const Seen* seen, float* most, float* total, float* values, int64_t padded) {
     float now[queries];
     unroll<queries>([&](auto r) LLMPY_LAMBDA {
         float* const x = scores + r.value * kPageTokens;
@@ -109,17 +109,12 @@ LLMPY_INLINE void weigh_page(const float* p, const T* page, int64_t d, Ahead ahe
     // At the edges of what they see, each query alone: a value that one must not see is not even multiplied by 0.
     const int middle = lesser(greater(first, 0), greater(last, first));
     last = greater(last, middle);
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        constexpr int n = r.value;
-        add_values<1>(p + n * kPageTokens, page, d, seen[n].first, lesser(middle, seen[n].last), 0, values + n * padded,
-                      padded);
-    });
+    const auto each = [&](int r, int begin, int end) LLMPY_LAMBDA {
+        add_values<1>(p + r * kPageTokens, page, d, begin, end, 0, values + r * padded, padded);
+    };
+    for (int r = 0; r < queries; ++r) each(r, seen[r].first, lesser(middle, seen[r].last));
     add_values<queries>(p, page, d, middle, last, ahead.values, values, padded);
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        constexpr int n = r.value;
-        add_values<1>(p + n * kPageTokens, page, d, greater(last, seen[n].first), seen[n].last, 0, values + n * padded,
-                      padded);
-    });
+    for (int r = 0; r < queries; ++r) each(r, greater(last, seen[r].first), seen[r].last);
 }
 
 // The same for values of int14: whatever one must not see has a weight of zero.
@@ -138,10 +133,12 @@ LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead
     add_all_pairs<queries>(weights, step, page, padded, first / 2, (last + 1) / 2, ahead.values, values);
 }
 
-// One page for `queries` neighbouring queries.
+// One page of keys and values for `queries` neighbouring queries.
 template <int queries, class T>
-void take_page(const AttendShape& shape, const float* q, const T* keys, const T* page, Ahead ahead, const Seen* seen,
-               const Bend* bend, State state, int64_t at, float* scores) {
+void take_page(const AttendShape& shape, const float* q, const void* key_page, const void* value_page, Ahead ahead,
+               const Seen* seen, const Bend* bend, State state, int64_t at, float* scores) {
+    const auto* const keys = static_cast<const T*>(key_page);
+    const auto* const page = static_cast<const T*>(value_page);
     const int64_t padded = padded_values(shape);
     float* const values = state.values + at * padded;
     score_page<queries>(q, keys, shape.d_key, ahead.keys, scores);
@@ -152,10 +149,53 @@ void take_page(const AttendShape& shape, const float* q, const T* keys, const T*
     weigh_page<queries>(scores, page, shape.d_value, ahead, seen, values, padded);
 }
 
-// All queries of one key head meet one page.
+// What depends on the type of the cache.
+struct PageKernels {
+    void (*prepare)(const float* x, int64_t d, float factor, float* out);
+    decltype(&take_page<1, float>) take[kQueriesAtOnce];  // for one query, for two, ...
+};
+
 template <class T>
-void take_head(const AttendCall& call, const float* q, int32_t head, int64_t page_start, const T* keys, const T* page,
-               Ahead ahead, State state) {
+void prepare_for(const float* x, int64_t d, float factor, float* out) {
+    prepare_query(x, d, factor, static_cast<const T*>(nullptr), out);
+}
+
+template <class T, int queries = kQueriesAtOnce>
+constexpr void list_pages(PageKernels& kernels) {
+    if constexpr (queries > 0) {
+        kernels.take[queries - 1] = take_page<queries, T>;
+        list_pages<T, queries - 1>(kernels);
+    }
+}
+template <class T>
+constexpr PageKernels page_kernels() {
+    PageKernels kernels = {prepare_for<T>, {}};
+    list_pages<T>(kernels);
+    return kernels;
+}
+
+const PageKernels& kernels_of(CacheType type) {
+    static constexpr PageKernels int14 = page_kernels<int16_t>(), f32 = page_kernels<float>(),
+                                 q8_0 = page_kernels<int8_t>(), f16 = page_kernels<uint16_t>(),
+                                 q4_0 = page_kernels<TwoNibbles>();
+    switch (type) {
+        case CacheType::int14:
+            return int14;
+        case CacheType::f32:
+            return f32;
+        case CacheType::q8_0:
+            return q8_0;
+        case CacheType::f16:
+            return f16;
+        case CacheType::q4_0:
+            return q4_0;
+    }
+    return f32;
+}
+
+// All queries of one key head meet one page.
+void take_head(const AttendCall& call, const PageKernels& kernels, const float* q, int32_t head, int64_t page_start,
+               const void* keys, const void* page, Ahead ahead, State state) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t base = int64_t{head - call.head_begin} * n_queries;
@@ -174,19 +214,16 @@ void take_head(const AttendCall& call, const float* q, int32_t head, int64_t pag
             bend.slope[n] = shape.slopes[head * group + (i + n) % group];
             bend.distance[n] = static_cast<float>(position - page_start);
         }
-        const float* const x = q + i * width;
-        unroll<kQueriesAtOnce>([&](auto m) {
-            if (n == m.value + 1) {
-                const Ahead first = i == 0 ? ahead : Ahead{0, 0};
-                const Bend* const curve = is_bent(shape) ? &bend : nullptr;
-                take_page<m.value + 1>(shape, x, keys, page, first, seen, curve, state, base + i, scores);
-            }
-        });
+        if (n > 0) {
+            const Ahead first = i == 0 ? ahead : Ahead{0, 0};
+            const Bend* const curve = is_bent(shape) ? &bend : nullptr;
+            kernels.take[n - 1](shape, q + i * width, keys, page, first, seen, curve, state, base + i, scores);
+        }
         i += n > 0 ? n : 1;  // a query may see nothing of the page
     }
 }
 
-LLMPY_INLINE void forget(State state, int64_t queries, int64_t padded) {
+LLMPY_NOINLINE void forget(State state, int64_t queries, int64_t padded) {
     for (int64_t i = 0; i < queries; ++i) {
         state.most[i] = -__builtin_inff();
         state.total[i] = 0.0f;
@@ -195,7 +232,7 @@ LLMPY_INLINE void forget(State state, int64_t queries, int64_t padded) {
 }
 
 // What later tokens gave joins what earlier ones gave.
-LLMPY_INLINE void join(State sum, State more, int64_t queries, int64_t padded) {
+LLMPY_NOINLINE void join(State sum, State more, int64_t queries, int64_t padded) {
     for (int64_t i = 0; i < queries; ++i) {
         if (more.most[i] == -__builtin_inff()) continue;
         float* const x = sum.values + i * padded;
@@ -228,7 +265,7 @@ LLMPY_INLINE void join_sink(float sink, float& most, float& total, float* values
     for (int64_t i = 0; i < padded; i += 16) store(values + i, load(values + i) * set1(keep[0]));
 }
 
-LLMPY_INLINE void finish(const AttendCall& call, State state) {
+LLMPY_NOINLINE void finish(const AttendCall& call, State state) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv;
     const int64_t padded = padded_values(shape), d = shape.d_value;
@@ -251,8 +288,8 @@ LLMPY_INLINE void finish(const AttendCall& call, State state) {
 }
 
 // The pages begin <= page < end meet all queries; what comes next is fetched meanwhile.
-template <class T>
-void take_pages(const AttendCall& call, const float* q, int64_t begin, int64_t end, State state) {
+void take_pages(const AttendCall& call, const PageKernels& kernels, const float* q, int64_t begin, int64_t end,
+                State state) {
     const AttendShape& shape = *call.shape;
     const int64_t key_bytes = kPageTokens * cache_bytes(shape.type, shape.d_key);
     const int64_t value_bytes = kPageTokens * cache_bytes(shape.type, shape.d_value);
@@ -264,17 +301,17 @@ void take_pages(const AttendCall& call, const float* q, int64_t begin, int64_t e
             const int64_t stored = h / shape.heads_a_key;
             const int64_t heads = (more ? h + 1 : call.head_begin) / shape.heads_a_key - stored;
             const int64_t pages = more ? 0 : to_next_page;
-            const auto* const keys = reinterpret_cast<const T*>(bytes + shape.keys + stored * key_bytes);
-            const auto* const values = reinterpret_cast<const T*>(bytes + shape.values + stored * value_bytes);
+            const unsigned char* const keys = bytes + shape.keys + stored * key_bytes;
+            const unsigned char* const values = bytes + shape.values + stored * value_bytes;
             const Ahead ahead = {pages + heads * key_bytes, pages + heads * value_bytes};
-            take_head(call, q, h, page * kPageTokens, keys, values, ahead, state);
+            take_head(call, kernels, q, h, page * kPageTokens, keys, values, ahead, state);
         }
     }
 }
 
-template <class T>
-void attend_pages(const AttendCall& call) {
+void attend(const AttendCall& call) {
     const AttendShape& shape = *call.shape;
+    const PageKernels& kernels = kernels_of(shape.type);
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t queries = int64_t{call.head_end - call.head_begin} * n_queries, padded = padded_values(shape);
     float* const q = call.scratch;
@@ -287,7 +324,7 @@ void attend_pages(const AttendCall& call) {
     for (int32_t h = call.head_begin; h < call.head_end; ++h) {
         for (int64_t i = 0; i < n_queries; ++i, out += query_floats(shape)) {
             const int64_t head = i / group * shape.n_head + h * group + i % group;
-            prepare_query(call.q + head * shape.d_key, shape.d_key, scale, static_cast<const T*>(nullptr), out);
+            kernels.prepare(call.q + head * shape.d_key, shape.d_key, scale, out);
         }
     }
 
@@ -299,7 +336,7 @@ void attend_pages(const AttendCall& call) {
         forget(state, queries, padded);
         const int64_t page_begin = greater(segment * kSegmentPages, begin / kPageTokens);
         const int64_t page_end = lesser((segment + 1) * kSegmentPages, newest / kPageTokens + 1);
-        take_pages<T>(call, q, page_begin, page_end, state);
+        take_pages(call, kernels, q, page_begin, page_end, state);
         if (call.segment >= 0) return;
         if (first == last_segment) return finish(call, state);
         if (segment == first) {
@@ -313,21 +350,6 @@ void attend_pages(const AttendCall& call) {
     finish(call, total);
 }
 
-void attend(const AttendCall& call) {
-    switch (call.shape->type) {
-        case CacheType::int14:
-            return attend_pages<int16_t>(call);
-        case CacheType::f32:
-            return attend_pages<float>(call);
-        case CacheType::q8_0:
-            return attend_pages<int8_t>(call);
-        case CacheType::f16:
-            return attend_pages<uint16_t>(call);
-        case CacheType::q4_0:
-            return attend_pages<TwoNibbles>(call);
-    }
-}
-
 void attend_join(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments) {
     const AttendShape& shape = *call.shape;
     const int64_t queries = int64_t{call.head_end - call.head_begin} * call.n_rows * (shape.n_head / shape.n_kv);
@@ -338,6 +360,8 @@ void attend_join(const AttendCall& call, const float* partials, int64_t stride, 
     }
     finish(call, total);
 }
+
+constexpr AttendKernels attend_kernels = {store_key, store_value, attend, attend_join};
 
 }  // namespace
 }  // namespace llmpy

@@ -10,6 +10,8 @@
 
 #pragma once
 
+#include "../ops/maps.inl"
+
 namespace llmpy {
 namespace {
 

@@ -220,8 +220,8 @@ void add_vectors(const float* p, const T* page, int64_t d, int first, int last, 
 }
 
 template <int queries>
-void add_values(const float* p, const float* page, int64_t d, int first, int last, int64_t ahead, float* values,
-                int64_t padded) {
+LLMPY_NOINLINE void add_values(const float* p, const float* page, int64_t d, int first, int last, int64_t ahead,
+                               float* values, int64_t padded) {
     if (first >= last) return;
     constexpr int vectors = vectors_at_once<queries>();
     int64_t at = 0;
@@ -234,8 +234,8 @@ void add_values(const float* p, const float* page, int64_t d, int first, int las
 
 // The same for values of f16, whose rows are filled up.
 template <int queries>
-void add_values(const float* p, const uint16_t* page, int64_t d, int first, int last, int64_t ahead, float* values,
-                int64_t padded) {
+LLMPY_NOINLINE void add_values(const float* p, const uint16_t* page, int64_t d, int first, int last, int64_t ahead,
+                               float* values, int64_t padded) {
     if (first >= last) return;
     constexpr int vectors = vectors_at_once<queries>();
     const int64_t width = whole_vectors(d);
@@ -260,8 +260,8 @@ LLMPY_INLINE void join_scales(const float* p, const uint16_t* scales, float* wei
 
 // The same for values of q8_0: each block's scales join the weights.
 template <int queries>
-void add_values(const float* p, const int8_t* page, int64_t d, int first, int last, int64_t ahead, float* values,
-                int64_t padded) {
+LLMPY_NOINLINE void add_values(const float* p, const int8_t* page, int64_t d, int first, int last, int64_t ahead,
+                               float* values, int64_t padded) {
     if (first >= last) return;
     constexpr int vectors = queries * 2 > kAccumulators ? 1 : 2;
     const int64_t blocks = cache_blocks(d), width = blocks * kCacheBlock;
@@ -311,8 +311,8 @@ void add_nibbles(const float* weights, const TwoNibbles* block, int64_t width, i
 
 // The same for values of q4_0.
 template <int queries>
-void add_values(const float* p, const TwoNibbles* page, int64_t d, int first, int last, int64_t ahead, float* values,
-                int64_t padded) {
+LLMPY_NOINLINE void add_values(const float* p, const TwoNibbles* page, int64_t d, int first, int last, int64_t ahead,
+                               float* values, int64_t padded) {
     if (first >= last) return;
     const int64_t blocks = cache_blocks(d), width = blocks * kCacheBlock / 2;
     const auto* scale = reinterpret_cast<const uint16_t*>(page + width * kPageTokens);

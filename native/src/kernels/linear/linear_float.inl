@@ -1,4 +1,4 @@
-// linear_float: products with F32 weights; how F16 and BF16 are read.
+// linear_float: products with F32 weights.
 //
 // One kernel: the sums of a few tokens and tiles stay in registers, weights are widened on the way (that costs nothing
 // next to the multiplications). For one token several tiles run side by side, because each sum is one chain of
@@ -6,23 +6,11 @@
 
 #pragma once
 
+#include "linear_all_types.inl"
 #include "linear_int8.inl"
 
 namespace llmpy {
 namespace {
-
-struct F32 {
-    using Stored = float;
-    static LLMPY_INLINE F32x16 load16(const float* p) { return load(p); }
-};
-struct F16 {
-    using Stored = uint16_t;
-    static LLMPY_INLINE F32x16 load16(const uint16_t* p) { return load_f16(p); }
-};
-struct BF16 {
-    using Stored = uint16_t;
-    static LLMPY_INLINE F32x16 load16(const uint16_t* p) { return load_bf16(p); }
-};
 
 constexpr int float_sums = vectors_in_registers >= 32 ? 24 : 6;  // what the registers hold beside the operands
 constexpr int float_row_tiles = vectors_in_registers >= 32 ? 2 : 1;
@@ -103,40 +91,6 @@ void linear_floats(const LinearCall& call) {
             float_tiles<T, float_row_tiles>(call, token, count, tile);
         }
         for (; tile < call.tile_end; ++tile) float_tiles<T, 1>(call, token, count, tile);
-    }
-}
-
-template <class T>
-void pack_floats(const LinearCall& shape, const void* rows, void* packed) {
-    using Stored = typename T::Stored;
-    const int64_t row_stride = row_bytes(shape.type, shape.inputs);
-    for (int64_t tile = shape.tile_begin; tile < shape.tile_end; ++tile) {
-        Stored* out = reinterpret_cast<Stored*>(static_cast<uint8_t*>(packed) +
-                                                tile * packed_tile_bytes(shape.type, shape.inputs));
-        for (int64_t k = 0; k < shape.inputs; k += tile_rows) {
-            const int64_t width = lesser(shape.inputs - k, tile_rows);
-            for (int64_t r = 0; r < tile_rows; ++r) {
-                const int64_t row = tile * tile_rows + r;
-                const uint8_t* from = static_cast<const uint8_t*>(rows) + row * row_stride;
-                for (int64_t i = 0; i < width; ++i) {
-                    const bool exists = row < shape.outputs;
-                    out[tile_rows * (k + i) + r] =
-                        exists ? read<Stored>(from + (k + i) * static_cast<int64_t>(sizeof(Stored))) : Stored{0};
-                }
-            }
-        }
-    }
-}
-
-template <class T>
-void unpack_floats(const LinearCall& shape, int64_t row, float* values) {
-    using Stored = typename T::Stored;
-    const uint8_t* tile =
-        static_cast<const uint8_t*>(shape.packed) + row / tile_rows * packed_tile_bytes(shape.type, shape.inputs);
-    for (int64_t k = 0; k < shape.inputs; ++k) {
-        float lanes[16];
-        store(lanes, T::load16(reinterpret_cast<const Stored*>(tile) + tile_rows * k));
-        values[k] = lanes[row % tile_rows];
     }
 }
 

@@ -1,7 +1,7 @@
 // linear_int16: products of F16 and BF16 weights as 16-bit integers, with activations rounded to 16 bits.
 //
 // Twice as many products an instruction as in float32. One kernel for any number of tokens: sums over 32 inputs stay
-// in integer registers, and cannot overflow (see pack_pairs); those of a group in float registers. A group that would
+// in integer registers, and cannot overflow (see linear_pack.inl); those of a group in float registers. A group that would
 // lose too much by rounding is kept in the file's type and multiplied in float32.
 
 #pragma once
@@ -11,8 +11,7 @@
 namespace llmpy {
 namespace {
 
-constexpr int int16_few_tokens = 4;         // so few are bound by memory, and read one tile after the other
-constexpr uint32_t kept_mark = 0x7fc00000;  // instead of the first scale: a group of the file's numbers
+constexpr int int16_few_tokens = 4;  // so few are bound by memory, and read one tile after the other
 
 struct Int16Input {
     const uint8_t* data;
@@ -53,7 +52,7 @@ LLMPY_NOINLINE void multiply_pairs(const Int16Group& group, float* sums, int64_t
         LLMPY_EACH(i, tokens) prefetch_l1(group.values + group_width * tokens + int16_block * (tokens * block + i));
         I32x16 dot[tokens][tiles];
         LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) dot[t][r] = set1(0);
-        unroll<int16_block / 2>([&](auto i) LLMPY_LAMBDA {
+        each_index<int16_block / 2>([&](auto i) LLMPY_LAMBDA {
             const int64_t at = quad_bytes * (1 + int16_block / 2 * block + i);
             U8x64 weights[tiles];
             LLMPY_EACH(r, tiles) weights[r] = load_bytes(group.tile[r] + at);
@@ -101,8 +100,6 @@ LLMPY_NOINLINE void multiply_kept(const Int16Group& group, int tile, float* sums
         store(sum, f[t] + (group.first ? set1(0.0f) : load(sum)));
     }
 }
-
-LLMPY_INLINE bool is_kept(const uint8_t* group) { return read<uint32_t>(group) == kept_mark; }
 
 template <class T, int tokens, int tiles>
 LLMPY_INLINE int multiply_group(const Int16Group& group, float* sums, int64_t stride) {
@@ -205,110 +202,6 @@ inline void round_group_to_int16(const float* x, int64_t width, int16_t* q, floa
             store_i16(q + begin + 16, to_i32(high * factor));
             *scale = size / 32767.0f;
         }
-    }
-}
-
-// ---- weights
-
-// The step to which 256 weights of a row are rounded: zero if all are zero, NaN if they had better be kept. It is as
-// small as a 16-bit integer and the sums allow: the sizes of 32 integers add up to at most 65500 + 16 (half a step for
-// each), times activations of at most 32767: below 2^31. At most 1/512 of the weights' mean size, so that no weight is
-// moved by more than a 1024th of it.
-inline float int16_step(const float* row, int64_t width) {
-    const float none = __builtin_nanf("");
-    I32x16 most = set1(0);
-    float largest_sum = 0.0f, total = 0.0f;
-    for (int64_t k = 0; k < group_width; k += int16_block) {
-        const F32x16 low = absolute(load(row + k)), high = absolute(load(row + k + 16));
-        most = max(most, max(bits_of(low), bits_of(high)));
-        const float of_block = sum(low + high);
-        largest_sum = greater(largest_sum, of_block);
-        total += of_block;
-    }
-    const int32_t largest = max_lane(most);
-    if (largest == 0) return 0.0f;
-    if (largest >= 0x7f800000) return none;
-    const float step = greater(float_from_bits(static_cast<uint32_t>(largest)) / 32767.0f, largest_sum / 65500.0f);
-    const bool fine = step <= total / static_cast<float>(width) * 0x1p-9f && step >= 0x1p-100f && total <= 0x1p120f;
-    return fine ? step : none;
-}
-
-// One group of a tile: `values` [16][256] are the rows, zero beyond `width`.
-template <class T>
-void pack_pairs(const float* values, const typename T::Stored* stored, int64_t width, uint8_t* out) {
-    float steps[tile_rows];
-    bool kept = false;
-    for (int r = 0; r < tile_rows; ++r) {
-        steps[r] = int16_step(values + r * group_width, width);
-        kept = kept || !(steps[r] >= 0.0f);
-    }
-    if (kept) {
-        memset(out, 0, static_cast<size_t>(quad_bytes + int16_pairs(width) * quad_bytes));
-        write(out, kept_mark);
-        typename T::Stored* to = reinterpret_cast<typename T::Stored*>(out + quad_bytes);
-        for (int64_t k = 0; k < width; ++k) {
-            for (int64_t r = 0; r < tile_rows; ++r) to[tile_rows * k + r] = stored[r * group_width + k];
-        }
-        return;
-    }
-    memcpy(out, steps, sizeof steps);
-    int16_t q[tile_rows * group_width];
-    for (int64_t r = 0; r < tile_rows; ++r) {
-        const F32x16 factor = set1(steps[r] > 0.0f ? 1.0f / steps[r] : 0.0f);
-        for (int64_t k = r * group_width; k < r * group_width + 2 * int16_pairs(width); k += 16) {
-            store_i16(q + k, to_i32(load(values + k) * factor));
-        }
-    }
-    for (int64_t i = 0; i < int16_pairs(width); ++i) {
-        for (int64_t r = 0; r < tile_rows; ++r) {
-            memcpy(out + quad_bytes * (1 + i) + 4 * r, q + r * group_width + 2 * i, 4);
-        }
-    }
-}
-
-template <class T>
-void pack_int16(const LinearCall& shape, const void* rows, void* packed) {
-    using Stored = typename T::Stored;
-    const int64_t row_stride = row_bytes(shape.type, shape.inputs);
-    Stored stored[tile_rows * group_width];
-    float values[tile_rows * group_width];
-    for (int64_t tile = shape.tile_begin; tile < shape.tile_end; ++tile) {
-        uint8_t* out = static_cast<uint8_t*>(packed) + tile * packed_tile_bytes(shape.type, shape.inputs);
-        const int64_t first = tile * tile_rows, count = lesser(shape.outputs - first, tile_rows);
-        for (int64_t k = 0; k < shape.inputs; k += group_width) {
-            const int64_t width = lesser(shape.inputs - k, group_width);
-            if (width < group_width || count < tile_rows) memset(stored, 0, sizeof stored);
-            for (int64_t r = 0; r < count; ++r) {
-                const uint8_t* from = static_cast<const uint8_t*>(rows) + (first + r) * row_stride;
-                memcpy(stored + r * group_width, from + k * static_cast<int64_t>(sizeof(Stored)),
-                       static_cast<size_t>(width) * sizeof(Stored));
-            }
-            for (int64_t i = 0; i < tile_rows * group_width; i += 16) store(values + i, T::load16(stored + i));
-            pack_pairs<T>(values, stored, width, out);
-            out += packed_group_bytes(shape.type, width);
-        }
-    }
-}
-
-template <class T>
-void unpack_int16(const LinearCall& shape, int64_t row, float* values) {
-    const uint8_t* group =
-        static_cast<const uint8_t*>(shape.packed) + row / tile_rows * packed_tile_bytes(shape.type, shape.inputs);
-    const int64_t lane = row % tile_rows;
-    for (int64_t k = 0; k < shape.inputs; k += group_width) {
-        const int64_t width = lesser(shape.inputs - k, group_width);
-        for (int64_t i = 0; i < width; ++i) {
-            if (is_kept(group)) {
-                float lanes[16];
-                const uint8_t* from = group + quad_bytes + i * tile_rows * int64_t{sizeof(typename T::Stored)};
-                store(lanes, T::load16(reinterpret_cast<const typename T::Stored*>(from)));
-                values[k + i] = lanes[lane];
-            } else {
-                const int16_t q = read<int16_t>(group + quad_bytes * (1 + i / 2) + 4 * lane + 2 * (i % 2));
-                values[k + i] = read<float>(group + 4 * lane) * static_cast<float>(q);
-            }
-        }
-        group += packed_group_bytes(shape.type, width);
     }
 }
 

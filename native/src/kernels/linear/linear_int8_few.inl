@@ -13,9 +13,8 @@ LLMPY_INLINE void keep_loads_in_order() { __asm__ volatile("" ::: "memory"); }
 
 // Whether instructions had better fetch weights long before: not for one token those of 8 bits, which take so little
 // work that the hardware keeps up with memory.
-template <class T>
-LLMPY_INLINE bool fetches_ahead(const LinearCall& call) {
-    return call.fetch_ahead && !(T::plain_bytes && call.token_end - call.token_begin == 1);
+LLMPY_INLINE bool fetches_ahead(const LinearCall& call, bool plain_bytes) {
+    return call.fetch_ahead && !(plain_bytes && call.token_end - call.token_begin == 1);
 }
 
 // Those come from a cache faster if the next but one block is fetched while one is multiplied.
@@ -38,8 +37,8 @@ struct NextTile {
     int64_t part, parts;
 };
 
-// What a group's activations that are kept apart add to the sums of some tokens; its weights are in a cache by then.
-template <class T, int tokens>
+// What a group's activations that are kept apart add to the sums of one token, or some; its weights are in a cache by then.
+template <class T, bool one>
 LLMPY_NOINLINE void add_few_apart(const uint8_t* group, int blocks, const Int8Apart* apart, uint64_t which,
                                   float* sums) {
     const typename T::Reader reader(group, blocks);
@@ -47,9 +46,10 @@ LLMPY_NOINLINE void add_few_apart(const uint8_t* group, int blocks, const Int8Ap
         const unsigned at = static_cast<unsigned>(entry.at), j = at / (4 * T::quads);
         F32x16 added = set1(0.0f);
         if constexpr (T::minima != Minima::none) added = reader.added_at(j);
-        return weight_of<T>(packed_quad<T>(reader, at / 4), entry.of_four, reader.scale_at(j), added);
+        const U8x64 quad = packed_quad<T>(reader, at / 4);
+        return weight_of<T>(offset_times<T>(-1), quad, entry.of_four, reader.scale_at(j), added);
     };
-    if constexpr (tokens == 1) {
+    if constexpr (one) {
         F32x16 y = load(sums);
         for (; which != 0; which >>= 1, ++apart) y = fma(weights_of(*apart), set1(apart->x), y);
         store(sums, y);
@@ -78,7 +78,8 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             const uint8_t* next = p + bytes.tile + next_tile.part * share;
             for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
         }
-        if (fetches_ahead<T>(call) && next_tile.parts == 0 && next_tile.part == 0) fetch_weights(p, group_bytes);
+        if (fetches_ahead(call, T::plain_bytes) && next_tile.parts == 0 && next_tile.part == 0)
+            fetch_weights(p, group_bytes);
         typename T::Reader reader(p, n);
         F32x16 f[tokens];
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
@@ -88,26 +89,24 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         if constexpr (scales_have_units) {
             LLMPY_EACH(i, most_shift + 1) store(factors[i], reader.d * set1(static_cast<float>(1 << i)));
         }
-        T::for_blocks(n, [&](auto j) LLMPY_LAMBDA {
+        each_block<T>(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
             fetch_block<T, tokens>(call, p, j);
             Dot<T::bits> dot[tokens];
-            LLMPY_EACH(t, tokens) dot[t].start(start_of<T>(x, t, j));
-            unroll<T::quads>([&](auto q) LLMPY_LAMBDA {
-                const U8x64 weights = reader.template quad<q.value>(j);
-                LLMPY_EACH(t, tokens) {
-                    dot[t].template add<q.value, T::quads>(weights, x.q + group_width * t + 4 * T::quads * j);
-                }
+            LLMPY_EACH(t, tokens) dot[t].start(offset_times<T>(minus_sum_of<T>(x, t, j)));
+            each_index<T::quads>([&](auto q) LLMPY_LAMBDA {
+                const U8x64 weights = quad_of<T>(reader, j, q);
+                LLMPY_EACH(t, tokens) add_quad<T>(dot[t], q, weights, x.q + group_width * t + 4 * T::quads * j);
             });
             if constexpr (scales_have_units) {
                 reader.d = load(factors[x.sides->shifts[block_of_32<T>(j)]]);
-                f[0] = fma(to_f32(dot[0].result()), reader.scale(j), f[0]);
+                f[0] = fma(to_f32(dot[0].result()), scale_of<T>(reader, j), f[0]);
             } else {
-                const F32x16 scale = reader.scale(j);
+                const F32x16 scale = scale_of<T>(reader, j);
                 LLMPY_EACH(t, tokens) f[t] = fma(in_scale<T>(dot[t], x, t, j), scale, f[t]);
             }
             if constexpr (T::minima == Minima::each) {
-                const F32x16 added = reader.added(j);
+                const F32x16 added = added_of<T>(reader, j);
                 LLMPY_EACH(t, tokens) f[t] = fma(added, set1(x.sides[t].sums[j]), f[t]);
             }
         });
@@ -125,7 +124,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         if (const uint64_t which = kept_apart(x.which, tokens); which != 0) {
             float sums[tokens][tile_rows];
             LLMPY_EACH(t, tokens) store(sums[t], y[t]);
-            add_few_apart<T, tokens>(p, n, x.apart, which, sums[0]);
+            add_few_apart<T, tokens == 1>(p, n, x.apart, which, sums[0]);
             LLMPY_EACH(t, tokens) y[t] = load(sums[t]);
         }
         p += group_bytes;
@@ -134,44 +133,56 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
     LLMPY_EACH(t, tokens) finish(call, token + t, tile * tile_rows, y[t]);
 }
 
-// As many tokens from `token` on as there is a kernel for; returns how many.
-template <class T, int tokens>
-LLMPY_INLINE int64_t some_few_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes,
-                                     int64_t token, int64_t tile, NextTile next_tile) {
-    if constexpr (tokens > 1) {
-        if (call.token_end - token < tokens) {
-            return some_few_tokens<T, tokens / 2>(call, input, bytes, token, tile, next_tile);
-        }
-    }
-    few_tokens<T, tokens>(call, input, bytes, token, tile, next_tile);
-    return tokens;
-}
+// Kernels for 1, 2, 4, ... tokens.
+constexpr int few_kinds = vectors_in_registers >= 32 ? 4 : 2;
+struct FewKernels {
+    decltype(&few_tokens<Q4_0, 1>) kernels[few_kinds];
+    bool plain_bytes, blocks_of_32;
+};
 
-// `at_once`: how many tokens share weights that are in registers. The hardware fetches ahead best alone while a tile is
+template <class T, int kind = few_kinds - 1>
+constexpr void list_few(FewKernels& few) {
+    few.kernels[kind] = few_tokens<T, (1 << kind)>;
+    if constexpr (kind > 0) list_few<T, kind - 1>(few);
+}
+template <class T>
+constexpr FewKernels made_few_kernels() {
+    FewKernels few = {{}, T::plain_bytes, T::quads == 8};
+    list_few<T>(few);
+    return few;
+}
+template <class T>
+constexpr FewKernels few_kernels = made_few_kernels<T>();
+
+// 2^kind: how many tokens at most share weights that are in registers. The hardware fetches ahead best alone while a tile is
 // read at the speed of memory; once products take longer, it stops too soon.
-template <class T, int at_once>
-void few_tokens_at_once(const LinearCall& call, const Int8Input& input, const TileBytes& bytes, bool fetch_next_tile) {
-    const int64_t tokens = call.token_end - call.token_begin;
-    const int64_t passes = tokens / at_once + __builtin_popcountll(tokens % at_once);
+LLMPY_NOINLINE void few_tokens_at_once(const LinearCall& call, const FewKernels& few, int kind, const Int8Input& input,
+                                       const TileBytes& bytes, bool fetch_next_tile) {
+    const int64_t tokens = call.token_end - call.token_begin, at_once = int64_t{1} << kind;
+    const int64_t passes = tokens / at_once + __builtin_popcountll(static_cast<uint64_t>(tokens % at_once));
     for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) {
         NextTile next_tile = {0, fetch_next_tile && tile + 1 < call.tile_end ? passes : 0};
         for (int64_t token = call.token_begin; token < call.token_end; ++next_tile.part) {
-            token += some_few_tokens<T, at_once>(call, input, bytes, token, tile, next_tile);
+            int its_kind = kind;
+            while (int64_t{1} << its_kind > call.token_end - token) --its_kind;
+            few.kernels[its_kind](call, input, bytes, token, tile, next_tile);
+            token += int64_t{1} << its_kind;
         }
     }
 }
 
-template <class T>
-void all_few_tokens(const LinearCall& call, const Int8Input& input, const TileBytes& bytes) {
-    const int64_t tokens = call.token_end - call.token_begin;
+LLMPY_NOINLINE void all_few_tokens(const LinearCall& call, const FewKernels& few) {
+    const Int8Input input(*call.input);
+    const TileBytes bytes(call);
     if constexpr (vectors_in_registers >= 32) {
+        const int64_t tokens = call.token_end - call.token_begin;
         // With weights fetched ahead, a second pass over a tile is time in which none come.
-        const bool fetches = fetches_ahead<T>(call);
-        const int64_t most = T::quads == 8 && !fetches ? 8 : 4;
-        if (tokens > most) return few_tokens_at_once<T, 8>(call, input, bytes, tokens > 8 || !fetches);
-        return few_tokens_at_once<T, 4>(call, input, bytes, false);
+        const bool fetches = fetches_ahead(call, few.plain_bytes);
+        const int64_t most = few.blocks_of_32 && !fetches ? 8 : 4;
+        if (tokens > most) return few_tokens_at_once(call, few, 3, input, bytes, tokens > 8 || !fetches);
+        return few_tokens_at_once(call, few, 2, input, bytes, false);
     } else {
-        return few_tokens_at_once<T, 2>(call, input, bytes, false);
+        return few_tokens_at_once(call, few, 1, input, bytes, false);
     }
 }
 

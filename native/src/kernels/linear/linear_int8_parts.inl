@@ -3,8 +3,7 @@
 
 #pragma once
 
-#include "linear_types.inl"
-#include "linear_types_small.inl"
+#include "linear_all_types.inl"
 
 namespace llmpy {
 namespace {
@@ -55,15 +54,76 @@ LLMPY_INLINE I32x16 offset_times(int32_t minus_sum) {
     }
 }
 
+// The negated sum of the activations of block j.
 template <class T>
-LLMPY_INLINE I32x16 start_of(const Int8Tokens& x, int t, int j) {
-    return offset_times<T>(T::quads == 4 ? x.of_16[16 * t + j] : x.sides[t].minus_sums[j]);
+LLMPY_INLINE int32_t minus_sum_of(const Int8Tokens& x, int t, int j) {
+    return T::quads == 4 ? x.of_16[16 * t + j] : x.sides[t].minus_sums[j];
+}
+
+// ---- blocks and quads one after the other: unrolled, so that places and shifts are constants, or where those do not matter in
+// a loop
+
+template <int n, class Body>
+LLMPY_INLINE void each_index(const Body& body) {
+    if constexpr (unrolls_blocks) {
+        unroll<n>(body);
+    } else {
+        for (int i = 0; i < n; ++i) body(i);
+    }
+}
+
+template <class T, class Body>
+LLMPY_INLINE void each_block(int n, const Body& body) {
+    if constexpr (unrolls_blocks) {
+        T::for_blocks(n, body);
+    } else {
+        for (int j = 0; j < n; ++j) body(j);
+    }
+}
+
+template <class T, class J, class Q>
+LLMPY_INLINE U8x64 quad_of(const typename T::Reader& reader, J j, [[maybe_unused]] Q q) {
+    if constexpr (unrolls_blocks) {
+        return reader.template quad<Q::value>(j);
+    } else if constexpr (T::plain_bytes) {
+        return load_bytes(reader.group + T::quads_at(j) + quad_bytes * q);
+    } else {
+        return packed_quad<T>(reader, static_cast<unsigned>(T::quads * j + q));
+    }
+}
+
+template <class T, class J>
+LLMPY_INLINE F32x16 scale_of(const typename T::Reader& reader, J j) {
+    if constexpr (unrolls_blocks) {
+        return reader.scale(j);
+    } else {
+        return reader.scale_at(static_cast<unsigned>(j));
+    }
+}
+
+template <class T, class J>
+LLMPY_INLINE F32x16 added_of(const typename T::Reader& reader, J j) {
+    if constexpr (unrolls_blocks) {
+        return reader.added(j);
+    } else {
+        return reader.added_at(static_cast<unsigned>(j));
+    }
+}
+
+// Adds the products of quad q of a block, whose activations are at `a`.
+template <class T, class Q>
+LLMPY_INLINE void add_quad(Dot<T::bits>& dot, [[maybe_unused]] Q q, U8x64 weights, const int8_t* a) {
+    if constexpr (unrolls_blocks) {
+        dot.template add<Q::value, T::quads>(weights, a);
+    } else {
+        dot.template add<0, T::quads>(weights, a + 4 * q);
+    }
 }
 
 // Which 32 inputs block j is of.
 template <class T>
 LLMPY_INLINE int block_of_32(int j) {
-    return T::quads == 4 ? j / 2 : j;
+    return T::quads == 4 ? static_cast<int>(static_cast<unsigned>(j) / 2) : j;
 }
 
 // The integer sum of block j in units of the group's scale.
@@ -96,11 +156,12 @@ LLMPY_INLINE void for_apart(const Int8Apart* apart, uint64_t which, const Body& 
     }
 }
 
-// Sixteen weights of one input, in float32: `of_four` says which of a quad's.
+// Sixteen weights of one input, in float32: `of_four` says which of a quad's, `start` what they are too large by, negated.
 template <class T>
-LLMPY_INLINE F32x16 weight_of(U8x64 quad, const int8_t* of_four, F32x16 scale, [[maybe_unused]] F32x16 added) {
+LLMPY_INLINE F32x16 weight_of(I32x16 start, U8x64 quad, const int8_t* of_four, F32x16 scale,
+                              [[maybe_unused]] F32x16 added) {
     Dot<T::bits> dot;
-    dot.start(offset_times<T>(-1));
+    dot.start(start);
     dot.template add<0, 1>(quad, of_four);
     if constexpr (T::minima == Minima::none) {
         return to_f32(dot.result()) * scale;

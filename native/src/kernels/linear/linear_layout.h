@@ -53,24 +53,17 @@ constexpr int64_t int8_group_bytes = group_width + int64_t{sizeof(Int8Side)} + 1
 constexpr int int16_block = 32;  // inputs that share an activation scale
 constexpr int int16_blocks = static_cast<int>(group_width) / int16_block;
 // Pairs of inputs in whole blocks.
-inline int64_t int16_pairs(int64_t inputs) { return (inputs + int16_block - 1) / int16_block * (int16_block / 2); }
+static inline int64_t int16_pairs(int64_t inputs) {
+    return (inputs + int16_block - 1) / int16_block * (int16_block / 2);
+}
 constexpr int64_t int16_group_bytes = group_width * int64_t{sizeof(int16_t)} + int16_blocks * int64_t{sizeof(float)};
 
-inline int64_t group_count(int64_t inputs) { return (inputs + group_width - 1) / group_width; }
+static inline int64_t group_count(int64_t inputs) { return (inputs + group_width - 1) / group_width; }
 
 // Bytes of one group of one tile, `inputs` wide.
-inline int64_t packed_group_bytes(WeightType type, int64_t inputs) {
-    int64_t bytes = 0;
-    switch (type) {
-#define LLMPY_CASE(name, Name, number, width, block, input, written) \
-    case type_##name:                                                \
-        bytes = Block##Name::packed(inputs / width);                 \
-        break;
-        LLMPY_WEIGHT_TYPES(LLMPY_CASE)
-#undef LLMPY_CASE
-    }
-    return (bytes + linear_alignment - 1) / linear_alignment * linear_alignment;
-}
+int64_t packed_group_bytes(WeightType type, int64_t inputs);
+
+namespace {
 
 // Bytes of a tile, of each of its groups, and of the last one, which may be narrower: told once for all tiles, because
 // telling takes as long as some of the products.
@@ -82,6 +75,8 @@ struct TileBytes {
           group(packed_group_bytes(call.type, group_width)),
           last(tile - group * (group_count(call.inputs) - 1)) {}
 };
+
+}  // namespace
 
 // Scratch of a thread: weights of two tiles and one group unpacked for the multiplication with many tokens, those that
 // activations kept apart meet as float32, and sums.

@@ -16,6 +16,7 @@ struct Rows {
     const uint8_t* first;
     int64_t stride;
     int count;  // rows from here on do not exist, and read as zeros
+    int flip;   // bits of 8-bit weights that are turned round
 
     LLMPY_INLINE const uint8_t* block(int row, int64_t index) const {
         static const uint8_t zeros[sizeof(Block)] = {};
@@ -63,15 +64,15 @@ template <class T>
 struct Places {
     static constexpr int n = static_cast<int>(group_width) / 4;
     uint16_t low[n] = {}, high[n] = {};
-    int32_t shift[n] = {}, high_shift[n] = {};
+    uint8_t shift[n] = {}, high_shift[n] = {};
 
     constexpr Places() {
         for (int at = 0; at < n; ++at) {
             const Place place = T::place(at);
             low[at] = static_cast<uint16_t>(place.low);
             high[at] = static_cast<uint16_t>(place.high);
-            shift[at] = place.shift;
-            high_shift[at] = place.high_shift;
+            shift[at] = static_cast<uint8_t>(place.shift);
+            high_shift[at] = static_cast<uint8_t>(place.high_shift);
         }
     }
 };

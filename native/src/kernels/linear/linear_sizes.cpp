@@ -18,6 +18,19 @@ int64_t row_bytes(WeightType type, int64_t inputs) {
 
 int64_t tile_count(int64_t outputs) { return (outputs + tile_rows - 1) / tile_rows; }
 
+int64_t packed_group_bytes(WeightType type, int64_t inputs) {
+    int64_t bytes = 0;
+    switch (type) {
+#define LLMPY_CASE(name, Name, number, width, block, input, written) \
+    case type_##name:                                                \
+        bytes = Block##Name::packed(inputs / width);                 \
+        break;
+        LLMPY_WEIGHT_TYPES(LLMPY_CASE)
+#undef LLMPY_CASE
+    }
+    return (bytes + linear_alignment - 1) / linear_alignment * linear_alignment;
+}
+
 int64_t packed_tile_bytes(WeightType type, int64_t inputs) {
     const int64_t rest = inputs % group_width;
     return inputs / group_width * packed_group_bytes(type, group_width) + packed_group_bytes(type, rest);

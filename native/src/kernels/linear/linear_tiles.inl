@@ -10,13 +10,13 @@ namespace llmpy {
 namespace {
 
 // Adds a group's products of 16 tokens with tile `r` of `tiles`; the sums of the first `known` tokens stay.
-template <class T, int tiles>
+template <class P, int tiles>
 LLMPY_NOINLINE void multiply_by_tile(const Panel& panel, int r, const Int8Tokens& x, float* sums, bool first,
                                      int known) {
-    constexpr int inputs = 4 * T::quads;
+    constexpr int inputs = 4 * P::quads;
     alignas(64) int32_t dots[2][tokens_of_tile * tile_rows];
     const auto multiply_block = [&](int j) LLMPY_LAMBDA {
-        multiply_tile(x.q + inputs * j, group_width, panel.quads[r] + block_at<T>(j), dots[j % 2]);
+        multiply_tile(x.q + inputs * j, group_width, panel.quads[r] + P::quads_at(j), dots[j % 2]);
     };
     const float* const rest = reinterpret_cast<const float*>(panel.rest[r]);
     F32x16 f[tokens_of_tile];
@@ -26,21 +26,21 @@ LLMPY_NOINLINE void multiply_by_tile(const Panel& panel, int r, const Int8Tokens
         if (j + 1 < panel.blocks) multiply_block(j + 1);  // meanwhile
         const F32x16 scale = load(rest + panel_scales_at / 4 + tile_rows * j);
         LLMPY_EACH(t, tokens_of_tile) {
-            const I32x16 dot = load(dots[j % 2] + tile_rows * t) + start_of<T>(x, t, j);
-            f[t] = fma(to_f32(shift_left_by(dot, x.sides[t].shifts[block_of_32<T>(j)])), scale, f[t]);
+            const I32x16 dot = load(dots[j % 2] + tile_rows * t) + offset_times<P>(panel, minus_sum_of<P>(x, t, j));
+            f[t] = fma(to_f32(shift_left_by(dot, x.sides[t].shifts[block_of_32<P>(j)])), scale, f[t]);
         }
-        if constexpr (T::minima == Minima::each) {
+        if constexpr (P::minima == Minima::each) {
             const F32x16 added = load(rest + panel_added_at / 4 + tile_rows * j);
             LLMPY_EACH(t, tokens_of_tile) f[t] = fma(added, set1(x.sides[t].sums[j]), f[t]);
         }
     }
-    if constexpr (minimum_pairs<T> > 0) {
+    if constexpr (minimum_pairs<P> > 0) {
         const uint8_t* const minima = panel.rest[r] + panel_minima_at;
-        const F32x16 minus_dmin = load(reinterpret_cast<const float*>(minima + minimum_pairs<T> * quad_bytes));
+        const F32x16 minus_dmin = load(reinterpret_cast<const float*>(minima + minimum_pairs<P> * quad_bytes));
         LLMPY_EACH(t, tokens_of_tile) {
             I32x16 sum = set1(0);
-            LLMPY_EACH(i, minimum_pairs<T>) {
-                const int32_t sums_of_two = sums_of_pair<T>(x, t, i);
+            LLMPY_EACH(i, minimum_pairs<P>) {
+                const int32_t sums_of_two = sums_of_pair<P>(x, t, i);
                 sum = add_products_of_pairs(sum, load_bytes(minima + quad_bytes * i), sums_of_two);
             }
             f[t] = fma(minus_dmin, to_f32(sum), f[t]);
@@ -57,25 +57,29 @@ LLMPY_NOINLINE void multiply_by_tile(const Panel& panel, int r, const Int8Tokens
     }
 }
 
+// See ByVectors; the first call is for 16 tokens at least. Where fewer are left, some that were multiplied before are
+// multiplied once more, to no effect.
 struct ByTiles {
-    // See ByVectors; the first call is for 16 tokens at least. Where fewer are left, some that were multiplied before are
-    // multiplied once more, to no effect.
-    template <class T, int tiles>
-    static int64_t multiply(int64_t rest, const Panel& panel, const Int8Tokens& x, float* sums, bool first) {
+    decltype(&multiply_by_tile<Unpacked<8, 8, Minima::none, false>, 1>) kernels[row_tiles];
+
+    int64_t operator()(int64_t rest, const Panel& panel, int tiles, const Int8Tokens& x, float* sums,
+                       bool first) const {
         const int64_t n = lesser(rest, int64_t{tokens_of_tile}), known = tokens_of_tile - n;
         for (int r = 0; r < tiles; ++r) {
-            multiply_by_tile<T, tiles>(panel, r, x.earlier(known), sums - known * tiles * tile_rows, first,
-                                       static_cast<int>(known));
+            kernels[tiles - 1](panel, r, x.earlier(known), sums - known * tiles * tile_rows, first,
+                               static_cast<int>(known));
         }
         return n;
     }
 };
+template <class P>
+constexpr ByTiles by_tiles = {{multiply_by_tile<P, 1>, multiply_by_tile<P, 2>}};
 
 template <class T>
 void linear_by_tiles(const LinearCall& call) {
     const TileShapes shapes(4 * T::quads);
     const Tiles tiles(shapes);
-    all_many_tokens<T, ByTiles>(call, Int8Input(*call.input), TileBytes(call));
+    all_many_tokens(call, panel_source<T>, by_tiles<decltype(panel_of<T>())>);
 }
 
 }  // namespace

@@ -16,7 +16,8 @@
 //
 // place(at) says where the reader finds quad at % quads of block at / quads, for packed_quad, which takes any.
 //
-// `for_blocks(n, body)` calls body(j) for j = 0..n-1; j is an Index where the reader needs it as a constant.
+// `for_blocks(n, body)` calls body(j) for j = 0..n-1; j is an Index where the reader needs it as a constant, a BlockOfPart
+// where it needs to know which of a part.
 
 #pragma once
 
@@ -29,6 +30,22 @@ namespace llmpy {
 namespace {
 
 enum class Minima { none, each, pairs, pairs_of_16 };
+
+// A block where each 64 inputs of a group, a part, lie as the first 64 do: the code for one part serves all.
+template <int of_part>
+struct BlockOfPart {
+    static constexpr int value = of_part;
+    int part;
+
+    constexpr operator int() const { return 4 * part + of_part; }
+};
+
+template <class Body>
+LLMPY_INLINE void for_parts(const Body& body) {
+    for (int part = 0; part < 4; ++part) {
+        unroll<4>([&](auto j) LLMPY_LAMBDA { body(BlockOfPart<j.value>{part}); });
+    }
+}
 
 // ---- blocks of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0
 
@@ -75,13 +92,13 @@ struct Block32 {
                 copy_half(header, blocks[row] + offsetof(Block, d));
                 if constexpr (minima == Minima::each) copy_half(header + 64, blocks[row] + offsetof(Block, m));
             }
-            pack_quads(out + quads_at(j), blocks);
+            pack_quads(out + quads_at(j), blocks, rows.flip);
         }
     }
 
-    static LLMPY_INLINE void pack_quads(uint8_t* out, const uint8_t* const* blocks) {
+    static LLMPY_INLINE void pack_quads(uint8_t* out, const uint8_t* const* blocks, [[maybe_unused]] int flip) {
         if constexpr (bits == 8) {
-            copy_quads(out, blocks, offsetof(Block, q), 32, 1, weights_are_offset ? 0x80 : 0);
+            copy_quads(out, blocks, offsetof(Block, q), 32, 1, flip);
         } else {
             copy_quads(out + nibbles_at, blocks, offsetof(Block, low), 16);
         }
@@ -243,14 +260,15 @@ struct Q6_K {
     // Behind the scales of the rows, per 64 elements 13 vectors. First int8 scales [block][16]. Vector q of nibbles:
     // quad q of the first 32 elements in the low halves, of the second in the high ones. Vector q % 4 of upper bits:
     // from bit 4 (q / 4) on, two of the first 32, then two of the second. These lie between the first nibbles.
+    static constexpr int64_t part_bytes = 13 * quad_bytes;
     static constexpr LLMPY_INLINE int64_t scale_at(int j) {
-        return quad_bytes * (1 + 13 * (j / 4)) + tile_rows * (j % 4);
+        return quad_bytes + part_bytes * (j / 4) + tile_rows * (j % 4);
     }
     static constexpr LLMPY_INLINE int64_t nibbles_at(int part, int q) {
-        return quad_bytes * (2 + 13 * part + (q < 4 ? 2 * q : 4 + q));
+        return part_bytes * part + quad_bytes * (2 + (q < 4 ? 2 * q : 4 + q));
     }
     static constexpr LLMPY_INLINE int64_t high_at(int part, int q) {
-        return quad_bytes * (2 + 13 * part + 2 * (q % 4) + 1);
+        return part_bytes * part + quad_bytes * (2 + 2 * (q % 4) + 1);
     }
     static constexpr Place place(int at) {
         const int part = at / 16, second = at / 8 % 2, of_32 = at % 8;
@@ -259,7 +277,7 @@ struct Q6_K {
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
-        unroll<16>(body);
+        for_parts(body);
     }
 
     static void pack(uint8_t* out, const Rows<BlockQ6_K>& rows, int64_t first_block, int) {
@@ -303,17 +321,17 @@ struct Q6_K {
         LLMPY_INLINE Reader(const uint8_t* p, int) : group(p), d(load_f16(reinterpret_cast<const uint16_t*>(p))) {}
 
         template <int q, int j>
-        LLMPY_INLINE U8x64 quad(Index<j>) const {
-            constexpr int part = j / 4, second = j / 2 % 2, of_32 = 4 * (j % 2) + q, at = 4 * (of_32 / 4) + 2 * second;
-            const U8x64 pair = load_bytes(group + nibbles_at(part, of_32));
-            const U8x64 high = load_bytes(group + high_at(part, of_32));
+        LLMPY_INLINE U8x64 quad(BlockOfPart<j> block) const {
+            constexpr int second = j / 2, of_32 = 4 * (j % 2) + q, at = 4 * (of_32 / 4) + 2 * second;
+            const U8x64 pair = load_bytes(group + nibbles_at(block.part, of_32));
+            const U8x64 high = load_bytes(group + high_at(block.part, of_32));
             const U8x64 nibble = shift_right<4 * second>(pair) & set1_byte(15);
             if constexpr (at < 4) return masked_or(shift_left<4 - (at < 4 ? at : 4)>(high), set1_byte(48), nibble);
             return masked_or(shift_right<(at > 4 ? at - 4 : 0)>(high), set1_byte(48), nibble);
         }
         template <int j>
-        LLMPY_INLINE F32x16 scale(Index<j>) const {
-            return d * to_f32(load_i8(group + Q6_K::scale_at(j)));
+        LLMPY_INLINE F32x16 scale(BlockOfPart<j> block) const {
+            return d * to_f32(load_i8(group + part_bytes * block.part + Q6_K::scale_at(j)));
         }
         LLMPY_INLINE F32x16 scale_at(unsigned j) const {
             return d * to_f32(load_i8(group + Q6_K::scale_at(static_cast<int>(j))));

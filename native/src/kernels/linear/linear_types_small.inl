@@ -145,7 +145,7 @@ struct TwoBits {
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
-        unroll<16>(body);
+        for_parts(body);
     }
 
     // The two bits of 16 elements, four of them in a byte: quad q in bits 2 q. The file has those of elements 32 apart
@@ -171,10 +171,11 @@ struct Q2_K : TwoBits {
 
     // Behind the factors of the rows, per 64 elements 5 vectors: two bits of the first block, four scales and minima,
     // two bits of the other blocks.
+    static constexpr int64_t part_bytes = 5 * quad_bytes;
     static constexpr LLMPY_INLINE int64_t block_at(int j) {
-        return quad_bytes * (1 + 5 * (j / 4) + (j % 4 > 0 ? j % 4 + 1 : 0));
+        return part_bytes * (j / 4) + quad_bytes * (1 + (j % 4 > 0 ? j % 4 + 1 : 0));
     }
-    static constexpr LLMPY_INLINE int64_t scales_at(int part) { return quad_bytes * (2 + 5 * part); }
+    static constexpr LLMPY_INLINE int64_t scales_at(int part) { return part_bytes * part + 2 * quad_bytes; }
     static constexpr int high_bits = 0;
     static constexpr Place place(int at) { return {block_at(at / 4), 2 * (at % 4), 0, 0}; }
 
@@ -196,38 +197,32 @@ struct Q2_K : TwoBits {
         LLMPY_INLINE Reader(const uint8_t* p, int) : group(p), d(load_f16(reinterpret_cast<const uint16_t*>(p))) {}
 
         template <int q, int j>
-        LLMPY_INLINE U8x64 quad(Index<j>) const {
-            return two_bits<q>(group + block_at(j));
+        LLMPY_INLINE U8x64 quad(BlockOfPart<j> block) const {
+            return two_bits<q>(group + part_bytes * block.part + block_at(j));
         }
-        template <int i>
-        LLMPY_INLINE U8x64 four_scales() const {
-            return load_bytes(group + scales_at(i));
-        }
+        LLMPY_INLINE U8x64 four_scales(int part) const { return load_bytes(group + scales_at(part)); }
         template <int j>
-        LLMPY_INLINE F32x16 scale(Index<j>) const {
-            return d * to_f32(byte_of_lane<j % 4>(four_scales<j / 4>() & set1_byte(15)));
+        LLMPY_INLINE F32x16 scale(BlockOfPart<j> block) const {
+            return d * to_f32(byte_of_lane<j>(four_scales(block.part) & set1_byte(15)));
         }
         template <int i>
         LLMPY_INLINE U8x64 minimum_pairs() const {
-            return shift_right<4 + 8 * (i % 2)>(four_scales<i / 2>()) & set1_bytes_of_lane(0x000f000f);
+            return shift_right<4 + 8 * (i % 2)>(four_scales(i / 2)) & set1_bytes_of_lane(0x000f000f);
         }
         LLMPY_INLINE F32x16 minus_dmin() const {
             return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + 32));
         }
         template <int j>
-        LLMPY_INLINE F32x16 added(Index<j>) const {
-            const U8x64 minima = shift_right<4>(four_scales<j / 4>()) & set1_byte(15);
-            return minus_dmin() * to_f32(byte_of_lane<j % 4>(minima));
+        LLMPY_INLINE F32x16 added(BlockOfPart<j> block) const {
+            const U8x64 minima = shift_right<4>(four_scales(block.part)) & set1_byte(15);
+            return minus_dmin() * to_f32(byte_of_lane<j>(minima));
         }
         LLMPY_INLINE F32x16 scale_at(unsigned j) const {
-            return d * to_f32(any_byte_of_lane(scales_of(j), j % 4) & set1(15));
+            return d * to_f32(any_byte_of_lane(four_scales(static_cast<int>(j / 4)), j % 4) & set1(15));
         }
         LLMPY_INLINE F32x16 added_at(unsigned j) const {
-            const U8x64 minima = shift_right<4>(scales_of(j)) & set1_byte(15);
+            const U8x64 minima = shift_right<4>(four_scales(static_cast<int>(j / 4))) & set1_byte(15);
             return minus_dmin() * to_f32(any_byte_of_lane(minima, j % 4));
-        }
-        LLMPY_INLINE U8x64 scales_of(unsigned j) const {
-            return load_bytes(group + scales_at(static_cast<int>(j / 4)));
         }
     };
 };
@@ -239,7 +234,8 @@ struct Q3_K : TwoBits {
 
     // Behind the factors of the rows, per 64 elements 7 vectors: third bits of two blocks, two bits of the first, int8
     // scales [4][16], two bits of the second; then third bits and two bits of the other two blocks.
-    static constexpr LLMPY_INLINE int64_t part_at(int j) { return quad_bytes * (1 + 7 * (j / 4)); }
+    static constexpr int64_t part_bytes = 7 * quad_bytes;
+    static constexpr LLMPY_INLINE int64_t part_at(int j) { return quad_bytes + part_bytes * (j / 4); }
     static constexpr LLMPY_INLINE int64_t high_at(int j) { return part_at(j) + quad_bytes * (j % 4 < 2 ? 0 : 4); }
     static constexpr LLMPY_INLINE int64_t block_at(int j) {
         return part_at(j) + quad_bytes * (j % 4 < 2 ? 1 + 2 * (j % 4) : 3 + j % 4);
@@ -278,16 +274,17 @@ struct Q3_K : TwoBits {
         LLMPY_INLINE Reader(const uint8_t* p, int) : group(p), d(load_f16(reinterpret_cast<const uint16_t*>(p))) {}
 
         template <int q, int j>
-        LLMPY_INLINE U8x64 quad(Index<j>) const {
+        LLMPY_INLINE U8x64 quad(BlockOfPart<j> block) const {
             constexpr int bit = 4 * (j % 2) + q;
-            const U8x64 high = load_bytes(group + high_at(j));
-            const U8x64 low = two_bits<q>(group + block_at(j));
+            const uint8_t* const part = group + part_bytes * block.part;
+            const U8x64 high = load_bytes(part + high_at(j));
+            const U8x64 low = two_bits<q>(part + block_at(j));
             if constexpr (bit < 2) return masked_or(shift_left<2 - (bit < 2 ? bit : 2)>(high), set1_byte(4), low);
             return masked_or(shift_right<(bit > 2 ? bit - 2 : 0)>(high), set1_byte(4), low);
         }
         template <int j>
-        LLMPY_INLINE F32x16 scale(Index<j>) const {
-            return d * to_f32(load_i8(group + Q3_K::scale_at(j)));
+        LLMPY_INLINE F32x16 scale(BlockOfPart<j> block) const {
+            return d * to_f32(load_i8(group + part_bytes * block.part + Q3_K::scale_at(j)));
         }
         LLMPY_INLINE F32x16 scale_at(unsigned j) const {
             return d * to_f32(load_i8(group + Q3_K::scale_at(static_cast<int>(j))));
