@@ -11,6 +11,8 @@ from pathlib import Path
 
 ELF_MACHINES = {62: "x86_64", 183: "aarch64"}
 MACHO_MACHINES = {0x01000007: "x86_64", 0x0100000C: "arm64"}
+# Marks of where a library begins, which zig's linker exports; no functions.
+MACHO_MARKS = {"_mh_dylib_header", "__dso_handle"}
 PE_MACHINES = {0x8664: "x86_64", 0xAA64: "arm64"}
 
 
@@ -45,17 +47,34 @@ def read(path: Path) -> Binary:
     raise ValueError(f"{path}: expected ELF, Mach-O or PE, found {data[:4].hex()}")
 
 
+def shared_functions(path: Path) -> set[str]:
+    """Functions of an ELF object for which the linker may take those of another object."""
+    data = path.read_bytes()
+    sections = _sections(data)
+    symbols, strings = sections[".symtab"], sections[".strtab"][4]
+    found = set()
+    for i in range(1, symbols[5] // 24):
+        name, info, _, section = struct.unpack_from("<IBBH", data, symbols[4] + 24 * i)
+        if section and info == 2 << 4 | 2:  # weak, a function
+            found.add(_text(data, strings + name))
+    return found
+
+
 def _text(data: bytes, at: int) -> str:
     return data[at : data.index(b"\0", at)].decode()
 
 
-def _elf(data: bytes) -> Binary:
-    (machine,) = struct.unpack_from("<H", data, 18)
+def _sections(data: bytes) -> dict[str, tuple[int, ...]]:
     (at,) = struct.unpack_from("<Q", data, 40)
     size, count, names_index = struct.unpack_from("<HHH", data, 58)
     headers = [struct.unpack_from("<IIQQQQIIQQ", data, at + i * size) for i in range(count)]
     names = headers[names_index][4]
-    sections = {_text(data, names + h[0]): h for h in headers}
+    return {_text(data, names + h[0]): h for h in headers}
+
+
+def _elf(data: bytes) -> Binary:
+    (machine,) = struct.unpack_from("<H", data, 18)
+    sections = _sections(data)
     exports, imports, needed, versions = set(), set(), set(), set()
     strings = sections[".dynstr"][4]
     symbols = sections[".dynsym"]
@@ -114,7 +133,7 @@ def _macho(data: bytes) -> Binary:
             (place,) = struct.unpack_from("<I", data, at + 8)
             signature = "ad hoc" if _is_ad_hoc(data[place:]) else "other"
         at += size
-    sets = map(frozenset, (exports, needed, (), imports))
+    sets = map(frozenset, (exports - MACHO_MARKS, needed, (), imports))
     return Binary("Mach-O", MACHO_MACHINES[machine], *sets, minimum, signature)
 
 

@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -118,6 +119,19 @@ def test_what_is_no_library_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a library at all")
     with pytest.raises(ValueError, match=r"library\.so: expected ELF, Mach-O or PE"):
         binaries.read(path)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiles a line of C++")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+def test_functions_that_the_linker_may_replace_are_found(tmp_path: Path) -> None:
+    source, made = tmp_path / "a.cpp", tmp_path / "a.o"
+    source.write_text(
+        "inline int shared(int x) { return x; }\n"
+        "static int own(int x) { return x + 1; }\n"
+        "int f(int x) { return shared(x) + own(x); }\n"
+    )
+    subprocess.run(["g++", "-O0", "-c", source, "-o", made], check=True)
+    assert binaries.shared_functions(made) == {"_Z6sharedi"}
 
 
 def wheel_of(name: str, folder: Path) -> Path:
