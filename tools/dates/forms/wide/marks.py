@@ -258,6 +258,9 @@ MORE_WHO = SAID["who"]
 MORE_WHAT = SAID["what"]
 
 
+LIKE_MONTHS = SAID["like a month"]
+
+
 JOINTS = (" ", " ", " ", ", ", ", ", ": ", " – ", " (", "; ", ". ", " - ", " … ")
 
 
@@ -289,6 +292,7 @@ def amid(r: Choices) -> Sample:
         before = r.one(
             f"{r.pick(WHO)} {r.pick(WHAT)}",
             f"{r.pick(MORE_WHO)} {r.pick(MORE_WHAT)}",
+            f"{r.one(*WHO, *MORE_WHO)} {r.pick(LIKE_MONTHS)}",
             r.pick(QUESTIONS),
             f"{r.pick(NOUNS)} {r.one('is', 'was', 'will be', 'ran', 'ends', 'starts')}",
         )
