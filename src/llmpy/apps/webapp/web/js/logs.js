@@ -21,7 +21,7 @@ export function draw(place) {
   const redraw = () => {
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 4; // else somebody reads
     const shown = lines.filter(fits);
-    arrange(box, shown.length ? shown.map((l) => (l.node ??= line(l))) : [h("p.none", "No such lines.")]);
+    arrange(box, shown.length ? shown.map((l) => (l.node ??= line(l))) : [h("p.none", lines.length ? "No such lines." : "Nothing was logged yet.")]);
     if (atEnd) box.scrollTop = box.scrollHeight;
   };
   place.replaceChildren(h("div.page.logs", h("div.page-head", h("h1", "Logs"), h("p", "What the server has to say. It stays on this machine.")),
