@@ -78,7 +78,8 @@ function drawNow() {
   for (const node of graph.nodes.values()) {
     const there = node.view?.element.isConnected;
     if (shown.has(node) || node.view?.element.contains(document.activeElement) || graph.focused === node.id) {
-      if (there || performance.now() < end) mount(node); else draw(); // the rest in the next frame
+      // the rest in the next frame, but for the one that gets the focus now
+      if (there || graph.focused === node.id || performance.now() < end) mount(node); else draw();
     } else if (there && kept.has(node)) mount(node);
     else if (there) node.view.element.remove();
   }
