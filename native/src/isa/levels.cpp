@@ -92,13 +92,15 @@ bool level_runs_here(int32_t number) {
     return true;
 }
 
-// Measured (LOG.md): AMD's family 26 (Zen 5) reads packed weights at half to two thirds of its memory's speed unless
-// instructions fetch them; family 25 (Zen 4) at all of it, and such instructions slow it down.
+// Measured (LOG.md): AMD's family 26 (Zen 5) and Intel's Granite Rapids read packed weights at half to two thirds of their
+// memory's speed unless instructions fetch them; AMD's family 25 (Zen 4) at all of it, and such instructions slow it down.
 bool fetches_too_little() {
 #if defined(LLMPY_X86)
     const Registers vendor = cpuid(0, 0), signature = cpuid(1, 0);
     const unsigned family = (signature.a >> 8 & 15u) + (signature.a >> 20 & 255u);
-    return memcmp(&vendor.c, "cAMD", 4) == 0 && family >= 26;
+    const unsigned model = (signature.a >> 4 & 15u) + (signature.a >> 12 & 0xf0u);
+    if (memcmp(&vendor.c, "cAMD", 4) == 0) return family >= 26;
+    return memcmp(&vendor.c, "ntel", 4) == 0 && family == 6 && (model == 173 || model == 174);
 #else
     return false;
 #endif

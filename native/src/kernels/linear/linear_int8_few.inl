@@ -11,25 +11,13 @@ namespace {
 // out of registers besides.
 LLMPY_INLINE void keep_loads_in_order() { __asm__ volatile("" ::: "memory"); }
 
-// Whether instructions had better fetch weights long before: not for one token those of 8 bits, which take so little
-// work that the hardware keeps up with memory.
-LLMPY_INLINE bool fetches_ahead(const LinearCall& call, bool plain_bytes) {
-    return call.fetch_ahead && !(plain_bytes && call.token_end - call.token_begin == 1);
-}
-
-// Those come from a cache faster if the next but one block is fetched while one is multiplied.
-template <class T, int tokens>
-LLMPY_INLINE void fetch_block(const LinearCall& call, const uint8_t* group, int j) {
-    if constexpr (T::plain_bytes && tokens == 1) {
-        if (!call.fetch_ahead) return;
-        LLMPY_EACH(q, T::quads) prefetch_l1(group + T::quads_at(j) + 1024 + quad_bytes * q);
-    }
-}
-
-// The weights behind this group that come to L1 while it is multiplied, where the hardware fetches too little by itself.
-LLMPY_INLINE void fetch_weights(const uint8_t* group, int64_t bytes) {
-    constexpr int64_t ahead = 6144;
-    for (int64_t i = 0; i < bytes; i += 64) prefetch_l1(group + ahead + i);
+// The weights that come to L1 while block j of a group is multiplied, where the hardware fetches too little by itself: some
+// lines with each block, because many at once hold up all that follows.
+template <class T>
+LLMPY_INLINE void fetch_weights(const uint8_t* group, int j) {
+    constexpr int64_t ahead = 8192;
+    constexpr int lines = static_cast<int>(T::FileBlock::packed(T::file_blocks) / 64);
+    LLMPY_EACH(i, (lines + T::blocks - 1) / T::blocks) prefetch_l1(group + ahead + 64 * (lines * j / T::blocks + i));
 }
 
 // The part of the next tile that comes to L2 while this one is multiplied; none if `parts` is 0.
@@ -69,6 +57,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
     LLMPY_EACH(t, tokens) y[t] = set1(0.0f);
     Int8Tokens x = input.at(0, token);
     const int64_t all_tokens = input.tokens;
+    const bool fetches = call.fetch_ahead && next_tile.parts == 0 && next_tile.part == 0;
     for (int64_t group = 0; group < input.groups; ++group) {
         const int64_t width = lesser(call.inputs - group * group_width, group_width);
         const int64_t group_bytes = group + 1 < input.groups ? bytes.group : bytes.last;
@@ -78,8 +67,6 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             const uint8_t* next = p + bytes.tile + next_tile.part * share;
             for (int64_t i = 0; i < share; i += 64) prefetch_l2(next + i);
         }
-        if (fetches_ahead(call, T::plain_bytes) && next_tile.parts == 0 && next_tile.part == 0)
-            fetch_weights(p, group_bytes);
         typename T::Reader reader(p, n);
         F32x16 f[tokens];
         LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
@@ -91,7 +78,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
         }
         each_block<T>(n, [&](auto j) LLMPY_LAMBDA {
             keep_loads_in_order();
-            fetch_block<T, tokens>(call, p, j);
+            if (fetches) fetch_weights<T>(p, j);
             Dot<T::bits> dot[tokens];
             LLMPY_EACH(t, tokens) dot[t].start(offset_times<T>(minus_sum_of<T>(x, t, j)));
             each_index<T::quads>([&](auto q) LLMPY_LAMBDA {
@@ -137,7 +124,7 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
 constexpr int few_kinds = vectors_in_registers >= 32 ? 4 : 2;
 struct FewKernels {
     decltype(&few_tokens<Q4_0, 1>) kernels[few_kinds];
-    bool plain_bytes, blocks_of_32;
+    bool blocks_of_32;
 };
 
 template <class T, int kind = few_kinds - 1>
@@ -147,7 +134,7 @@ constexpr void list_few(FewKernels& few) {
 }
 template <class T>
 constexpr FewKernels made_few_kernels() {
-    FewKernels few = {{}, T::plain_bytes, T::quads == 8};
+    FewKernels few = {{}, T::quads == 8};
     list_few<T>(few);
     return few;
 }
@@ -177,7 +164,7 @@ LLMPY_NOINLINE void all_few_tokens(const LinearCall& call, const FewKernels& few
     if constexpr (vectors_in_registers >= 32) {
         const int64_t tokens = call.token_end - call.token_begin;
         // With weights fetched ahead, a second pass over a tile is time in which none come.
-        const bool fetches = fetches_ahead(call, few.plain_bytes);
+        const bool fetches = call.fetch_ahead;
         const int64_t most = few.blocks_of_32 && !fetches ? 8 : 4;
         if (tokens > most) return few_tokens_at_once(call, few, 3, input, bytes, tokens > 8 || !fetches);
         return few_tokens_at_once(call, few, 2, input, bytes, false);

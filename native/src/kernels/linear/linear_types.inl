@@ -1,7 +1,8 @@
 // linear_types: how each type's groups are packed, and how a kernel reads them.
 //
 // A type is a struct with constants and two halves. `pack` copies one group of 16 rows into the layout of
-// linear_layout.h. `Reader` gives it back by blocks j (of `quads` quads each, `blocks` in a full group):
+// linear_layout.h. `Reader` gives it back by blocks j (of `quads` quads each, `blocks` in a full group, which has
+// `file_blocks` blocks of the file):
 //
 //   quad<q>(j)       weights as U8x64 without sign, too large by 2^offset_shift (nothing if offset_shift < 0)
 //   scale(j)         the weights' scale, float per row
@@ -52,6 +53,7 @@ LLMPY_INLINE void for_parts(const Body& body) {
 template <class Block, int weight_bits, Minima minima_kind>
 struct Block32 {
     using FileBlock = Block;
+    static constexpr int file_blocks = 8;
     static constexpr int bits = weight_bits;
     static constexpr int quads = 8;
     static constexpr int blocks = 8;
@@ -148,6 +150,7 @@ using Q8_0 = Block32<BlockQ8_0, 8, Minima::none>;
 template <class Block, int weight_bits>
 struct SixBitScales {
     using FileBlock = Block;
+    static constexpr int file_blocks = 1;
     static constexpr int bits = weight_bits;
     static constexpr int quads = 8;
     static constexpr int blocks = 8;
@@ -248,6 +251,7 @@ using Q5_K = SixBitScales<BlockQ5_K, 5>;
 
 struct Q6_K {
     using FileBlock = BlockQ6_K;
+    static constexpr int file_blocks = 1;
     static constexpr int bits = 6;
     static constexpr int low_bits = 4, high_bits = 2;
     static constexpr bool looks_up = false, one_factor = true;

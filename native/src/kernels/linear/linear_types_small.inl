@@ -24,6 +24,7 @@ constexpr Table float_table(doubled_floats, 16);  // 4 to 28: five bits
 template <class Block, int value_bits, bool is_float>
 struct Table32 {
     using FileBlock = Block;
+    static constexpr int file_blocks = 8;
     using Nibbles = Block32<BlockQ4_0, 4, Minima::none>;
     static constexpr int bits = value_bits;
     static constexpr int quads = 8;
@@ -81,6 +82,7 @@ using MXFP4 = Table32<BlockMXFP4, 5, true>;
 
 struct IQ4_XS {
     using FileBlock = BlockIQ4_XS;
+    static constexpr int file_blocks = 1;
     static constexpr int bits = 8;
     static constexpr int quads = 8;
     static constexpr int blocks = 8;
@@ -166,6 +168,7 @@ struct TwoBits {
 
 struct Q2_K : TwoBits {
     using FileBlock = BlockQ2_K;
+    static constexpr int file_blocks = 1;
     static constexpr Minima minima = Minima::pairs_of_16;
     static constexpr int offset_shift = -1;
 
@@ -229,6 +232,7 @@ struct Q2_K : TwoBits {
 
 struct Q3_K : TwoBits {
     using FileBlock = BlockQ3_K;
+    static constexpr int file_blocks = 1;
     static constexpr Minima minima = Minima::none;
     static constexpr int offset_shift = 2;
 
