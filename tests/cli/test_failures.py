@@ -22,7 +22,7 @@ def told_in_one_line(done) -> bool:
         (("infer", "-m", "x.gguf", "-p", "a", "--nosuch"), "--nosuch"),
         (("infer", "-m", "x.gguf", "-p", "a", "-n", "many"), "many"),
         (("infer", "-m", "x.gguf", "-p", "a", "-c", "0"), "--n-ctx"),
-        (("infer", "-m", "x.gguf", "-p", "a", "--backend", "gpu"), "reference"),
+        (("infer", "-m", "x.gguf", "-p", "a", "--backend", "tpu"), "reference"),
         (("infer", "-m", "x.gguf", "-p", "a", "--temperature", "-1"), "temperature"),
         (("infer", "-m", "x.gguf", "-p", "a", "--temperature", "nan"), "temperature"),
         (("infer", "-m", "x.gguf", "-p", "a", "--top-p", "2"), "top_p"),
