@@ -201,30 +201,31 @@ export async function createThread(fields) {
 
 export async function changeThread(id, fields) {
   unanswered.set(id, [...(unanswered.get(id) ?? []), fields]);
-  showThread(id);
+  showThread(id, {});
+  let thread;
   try {
-    const thread = await patch(`/app/threads/${id}`, fields);
+    thread = await patch(`/app/threads/${id}`, fields);
     if (said.has(id)) keepSaid(thread); // else it was deleted meanwhile
   } finally {
     unanswered.set(id, unanswered.get(id).filter((one) => one !== fields));
-    showThread(id);
+    showThread(id, thread);
   }
 }
 
 /** Take a chat, or some of its fields, as the server has it. */
 export function takeThread(thread) {
   keepSaid(thread);
-  showThread(thread.id);
+  showThread(thread.id, thread);
 }
 
 function keepSaid({ messages, runs, ...thread }) {
   said.set(thread.id, { ...said.get(thread.id), ...thread });
 }
 
-function showThread(id) {
-  const thread = withAsked({ ...said.get(id), id });
-  if (said.has(id)) store.threads.set(id, thread);
-  store.opened.get(id)?.update(thread);
+/** Show a chat after `fields` of it were told: no others, for a list that was read may be older than its messages. */
+function showThread(id, fields = said.get(id)) {
+  if (said.has(id)) store.threads.set(id, withAsked({ ...said.get(id), id }));
+  store.opened.get(id)?.update(withAsked({ ...fields, id }));
   emit("threads");
   emit("thread", { id });
 }
