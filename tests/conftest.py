@@ -30,6 +30,14 @@ def no_installed_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         yield folder
 
 
+@pytest.fixture
+def nothing_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model of any program, whatever other tests have installed in this session."""
+    monkeypatch.setenv("LLMPY_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    monkeypatch.setattr("llmpy.hub.neighbours._home", lambda: tmp_path)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
     """Path of a file of the test data by its name, or of a folder beside the repository.

@@ -179,6 +179,7 @@ def test_a_model_is_loaded_once_by_its_name(smollm2: Path) -> None:
         assert runner.model(str(smollm2)).n_ctx == 256
 
 
+@pytest.mark.usefixtures("nothing_installed")
 def test_without_any_model_the_error_says_what_to_do() -> None:
     with (
         chains.Runner() as runner,

@@ -39,6 +39,7 @@ def test_model_and_text_may_stand_without_options(run, smollm2: Path) -> None:
     assert (done.code, done.out) == (0, f"{PARIS}\n")
 
 
+@pytest.mark.usefixtures("nothing_installed")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -11,6 +11,7 @@ def told_in_one_line(done) -> bool:
     return done.out == "" and done.err.startswith("llmpy: ") and done.err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("nothing_installed")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
