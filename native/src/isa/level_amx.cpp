@@ -6,6 +6,7 @@
 
 #include "llmpy/ops.h"
 
+#include "kernels/linear/linear_all_types.inl"
 #include "kernels/linear/linear_tiles.inl"
 
 namespace llmpy {
@@ -33,17 +34,8 @@ void linear(const LinearCall& call) {
     }
     rest.token_begin = by_tiles.token_end;
     if (by_tiles.token_begin < by_tiles.token_end) {
-        switch (call.type) {
-#define LLMPY_WITH_int8(Name) linear_by_tiles<Name>(by_tiles)
-#define LLMPY_WITH_int16(Name)
-#define LLMPY_WITH_floats(Name)
-#define LLMPY_CASE(name, Name, number, width, bytes, input, written) \
-    case type_##name:                                                \
-        LLMPY_WITH_##input(Name);                                    \
-        break;
-            LLMPY_WEIGHT_TYPES(LLMPY_CASE)
-#undef LLMPY_CASE
-        }
+        const auto no_blocks = [](auto) {};
+        for_type(call.type, [&](auto t) { linear_by_tiles<decltype(t)>(by_tiles); }, no_blocks, no_blocks);
     }
     if (rest.token_begin < rest.token_end) linear_avx512.linear(rest);
 }
