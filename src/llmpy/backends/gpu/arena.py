@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from llmpy.backends.first_fit import FirstFit
+
 __all__ = ["Arena", "Place"]
 
 ALIGNMENT = 4  # float32 values
@@ -23,21 +25,21 @@ class Arena:
     """Hands out places first-fit, in the spaces "all" and "output"."""
 
     def __init__(self) -> None:
-        self._used: dict[str, list[tuple[int, int]]] = {"all": [], "output": []}
-        self.floats = {"all": 0, "output": 0}  # a row
+        self._fit = FirstFit()
+        self._sizes: dict[Place, int] = {}
+
+    @property
+    def floats(self) -> dict[str, int]:
+        """The float32 values that a row of each space needs."""
+        return self._fit.sizes
 
     def take(self, space: str, size: int) -> Place:
         """Return a place for `size` values a row."""
-        size, at, used = -(-size // ALIGNMENT) * ALIGNMENT, 0, self._used[space]
-        for begin, end in sorted(used):
-            if at + size <= begin:
-                break
-            at = max(at, end)
-        used.append((at, at + size))
-        self.floats[space] = max(self.floats[space], at + size)
-        return Place(space, at)
+        size = -(-size // ALIGNMENT) * ALIGNMENT
+        place = Place(space, self._fit.take(space, size))
+        self._sizes[place] = size
+        return place
 
     def give_back(self, place: Place) -> None:
         """The value at the place is not needed any more."""
-        used = self._used[place.space]
-        used.remove(next(span for span in used if span[0] == place.at))
+        self._fit.give_back(place.space, place.at, self._sizes.pop(place))

@@ -91,6 +91,4 @@ class GpuBackend:
         )
 
     def _constant(self, values: NDArray[np.float32]) -> Kept:
-        buffer = self.device.buffer(max(64, values.nbytes))
-        self.device.write(buffer, 0, values)
-        return Kept(buffer)
+        return Kept(self._uploader.filled(values))

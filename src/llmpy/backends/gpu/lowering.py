@@ -35,6 +35,7 @@ GATES = {name: 32 + i for i, name in enumerate(FUNCTIONS)}
 """The same of f(a) * b."""
 _GATINGS = ("softmax", "sigmoid", "sparsemixer")
 _NORMS = ("rms_norm", "layer_norm", "sum")
+_OF_MAP = {"last": 1, "n_weight": 1, "factor": 0.0, "low": 0.0, "high": 0.0}
 
 
 @dataclass
@@ -161,12 +162,11 @@ class _Lowering:
 
     def map(self, i: int, node: Node, op: int, b: int | None = None, **values: Any) -> None:
         """Emit a function of values."""
-        usual = {"last": 1, "n_weight": 1, "factor": 0.0, "low": 0.0, "high": 0.0}
         weight = self.values(node.weights[0] if node.weights else None)
         x = self.at(node.inputs[0])
         self.step(
             "map", node.rows, prod(node.shape), weight, x=x, b=x if b is None else self.at(b),
-            y=self.places[i], op=op, **(usual | values),
+            y=self.places[i], op=op, **(_OF_MAP | values),
         )  # fmt: skip
 
     def linear(
@@ -379,10 +379,7 @@ def _moe(work: _Lowering, i: int, node: Node) -> None:
     activation = node.attrs["activation"]
     op = MAPS[activation] if activation == "swiglu_clamped" else GATES[activation]
     z = work.scratch(rows, n_used * n_ff)
-    work.step(
-        "map", rows, n_used * n_ff, work.nothing, x=g, b=u, y=z, op=op, last=1, n_weight=1,
-        factor=0.0, low=0.0, high=0.0,
-    )  # fmt: skip
+    work.step("map", rows, n_used * n_ff, work.nothing, x=g, b=u, y=z, op=op, **_OF_MAP)
     work.arena.give_back(g)
     work.arena.give_back(u)
     down = work.scratch(rows, n_used * n_embd)

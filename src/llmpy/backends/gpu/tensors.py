@@ -81,8 +81,7 @@ def _is_tiled(shape: tuple[int, ...], uses: frozenset[str]) -> bool:
 
 
 def _has_values(shape: tuple[int, ...], uses: frozenset[str]) -> bool:
-    matrix = _PRODUCTS.get(len(shape), set()) if uses & _PRODUCTS.get(len(shape), set()) else set()
-    return bool(uses - _EMBEDDED - matrix)
+    return bool(uses - _EMBEDDED - _PRODUCTS.get(len(shape), set()))
 
 
 def kept_bytes(dtype: DType, shape: tuple[int, ...], uses: frozenset[str]) -> int:
@@ -125,7 +124,7 @@ class Uploader:
         tensor = Tensor(dtype, shape)
         if _has_values(shape, uses):
             values = quant.dequantize(dtype, data, shape)
-            tensor.values = Kept(self._filled(values))
+            tensor.values = Kept(self.filled(values))
             tensor.host = values if "rope" in uses else None
         if _is_tiled(shape, uses):
             if dtype.name not in TYPES:
@@ -143,7 +142,8 @@ class Uploader:
         if staging is not None:
             self._device.free(staging)
 
-    def _filled(self, values: NDArray[np.float32]) -> Buffer:
+    def filled(self, values: NDArray[np.float32]) -> Buffer:
+        """Return a buffer with these values."""
         buffer = self._device.buffer(max(64, values.nbytes))
         self._device.write(buffer, 0, values)
         return buffer

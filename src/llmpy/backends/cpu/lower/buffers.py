@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from llmpy.backends.first_fit import FirstFit
 from llmpy.ffi.abi import ALIGNMENT, NO_PLACE
 
 __all__ = ["Places"]
@@ -18,8 +19,7 @@ class Places:
         self._spaces = spaces
         self._place: dict[int, int] = {}
         self._fixed: set[int] = set()
-        self._used: dict[str, list[tuple[int, int]]] = {"all": [], "output": []}  # begin, end
-        self._ends = {"all": 0, "output": 0}
+        self._arenas = FirstFit()
 
     def fix(self, value: int, place: int) -> None:
         """This value lies elsewhere."""
@@ -28,18 +28,17 @@ class Places:
 
     def keep(self, space: str, size: int) -> int:
         """A place that is never given back."""
-        return self._find(space, -(-size // ALIGNMENT) * ALIGNMENT)
+        return self._arenas.take(space, -(-size // ALIGNMENT) * ALIGNMENT)
 
     def begin(self, value: int) -> None:
         """The value is written now."""
         if value not in self._fixed:
-            self._place[value] = self._find(self._spaces[value], self._sizes[value])
+            self._place[value] = self._arenas.take(self._spaces[value], self._sizes[value])
 
     def end(self, value: int) -> None:
         """The value is not needed any more."""
         if value not in self._fixed:
-            at = self._place[value]
-            self._used[self._spaces[value]].remove((at, at + self._sizes[value]))
+            self._arenas.give_back(self._spaces[value], self._place[value], self._sizes[value])
 
     def can_take(self, old: int, new: int) -> bool:
         """Whether `new` fits exactly where `old` lies."""
@@ -57,14 +56,4 @@ class Places:
 
     def size(self, space: str) -> int:
         """Bytes a row that an arena needs."""
-        return self._ends[space]
-
-    def _find(self, space: str, size: int) -> int:
-        used, at = self._used[space], 0
-        for begin, end in sorted(used):
-            if at + size <= begin:
-                break
-            at = max(at, end)
-        used.append((at, at + size))
-        self._ends[space] = max(self._ends[space], at + size)
-        return at
+        return self._arenas.sizes[space]
