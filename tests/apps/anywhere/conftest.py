@@ -89,21 +89,23 @@ class Editor:
         }[kind]
         self.process = screen.start(arguments)
         self.window = ""
-        until(self._is_shown, 30)
-        self.focus()
+        until(self._is_focused, 30)
 
-    def _is_shown(self) -> bool:
-        search = ["search", "--onlyvisible", "--pid", str(self.process.process.pid)]
+    def _is_focused(self) -> bool:
+        search = ["--pid", str(self.process.process.pid)]
         if self.kind == "xterm":
-            search = ["search", "--onlyvisible", "--class", "xterm"]
-        found = self.screen.xdotool(*search, fails=True).split()
-        self.window = found[-1] if found else ""
-        return bool(found)
+            search = ["--class", "xterm"]
+        windows = self.screen.xdotool("search", "--onlyvisible", *search, fails=True).split()
+        self.window = self.screen.xdotool("getactivewindow", fails=True).strip()
+        if self.window in windows:
+            return True
+        if windows:  # asked again each time: a window manager that is busy drops a request
+            self.screen.xdotool("windowactivate", windows[-1], fails=True)
+        return False
 
     def focus(self) -> None:
         """Give it the focus."""
-        self.screen.xdotool("windowactivate", "--sync", self.window, fails=True)
-        until(lambda: self.screen.xdotool("getactivewindow", fails=True).strip() == self.window)
+        until(self._is_focused, 30)
         time.sleep(0.1)
 
     def type(self, text: str) -> None:
@@ -153,7 +155,7 @@ class Screen:
         }
         self._programs: list[Process] = []
         self.start(["openbox"])
-        self.xdotool("sync", fails=True)
+        until(lambda: self.xdotool("get_num_desktops", fails=True).strip() != "", 30)
 
     def start(self, arguments: list[str]) -> Process:
         """Start a program."""
