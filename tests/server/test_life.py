@@ -191,6 +191,51 @@ def test_an_error_of_one_answer_leaves_the_others_alone(
     server.wait_until(lambda: server.decoder.n_active == 0)
 
 
+def test_an_event_that_cannot_be_written_ends_that_stream_only(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llmpy.server.api.openai_chat import Answer
+
+    write = Answer._events
+
+    def fail_at_token_4(self: Answer, generation: Any, pieces: Any) -> bytes:
+        if self._request.max_tokens == 9 and generation.n_generated >= 4:
+            raise llmpy.OutOfMemory("it cannot be written")
+        return write(self, generation, pieces)
+
+    monkeypatch.setattr(Answer, "_events", fail_at_token_4)
+    with ThreadPoolExecutor(4) as threads:
+        asked = [request(max_tokens=8 + i % 2, stream=True) for i in range(4)]
+        answers = list(threads.map(lambda body: server.post(CHAT, body), asked))
+    for i, answer in enumerate(answers):
+        failed = answer.events[-1].get("error", {}).get("message")
+        assert failed == ("it cannot be written" if i % 2 else None)
+    server.wait_until(lambda: server.decoder.n_active == 0)
+
+
+def test_streams_of_one_connection_follow_each_other(server: Running) -> None:
+    connection = server.connection()
+    for seed in (1, 2, 1):
+        body = json.dumps(request(seed=seed, stream=True))
+        connection.request("POST", CHAT, body)
+        with connection.getresponse() as answer:
+            text = answer.read()
+        told = server.post(CHAT, request(seed=seed)).json["choices"][0]["message"]["content"]
+        lines = [json.loads(line[6:]) for line in text.split(b"\n\n") if b"{" in line]
+        deltas = [line["choices"][0]["delta"].get("content", "") for line in lines]
+        assert "".join(deltas) == told
+
+
+def test_a_stream_for_a_client_of_http_1_0_has_no_chunks(server: Running) -> None:
+    body = json.dumps(request(stream=True)).encode()
+    head = f"POST {CHAT} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    answer = server.send(head.encode() + body)
+    told, text = answer.split(b"\r\n\r\n", 1)
+    assert b"chunked" not in told
+    assert all(line.startswith((b"data: ", b": ")) for line in text.strip().split(b"\n\n"))
+    assert text.endswith(b"data: [DONE]\n\n")
+
+
 def test_numbers_are_told_as_prometheus_reads_them(server: Running) -> None:
     server.post(CHAT, request())
     text = server.ask("GET", "/metrics").body.decode()

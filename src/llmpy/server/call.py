@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from llmpy.server.errors import ApiError
+from llmpy.server.protocol import DIRECT, DirectWriter
 from llmpy.server.settings import Settings
 
 __all__ = ["EVENTS", "LINES", "Call", "Gone", "Receive", "Scope", "Send"]
@@ -53,6 +54,7 @@ class Call:
         self._query: bytes = scope.get("query_string", b"")
         self._receive = receive
         self._send = send
+        self._direct: DirectWriter | None = scope.get("extensions", {}).get(DIRECT)
 
     # The request
 
@@ -151,6 +153,17 @@ class Call:
         """Send a part of a streamed answer; Gone where the client takes nothing any more."""
         await self._write(data, more=True)
 
+    @property
+    def takes(self) -> bool:
+        """Whether `write_now` may be called: the client takes what is sent, as far as is known."""
+        return self._direct is not None and not self.gone and self._direct.ready
+
+    def write_now(self, data: bytes) -> None:
+        """Send a part of a streamed answer without waiting, where `takes` says so."""
+        assert self._direct is not None
+        self._sent(data)
+        self._direct.write(data)
+
     async def end(self) -> None:
         """End a streamed answer."""
         await self._write(b"", more=False)
@@ -164,9 +177,12 @@ class Call:
     async def _write(self, data: bytes, *, more: bool) -> None:
         if self.gone:
             raise Gone
+        self._sent(data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    def _sent(self, data: bytes) -> None:
         self.last_sent = time.monotonic()
         self.n_sent += len(data)
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
 
 def _too_large(most: int) -> ApiError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from llmpy.chat.parts import piece_of
@@ -49,14 +49,26 @@ class Prompt(NamedTuple):
 
 
 class Inbox:
-    """The queue from which the event loop gets the pieces of all generations of a request."""
+    """The queue from which the event loop gets the pieces of all generations of a request.
+
+    `sink` may take pieces at once, where `get` waits; it returns whether it has taken them. Waking
+    who waits costs more than what is done with the piece of a token.
+    """
 
     def __init__(self) -> None:
+        self.sink: Callable[[Generation, list[Piece]], bool] | None = None
         self._items = deque[tuple[Generation, list[Piece] | Exception]]()
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, generation: Generation, pieces: list[Piece] | Exception) -> None:
-        """Add the pieces of a generation, and wake who waits for it."""
+        """Give the pieces of a generation to the sink, or add them and wake who waits for it."""
+        idle = self._waiter is not None and not self._items
+        if idle and self.sink is not None and not isinstance(pieces, Exception):
+            try:
+                if self.sink(generation, pieces):
+                    return
+            except Exception as error:
+                pieces = error
         self._items.append((generation, pieces))
         self.wake()
 

@@ -44,11 +44,15 @@ class Run:
         """Return the stage of the first text, as long as it has not begun."""
         return self.loaded.decoder.stage(self.generations[0])
 
-    async def pieces(self) -> AsyncIterator[list[tuple[Generation, list[Piece]]]]:
+    async def pieces(
+        self, sink: Callable[[Generation, list[Piece]], bool] | None = None
+    ) -> AsyncIterator[list[tuple[Generation, list[Piece]]]]:
         """Yield the new parts of the texts until all have ended; raise Gone where the client has.
 
-        An empty list comes where a stream was silent for a second.
+        An empty list comes where a stream was silent for a second. What `sink` takes, which must be
+        no end, does not come.
         """
+        self.inbox.sink = sink
         n_open = len(self.generations)
         while n_open:
             found = await self.inbox.get()

@@ -36,8 +36,16 @@ async def streamed(
     await call.begin(kind)
     if first:
         await call.write(first)
+
+    def at_once(generation: Generation, pieces: list[Piece]) -> bool:
+        if pieces[-1].kind == "end" or not call.takes:
+            return False
+        if data := part(generation, pieces):
+            call.write_now(data)
+        return True
+
     try:
-        async for found in run.pieces():
+        async for found in run.pieces(at_once):
             if not found:
                 if data := silent(run.stage):
                     await call.write(data)
