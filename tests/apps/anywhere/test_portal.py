@@ -122,7 +122,7 @@ def test_the_second_start_asks_nothing(
 def test_a_second_press_cancels(portals: FakePortals, config: Config) -> None:
     config.commands[0].sampler = "ignore-eos/top-k:k=40/temperature:0.9"
     config.commands[0].temperature = config.commands[0].max_tokens = None
-    config.delay = 0.005
+    config.delay = 0.03
     portals.text, portals.cursor = BEGINNING, len(BEGINNING)
 
     async def scenario(lines: list[str]) -> None:

@@ -45,6 +45,7 @@ class Words:
     of: Said
     on: Said
     in_month: Said
+    in_season: Said
     in_year: Said
     later: Said
     decade: Said
@@ -149,21 +150,25 @@ def led(word: str, text: str) -> str:
 
 def single(language: Language, words: Words, r: Choices) -> Sample:
     """A point with a word before it, behind it, or neither; circa and doubt; births and deaths."""
-    precision = r.pick(("day", "day", "day", "month", "month", "year", "year", "season"))
+    precision = r.pick(("day", "day", "day", "month", "month", "year", "year", "season", "season"))
     text, value = point(r, language, words, year_of(r), precision)
     kind = r.random()
     if kind < 0.12:
         return Sample(text, (value,))
-    if kind < 0.5 and precision != "season":
-        word, what = r.pick(
-            {"day": words.on, "month": words.in_month, "year": words.in_year}[precision]
-        )
+    if kind < 0.5:
+        leads = {
+            "day": words.on,
+            "month": words.in_month,
+            "season": words.in_season,
+            "year": words.in_year,
+        }
+        word, what = r.pick(leads[precision])
         text = led(word.capitalize() if r.chance(0.12) else word, text)
         return said(text, value, what)
     if kind < 0.56:
         word, what = r.pick(words.later)
         return said(f"{text} {word}", value, what)
-    if kind < 0.72:
+    if kind < 0.78:
         name, lists = r.pick((("born", words.born), ("died", words.died)))
         word = r.pick(lists)[0]
         return Sample(led(word, text), (value,), {"kind": name})

@@ -87,7 +87,7 @@ def wiki(r: Choices) -> Sample:
     fields = {"kind": kind} if kind else {}
     if kind == "died" and r.chance(0.6):  # of the birth, after the death
         born = [str(year[0] - r.number(18, 95)), str(a_month(r)), str(r.number(1, 28))]
-        body += born[: r.pick((3, count, count, 1))]
+        body += born[: r.pick((3, 3, count, 1))]
     if names is DATED and count == 3 and r.chance(0.4):
         body = [
             r.one(
