@@ -26,14 +26,13 @@ from urllib.request import urlopen
 
 PROMPT = "Once upon a time there was a little dog that lived in a house by the sea, and"
 BARE = """
-import sys, time, llmpy
+import random, sys, time, llmpy
 path, n_streams, n_tokens, prompt = sys.argv[1], *map(int, sys.argv[2:4]), sys.argv[4]
 model = llmpy.load(path)
-ids = model.tokenizer.encode(prompt, bos=None)
 def run(n):
     sessions = [model.session(sampler=llmpy.greedy()) for _ in range(n_streams)]
-    for session in sessions:
-        session.feed(ids)
+    for session in sessions:  # texts as different as the server's: of equal ones pages are shared
+        session.feed(model.tokenizer.encode(f"{random.randrange(10**9)} {prompt}", bos=None))
     begin = time.perf_counter()
     for _ in range(n):
         llmpy.next_tokens(sessions, ignore_eos=True)

@@ -47,6 +47,24 @@ void run_op(Run& run, const llmpy_op& op) {
     }
 }
 
+// Weights of so many bytes stay in a processor's last cache from token to token; the hardware fetches from there in time.
+constexpr int64_t kCached = 32 << 20;
+
+// The weights of all products, as packed.
+int64_t product_bytes(const llmpy_plan_spec& spec) {
+    int64_t bytes = 0;
+    for (int32_t i = 0; i < spec.n_ops; ++i) {
+        const llmpy_op& op = spec.ops[i];
+        const bool multiplies = op.kind == LLMPY_LINEAR || op.kind == LLMPY_LINEAR_HEADS || op.kind == LLMPY_MOE;
+        for (int w = 0; multiplies && w < (op.kind == LLMPY_MOE ? 3 : 1); ++w) {
+            const auto& weights = *reinterpret_cast<const llmpy_weights*>(op.w[w]);
+            const int64_t each = packed_bytes(static_cast<WeightType>(weights.type), weights.outputs, weights.inputs);
+            bytes += each * weights.matrices;
+        }
+    }
+    return bytes;
+}
+
 void add_time(llmpy_op_time& time, int32_t rows, int32_t ops, uint64_t nanoseconds) {
     time.calls += rows > 0 ? 1 : 0;
     time.rows += rows;
@@ -66,7 +84,7 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
     auto* const plan = static_cast<llmpy_plan*>(allocate(sizeof(llmpy_plan)));
     if (plan == nullptr) return nullptr;
     plan->level = level_of(spec->level);
-    plan->fetch_ahead = fetches_too_little();
+    plan->fetch_ahead = fetches_too_little() && product_bytes(*spec) > kCached;
     plan->spec = *spec;
     const int64_t op_bytes = spec->n_ops * int64_t{sizeof(llmpy_op)};
     int64_t bytes = op_bytes + spec->n_ropes * int64_t{sizeof(llmpy_rope)};
