@@ -132,7 +132,7 @@ def failures(results: dict[str, Any], one: str) -> str:
     for wrong in results["model"][one]["failures"]:
         cells = (wrong["text"], wrong["expected"], wrong["found"], f"{wrong['confidence']:.2f}")
         lines.append("| " + " | ".join(_cell(text) for text in cells) + " |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else "None."
 
 
 def _cell(text: str) -> str:

@@ -40,6 +40,17 @@ class DirectWriter:
         self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
 
+def _with_direct(app: Any, connection: Any) -> Any:
+    """The application for requests of a connection, which find their DirectWriter."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["http_version"] == "1.1":  # 1.0 knows no chunks
+            scope.setdefault("extensions", {})[DIRECT] = DirectWriter(connection)
+        await app(scope, receive, send)
+
+    return wrapped
+
+
 def timed_protocol(receive: float, send: float) -> type[asyncio.Protocol]:
     """uvicorn's protocol, with limits in seconds.
 
@@ -58,14 +69,7 @@ def timed_protocol(receive: float, send: float) -> type[asyncio.Protocol]:
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
-            app = self.app
-
-            async def with_direct(scope: Any, receive: Any, send: Any) -> None:
-                if scope["http_version"] == "1.1":  # 1.0 knows no chunks
-                    scope.setdefault("extensions", {})[DIRECT] = DirectWriter(self)
-                await app(scope, receive, send)
-
-            self.app = with_direct
+            self.app = _with_direct(self.app, self)
             self._wind()
 
         def data_received(self, data: bytes) -> None:
