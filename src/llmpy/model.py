@@ -41,9 +41,12 @@ class Model(Restorer):
 
     `metadata` is the file's, `tokenizer` and `graph` are built from it, `n_ctx` is the number of
     tokens a session can hold, and `n_vocab` the number of token ids it can generate;
-    `recommended_sampling` are the parameters of `default_chain` that the file recommends. The
+    `recommended_sampling` are the parameters of `default_chain` that the file recommends.
+    `computed_by` says for people what computes it, for each of its layers where they differ. The
     memory belongs to this process: another process must load the model itself.
     """
+
+    computed_by = ""
 
     def __init__(
         self,
@@ -332,8 +335,9 @@ class Model(Restorer):
 
     def warm_up(self) -> None:
         """Run the work now that otherwise runs during the first tokens and slows them down."""
-        self._engine.check_open()
-        self._engine.plan.warm_up()
+        with self._engine.lock:
+            self._engine.check_open()
+            self._engine.plan.warm_up()
 
     def _trace_until_closed(self) -> None:
         with contextlib.suppress(BackendError):  # it cannot time its operations

@@ -21,6 +21,7 @@ from llmpy.backends.base import (
     Batch,
     Determinism,
     MemoryPool,
+    Sampling,
     WindowedPool,
 )
 from llmpy.backends.reference.backend import ReferenceBackend
@@ -33,6 +34,7 @@ from llmpy.graph.check import finish
 from llmpy.graph.rope import Rope
 from llmpy.sampling import NativeChain, Rng
 from llmpy.sampling.temperatures import Greedy
+from llmpy.sampling.truncation import TopK
 
 __all__ = ["Checked", "check_backend"]
 
@@ -66,7 +68,7 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-3) -> Checked:
     for check in (
         _check_prompt, _check_chunks, _check_batches, _check_output_rows, _check_repeats,
         _check_old_pages, _check_forks, _check_windows, _check_bytes, _check_refusals,
-        _check_generate, _check_close,
+        _check_generate, _check_sparse, _check_close,
     ):  # fmt: skip
         check(llama)
     for kv_dtype in backend.kv_dtypes:
@@ -535,6 +537,24 @@ def _check_generate(model: _Model) -> None:
         _true("generate() appends at least a token", n > 0)
         ids.count(n)
     _equal("tokens that generate() appends", ids.tolist(), expected)
+
+
+def _check_sparse(model: _Model) -> None:
+    """A `SparseResult` has the logits that a sampler needs, and no others."""
+    cache = model.cache()
+    cache.prepare(0, 10)
+    rows = np.arange(10, dtype=np.int32)
+    result: Any = model.plan.run(Batch(rows, rows, 0 * rows, rows[9:]), [cache])
+    cache.done(10)
+    largest = getattr(result, "largest", None)
+    if largest is None or not ffi.available():
+        return
+    found = largest([Sampling(NativeChain((TopK(5),), N_VOCAB), 0, 0)])
+    if found is not None:
+        found, whole = found.copy(), result.logits()
+        kept = found > -np.inf
+        _true("largest() has logits of logits()", np.array_equal(found[kept], whole[kept]))
+        _true("largest() has the 5 largest", bool(kept[0, np.argsort(-whole[0])[:5]].all()))
 
 
 def _check_close(model: _Model) -> None:

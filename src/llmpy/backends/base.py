@@ -21,7 +21,9 @@ __all__ = [
     "PAGE_TOKENS",
     "Backend",
     "Batch",
+    "ContinuingPlan",
     "Counter",
+    "Describing",
     "Determinism",
     "GeneratingPlan",
     "KeyedPool",
@@ -32,7 +34,9 @@ __all__ = [
     "Preparation",
     "Requirements",
     "Sampler",
+    "Sampling",
     "SlottedPool",
+    "SparseResult",
     "StepResult",
     "StoredTensor",
     "TokenIds",
@@ -228,6 +232,31 @@ class StepResult(Protocol):
         """Return the logits of the output rows, float32 [W, n_vocab], in the plan's own memory."""
 
 
+class Sampling(NamedTuple):
+    """A sampler that will draw from a row of logits: what it looks at besides.
+
+    `history` and `n_history`: address and number of the latest tokens, int32. `mask`: uint32
+    [ceil(n_vocab / 32)], a bit for each token that may come, the lowest first; None: all may.
+    """
+
+    sampler: Sampler
+    history: int
+    n_history: int
+    mask: NDArray[np.uint32] | None = None
+
+
+@runtime_checkable
+class SparseResult(Protocol):
+    """A `StepResult` that can also give the few logits that samplers need."""
+
+    def largest(self, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
+        """Return logits that give the same tokens, float32 [W, n_vocab] in the plan's own memory.
+
+        `samplings` has a sampler for each output row. All but the logits that it may need are -inf.
+        None where these are not known: then `logits` has all.
+        """
+
+
 class Plan(Protocol):
     """A compiled graph. It is not thread-safe: one `run` at a time."""
 
@@ -294,6 +323,20 @@ class GeneratingPlan(Protocol):
         """
 
 
+@runtime_checkable
+class ContinuingPlan(Protocol):
+    """A plan of a graph that begins with a node `given`, whose value another plan has computed."""
+
+    def run_given(
+        self, batch: Batch, caches: Sequence[KvCache], given: NDArray[np.float32]
+    ) -> StepResult:
+        """Compute the batch from these values; see `Plan.run`.
+
+        `given` is float32 [n, width]: a row for each token of the batch, or for each output row,
+        as the node says.
+        """
+
+
 class Preparation(Protocol):
     """The running preparation of uploaded tensors; it iterates over the names of ready ones."""
 
@@ -318,6 +361,14 @@ class StoredTensor(Protocol):
     @property
     def size(self) -> int:
         """Size in the file, in bytes."""
+
+
+@runtime_checkable
+class Describing(Protocol):
+    """A backend that can say more for people than its name."""
+
+    def described(self, graph: Graph) -> str:
+        """Return where a graph is computed, as in "cpu: layers 0 to 5; Radeon: layers 6 to 23"."""
 
 
 class Backend(Protocol):

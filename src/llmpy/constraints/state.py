@@ -162,6 +162,16 @@ class ConstraintState:
         else:
             self._compute()
 
+    def mask(self, tokens: Tokens) -> NDArray[np.uint32] | None:
+        """Return a bit for each token that may come next, the lowest first: uint32 [n / 32].
+
+        None where more is to be known of the logits than that, or an error to be told.
+        """
+        self.prepare(tokens)
+        self._settle()
+        usable = self._words.any() and not self._matcher.is_error() and self.logprobs is None
+        return self._words if usable else None
+
     def allowed(self, tokens: Tokens, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits [n_vocab] in which all tokens that must not come next are at -inf."""
         self.prepare(tokens)

@@ -14,9 +14,17 @@ from collections.abc import Sequence as List
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmpy import ffi
-from llmpy.backends.base import PAGE_TOKENS, Batch, KvPool, Plan
+from llmpy.backends.base import (
+    PAGE_TOKENS,
+    Batch,
+    KvPool,
+    Plan,
+    Sampling,
+    StepResult,
+)
 from llmpy.engine import forks
 from llmpy.engine.cache import PagePool
 from llmpy.engine.prefix import PrefixCache
@@ -364,7 +372,7 @@ class Engine:
             if rows and work.sequence.constraint is not None:
                 _prepare_mask(work)
         result = self.plan.run(batch, caches)
-        logits = result.logits() if len(batch.output_rows) else NO_LOGITS
+        logits = _logits(result, parts) if len(batch.output_rows) else NO_LOGITS
         address, row, stride = 0, 0, logits.strides[0]
         for work, n, rows in parts:
             sequence, n_rows = work.sequence, len(rows)
@@ -491,6 +499,34 @@ def _prepare_mask(work: Work) -> None:
     if sequence.constraint is not None:
         with contextlib.suppress(ConstraintError):
             sequence.constraint.prepare(sequence.tokens)
+
+
+def _logits(result: StepResult, parts: List[tuple[Work, int, range]]) -> NDArray[np.float32]:
+    """The logits of a step; of a backend that has them apart, those that its samplers need."""
+    largest = getattr(result, "largest", None)  # of a SparseResult
+    if largest is not None:
+        samplings = [_sampling(work) for work, _, rows in parts if rows]
+        known = [each for each in samplings if each is not None]
+        found: NDArray[np.float32] | None = largest(known) if len(known) == len(samplings) else None
+        if found is not None:
+            return found
+    return result.logits()
+
+
+def _sampling(work: Work) -> Sampling | None:
+    """The sampler of a row and what it looks at; None where somebody needs all logits."""
+    sequence, native = work.sequence, work.native
+    if native is None:
+        return None
+    mask = None
+    if sequence.constraint is not None:
+        try:
+            mask = sequence.constraint.mask(sequence.tokens)
+        except ConstraintError:  # that of its sampling
+            mask = None
+        if mask is None:
+            return None
+    return Sampling(native, *sequence.tokens.last(native.n_history), mask)
 
 
 def _may_be_cancelled(works: List[Work]) -> bool:

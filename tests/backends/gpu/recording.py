@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
+from llmpy.backends.gpu.candidates import ROOM, SEGMENT, WORDS_OF_SEGMENT
 from llmpy.backends.gpu.device import KERNELS, Step, n_items
 from llmpy.backends.gpu.header import CHUNK, FIELDS
 from llmpy.backends.gpu.lowering import FUNCTIONS
+from llmpy.backends.gpu.pages import CacheSlab, Slab, decoded, encoded
 from llmpy.backends.reference.moe import ACTIVATIONS, route
 from llmpy.backends.reference.ops import OPERATIONS
 from llmpy.backends.reference.tools import product, visible
@@ -122,7 +124,10 @@ class Run:
         """Rows of a tiled matrix as float32 [rows, n_in]."""
         kind, words = BY_NAME[self.step.variant[0]], self.words
         n_in = self.step.values.get("n_in", self.step.values.get("n"))
-        tiles = self.buffers[0].view(np.uint32).reshape(-1, words, 32)[matrix * self._tiles() :]
+        tiles = self.buffers[0].view(np.uint32)[
+            : self.buffers[0].size // 4 // words // 32 * words * 32
+        ]
+        tiles = tiles.reshape(-1, words, 32)[self.base + matrix * self._tiles() :]
         packed = np.ascontiguousarray(tiles[rows // 32, :, rows % 32]).view(np.uint8)
         data = packed.reshape(len(rows), 4 * words)[:, : kind.row_bytes(n_in)]
         return quant.dequantize(kind, np.ascontiguousarray(data), (len(rows), n_in))
@@ -159,6 +164,9 @@ def _linear(r: Run) -> None:
         matrix = np.arange(r.n * per) % per
     elif r.mode == 2:
         matrix = r.at(r.chosen, 2, per)[:, 0].reshape(-1).astype(np.int64)
+    if r.tile1 < r.tiles:
+        _linears(r, x)
+        return
     some = slice(r.first_row, r.first_row + r.n_rows)
     for m in range(r.first_matrix, r.first_matrix + r.n_matrices):
         of = np.flatnonzero(matrix == m)
@@ -168,6 +176,19 @@ def _linear(r: Run) -> None:
         if r.has_residual:
             part += r.at(r.residual, n_out)[of][:, some]
         y[of, some] = part
+
+
+def _linears(r: Run, x: Array) -> None:
+    """Up to three matrices, one behind another."""
+    biases = np.zeros(r.n_out + r.n1 + r.n2, np.float32)
+    if r.has_bias:
+        biases = r.floats(1)[: len(biases)]
+    at = 0
+    for tile, place, n in ((0, r.y, r.n_out), (r.tile1, r.y1, r.n1), (r.tile2, r.y2, r.n2)):
+        if n:
+            rows = 32 * tile + np.arange(n)
+            r.at(place, n)[...] = product(r.matrix(rows), x) + biases[at : at + n]
+            at += n
 
 
 def _norm(r: Run) -> None:
@@ -200,23 +221,27 @@ def _page(r: Run, session: int, i: int) -> int:
     return int(r.section("windows" if r.windowed else "pages", first + i + 1)[first + i]) - 1
 
 
+def _slab(r: Run, heads: int, d: int) -> CacheSlab:
+    return CacheSlab(heads, d, r.kind, False, Slab(0))
+
+
 def _rows_of(r: Run, buffer: int, stride: int, heads: int, d: int) -> Callable[[int], Array]:
-    """A page of keys or values, [64, heads, d] to be read or written."""
-    kind = np.float16 if r.half else np.float32
+    """A page of keys or values, [64, heads, d]."""
 
     def page(i: int) -> Array:
         words = r.buffers[buffer].view(np.uint32)[i * stride : (i + 1) * stride]
-        return words.view(kind).reshape(64, heads, -1)[..., :d]
+        return decoded(_slab(r, heads, d), words.tobytes())
 
     return page
 
 
 def _store(r: Run) -> None:
-    page, x = _rows_of(r, 0, r.stride, r.heads, r.d), r.at(r.x, r.heads, r.d)
+    x, slab = r.at(r.x, r.heads, r.d), _slab(r, r.heads, r.d)
     for t, (position, session) in enumerate(
         zip(r.by_token("positions"), r.by_token("sessions"), strict=True)
     ):
-        page(_page(r, session, position // 64))[position % 64] = x[t]
+        first = _page(r, session, position // 64) * r.stride + position % 64 * r.words
+        r.buffers[0].view(np.uint32)[first : first + r.words] = encoded(slab, x[t : t + 1])
 
 
 def _scores(r: Run, rows: int) -> Iterator[tuple[int, int, int, Array, Array]]:
@@ -361,6 +386,31 @@ def _largest(r: Run) -> None:
     r.buffers[0].view(np.uint32)[slot : slot + r.n] = found
 
 
+def _top(r: Run) -> None:
+    x, out = r.at(r.x, r.step.values["n"])[:, : r.n_seen], r.buffers[1].view(np.uint32)
+    if r.has_mask:
+        words = r.buffers[0].view(np.uint32)[: r.n * r.words].reshape(r.n, -1)
+        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, : r.n_seen]
+        x = np.where(bits.view(bool), x, np.float32(-np.inf))
+    for i in range(r.n * r.parts):
+        of = x[i // r.parts, i % r.parts * SEGMENT :][:SEGMENT]
+        order = np.argsort(-of, kind="stable")[: np.count_nonzero(~(of == -np.inf))]
+        first, place = i % r.parts * SEGMENT, i * WORDS_OF_SEGMENT
+        kept = order[:ROOM]
+        least = np.float32(of[kept[-1]]) if len(kept) == ROOM else None
+        bits = 1 if least is None else int((least + np.float32(0)).view(np.uint32))
+        key = bits if least is None else (~bits & 0xFFFFFFFF if bits >> 31 else bits | 1 << 31)
+        count = len(kept) if least is None else np.count_nonzero(of >= least)
+        out[place : place + 4] = (
+            count,
+            key,
+            not np.isfinite(np.where(of == -np.inf, 0, of)).all(),
+            0,
+        )
+        out[place + 4 :][: len(kept)] = first + kept
+        out[place + 4 + ROOM :][: len(kept)] = of[kept].view(np.uint32)
+
+
 def _combine(r: Run) -> None:
     n = r.step.values["n"]
     x, weights = r.at(r.x, r.n_used, n), r.at(r.chosen, 2, r.n_used)[:, 1]
@@ -423,6 +473,6 @@ _KERNELS: dict[str, Callable[[Run], None]] = {
     "pack": _pack, "embed": _embed, "linear": _linear, "norm": _norm, "rope": _rope,
     "store": _store, "attend": _attend, "attend_part": _attend_part,
     "attend_merge": _attend_merge, "map": _map, "copy": _copy, "route": _route,
-    "choose": _choose, "largest": _largest, "combine": _combine,
+    "choose": _choose, "largest": _largest, "top": _top, "combine": _combine,
     **dict.fromkeys(("previous", "conv", "scan", "delta_rule", "wkv4"), _recurrent),
 }  # fmt: skip

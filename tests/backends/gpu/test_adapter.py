@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.cli import group
 from llmpy.graph import Value, Weights
 from tests.backends.gpu.devices import gpu_backend, gpu_device
+from tests.backends.gpu.recording import RecordingDevice
 from tests.ops.harness import Model, near, random
 from tests.session.conftest import STORIES
 
@@ -78,6 +82,57 @@ def test_a_lost_device_is_an_error_and_the_next_load_works(
             session.infer(" She", max_tokens=2)
     with llmpy.load(path, backend=gpu_backend()) as model:
         assert model.session(sampler=llmpy.greedy()).infer(SENTENCE, max_tokens=2)
+
+
+FORKED = """
+import os, sys
+import llmpy
+from llmpy.backends.gpu.find import device_names
+
+model = llmpy.load(sys.argv[1], backend="gpu", n_ctx=128)
+session = model.session(sampler=llmpy.greedy())
+session.infer("Once", max_tokens=2)
+child = os.fork()
+if child == 0:
+    refused = 0
+    for call in (
+        lambda: session.infer(" upon", max_tokens=2),
+        lambda: model.session().infer("Once", max_tokens=2),
+        lambda: llmpy.load(sys.argv[1], backend="gpu"),
+    ):
+        try:
+            call()
+        except llmpy.BackendError as error:
+            refused += "forked from one that had opened the GPU" in str(error)
+    session.close()
+    with llmpy.load(sys.argv[1], backend="cpu") as other:
+        refused += other.session().infer("Once", max_tokens=2).n_generated == 2
+    model.close()
+    os._exit(refused)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), session.infer(" upon", max_tokens=2).n_generated)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_is_told_and_the_first_one_goes_on(
+    shared_data: Callable[[str], Path],
+) -> None:
+    gpu_device()
+    arguments = [sys.executable, "-c", FORKED, str(shared_data(STORIES))]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.split() == ["4", "2"], done.stderr
+
+
+@pytest.mark.parametrize("on", ["numpy", "adapter"])
+def test_a_model_warms_up_before_it_has_pages(on: str, shared_data: Callable[[str], Path]) -> None:
+    backend = GpuBackend(RecordingDevice()) if on == "numpy" else gpu_backend()
+    with llmpy.load(shared_data(STORIES), backend=backend) as model:
+        model.warm_up()
+        session = model.session(sampler=llmpy.greedy())
+        assert session.infer(SENTENCE, max_tokens=2).n_generated == 2
+        model.warm_up()
+        assert session.infer(" She", max_tokens=2).n_generated == 2
 
 
 def test_a_buffer_beyond_the_largest_is_out_of_memory() -> None:

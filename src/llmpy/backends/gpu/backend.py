@@ -7,15 +7,17 @@ from collections.abc import Callable, Generator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import Determinism, KvPool, Requirements, StoredTensor
+from llmpy.backends.base import PAGE_TOKENS, Determinism, KvPool, Requirements, StoredTensor
 from llmpy.backends.gpu.device import Device
+from llmpy.backends.gpu.groups import join
+from llmpy.backends.gpu.header import FIELDS, WORDS
 from llmpy.backends.gpu.lowering import lower
 from llmpy.backends.gpu.pages import KV_TYPES, GpuKvPool
 from llmpy.backends.gpu.plan import GpuPlan
-from llmpy.backends.gpu.tensors import Kept, Tensor, Uploader, kept_bytes, planned
+from llmpy.backends.gpu.tensors import STAGING, Kept, Tensor, Uploader, kept_bytes, planned
 from llmpy.dtypes import DType
 from llmpy.errors import BackendError
-from llmpy.graph import Graph
+from llmpy.graph import Graph, fuse
 
 __all__ = ["GpuBackend"]
 
@@ -26,12 +28,17 @@ class GpuBackend:
     name = "gpu"
     kv_dtypes = KV_TYPES
     determinism: Determinism = "bitwise"
+    staging_bytes = STAGING  # more than is kept, at most, while tensors are uploaded
 
     def __init__(self, device: Device, *, max_tokens: int = 512) -> None:
         self.device = device
         self.max_tokens = max_tokens
         self._uploaded: list[str] = []
         self._uploader = Uploader(device)
+
+    def described(self, graph: Graph) -> str:  # noqa: ARG002
+        """Return the name of the device."""
+        return self.device.name
 
     def requirements(
         self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str
@@ -48,13 +55,19 @@ class GpuBackend:
     def step_bytes(
         self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_output_rows: int
     ) -> int:
-        """Return the bytes of activations and logits of the largest step: `n_output_rows` rows."""
+        """Return the bytes of activations and logits of the largest step: `n_output_rows` rows.
+
+        With what it is told of its batch, each sequence of which is as long as it can be.
+        """
         found = {name: planned(tensors[name].dtype, tensors[name].shape) for name in graph.used}
         pool = self.kv_pool(graph, kv_dtype)
         lowered = lower(graph, found, pool, lambda _: Kept(None), graph.n_ctx)
         rows = {"all": self.max_tokens, "output": n_output_rows}
         floats = lowered.parts.floats + sum(n * lowered.floats[space] for space, n in rows.items())
-        return 4 * floats
+        n_rotated = sum(rope.n_dims for rope, _ in lowered.ropes)
+        pages = 2 * n_output_rows * -(-graph.n_ctx // PAGE_TOKENS)
+        words = WORDS + self.max_tokens * (len(FIELDS) + n_rotated) + pages
+        return 4 * (floats + words)
 
     def upload(
         self, name: str, dtype: DType, shape: tuple[int, ...], data: NDArray[np.uint8],
@@ -85,7 +98,10 @@ class GpuBackend:
             raise BackendError(f"kv_pool: expected one of the gpu backend, found {pool.layout}")
         pool.check(graph)
         tensors = {name: buffers[name] for name in graph.used if name in buffers}
-        lowered = lower(graph, tensors, pool, self._constant, n_ctx)
+        groups = join(self.device, fuse(graph), tensors)
+        for tensor in tensors.values():
+            tensor.fixed = True
+        lowered = lower(graph, tensors, pool, self._constant, n_ctx, groups)
         return GpuPlan(
             self.device, graph, lowered, tensors, pool, n_ctx=n_ctx, max_tokens=self.max_tokens
         )

@@ -59,12 +59,14 @@ KERNELS: dict[str, Kernel] = {
     ),
     "embed": _kernel(
         "`embed`, `embed_position`, `embed_row` (mode 0, 1, 2): rows of a table",
-        "y n words mode offset first n_rows", "weights:u32",
+        "y n words base mode offset first n_rows", "weights:u32",
     ),
     "linear": _kernel(
-        "`linear`, `linear_heads`, matmuls of `moe` (mode 0, 1, 2), plus a bias and a residual",
-        "x y n_in n_out words tiles first_row mode per same_x chosen first_matrix n_matrices "
-        "n_rows has_bias has_residual residual", "weights:u32 bias:f32", 256,
+        "`linear`, `linear_heads`, matmuls of `moe` (mode 0, 1, 2), plus a bias and a residual; "
+        "up to three `linear` of one input",
+        "x y n_in n_out words base tiles first_row mode per same_x chosen first_matrix n_matrices "
+        "n_rows has_bias has_residual residual tile1 y1 n1 tile2 y2 n2",
+        "weights:u32 bias:f32", 256,
     ),
     "norm": _kernel(
         "`rms_norm`, `layer_norm`, `sum` (kind 0, 1, 2)",
@@ -73,16 +75,16 @@ KERNELS: dict[str, Kernel] = {
     "rope": _kernel("`rope`", "x y heads d n_dims neox table"),
     "store": _kernel(
         "`cached`: keys or values to their pages",
-        "x heads d half stride windowed", "cache:u32!",
+        "x heads d kind words stride windowed", "cache:u32!",
     ),
     "attend": _kernel(
         "`attend`, with windows, sinks, ALiBi and softcaps",
-        "q y heads kv d dv factor window causal softcap has_alibi has_sinks half key_stride "
+        "q y heads kv d dv factor window causal softcap has_alibi has_sinks kind key_stride "
         "value_stride windowed", "keys:u32 values:u32 slopes:f32 sinks:f32", 64,
     ),
     "attend_part": _kernel(
         "a chunk of `attend`, for few tokens",
-        "q heads kv d dv factor window causal softcap has_alibi half key_stride value_stride "
+        "q heads kv d dv factor window causal softcap has_alibi kind key_stride value_stride "
         "windowed", "keys:u32 values:u32 slopes:f32 parts:f32!", 64,
     ),
     "attend_merge": _kernel(
@@ -104,6 +106,10 @@ KERNELS: dict[str, Kernel] = {
     ),
     "choose": _kernel("of `moe`: the experts and their weights, largest first", "x y n n_used"),
     "combine": _kernel("of `moe`: the weighted sum of the experts' results", "x y n n_used chosen"),
+    "top": _kernel(
+        "the largest logits of each 2048, for samplers that drop the others",
+        "x n n_seen parts words has_mask", "mask:u32 found:u32!", 256,
+    ),
     "largest": _kernel("the largest logit's token, for greedy samplers", "x n", "ids:u32!", 256),
     "previous": _kernel("`previous`", "x y n", "state:f32!"),
     "conv": _kernel("`conv`", "x y n width has_bias", "weight:f32 bias:f32 state:f32!"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from llmpy.backends.gpu.arena import Arena, Place
 from llmpy.backends.gpu.device import KERNELS, Buffer, Held, Step
+from llmpy.backends.gpu.groups import NO_GROUPS, Group
 from llmpy.backends.gpu.header import CHUNK
 from llmpy.backends.gpu.pages import GpuKvPool
 from llmpy.backends.gpu.tensors import Tensor
@@ -24,6 +25,7 @@ __all__ = ["FEW", "FUNCTIONS", "GATES", "MAPS", "Lowered", "lower"]
 
 FEW = 4  # rows up to which a batch is one of few
 WIDE = 8  # tokens that a workgroup of a matmul computes at once in a large batch
+NEVER = 0xFFFFFFFF  # in place of a tile
 MOST_HEAD = 1024  # values of a key or of a value in one head
 FUNCTIONS = ("silu", "gelu", "gelu_exact", "relu", "sigmoid", "tanh", "exp", "softplus")
 MAPS = {
@@ -35,6 +37,7 @@ GATES = {name: 32 + i for i, name in enumerate(FUNCTIONS)}
 """The same of f(a) * b."""
 _GATINGS = ("softmax", "sigmoid", "sparsemixer")
 _NORMS = ("rms_norm", "layer_norm", "sum")
+_ALONE = {"tile1": NEVER, "y1": 0, "n1": 0, "tile2": NEVER, "y2": 0, "n2": 0}
 _OF_MAP = {"last": 1, "n_weight": 1, "factor": 0.0, "low": 0.0, "high": 0.0}
 
 
@@ -51,7 +54,8 @@ class Lowered:
     """Steps for batches of few tokens and of many; places are of rows, and of float32 values.
 
     `ropes`: the rotations whose tables the header has, each with the name of the tensor of its
-    factors. `floats`: what the arena needs for a row of each space.
+    factors. `given`: where values lie that the graph goes on from. `floats`: what the arena needs
+    for a row of each space.
     """
 
     few: list[Step] = field(default_factory=list)
@@ -59,6 +63,7 @@ class Lowered:
     ropes: list[tuple[Rope, tuple[str, ...]]] = field(default_factory=list)
     parts: Parts = field(default_factory=Parts)
     output: Place = field(default_factory=lambda: Place("output", 0))
+    given: Place | None = None
     floats: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -68,9 +73,14 @@ def lower(
     pool: GpuKvPool,
     constant: Callable[[NDArray[np.float32]], Held],
     n_ctx: int,
+    groups: Mapping[int, Group] = NO_GROUPS,
 ) -> Lowered:
-    """Make the steps of a graph over tensors; `constant` brings numbers to the device."""
+    """Make the steps of a graph over tensors; `constant` brings numbers to the device.
+
+    `groups`: which matmuls of the fused graph are one step, by the first of them.
+    """
     work = _Lowering(fuse(graph), tensors, pool, constant, n_ctx)
+    work.groups = groups
     for i, node in enumerate(work.graph.nodes):
         work.node(i, node)
     work.finish()
@@ -93,6 +103,7 @@ class _Lowering:
         self.arena, self.result = Arena(), Lowered()
         self.nothing = constant(np.zeros(16, np.float32))
         self.places: dict[int, Place] = {}
+        self.groups: Mapping[int, Group] = NO_GROUPS
         self.ends: dict[int, list[int]] = {}  # node -> the results that nobody reads after it
         last = {i: i for i in range(len(graph.nodes))}
         for i, node in enumerate(graph.nodes):
@@ -108,9 +119,16 @@ class _Lowering:
         emit = _EMIT.get(node.op)
         if emit is None:
             raise BackendError(f"the gpu backend has no operation {node.op!r}")
-        if node.op not in VIEWS:
-            self.places[i] = self.arena.take(node.rows, prod(node.shape))
-        emit(self, i, node)
+        is_done = i in self.places  # with others
+        if i in self.groups:
+            nodes = self.groups[i].nodes
+            places = [self.arena.take(node.rows, prod(self.shape(j))) for j in nodes]
+            self.places.update(zip(nodes, places, strict=True))
+            self.linears(node.rows, self.at(node.inputs[0]), self.groups[i], places)
+        elif not is_done:
+            if node.op not in VIEWS:
+                self.places[i] = self.arena.take(node.rows, prod(node.shape))
+            emit(self, i, node)
         for j in self.ends.get(i, ()):
             self.arena.give_back(self.places[j])
 
@@ -184,19 +202,41 @@ class _Lowering:
         for part in tensor.parts:
             values = {
                 "x": x, "y": y, "n_in": tensor.shape[-1], "n_out": tensor.shape[-2],
-                "words": tensor.words, "tiles": part.tiles, "first_row": part.first_row,
+                "words": tensor.words, "base": part.base, "tiles": part.tiles,
+                "first_row": part.first_row,
                 "mode": kind, "per": per, "same_x": shared, "chosen": chosen,
                 "first_matrix": part.first_matrix, "n_matrices": part.n_matrices,
                 "n_rows": part.n_rows,
                 "has_bias": int(bias is not None), "has_residual": int(residual is not None),
-                "residual": 0 if residual is None else residual,
+                "residual": 0 if residual is None else residual, **_ALONE,
             }  # fmt: skip
-            few = Step(
-                "linear", rows, part.tiles, values, (part, self.values(bias)),
-                (tensor.dtype.name, 1), per,
-            )  # fmt: skip
-            many = few._replace(variant=(tensor.dtype.name, WIDE), many=WIDE)
-            self.add(few, few if kind else many)
+            self.multiply(tensor, rows, values, (part, self.values(bias)))
+
+    def multiply(
+        self, tensor: Tensor, rows: str, values: Mapping[str, Any], buffers: tuple[Held, ...]
+    ) -> None:
+        """Emit a step of the kernel `linear`."""
+        few = Step(
+            "linear", rows, values["tiles"], values, buffers, (tensor.dtype.name, 1), values["per"]
+        )
+        many = few._replace(variant=(tensor.dtype.name, WIDE), many=WIDE)
+        self.add(few, few if values["mode"] else many)
+
+    def linears(self, rows: str, x: Place, group: Group, places: Sequence[Place]) -> None:
+        """Emit matmuls of one input whose matrices lie one behind another."""
+        tensors = [self.tensors[name] for name in group.weights]
+        parts = [tensor.parts[0] for tensor in tensors]
+        ends = [sum(part.tiles for part in parts[: i + 1]) for i in range(len(parts))]
+        values = {
+            "x": x, "y": places[0], "n_in": tensors[0].shape[1], "n_out": tensors[0].shape[0],
+            "words": tensors[0].words, "base": parts[0].base, "tiles": ends[-1], "first_row": 0,
+            "mode": 0, "per": 1, "same_x": 0, "chosen": 0, "first_matrix": 0, "n_matrices": 1,
+            "n_rows": parts[0].n_rows, "has_bias": int(group.bias is not None), "has_residual": 0,
+            "residual": 0, **_ALONE,
+        }  # fmt: skip
+        for i, (tensor, place) in enumerate(zip(tensors[1:], places[1:], strict=True), 1):
+            values |= {f"tile{i}": ends[i - 1], f"y{i}": place, f"n{i}": tensor.shape[0]}
+        self.multiply(tensors[0], rows, values, (parts[0], group.bias or self.nothing))
 
     def rope_table(self, rope: Rope, weights: tuple[str, ...]) -> int:
         """The float32 values a row before a rotation's table in the header."""
@@ -210,14 +250,20 @@ def _view(work: _Lowering, i: int, node: Node) -> None:
     """The same values, seen otherwise."""
 
 
+def _given(work: _Lowering, i: int, node: Node) -> None:  # noqa: ARG001
+    """A value that another device has computed; it is there before the first step."""
+    work.result.given = work.places[i]
+
+
 def _embed(work: _Lowering, i: int, node: Node) -> None:
     tensor, mode = work.tensors[node.weights[0]], ("embed", "embed_position", "embed_row")
     offset, n = node.attrs.get("offset", node.attrs.get("row", 0)), node.shape[0]
     for part in tensor.parts:
         step = Step(
             "embed", node.rows, -(-n // 16),
-            {"y": work.places[i], "n": n, "words": tensor.words, "mode": mode.index(node.op),
-             "offset": offset, "first": part.first_row, "n_rows": part.n_rows},
+            {"y": work.places[i], "n": n, "words": tensor.words, "base": part.base,
+             "mode": mode.index(node.op), "offset": offset, "first": part.first_row,
+             "n_rows": part.n_rows},
             (part,), (tensor.dtype.name, 1),
         )  # fmt: skip
         work.add(step)
@@ -293,8 +339,8 @@ def _rope(work: _Lowering, i: int, node: Node) -> None:
 def _cached(work: _Lowering, i: int, node: Node) -> None:
     cache = work.pool.caches[node.attrs["index"]]
     work.step(
-        "store", node.rows, cache.words, cache.slab, x=work.at(i), heads=cache.heads,
-        d=cache.d, half=int(cache.half), stride=cache.stride, windowed=int(cache.windowed),
+        "store", node.rows, cache.items, cache.slab, x=work.at(i), heads=cache.heads, d=cache.d,
+        kind=cache.kind, words=cache.words, stride=cache.stride, windowed=int(cache.windowed),
     )  # fmt: skip
 
 
@@ -313,7 +359,7 @@ def _attend(work: _Lowering, i: int, node: Node) -> None:
         "q": work.at(node.inputs[0]), "y": work.places[i], "heads": heads, "kv": keys.heads, "d": d,
         "dv": values.d, "factor": a["scale"], "window": a["window"],
         "causal": int(a.get("causal", True)), "softcap": a.get("softcap", 0.0),
-        "has_alibi": int("alibi" in a), "has_sinks": len(node.weights), "half": int(keys.half),
+        "has_alibi": int("alibi" in a), "has_sinks": len(node.weights), "kind": keys.kind,
         "key_stride": keys.stride, "value_stride": values.stride, "windowed": int(keys.windowed),
     }  # fmt: skip
 
@@ -421,6 +467,7 @@ def _recurrent(work: _Lowering, i: int, node: Node) -> None:
 
 _EMIT: dict[str, Callable[[_Lowering, int, Node], None]] = {
     **dict.fromkeys(("heads", "flatten"), _view),
+    "given": _given,
     **dict.fromkeys(("embed", "embed_position", "embed_row"), _embed),
     **dict.fromkeys(_NORMS, _norm),
     **dict.fromkeys(("linear", "linear_add"), _linear),

@@ -20,9 +20,11 @@ from llmpy.backends.windows import windows_of
 from llmpy.errors import BackendError, OutOfMemory
 from llmpy.graph import Graph
 
-__all__ = ["KV_TYPES", "CacheSlab", "GpuKvPool", "Slab", "SlabPool"]
+__all__ = ["KV_TYPES", "CacheSlab", "GpuKvPool", "Slab", "SlabPool", "decoded", "encoded"]
 
-KV_TYPES = ("f16", "f32")
+KV_TYPES = ("f16", "f32", "q8_0")
+_KINDS = {"f32": 0, "f16": 1, "q8_0": 2}
+BLOCK = 32  # values of q8_0 that share a scale; it is a float32, and they are eight words
 LEAST = 4  # pieces that a slab is made for, or grows by
 
 
@@ -39,20 +41,26 @@ class Slab:
 class CacheSlab:
     """The keys or values of one cache: `words` of 32 bits for a token, `stride` for a page.
 
-    `half`: two float16 are a word, and a head is whole words. `windowed`: only layers with a window
-    read it.
+    `kind`: a word is a float32 (0) or two float16 (1), or blocks of 32 are a scale and integers of
+    8 bits (2); a head is whole words or blocks. `windowed`: only layers with a window read it.
     """
 
     heads: int
     d: int
-    half: bool
+    kind: int
     windowed: bool
     slab: Slab
 
     @property
     def words(self) -> int:
         """Words of a token."""
-        return self.heads * (-(-self.d // 2) if self.half else self.d)
+        blocks = -(-self.d // BLOCK) * (1 + BLOCK // 4)
+        return self.heads * (self.d, -(-self.d // 2), blocks)[self.kind]
+
+    @property
+    def items(self) -> int:
+        """Words or blocks of a token: an invocation of the kernel `store` writes one."""
+        return self.heads * -(-self.d // BLOCK) if self.kind == 2 else self.words
 
     @property
     def stride(self) -> int:
@@ -157,25 +165,23 @@ class SlabPool:
                 f"gpu: {self._purpose}: expected at most {most} pieces of {largest} bytes, as the "
                 f"device binds at most {self._device.limit} bytes at once"
             )
-        made: list[Buffer] = []
-        try:
-            for slab in self._slabs:
-                made.append(self._device.buffer(capacity * slab.size))
-        except OutOfMemory as error:
-            for buffer in made:
-                self._device.free(buffer)
-            raise OutOfMemory(
-                f"gpu: cannot allocate memory for {capacity} pieces of {self._purpose}, of "
-                f"{self.n_bytes} bytes each"
-            ) from error
-        for slab, buffer in zip(self._slabs, made, strict=True):
+        self.version += 1
+        for slab in self._slabs:  # one after another, so that only one is there twice
+            try:
+                buffer = self._device.buffer(capacity * slab.size)
+            except OutOfMemory as error:
+                if not self._used:
+                    self._release()
+                raise OutOfMemory(
+                    f"gpu: cannot allocate memory for {capacity} pieces of {self._purpose}, of "
+                    f"{self.n_bytes} bytes each"
+                ) from error
             if slab.buffer is not None:
                 self._device.copy(slab.buffer, 0, buffer, 0, self._capacity * slab.size)
                 self._device.free(slab.buffer)
             slab.buffer = buffer
         self._free.extend(range(capacity, self._capacity, -1))
         self._capacity = capacity
-        self.version += 1
 
 
 class PagePool(SlabPool):
@@ -194,11 +200,11 @@ class GpuKvPool:
     has_keys = True
 
     def __init__(self, device: Device, graph: Graph, kv_dtype: str) -> None:
-        half = kv_dtype == "f16"
+        kind = _KINDS[kv_dtype]
         self.kv_dtype, self._graph = kv_dtype, graph
         self.windowed_caches, self.window = windows_of(graph)
         self.caches = [
-            CacheSlab(prod(c.shape[:-1]), c.shape[-1], half, i in self.windowed_caches, Slab(0))
+            CacheSlab(prod(c.shape[:-1]), c.shape[-1], kind, i in self.windowed_caches, Slab(0))
             for i, c in enumerate(graph.caches)
         ]
         for cache in self.caches:
@@ -222,16 +228,14 @@ class GpuKvPool:
     def keys(self, page: int, cache: int) -> NDArray[np.float32]:
         """Return the keys of a cache in a page: [PAGE_TOKENS, heads, d]."""
         found = self.caches[cache]
-        kind = np.float16 if found.half else np.float32
-        rows = np.frombuffer(self._pool(found).part(found.slab, page), kind)
-        return rows.reshape(PAGE_TOKENS, found.heads, -1)[..., : found.d].astype(np.float32)
+        return decoded(found, self._pool(found).part(found.slab, page))
 
     def set_keys(self, page: int, cache: int, keys: NDArray[np.float32], first: int) -> None:
         """Store keys of the page's tokens from number `first` on."""
         found = self.caches[cache]
-        pool, kind = self._pool(found), np.float16 if found.half else np.float32
-        rows = np.frombuffer(pool.part(found.slab, page), kind).copy()
-        rows.reshape(PAGE_TOKENS, found.heads, -1)[first:, :, : found.d] = keys[first:]
+        pool = self._pool(found)
+        rows = np.frombuffer(pool.part(found.slab, page), np.uint32).copy().reshape(PAGE_TOKENS, -1)
+        rows[first:] = encoded(found, keys[first:]).reshape(-1, found.words)
         pool.set_part(found.slab, page, rows.tobytes())
 
     def check(self, graph: Graph) -> None:
@@ -248,3 +252,29 @@ def _digest(graph: Graph) -> str:
     shapes = [cache.shape for cache in graph.caches], [part.shape for part in graph.recurrences]
     apart = sorted(windows_of(graph).caches)
     return f"{zlib.crc32(repr((shapes, apart)).encode()):08x}"
+
+
+def decoded(cache: CacheSlab, data: bytes) -> NDArray[np.float32]:
+    """Return keys or values [tokens, heads, d] from the words of their tokens."""
+    if cache.kind < 2:
+        rows = np.frombuffer(data, (np.float32, np.float16)[cache.kind])
+    else:
+        blocks = np.frombuffer(data, np.uint32).reshape(-1, 1 + BLOCK // 4)
+        rows = blocks[:, :1].view(np.float32) * np.ascontiguousarray(blocks[:, 1:]).view(np.int8)
+    n_tokens = len(data) // (4 * cache.words)
+    return rows.reshape(n_tokens, cache.heads, -1)[..., : cache.d].astype(np.float32)
+
+
+def encoded(cache: CacheSlab, rows: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Return the words of keys or values [tokens, heads, d]."""
+    width = (1, 2, BLOCK)[cache.kind]
+    whole = np.pad(rows, ((0, 0), (0, 0), (0, -cache.d % width)))
+    if cache.kind < 2:
+        stored = whole.astype((np.float32, np.float16)[cache.kind])
+        return np.ascontiguousarray(stored).reshape(-1).view(np.uint32)
+    blocks = whole.reshape(-1, BLOCK)
+    most = np.abs(blocks).max(axis=1, keepdims=True)
+    scale = most * np.float32(1 / 127)
+    inverse = np.divide(np.float32(127), most, out=np.zeros_like(most), where=most > 0)
+    numbers = np.rint(blocks * inverse).astype(np.int8)
+    return np.concatenate([scale.view(np.uint32), numbers.view(np.uint32)], axis=1).reshape(-1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import Batch, Counter, KvCache, Sampler, TokenIds
+from llmpy.backends.base import Batch, Counter, KvCache, Sampler, Sampling, TokenIds
 from llmpy.backends.batches import BatchCheck
 from llmpy.backends.gpu.arena import Place
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
@@ -16,6 +17,7 @@ from llmpy.backends.gpu.header import FIELDS, header
 from llmpy.backends.gpu.lowering import FEW, Lowered
 from llmpy.backends.gpu.pages import GpuKvPool
 from llmpy.backends.gpu.tensors import Kept, Tensor
+from llmpy.backends.gpu.top import Top
 from llmpy.errors import BackendError
 from llmpy.ffi import address, library, view
 from llmpy.ffi.abi import Chain
@@ -55,12 +57,22 @@ class GpuPlan:
         self._arena: Buffer = None
         self._programs: dict[str, Program] = {}
         self._ids: Kept | None = None  # tokens that the device has chosen
+        self._top = Top(device, graph.n_vocab)
         lowered.parts.buffer = device.buffer(4 * max(16, lowered.parts.floats))
         self._version: Any = None
         self._closed = False
 
     def run(self, batch: Batch, caches: Sequence[KvCache]) -> _Logits:
         """Compute the batch; see `Plan`."""
+        return self.run_given(batch, caches, None)
+
+    def run_given(
+        self, batch: Batch, caches: Sequence[KvCache], given: NDArray[np.float32] | None
+    ) -> _Logits:
+        """Compute the batch from values that other layers gave, a row for each the graph goes on
+
+        from: all tokens, or the output rows.
+        """
         if self._closed:
             raise BackendError("this plan is closed")
         self._check(batch, caches)
@@ -71,8 +83,12 @@ class GpuPlan:
                 f"found {n}"
             )
         if n <= self._most:
-            return self._step(batch, caches) if n else _Logits(None, 0, 0, self.n_vocab)
-        rows = [self._step(part, caches).logits() for part in _pieces(batch, self._most)]
+            nothing = _Logits(None, 0, 0, self.n_vocab)
+            return self._step(batch, caches, given) if n else nothing
+        rows = []
+        for part, of in _pieces(batch, self._most, self._lowered.given):
+            some = None if given is None else given[of]
+            rows.append(self._step(part, caches, some).logits())
         return _Logits.of(np.concatenate(rows))
 
     def generate(
@@ -123,9 +139,11 @@ class GpuPlan:
         self, cache: KvCache, ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter
     ) -> int:
         """One token by the native sampler."""
-        logits = self._step(_one(int(ids[n - 1]), n - 1), [cache]).logits()
+        result = self._step(_one(int(ids[n - 1]), n - 1), [cache])
         seen = n if sampler.n_history < 0 else min(n, sampler.n_history)
-        arguments = address(logits), address(ids[n - seen :]), seen
+        history = address(ids[n - seen :]), seen
+        logits = result.largest([Sampling(sampler, *history)])
+        arguments = address(result.logits() if logits is None else logits), *history
         chosen = library().llmpy_sample(sampler.address, *arguments, rng.seed, rng.counter)
         if chosen < 0:
             sampler.explain(chosen, *arguments)
@@ -133,10 +151,16 @@ class GpuPlan:
         return 1
 
     def warm_up(self) -> None:
-        """Make the kernels ready."""
-        if not self._closed:
+        """Make the kernels ready; they are bound to pages, of which there may be none so far."""
+        if self._closed:
+            return
+        pool = self._pool
+        pools = [each for each in (pool.pages, pool.windowed, pool.states) if each.n_bytes]
+        with contextlib.ExitStack() as opened:
+            for each in pools:
+                opened.callback(each.free, each.allocate())
             self._reserve(1, 1, 4096)
-            for kind in ("few", "many"):
+            for kind in ("few", "many", "choose"):
                 self._program(kind)
 
     def close(self) -> None:
@@ -145,6 +169,7 @@ class GpuPlan:
         for buffer in (self._header, self._arena, *self._others()):
             if buffer is not None:
                 self._device.free(buffer)
+        self._top.close()
         self._header = self._arena = self._ids = None
         self._lowered.parts.buffer = None
         self._programs, self._tensors, self._tables = {}, {}, []
@@ -154,12 +179,18 @@ class GpuPlan:
         """The buffers whose size does not change."""
         return [self._lowered.parts.buffer, self._ids.buffer if self._ids else None]
 
-    def _step(self, batch: Batch, caches: Sequence[KvCache]) -> _Logits:
+    def _step(
+        self, batch: Batch, caches: Sequence[KvCache], given: NDArray[np.float32] | None = None
+    ) -> _Logits:
         """Compute a batch that the arena may have room for."""
         words = self._words(batch, caches)
         n, n_output = len(batch.tokens), len(batch.output_rows)
         self._reserve(n, n_output, words.nbytes)
         self._device.write(self._header, 0, words)
+        if given is not None and given.size:
+            assert self._lowered.given is not None
+            rows = np.ascontiguousarray(given).reshape(-1)
+            self._device.write(self._arena, 4 * self._place(self._lowered.given), rows)
         self._device.run(self._program("many" if n > FEW else "few"), _counts(words))
         return _Logits(self, self._place(self._lowered.output), n_output, self.n_vocab)
 
@@ -171,6 +202,10 @@ class GpuPlan:
         """Read `n` rows of logits from the arena."""
         data = self._device.read(self._arena, 4 * at, 4 * n * self.n_vocab)
         return np.frombuffer(data, np.float32).reshape(n, self.n_vocab)
+
+    def largest(self, at: int, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
+        """Return the logits that samplers need of rows in the arena; see `SparseResult`."""
+        return self._top.found(self._header, self._arena, at, samplings)
 
     def _reserve(self, n: int, n_output: int, n_header: int) -> None:
         """Make room for such a batch, and for larger ones so that this is rare."""
@@ -240,6 +275,12 @@ class _Logits:
         self._plan = None
         return self._rows
 
+    def largest(self, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
+        """Return the few logits that samplers need, None where that may be all."""
+        if self._plan is None or len(samplings) != self._n:
+            return None
+        return self._plan.largest(self._at, samplings)
+
 
 def _counts(words: NDArray[np.uint32]) -> dict[str, int]:
     """The rows of each kind that a header is of."""
@@ -261,10 +302,12 @@ def _one(token: int, position: int) -> Batch:
     return Batch(np.array([token], np.int32), np.array([position], np.int32), nothing, nothing)
 
 
-def _pieces(batch: Batch, most: int) -> Iterator[Batch]:
-    """Cut a batch into pieces of at most `most` rows."""
+def _pieces(batch: Batch, most: int, given: Place | None) -> Iterator[tuple[Batch, slice]]:
+    """Cut a batch into pieces of at most `most` rows, and what is `given` to it into theirs."""
+    outputs = batch.output_rows
     for first in range(0, len(batch.tokens), most):
         end = first + most
-        rows = batch.output_rows[(batch.output_rows >= first) & (batch.output_rows < end)] - first
+        begin, stop = np.searchsorted(outputs, [first, end]).tolist()
         tokens, positions, sessions = (column[first:end] for column in batch[:3])
-        yield Batch(tokens, positions, sessions, rows)
+        of = slice(begin, stop) if given and given.space == "output" else slice(first, end)
+        yield Batch(tokens, positions, sessions, outputs[begin:stop] - first), of

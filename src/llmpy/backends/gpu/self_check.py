@@ -47,13 +47,15 @@ def check_device(device: Device) -> None:
         )
 
 
-def seconds_per_token(backend: Backend, shape: tuple[int, int] = (16384, 4096)) -> float:
-    """Return the least seconds of a product of one row with a matrix of that shape in Q8_0."""
-    data = np.zeros(BY_NAME["Q8_0"].row_bytes(shape[1]) * shape[0], np.uint8)
-    plan = _product(backend, _numbers(1, shape[1]), shape, data)
+def seconds_per_token(
+    backend: Backend, shape: tuple[int, int] = (16384, 4096), dtype: str = "Q8_0", rows: int = 1
+) -> float:
+    """Return the least seconds of a matmul of `rows` rows with a matrix of that shape and type."""
+    data = np.zeros(BY_NAME[dtype].row_bytes(shape[1]) * shape[0], np.uint8)
+    plan = _product(backend, _numbers(1, shape[1]), shape, data, dtype)
     plan.warm_up()
-    nothing, cache, found = np.zeros(1, np.int32), _NoCache(), []
-    batch = Batch(nothing, nothing, nothing, nothing)
+    cache, found, at = _NoCache(), [], np.arange(rows, dtype=np.int32)
+    batch = Batch(0 * at, at, 0 * at, at[-1:])
     for _ in range(5):
         begin = time.perf_counter()
         plan.run(batch, [cache]).logits()
@@ -62,19 +64,22 @@ def seconds_per_token(backend: Backend, shape: tuple[int, int] = (16384, 4096)) 
     return min(found)
 
 
-def _product(backend: Backend, x: NDArray[np.float32], shape: Shape, w: NDArray[np.uint8]) -> Plan:
-    """A model of rows `x` and a product with one matrix in Q8_0."""
+def _product(
+    backend: Backend, x: NDArray[np.float32], shape: Shape, w: NDArray[np.uint8],
+    dtype: str = "Q8_0",
+) -> Plan:  # fmt: skip
+    """A model of rows `x` and a product with one matrix."""
     shapes: Mapping[str, Shape] = {"x.weight": x.shape, "w.weight": shape}
     graph, top = Graph(shapes), Weights(shapes)
     graph = finish(graph, graph.tokens().embed(top.x).linear(top.w))
-    tensors = {"x.weight": ("F32", x.reshape(-1).view(np.uint8)), "w.weight": ("Q8_0", w)}
+    tensors = {"x.weight": ("F32", x.reshape(-1).view(np.uint8)), "w.weight": (dtype, w)}
     buffers = {
-        name: backend.upload(name, BY_NAME[dtype], shapes[name], data, frozenset(graph.used[name]))
-        for name, (dtype, data) in tensors.items()
+        name: backend.upload(name, BY_NAME[kind], shapes[name], data, frozenset(graph.used[name]))
+        for name, (kind, data) in tensors.items()
     }
     for _ in backend.prepare():
         pass
-    return backend.compile(graph, buffers, backend.kv_pool(graph, "f32"), n_ctx=16)
+    return backend.compile(graph, buffers, backend.kv_pool(graph, "f32"), n_ctx=512)
 
 
 class _NoCache:

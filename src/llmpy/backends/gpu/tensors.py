@@ -20,7 +20,17 @@ from llmpy.backends.gpu.device import Buffer, Device, Step
 from llmpy.dtypes import BY_NAME, DType
 from llmpy.errors import BackendError
 
-__all__ = ["ROWS_OF_TILE", "TYPES", "Kept", "Part", "Tensor", "Uploader", "kept_bytes", "planned"]
+__all__ = [
+    "ROWS_OF_TILE",
+    "STAGING",
+    "TYPES",
+    "Kept",
+    "Part",
+    "Tensor",
+    "Uploader",
+    "kept_bytes",
+    "planned",
+]
 
 ROWS_OF_TILE = 32
 STAGING = 64 << 20  # bytes of a file that are on their way at once
@@ -43,7 +53,10 @@ class Kept:
 
 @dataclass
 class Part:
-    """A piece of a tensor that a kernel can be bound to: rows of a matrix, or some matrices."""
+    """A piece of a tensor that a kernel can be bound to: rows of a matrix, or some matrices.
+
+    It begins at tile number `base` of its buffer.
+    """
 
     buffer: Buffer
     tiles: int  # of a matrix
@@ -51,6 +64,7 @@ class Part:
     n_rows: int
     first_matrix: int = 0
     n_matrices: int = 1
+    base: int = 0
 
 
 @dataclass
@@ -58,7 +72,7 @@ class Tensor:
     """A tensor on the device; `shape` ends with the length of a row.
 
     `parts`: tiles of rows of `words`, for matmuls and embeddings. `values`: float32, for all else.
-    `host`: the same in host memory, for what the host computes.
+    `host`: the same in host memory, for what the host computes. `fixed`: plans know where it is.
     """
 
     dtype: DType
@@ -67,6 +81,7 @@ class Tensor:
     parts: list[Part] = field(default_factory=list)
     values: Kept | None = None
     host: NDArray[np.float32] | None = None
+    fixed: bool = False
 
 
 def row_words(dtype: DType, n: int) -> int:

@@ -26,6 +26,21 @@ TOGETHER = 16  # its dispatches that are submitted at once: systems end work tha
 STRIDE = 256  # bytes between the parameters of two steps
 
 
+_PROCESS = {"asked": False, "forked": False}  # whether GPUs were asked for, here or before a fork
+FORKED = (
+    "gpu: this process was forked from one that had opened the GPU, which one process alone can "
+    "use: start it anew (multiprocessing: the method 'spawn' or 'forkserver')"
+)
+
+
+def _in_child() -> None:
+    _PROCESS["forked"] = _PROCESS["asked"]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
 def _wgpu() -> Any:
     """The package; raises BackendError where it is missing."""
     try:
@@ -51,6 +66,9 @@ class Adapter:
 
 def adapters() -> list[Adapter]:
     """Return the adapters of this machine, hardware first; raises BackendError without wgpu."""
+    if _PROCESS["forked"]:
+        raise BackendError(FORKED)
+    _PROCESS["asked"] = True
     if os.name == "posix":
         os.environ.setdefault("XDG_RUNTIME_DIR", gettempdir())  # without it Mesa writes warnings
     found = _wgpu().gpu.enumerate_adapters_sync()
@@ -64,6 +82,8 @@ def _explained(method: Callable[A, R]) -> Callable[A, R]:
 
     @wraps(method)
     def call(*args: A.args, **kwargs: A.kwargs) -> R:
+        if _PROCESS["forked"]:
+            raise BackendError(FORKED)
         try:
             return method(*args, **kwargs)
         except _wgpu().GPUError as error:
@@ -162,8 +182,9 @@ class WgpuDevice:
 
     def free(self, buffer: Buffer) -> None:
         """Destroy a buffer."""
-        self._ends[id(buffer)]()
-        buffer.destroy()
+        if not _PROCESS["forked"]:  # it is the parent's
+            self._ends[id(buffer)]()
+            buffer.destroy()
 
     @_explained
     def write(self, buffer: Buffer, offset: int, data: Any) -> None:
@@ -245,6 +266,8 @@ class WgpuDevice:
 
     def close(self) -> None:
         """Destroy the device."""
+        if _PROCESS["forked"]:
+            return
         self._pipelines, self._layouts = {}, {}
         self._device.destroy()
 

@@ -29,28 +29,47 @@ fn ask(lane: u32, i: u32) {
 
 fn score(lane: u32, page: u32, head: u32) -> f32 {
     var sum = 0.0;
-    if (p.half == 1u) {
+    let row = lane * p.kv + head;
+    let start = (page - 1u) * p.key_stride;
+    if (p.kind == 0u) {
+        for (var j = 0u; j < p.d; j += 1u) { sum = fma(query[j], bitcast<f32>(keys[start + row * p.d + j]), sum); }
+    } else if (p.kind == 1u) {
         let each = (p.d + 1u) / 2u;
-        let at = (page - 1u) * p.key_stride + (lane * p.kv + head) * each;
         for (var j = 0u; j < each; j += 1u) {
-            let k = unpack2x16float(keys[at + j]);
+            let k = unpack2x16float(keys[start + row * each + j]);
             sum = fma(query[2u * j], k.x, sum);
             sum = fma(query[2u * j + 1u], k.y, sum);
         }
-        return sum;
+    } else {
+        let each = (p.d + 31u) / 32u;
+        for (var j = 0u; j < each; j += 1u) {
+            let at = start + (row * each + j) * 9u;
+            var part = 0.0;
+            for (var word = 0u; word < 8u; word += 1u) {
+                let four = keys[at + 1u + word];
+                for (var m = 0u; m < 4u; m += 1u) {
+                    part = fma(query[32u * j + 4u * word + m], integer(four, m), part);
+                }
+            }
+            sum = fma(bitcast<f32>(keys[at]), part, sum);
+        }
     }
-    let at = (page - 1u) * p.key_stride + (lane * p.kv + head) * p.d;
-    for (var j = 0u; j < p.d; j += 1u) { sum = fma(query[j], bitcast<f32>(keys[at + j]), sum); }
     return sum;
 }
 
+// One of four integers of 8 bits.
+fn integer(four: u32, m: u32) -> f32 { return f32(i32(four << (24u - 8u * m)) >> 24u); }
+
 fn value(slot: u32, page: u32, head: u32, j: u32) -> f32 {
-    if (p.half == 1u) {
-        let each = (p.dv + 1u) / 2u;
-        let two = unpack2x16float(values[(page - 1u) * p.value_stride + (slot * p.kv + head) * each + j / 2u]);
+    let row = slot * p.kv + head;
+    let start = (page - 1u) * p.value_stride;
+    if (p.kind == 0u) { return bitcast<f32>(values[start + row * p.dv + j]); }
+    if (p.kind == 1u) {
+        let two = unpack2x16float(values[start + row * ((p.dv + 1u) / 2u) + j / 2u]);
         return select(two.x, two.y, (j & 1u) == 1u);
     }
-    return bitcast<f32>(values[(page - 1u) * p.value_stride + (slot * p.kv + head) * p.dv + j]);
+    let at = start + (row * ((p.dv + 31u) / 32u) + j / 32u) * 9u;
+    return bitcast<f32>(values[at]) * integer(values[at + 1u + (j & 31u) / 4u], j & 3u);
 }
 
 fn chunk(lane: u32, s: Seen, head: u32, c: u32) -> Soft {
