@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from llmpy.machine.bandwidth import read_bandwidth
     from llmpy.machine.cpus import available_cpus
     from llmpy.model import Model
-    from llmpy.planning import MemoryPlan, plan_memory, program_text
+    from llmpy.planning import MemoryPlace, MemoryPlan, plan_memory, program_text
     from llmpy.quantization import (
         Divergence,
         Importance,
@@ -149,6 +149,7 @@ __all__ = [
     "Logprobs",
     "Mark",
     "MeasureEvent",
+    "MemoryPlace",
     "MemoryPlan",
     "Model",
     "ModelFileError",
@@ -293,7 +294,7 @@ _HOMES = {  # the imports above once more, for __getattr__
     "llmpy.machine.bandwidth": ("read_bandwidth",),
     "llmpy.machine.cpus": ("available_cpus",),
     "llmpy.model": ("Model",),
-    "llmpy.planning": ("MemoryPlan", "plan_memory", "program_text"),
+    "llmpy.planning": ("MemoryPlace", "MemoryPlan", "plan_memory", "program_text"),
     "llmpy.quantization": (
         "Divergence",
         "Importance",

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks, log, quant
-from llmpy.backends import checked_kv_dtype, make_backend
-from llmpy.backends.base import PAGE_TOKENS, Backend, Requirements
+from llmpy.backends import ALL_ON_ONE, GpuShare, checked_kv_dtype, make_backend
+from llmpy.backends.base import PAGE_TOKENS, Backend, Describing, Requirements
 from llmpy.checkpoint.open import existing, open_licensed, open_vocabulary
 from llmpy.dtypes import BY_NAME
 from llmpy.engine import Turn, Turns
@@ -90,6 +90,9 @@ def load(
     n_threads: int | None = None,
     n_batch: int = 512,
     backend: str | Backend = "auto",
+    n_gpu_layers: int | None = None,
+    device: str | None = None,
+    device_memory: int | str | Sequence[int | str] | None = None,
     kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
     prefix_cache_bytes: int | None = None,
@@ -106,10 +109,15 @@ def load(
     file, which does not contain it (see `open_model`). `n_ctx`: tokens a session can hold (default:
     the model's own context length, or less if memory is short). `n_threads`: default all CPUs
     available to this process. `n_batch`: largest number of tokens computed in one step. `backend`:
-    "cpu", "reference", or an object of that protocol; "auto" takes the compiled one if it is
-    installed. `kv_dtype`: storage type of keys and values; "auto" is the backend's own choice; for
-    "cpu" that is "int14", 14-bit integers with a scale, which are more accurate than half
-    precision; "q8_0", blocks of 32, takes half of that at some error; "f32" rounds nothing.
+    "cpu", "gpu", "reference", or an object of that protocol; "auto" takes a GPU that is faster than
+    the CPU, else the compiled one. `n_gpu_layers`: how many of the last layers, with the output
+    projection, a GPU computes; the CPU computes the others. `device`: the GPU, by its number or a
+    part of its name; several with commas between them share these layers. `device_memory`: what
+    the model may take of it, in bytes or as "6GB", or a size for each; without `n_gpu_layers` as
+    many layers go there as fit. `kv_dtype`: storage type of keys and values; "auto" is the
+    backend's own choice; for "cpu" that is "int14", 14-bit integers with a scale, which are more
+    accurate than half precision; "q8_0", blocks of 32, takes half of that at some error; "f32"
+    rounds nothing.
     `max_total_tokens`: limit on the tokens in the KV caches of all sessions (default: none); above
     it sessions wait, and if all of them wait, the youngest is preempted and computed again later,
     which changes no text. `prefix_cache_bytes`: memory in addition for computed pages, also of
@@ -132,7 +140,8 @@ def load(
     begin = time.perf_counter()
     sizes = {"n_ctx": n_ctx, "n_threads": n_threads, "max_total_tokens": max_total_tokens}
     _check_arguments(path, progress, mmap, **sizes, n_batch=n_batch)
-    engine = make_backend(backend, n_threads, n_batch)
+    share = GpuShare(n_gpu_layers, device, device_memory, n_ctx)
+    engine = make_backend(backend, n_threads, n_batch, share)
 
     def on(engine: Backend) -> Model:
         stored = checked_kv_dtype(engine, kv_dtype)
@@ -151,14 +160,19 @@ def load(
             words = tokenizer_of(file, tokenizer, n_embedded(wired.graph))
             report.tensors(file, ready)
             model = _made(engine, file, wired, words, buffers, n_batch, max_pages, prefix_bytes)
+            model.computed_by = (
+                engine.described(wired.graph) if isinstance(engine, Describing) else engine.name
+            )
             report("done", str(file.path), total)
             seconds = time.perf_counter() - begin
-            log.log.info("loaded %r, %.2f GB of tensors, %.2f s", model, total / 1e9, seconds)
+            size = total / 1e9
+            by = model.computed_by
+            log.log.info("loaded %r, %.2f GB of tensors, %.2f s, on %s", model, size, seconds, by)
             if mmap:
                 opened.pop_all()  # the map of the file lives as long as something reads it
         return model
 
-    if backend != "auto" or engine.name != "gpu":
+    if backend != "auto" or engine.name != "gpu" or share[:3] != ALL_ON_ONE[:3]:
         return on(engine)
     try:
         if kv_dtype not in ("auto", *engine.kv_dtypes):
@@ -177,6 +191,9 @@ async def aload(
     n_threads: int | None = None,
     n_batch: int = 512,
     backend: str | Backend = "auto",
+    n_gpu_layers: int | None = None,
+    device: str | None = None,
+    device_memory: int | str | Sequence[int | str] | None = None,
     kv_dtype: str = "auto",
     max_total_tokens: int | None = None,
     prefix_cache_bytes: int | None = None,
@@ -204,6 +221,9 @@ async def aload(
         n_threads=n_threads,
         n_batch=n_batch,
         backend=backend,
+        n_gpu_layers=n_gpu_layers,
+        device=device,
+        device_memory=device_memory,
         kv_dtype=kv_dtype,
         max_total_tokens=max_total_tokens,
         prefix_cache_bytes=prefix_cache_bytes,

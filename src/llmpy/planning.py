@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from llmpy import checks
-from llmpy.backends import checked_kv_dtype, make_backend
+from llmpy.backends import GpuShare, checked_kv_dtype, make_backend
 from llmpy.backends.base import PAGE_TOKENS, Backend, Requirements
 from llmpy.checkpoint.open import open_model
 from llmpy.graph import Graph, is_encoder, show
@@ -18,9 +18,36 @@ from llmpy.wiring import unchecked
 if TYPE_CHECKING:
     from llmpy.backends.base import StoredTensor
 
-__all__ = ["MemoryPlan", "plan_memory", "planned", "program_text"]
+__all__ = ["MemoryPlace", "MemoryPlan", "plan_memory", "planned", "program_text"]
 
 TOKEN_BYTES = 200  # that the tokenizer takes for each token of the vocabulary
+
+
+@dataclass(frozen=True)
+class MemoryPlace:
+    """The memory in bytes that layers `first` to `end`, exclusive, need where they are computed.
+
+    `name`: of the device, or of the backend. The rest is as in `MemoryPlan`.
+    """
+
+    name: str
+    first: int
+    end: int
+    weights: int
+    kv_cache: int
+    recurrent: int
+    activations: int
+    available: int | None
+
+    @property
+    def total(self) -> int:
+        """Sum of all parts, in bytes."""
+        return self.weights + self.kv_cache + self.recurrent + self.activations
+
+    def __str__(self) -> str:
+        free = "" if self.available is None else f" of {readable_bytes(self.available)}"
+        layers = f"layers {self.first} to {self.end - 1}" if self.end else "all"
+        return f"{self.name}: {layers}, {readable_bytes(self.total)}{free}"
 
 
 @dataclass(frozen=True)
@@ -30,7 +57,7 @@ class MemoryPlan:
     `weights`: the tensors as the backend stores them; `kv_cache` and `recurrent`: KV cache and
     recurrent state of all sessions; `activations`: those of a step of the largest batch;
     `tokenizer`: the vocabulary. `available`: free memory now, None if the system does not report
-    it.
+    it. `places`: where what of it lies, if that is more than one backend.
     """
 
     n_ctx: int
@@ -42,6 +69,7 @@ class MemoryPlan:
     activations: int
     tokenizer: int
     available: int | None
+    places: tuple[MemoryPlace, ...] = ()
 
     @property
     def total(self) -> int:
@@ -51,8 +79,9 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """True if that much memory is free."""
-        return self.available is None or self.total <= self.available
+        """True if that much memory is free, everywhere."""
+        found = self.places or (self,)
+        return all(each.available is None or each.total <= each.available for each in found)
 
     def __str__(self) -> str:
         rows = [
@@ -67,7 +96,18 @@ class MemoryPlan:
         if self.available is not None:
             lines.append(("free now", readable_bytes(self.available)))
         width = max(len(name) for name, _ in lines)
-        return "\n".join(f"{name:<{width}}  {size:>9}" for name, size in lines)
+        table = [f"{name:<{width}}  {size:>9}" for name, size in lines]
+        return "\n".join([*table, *map(str, self.places)])
+
+
+@runtime_checkable
+class Placing(Protocol):
+    """A backend that computes layers in several places."""
+
+    def part_needs(
+        self, graph: Graph, tensors: Mapping[str, StoredTensor], kv_dtype: str, n_output_rows: int
+    ) -> list[Any]:
+        """Return what each of them needs: `name`, `first`, `end`, `needs` and `step`."""
 
 
 @runtime_checkable
@@ -86,6 +126,9 @@ def plan_memory(
     n_ctx: int | None = None,
     sessions: int = 1,
     backend: str | Backend = "auto",
+    n_gpu_layers: int | None = None,
+    device: str | None = None,
+    device_memory: int | str | Sequence[int | str] | None = None,
     n_batch: int = 512,
     kv_dtype: str = "auto",
     architecture: str | None = None,
@@ -100,7 +143,8 @@ def plan_memory(
     for name, number in (("n_ctx", n_ctx), ("sessions", sessions), ("n_batch", n_batch)):
         if number is not None:
             checks.whole(name, number)
-    engine = make_backend(backend, None, n_batch)
+    share = GpuShare(n_gpu_layers, device, device_memory, n_ctx)
+    engine = make_backend(backend, None, n_batch, share)
     kv_dtype = checked_kv_dtype(engine, kv_dtype)
     with open_model(path, architecture=architecture) as file:
         hyperparameters, graph = unchecked(file, n_ctx, rope)
@@ -166,14 +210,25 @@ def planned(
     step = 0
     if isinstance(backend, StepSized):
         step = backend.step_bytes(graph, tensors, kv_dtype, sessions)
+
+    def caches(needs: Requirements) -> int:
+        return sessions * needs.cache_bytes(n_ctx) + n_step * needs.windowed
+
+    places: list[MemoryPlace] = []
+    if isinstance(backend, Placing):
+        for part in backend.part_needs(graph, tensors, kv_dtype, sessions):
+            sizes = part.needs.weights, caches(part.needs), sessions * part.needs.recurrent
+            place = part.name, part.first, part.end, *sizes, part.step, part.needs.available
+            places.append(MemoryPlace(*place))
     return MemoryPlan(
         n_ctx=n_ctx,
         sessions=sessions,
         kv_dtype=kv_dtype,
         weights=needs.weights,
-        kv_cache=sessions * needs.cache_bytes(n_ctx) + n_step * needs.windowed,
+        kv_cache=caches(needs),
         recurrent=sessions * needs.recurrent,
         activations=step,
         tokenizer=TOKEN_BYTES * n_tokens,
         available=needs.available,
+        places=tuple(places),
     )

@@ -107,6 +107,7 @@ def test_stats_go_to_stderr(infer) -> None:
     assert done.out == infer("-p", PROMPT, "-n", 5).out
     assert "prompt: 5 tokens" in done.err
     assert "generated: 5 tokens" in done.err
+    assert "computed by cpu\n" in done.err
 
 
 def test_json_is_one_object_with_everything(infer) -> None:

@@ -52,6 +52,7 @@ def test_the_engine_alone_runs_plans() -> None:
     paths = [path for path in sources.python_files("src") if path.name not in others]
     found = [use for path in paths for use in runs_of_plans(path)]
     assert found == [
+        "src/llmpy/backends/split/plan.py: plan.run",  # the parts of its own
         "src/llmpy/engine/batch_steps.py: engine.plan.run",
         "src/llmpy/engine/engine.py: getattr(self.plan, 'generate', None)",
         "src/llmpy/engine/engine.py: self.plan.run",

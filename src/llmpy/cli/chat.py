@@ -36,6 +36,7 @@ from llmpy.cli.options import (
     with_piped,
 )
 from llmpy.cli.streams import note
+from llmpy.cli.terminal import cleaned
 from llmpy.cli.tooling import tools_option
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def _answer_once(talk: Talk, text: str, *, plain: bool, stats: bool, as_json: bo
         n_ctx = talk.chat.session.n_ctx
         note(f"llmpy: the answer ends here: all {n_ctx} tokens of context are used")
     if stats:
-        note(str(talk.chat.stats))
+        note(f"{talk.chat.stats}\ncomputed by {cleaned(talk.model.computed_by)}")
     check_whole(talk.constrain, reason)
     return 0
 

@@ -117,7 +117,7 @@ def command(
         note_logprobs(session.tokenizer, printer.generated)
     if printer.stats is not None:
         if stats:
-            note(str(printer.stats))
+            note(f"{printer.stats}\ncomputed by {cleaned(model.computed_by)}")
         check_whole(constrain, printer.stats.finish_reason)
     return code
 

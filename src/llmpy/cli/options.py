@@ -27,6 +27,7 @@ __all__ = [
     "SessionFiles",
     "any_model_option",
     "architecture_option",
+    "backend_option",
     "checked_sampling",
     "chosen_template",
     "compute_options",
@@ -34,6 +35,7 @@ __all__ = [
     "described",
     "embedded",
     "generation_options",
+    "gpu_options",
     "kv_dtype_option",
     "load",
     "load_options",
@@ -187,7 +189,8 @@ kv_dtype_option = click.option(
 )
 
 LOADING = (
-    "n_ctx", "n_threads", "backend", "kv_dtype", "architecture", "rope_freq_base",
+    "n_ctx", "n_threads", "backend", "n_gpu_layers", "device", "device_memory", "kv_dtype",
+    "architecture", "rope_freq_base",
     "rope_freq_scale", "tokenizer", "mmap",
 )  # fmt: skip
 
@@ -201,7 +204,7 @@ def load_options(function: F, model: Callable[[F], F] = model_option) -> F:
         return function(loading=loading, **options)
 
     found = kv_dtype_option(architecture_option(_override_options(cast("F", command))))
-    return model(n_ctx_option(compute_options(found)))
+    return model(n_ctx_option(compute_options(gpu_options(found))))
 
 
 def _override_options(function: F) -> F:
@@ -270,23 +273,48 @@ def _backend(_: click.Context, __: click.Parameter, name: str) -> str:
     return name
 
 
+backend_option = click.option(
+    "--backend",
+    metavar="NAME",
+    callback=_backend,
+    default="auto",
+    show_default=True,
+    help="What computes: cpu, gpu[:DEVICE], reference, or array[:NAMESPACE[:DEVICE]].",
+)
+
+
 def compute_options(function: F) -> F:
     """Add -t and --backend."""
+    threads = click.option(
+        "-t",
+        "--n-threads",
+        type=click.IntRange(1),
+        help="Number of threads.  [all CPUs allowed]",
+    )
+    return threads(backend_option(function))
+
+
+def gpu_options(function: F) -> F:
+    """Add -ngl, --device and --device-memory."""
     for option in reversed(
         [
             click.option(
-                "-t",
-                "--n-threads",
-                type=click.IntRange(1),
-                help="Number of threads.  [all CPUs allowed]",
+                "-ngl",
+                "--n-gpu-layers",
+                type=click.IntRange(0),
+                help="Layers that the GPU computes, the last ones; the CPU computes the others.  "
+                "[all, with --backend gpu]",
             ),
             click.option(
-                "--backend",
-                metavar="NAME",
-                callback=_backend,
-                default="auto",
-                show_default=True,
-                help="What computes: cpu, gpu[:DEVICE], reference, or array[:NAMESPACE[:DEVICE]].",
+                "--device",
+                metavar="NAME[,NAME]...",
+                help="The GPU, by number or a part of its name; several share the layers.",
+            ),
+            click.option(
+                "--device-memory",
+                metavar="SIZE[,SIZE]...",
+                help="Memory of each GPU for the model, as in 6GB: what does not fit stays on the "
+                "CPU.",
             ),
         ]
     ):

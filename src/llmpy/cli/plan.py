@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from llmpy.cli.options import (
     PATH,
     architecture_option,
+    backend_option,
+    gpu_options,
     kv_dtype_option,
     n_ctx_option,
     named_or_default,
@@ -42,6 +45,8 @@ def _chosen(ctx: click.Context, _argument: click.Parameter, path: Path | None) -
     help="Largest number of tokens in a step.",
 )
 @kv_dtype_option
+@backend_option
+@gpu_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     path: Path,
@@ -49,8 +54,8 @@ def command(
     n_ctx: int | None,
     sessions: int,
     n_batch: int,
-    kv_dtype: str,
     as_json: bool,
+    **where: Any,
 ) -> int:
     """Print the memory that MODEL needs with full sessions, by part.
 
@@ -64,10 +69,12 @@ def command(
         n_ctx=n_ctx,
         sessions=sessions,
         n_batch=n_batch,
-        kv_dtype=kv_dtype,
+        **where,
     )
     if as_json:
-        click.echo(json.dumps({**asdict(plan), "total": plan.total, "fits": plan.fits}))
+        places = [{**asdict(place), "total": place.total} for place in plan.places]
+        found = {**asdict(plan), "total": plan.total, "fits": plan.fits, "places": places}
+        click.echo(json.dumps(found))
     else:
         click.echo(str(plan))
     return 0 if plan.fits else 1

@@ -13,6 +13,7 @@ from llmpy.cli.options import (
     PATH,
     chosen_template,
     compute_options,
+    gpu_options,
     kv_dtype_option,
     n_ctx_option,
     template_option,
@@ -58,6 +59,7 @@ from llmpy.cli.streams import note
 @template_option
 @kv_dtype_option
 @compute_options
+@gpu_options
 def command(
     models: tuple[str, ...],
     keys: tuple[str, ...],

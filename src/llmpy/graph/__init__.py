@@ -4,6 +4,7 @@ from llmpy.graph.check import finish
 from llmpy.graph.fuse import Attention, GatedLinears, Linears, One, Step, fuse, schedule
 from llmpy.graph.ir import Cache, Graph, Node, Recurrence, Value
 from llmpy.graph.ops import ELEMENTWISE, OPS, Operation
+from llmpy.graph.parts import Part, cut, layer_starts, n_layers
 from llmpy.graph.rewrite import origin, rewrite
 from llmpy.graph.rope import Rope
 from llmpy.graph.shapes import Shape
@@ -32,19 +33,23 @@ __all__ = [
     "Node",
     "One",
     "Operation",
+    "Part",
     "Recurrence",
     "Rope",
     "Shape",
     "Step",
     "Value",
     "Weights",
+    "cut",
     "finish",
     "for_pairs",
     "fuse",
     "has_head",
     "is_encoder",
     "key_rotations",
+    "layer_starts",
     "n_embedded",
+    "n_layers",
     "origin",
     "rewrite",
     "schedule",

@@ -46,6 +46,9 @@ class Settings:
     n_ctx: int | None = None
     n_threads: int | None = None
     backend: str = "auto"
+    n_gpu_layers: int | None = None
+    device: str | None = None
+    device_memory: int | str | None = None
     kv_dtype: KvDtype = "auto"
     max_total_tokens: int | None = None
 
@@ -82,6 +85,9 @@ class ServeOptions(TypedDict, total=False):
     n_ctx: int | None
     n_threads: int | None
     backend: str
+    n_gpu_layers: int | None
+    device: str | None
+    device_memory: int | str | None
     kv_dtype: KvDtype
     max_total_tokens: int | None
 

@@ -231,6 +231,7 @@ class Commands:
                 ("reused", f"{stats.n_reused:,} tokens, read before"),
                 ("generated", f"{stats.n_generated:,} tokens, {stats.generate_rate:.1f} tokens/s"),
                 ("finished by", stats.finish_reason),
+                ("computed by", talk.model.computed_by),
             ]
         self._screen.table([*rows])
 
