@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 import llmpy
+from llmpy.backends.gpu.backend import GpuBackend
+from llmpy.backends.split.backend import SplitBackend
 from llmpy.testing import check_backend
 from tests.arch import checkpoints
 from tests.arch.steps import load
 from tests.arch.test_goldens import distance, near, tokens
-from tests.backends.split.devices import split
+from tests.backends.gpu.devices import gpu_device
+from tests.backends.split.devices import MAX_TOKENS, host, split
 
 MODELS = (
     "llama",
@@ -70,3 +73,20 @@ def test_layers_that_share_keys_stay_together(folders: Callable[[str], Path]) ->
     expected = "layer 4: a layer from there on reads keys .*; expected 0, 4 to 6"
     with pytest.raises(llmpy.BackendError, match=expected):
         load(path, split("numpy", n_layers=2))
+
+
+def test_two_devices_of_an_adapter_share_a_model(folders: Callable[[str], Path]) -> None:
+    gpu_device()
+    from llmpy.backends.gpu.wgpu_device import WgpuDevice, adapters
+
+    devices = [WgpuDevice(adapters()[0]) for _ in range(2)]
+    gpus = [GpuBackend(device, max_tokens=MAX_TOKENS) for device in devices]
+    runner = load(folders("llama"), SplitBackend(host(), gpus))
+    golden = checkpoints.load_golden("llama")
+    whole = runner.whole(read := tokens(runner))
+    assert distance(whole, golden.logits) < near(golden)
+    np.testing.assert_array_equal(runner.read(read, [7, 1, 19, 13]), whole)
+    assert all(device.allocated > 1000 for device in devices)
+    runner.plan.close()
+    for device in devices:
+        device.close()
