@@ -20,7 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import checks, log, quant
-from llmpy.backends import ALL_ON_ONE, GpuShare, checked_kv_dtype, make_backend
+from llmpy.backends import (
+    ALL_ON_ONE,
+    GpuShare,
+    checked_kv_dtype,
+    make_backend,
+    shared_with_cpu,
+)
 from llmpy.backends.base import PAGE_TOKENS, Backend, Describing, Requirements
 from llmpy.checkpoint.open import existing, open_licensed, open_vocabulary
 from llmpy.dtypes import BY_NAME
@@ -179,7 +185,13 @@ def load(
             raise BackendError(f"gpu: keys and values cannot be stored as {kv_dtype}")
         return on(engine)
     except (BackendError, OutOfMemory) as error:
-        warnings.warn(f"the CPU runs this model: {error}", RuntimeWarning, stacklevel=2)
+        found = error.with_traceback(None)  # whose frames hold what was uploaded
+    warnings.warn(
+        f"the CPU runs this model, or a part of it: {found}", RuntimeWarning, stacklevel=2
+    )
+    if isinstance(found, OutOfMemory):
+        with contextlib.suppress(BackendError, OutOfMemory):
+            return on(shared_with_cpu(engine, n_threads, n_batch, n_ctx))
     return on(make_backend("cpu", n_threads, n_batch))
 
 

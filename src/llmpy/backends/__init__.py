@@ -23,7 +23,13 @@ from llmpy.backends.base import (
     StoredTensor,
     WindowedPool,
 )
-from llmpy.backends.making import ALL_ON_ONE, GpuShare, checked_kv_dtype, make_backend
+from llmpy.backends.making import (
+    ALL_ON_ONE,
+    GpuShare,
+    checked_kv_dtype,
+    make_backend,
+    shared_with_cpu,
+)
 from llmpy.backends.plain import PlainBackend, PlainPlan
 from llmpy.backends.pool import ArrayKvPool, Logits, Piece
 from llmpy.backends.space import Space
@@ -58,4 +64,5 @@ __all__ = [
     "WindowedPool",
     "checked_kv_dtype",
     "make_backend",
+    "shared_with_cpu",
 ]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from llmpy import checks, ffi
 from llmpy.backends.base import Backend
 
-__all__ = ["ALL_ON_ONE", "GpuShare", "checked_kv_dtype", "make_backend"]
+__all__ = ["ALL_ON_ONE", "GpuShare", "checked_kv_dtype", "make_backend", "shared_with_cpu"]
 
 
 class GpuShare(NamedTuple):
@@ -26,6 +26,7 @@ class GpuShare(NamedTuple):
 
 
 ALL_ON_ONE = GpuShare()
+PART_OF_FREE = 0.9  # of a GPU's memory that "auto" takes: other programs use it too
 _UNITS = {"": 1, "b": 1, **{f"{u}{b}": 1000**i for i, u in enumerate("kmgt", 1) for b in ("", "b")}}
 _UNITS |= {f"{u}ib": 1024**i for i, u in enumerate("kmgt", 1)}
 _METHODS = ("requirements", "upload", "prepare", "kv_pool", "compile")
@@ -100,6 +101,20 @@ def checked_kv_dtype(backend: Backend, kv_dtype: str) -> str:
     if kv_dtype == "auto":
         return backend.kv_dtypes[0]
     return checks.one_of("kv_dtype", kv_dtype, ("auto", *backend.kv_dtypes))
+
+
+def shared_with_cpu(gpu: Any, n_threads: int | None, n_batch: int, n_ctx: int | None) -> Backend:
+    """Return a backend of the CPU and as much of the backend `gpu` as its memory has room for."""
+    from llmpy.backends.gpu.backend import GpuBackend
+    from llmpy.backends.gpu.budget import Budget
+    from llmpy.backends.split.backend import SplitBackend
+
+    cpu, free = make_backend("cpu", n_threads, n_batch), gpu.device.free_memory()
+    if free is None:
+        return cpu
+    most = int(free * PART_OF_FREE)
+    part = GpuBackend(Budget(gpu.device, most), max_tokens=n_batch)
+    return SplitBackend(cpu, [part], memory=[most], n_ctx=n_ctx, quiet=True)
 
 
 def _shared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,18 @@ def test_the_command_line_takes_the_options(
     found = json.loads(CliRunner().invoke(group, ["plan", str(stories), *shared, "--json"]).output)
     assert [place["first"] for place in found["places"]] == [0, 3]
     assert found["fits"]
+
+
+def test_auto_leaves_to_the_cpu_what_the_gpu_has_no_room_for(
+    stories: Path, devices: dict[str, RecordingDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = whole(stories)
+    device = RecordingDevice(capacity=(plan.total - plan.tokenizer) * 8 // 10)
+    device.name = "NumPy"
+    monkeypatch.setattr(find, "auto_device", lambda cpu: find.Found(device, "it is fast"))  # noqa: ARG005
+    with pytest.warns(RuntimeWarning, match="or a part of it: "):
+        model = llmpy.load(stories, **SMALL)
+    with model:
+        assert text(model)
+        assert re.match(r"cpu: layers 0 to \d; NumPy: layers \d to 4", model.computed_by)
+    assert devices

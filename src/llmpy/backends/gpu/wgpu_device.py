@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from llmpy.backends.gpu.device import FLOATS, KERNELS, ROWS, Buffer, Step, n_items
 from llmpy.backends.gpu.shaders import INVOCATIONS, source
 from llmpy.errors import BackendError, OutOfMemory
+from llmpy.machine.graphics import free_video_memory
 from llmpy.machine.memory import available_memory
 
 __all__ = ["Adapter", "WgpuDevice", "adapters"]
@@ -62,6 +63,7 @@ class Adapter:
         self.name = f"{info['device']}, {info['backend_type']}"
         self.kind, self.api = info["adapter_type"], info["backend_type"]
         self.software = self.kind == "CPU"
+        self.numbers = int(info["vendor_id"]), int(info["device_id"])  # of PCI
 
 
 def adapters() -> list[Adapter]:
@@ -145,6 +147,7 @@ class WgpuDevice:
         wgpu = _wgpu()
         self.name, self.software = adapter.name, adapter.software
         self._shared = adapter.kind in ("CPU", "IntegratedGPU")  # the processor's memory
+        self._numbers = adapter.numbers
         limits = dict(adapter.raw.limits)
         self._device = adapter.raw.request_device_sync(required_limits=limits)
         self._queue = self._device.queue
@@ -261,8 +264,8 @@ class WgpuDevice:
         self._queue.submit([encoder.finish()])
 
     def free_memory(self) -> int | None:
-        """Return the free memory where the device shares that of the processor."""
-        return available_memory() if self._shared else None
+        """Return the free memory: the processor's where they share it, else what drivers tell."""
+        return available_memory() if self._shared else free_video_memory(*self._numbers)
 
     def close(self) -> None:
         """Destroy the device."""

@@ -63,15 +63,17 @@ class SplitBackend:
     `devices` are backends whose plans can go on from given values (`run_given`), and get layers in
     their order. `n_layers`: how many these are, shared out evenly; None: all, or of a device with
     `memory`, bytes of each, as many as fit with a session of `n_ctx` tokens, the last device first.
-    What fits is decided when `requirements` are first asked for.
+    What fits is decided when `requirements` are first asked for, with a warning where that is
+    nothing, unless it is `quiet`.
     """
 
     def __init__(
         self, first: Backend, devices: Sequence[Any], *, n_layers: int | None = None,
-        memory: Sequence[int] | None = None, n_ctx: int | None = None,
+        memory: Sequence[int] | None = None, n_ctx: int | None = None, quiet: bool = False,
     ) -> None:  # fmt: skip
         self._backends: list[Any] = [first, *devices]
         self._n_layers, self._memory, self._n_ctx = n_layers, memory, n_ctx
+        self._quiet = quiet
         self._counts: list[int] | None = None  # layers of each device, once it is decided
         self._readers: dict[str, list[tuple[int, frozenset[str]]]] = {}
         self._release: Callable[[str], object] = str
@@ -241,7 +243,7 @@ class SplitBackend:
             more = [n for n in possible if n > behind]
             counts[i] = ([behind, *more])[bisect_right(more, False, key=too_much)] - behind
         self._counts = None
-        if not sum(counts):
+        if not sum(counts) and not self._quiet:
             warnings.warn(
                 "device_memory: not even the last layer fits on the GPU: the CPU runs this model",
                 RuntimeWarning, stacklevel=2,
