@@ -36,12 +36,13 @@ CHAINS: dict[str, tuple[Any, ...]] = {
         llmpy.repetition(1.3, 100), llmpy.frequency(0.5, -1), llmpy.presence(0.2, 20),
         llmpy.logit_bias({3: -2.0, 7: float("-inf")}), llmpy.top_k(40), llmpy.top_p(0.9),
     ),
+    "raised": (llmpy.logit_bias({5: 9.0, N_VOCAB // 2: 12.0, 40: -3.0}), llmpy.top_k(40)),
     "mirostat": (llmpy.top_k(50), llmpy.mirostat2(5.0, 0.1)),
 }  # fmt: skip
 OTHERS: dict[str, tuple[Any, ...]] = {  # that may need all logits
     "top-p": (llmpy.top_p(0.9),),
     "temperature first": (llmpy.temperature(0.5), llmpy.top_k(40)),
-    "raised": (llmpy.logit_bias({3: 20.0}), llmpy.top_k(40)),
+    "many raised": (llmpy.logit_bias(dict.fromkeys(range(20), 1.0)), llmpy.top_k(40)),
     "rewarded": (llmpy.repetition(0.5, 100), llmpy.top_k(40)),
     "dry": (llmpy.dry(0.8, breakers=(3,)), llmpy.top_k(40)),
 }

@@ -17,14 +17,17 @@ from llmpy.backends.base import Sampling
 from llmpy.ffi import view
 from llmpy.ffi.abi import Chain, SampleKind, SampleStep
 
-__all__ = ["ROOM", "SEGMENT", "WORDS_OF_SEGMENT", "Rule", "candidates", "rule_of"]
+__all__ = ["ROOM", "SEGMENT", "WORDS_OF_SEGMENT", "Array", "Ids", "Rule", "candidates", "rule_of"]
 
 SEGMENT = 2048  # logits of which the largest are found together
 ROOM = 64  # of these
 WORDS_OF_SEGMENT = 4 + 2 * ROOM
 _PENALTIES = {SampleKind.REPETITION: 1.0, SampleKind.FREQUENCY: 0.0, SampleKind.PRESENCE: 0.0}
 
+RAISED = 8  # logits that are read one by one, at most
+
 Array = NDArray[np.float32]
+Ids = NDArray[np.int32]
 
 
 class Rule(NamedTuple):
@@ -34,38 +37,44 @@ class Rule(NamedTuple):
 
     most: int
     within: float | None
-    biased: NDArray[np.int32]  # tokens with a negative bias
+    biased: NDArray[np.int32]  # tokens with a bias
+    raised: NDArray[np.int32]  # those of them that have a positive one
 
 
 def rule_of(sampling: Sampling) -> Rule | None:
     """Return what a sampler needs, None where that may be all logits."""
     chain = Chain.from_address(sampling.sampler.address)
-    biased = [np.zeros(0, np.int32)]
+    biased, raised = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
     for i, step in enumerate(_steps(chain)):
         kind = SampleKind(step.kind)
         if kind in _PENALTIES and step.value[0] >= _PENALTIES[kind]:
             continue
-        if kind is SampleKind.LOGIT_BIAS and (ids := _lowered(step)) is not None:
-            biased.append(ids)
+        if kind is SampleKind.LOGIT_BIAS:
+            if n := step.count[0]:
+                ids = view(step.ids, n, np.int32)
+                biased.append(ids)
+                raised.append(ids[view(step.biases, n, np.float32) > 0])
         elif kind in (SampleKind.TOP_K, SampleKind.GREEDY):
             most = step.count[0] if kind is SampleKind.TOP_K else 1
-            return Rule(most, None, np.concatenate(biased))
+            some = np.unique(np.concatenate(raised))
+            return Rule(most, None, np.concatenate(biased), some) if len(some) <= RAISED else None
         elif kind is SampleKind.MIN_P and i == 0 and step.min_keep == 1:
-            return Rule(1, step.value[0], biased[0])
+            return Rule(1, step.value[0], biased[0], raised[0])
         else:
             return None
     return None
 
 
 def candidates(
-    sampling: Sampling, rule: Rule, found: NDArray[np.uint32]
+    sampling: Sampling, rule: Rule, found: NDArray[np.uint32], raised: tuple[Ids, Array]
 ) -> tuple[NDArray[np.int32], Array] | None:
     """Return the ids and logits that are enough for a sampler, None where they may not be.
 
-    `found` uint32 [segments, WORDS_OF_SEGMENT] is what the kernel `top` gives of a row. What it
-    left out of a segment is less than the least that it has of it; or equal, where there are more
-    equal ones than room. A token that a penalty lowers may fall below what was left out, so that
-    the others must be enough without it.
+    `found` uint32 [segments, WORDS_OF_SEGMENT] is what the kernel `top` gives of a row; `raised`
+    are tokens that a bias may bring to the top, with their logits. What the kernel left out of a
+    segment is less than the least that it has of it; or equal, where there are more equal ones
+    than room. A token that a penalty lowers may fall below what was left out, so that the others
+    must be enough without it.
     """
     counts, least = found[:, 0].astype(np.int64), _values(found[:, 1])
     if found[:, 2].any():
@@ -86,21 +95,14 @@ def candidates(
         bound = np.float32(float(bound) + rule.within)
     cut = counts > ROOM  # equal ones are missing
     enough = (counts < ROOM) | (least < bound) | (~cut & (least <= bound))
-    return (ids, logits) if bool(enough.all()) else None
+    if not enough.all():
+        return None
+    return np.concatenate([ids, raised[0]]), np.concatenate([logits, raised[1]])
 
 
 def _steps(chain: Chain) -> Iterator[SampleStep]:
     for i in range(chain.n_steps):
         yield (SampleStep * chain.n_steps).from_address(chain.steps)[i]
-
-
-def _lowered(step: SampleStep) -> NDArray[np.int32] | None:
-    """The tokens of biases, if none of them is raised."""
-    n = step.count[0]
-    if n == 0:
-        return np.zeros(0, np.int32)
-    raised = (view(step.biases, n, np.float32) > 0).any()
-    return None if raised else view(step.ids, n, np.int32).copy()
 
 
 def _values(keys: NDArray[np.uint32]) -> Array:

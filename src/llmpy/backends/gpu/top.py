@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import Sampling
-from llmpy.backends.gpu.candidates import SEGMENT, WORDS_OF_SEGMENT, Rule, candidates, rule_of
+from llmpy.backends.gpu.candidates import (
+    SEGMENT,
+    WORDS_OF_SEGMENT,
+    Array,
+    Ids,
+    Rule,
+    candidates,
+    rule_of,
+)
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
 from llmpy.backends.gpu.tensors import Kept
 
@@ -57,7 +65,11 @@ class Top:
         size = 4 * parts * WORDS_OF_SEGMENT * len(samplings)
         data = np.frombuffer(self._device.read(self._found.buffer, 0, size), np.uint32)
         rows = data.reshape(len(samplings), parts, WORDS_OF_SEGMENT)
-        return self._sparse(samplings, rules, rows, n_seen)
+        raised = [
+            self._raised(arena, at + i * self._n_vocab, each, rule)
+            for i, (each, rule) in enumerate(zip(samplings, rules, strict=True))
+        ]
+        return self._sparse(samplings, rules, rows, raised)
 
     def close(self) -> None:
         """Free all buffers."""
@@ -73,24 +85,33 @@ class Top:
         samplings: Sequence[Sampling],
         rules: Sequence[Rule],
         found: NDArray[np.uint32],
-        n_seen: int,
+        raised: Sequence[tuple[Ids, Array]],
     ) -> NDArray[np.float32] | None:
         """Rows that are -inf but for the candidates."""
         for row, ids in self._set:
             self._rows[row, ids] = -np.inf
         self._set = []
+        n_seen = samplings[0].sampler.n_vocab
         if self._rows.shape[1] != n_seen or len(self._rows) < len(samplings):
             self._rows = np.full(
                 (max(len(samplings), len(self._rows)), n_seen), -np.inf, np.float32
             )
         for i, (each, rule) in enumerate(zip(samplings, rules, strict=True)):
-            some = candidates(each, rule, found[i])
+            some = candidates(each, rule, found[i], raised[i])
             if some is None:
                 return None
             ids, logits = some
             self._rows[i, ids] = logits
             self._set.append((i, ids))
         return self._rows[: len(samplings)]
+
+    def _raised(self, arena: Buffer, at: int, sampling: Sampling, rule: Rule) -> tuple[Ids, Array]:
+        """Tokens with a positive bias that may come, and their logits, from a row in the arena."""
+        ids = [i for i in rule.raised.tolist() if 0 <= i < sampling.sampler.n_vocab]
+        if (mask := sampling.mask) is not None:
+            ids = [i for i in ids if mask[i // 32] >> (i % 32) & 1]
+        data = [self._device.read(arena, 4 * (at + i), 4) for i in ids]
+        return np.array(ids, np.int32), np.frombuffer(b"".join(data), np.float32)
 
     def _reserve(self, n_rows: int, n_seen: int) -> None:
         """Make room for so many rows, and for more so that this is rare."""
