@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -211,4 +212,26 @@ def test_auto_leaves_to_the_cpu_what_the_gpu_has_no_room_for(
     with model:
         assert text(model)
         assert re.match(r"cpu: layers 0 to \d; NumPy: layers \d to 4", model.computed_by)
+    assert devices
+
+
+def test_sessions_fork_shift_and_are_saved(
+    stories: Path, devices: dict[str, RecordingDevice], tmp_path: Path
+) -> None:
+    options: Any = {"n_ctx": N_CTX, "kv_dtype": "f32"}
+    found = []
+    for shared in ({"backend": "cpu"}, {"n_gpu_layers": 3}):
+        with llmpy.load(stories, **options, **shared) as model:
+            session = model.session(sampler=llmpy.greedy(), overflow="shift")
+            with pytest.warns(llmpy.ContextWarning):
+                session.infer(SENTENCE, max_tokens=N_CTX + 20)
+            fork = session.fork()
+            fork.infer(" The", max_tokens=5)
+            fork.save(tmp_path / "session")
+            again = model.load_session(tmp_path / "session", sampler=llmpy.greedy())
+            again.infer(" cat", max_tokens=5)
+            vector = np.array(model.embed("a cat")).ravel()
+            found.append((session.tokens, fork.tokens, again.tokens, vector))
+    assert found[0][:3] == found[1][:3]
+    np.testing.assert_allclose(found[1][3], found[0][3], atol=1e-4)
     assert devices
