@@ -207,13 +207,17 @@ def _norm(r: Run) -> None:
 
 
 def _rope(r: Run) -> None:
-    x, y, n, total = r.at(r.x, r.heads, r.d), r.at(r.y, r.heads, r.d), r.n_dims, r.count("n_all")
+    n, total = r.n_dims, r.count("n_all")
     first = r.count("ropes") + r.table * total
     turns = r._words[first : first + n * total].view(np.float32).reshape(total, 1, n // 2, 2)
     cos, sin = np.moveaxis(turns[r.token_rows()], -1, 0)
     a, b = (slice(n // 2), slice(n // 2, n)) if r.neox else (slice(0, n, 2), slice(1, n, 2))
-    y[...] = x
-    y[..., a], y[..., b] = x[..., a] * cos - x[..., b] * sin, x[..., a] * sin + x[..., b] * cos
+    for from_, to, heads in ((r.x, r.y, r.heads), (r.x1, r.y1, r.heads1)):
+        if heads:
+            x, y = r.at(from_, heads, r.d), r.at(to, heads, r.d)
+            y[...] = x
+            y[..., a] = x[..., a] * cos - x[..., b] * sin
+            y[..., b] = x[..., a] * sin + x[..., b] * cos
 
 
 def _page(r: Run, session: int, i: int) -> int:
@@ -236,12 +240,17 @@ def _rows_of(r: Run, buffer: int, stride: int, heads: int, d: int) -> Callable[[
 
 
 def _store(r: Run) -> None:
-    x, slab = r.at(r.x, r.heads, r.d), _slab(r, r.heads, r.d)
-    for t, (position, session) in enumerate(
-        zip(r.by_token("positions"), r.by_token("sessions"), strict=True)
-    ):
-        first = _page(r, session, position // 64) * r.stride + position % 64 * r.words
-        r.buffers[0].view(np.uint32)[first : first + r.words] = encoded(slab, x[t : t + 1])
+    caches = [
+        (0, r.x, r.heads, r.d, r.words, r.stride), (1, r.x1, r.heads1, r.d1, r.words1, r.stride1),
+    ]  # fmt: skip
+    for buffer, place, heads, d, words, stride in caches if r.items1 else caches[:1]:
+        x, slab = r.at(place, heads, d), _slab(r, heads, d)
+        for t, (position, session) in enumerate(
+            zip(r.by_token("positions"), r.by_token("sessions"), strict=True)
+        ):
+            first = _page(r, session, position // 64) * stride + position % 64 * words
+            stored = encoded(slab, x[t : t + 1])
+            r.buffers[buffer].view(np.uint32)[first : first + words] = stored
 
 
 def _scores(r: Run, rows: int) -> Iterator[tuple[int, int, int, Array, Array]]:

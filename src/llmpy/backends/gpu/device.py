@@ -72,10 +72,14 @@ KERNELS: dict[str, Kernel] = {
         "`rms_norm`, `layer_norm`, `sum` (kind 0, 1, 2)",
         "x y width eps kind n_weight n_bias per", "weight:f32 bias:f32", 64,
     ),
-    "rope": _kernel("`rope`", "x y heads d n_dims neox table"),
+    "rope": _kernel(
+        "`rope`, of one value or of two, such as queries and keys",
+        "x y heads x1 y1 heads1 d n_dims neox table",
+    ),
     "store": _kernel(
-        "`cached`: keys or values to their pages",
-        "x heads d kind words stride windowed", "cache:u32!",
+        "`cached`: keys or values to their pages, of one cache or of two",
+        "x heads d words stride items1 x1 heads1 d1 words1 stride1 kind windowed",
+        "cache:u32! cache1:u32!",
     ),
     "attend": _kernel(
         "`attend`, with windows, sinks, ALiBi and softcaps",

@@ -25,6 +25,7 @@ __all__ = ["FEW", "FUNCTIONS", "GATES", "MAPS", "Lowered", "lower"]
 
 FEW = 4  # rows up to which a batch is one of few
 WIDE = 8  # tokens that a workgroup of a matmul computes at once in a large batch
+NEAR = 6  # nodes, among which one is looked for that goes with another
 NEVER = 0xFFFFFFFF  # in place of a tile
 MOST_HEAD = 1024  # values of a key or of a value in one head
 FUNCTIONS = ("silu", "gelu", "gelu_exact", "relu", "sigmoid", "tanh", "exp", "softplus")
@@ -101,9 +102,10 @@ class _Lowering:
         self.graph, self.tensors, self.pool, self.constant = graph, tensors, pool, constant
         self.n_chunks = -(-n_ctx // CHUNK)
         self.arena, self.result = Arena(), Lowered()
-        self.nothing = constant(np.zeros(16, np.float32))
+        self.nothing, self.unused = (constant(np.zeros(16, np.float32)) for _ in range(2))
         self.places: dict[int, Place] = {}
         self.groups: Mapping[int, Group] = NO_GROUPS
+        self.done: set[int] = set()  # with a node before them
         self.ends: dict[int, list[int]] = {}  # node -> the results that nobody reads after it
         last = {i: i for i in range(len(graph.nodes))}
         for i, node in enumerate(graph.nodes):
@@ -119,18 +121,33 @@ class _Lowering:
         emit = _EMIT.get(node.op)
         if emit is None:
             raise BackendError(f"the gpu backend has no operation {node.op!r}")
-        is_done = i in self.places  # with others
         if i in self.groups:
-            nodes = self.groups[i].nodes
-            places = [self.arena.take(node.rows, prod(self.shape(j))) for j in nodes]
-            self.places.update(zip(nodes, places, strict=True))
+            places = [self.place(j) for j in self.groups[i].nodes]
             self.linears(node.rows, self.at(node.inputs[0]), self.groups[i], places)
-        elif not is_done:
+            self.done.update(self.groups[i].nodes)
+        elif i not in self.done:
             if node.op not in VIEWS:
-                self.places[i] = self.arena.take(node.rows, prod(node.shape))
+                self.place(i)
             emit(self, i, node)
         for j in self.ends.get(i, ()):
             self.arena.give_back(self.places[j])
+
+    def place(self, i: int) -> Place:
+        """Take a place for the value of node `i`."""
+        node = self.graph.nodes[i]
+        self.places[i] = self.arena.take(node.rows, prod(node.shape))
+        return self.places[i]
+
+    def next_like(self, i: int, alike: Callable[[Node], bool]) -> int | None:
+        """A node soon after node `i` that can be computed with it; it is done then."""
+        nodes = self.graph.nodes
+        for j in range(i + 1, min(i + NEAR, len(nodes))):
+            node = nodes[j]
+            same = node.op == nodes[i].op and node.rows == nodes[i].rows and alike(node)
+            if same and j not in self.done and origin(self.graph, node.inputs[0]) < i:
+                self.done.add(j)
+                return j
+        return None
 
     def finish(self) -> None:
         """Say where the logits lie."""
@@ -329,18 +346,42 @@ def _output_rows(work: _Lowering, i: int, node: Node) -> None:
 
 def _rope(work: _Lowering, i: int, node: Node) -> None:
     rope, (heads, d) = node.attrs["rope"], node.shape
+
+    def alike(other: Node) -> bool:
+        return (other.attrs, other.weights, other.shape[1]) == (node.attrs, node.weights, d)
+
+    j = work.next_like(i, alike)
+    second: dict[str, Any] = {"x1": 0, "y1": 0, "heads1": 0}
+    if j is not None:
+        x = work.at(work.graph.nodes[j].inputs[0])
+        second = {"x1": x, "y1": work.place(j), "heads1": work.shape(j)[0]}
     work.step(
-        "rope", node.rows, heads * (d - rope.n_dims // 2), x=work.at(node.inputs[0]),
-        y=work.places[i], heads=heads, d=d, n_dims=rope.n_dims, neox=int(rope.neox),
-        table=work.rope_table(rope, node.weights),
+        "rope", node.rows, (heads + second["heads1"]) * (d - rope.n_dims // 2),
+        x=work.at(node.inputs[0]), y=work.places[i], heads=heads, d=d, n_dims=rope.n_dims,
+        neox=int(rope.neox), table=work.rope_table(rope, node.weights), **second,
     )  # fmt: skip
 
 
 def _cached(work: _Lowering, i: int, node: Node) -> None:
     cache = work.pool.caches[node.attrs["index"]]
+
+    def alike(other: Node) -> bool:
+        return bool(work.pool.caches[other.attrs["index"]].windowed == cache.windowed)
+
+    j = work.next_like(i, alike)
+    second: dict[str, Any] = dict.fromkeys(("items1", "x1", "heads1", "d1", "words1", "stride1"), 0)
+    slab: Held = work.unused
+    if j is not None:
+        other = work.pool.caches[work.graph.nodes[j].attrs["index"]]
+        second = {
+            "items1": other.items, "x1": work.at(j), "heads1": other.heads, "d1": other.d,
+            "words1": other.words, "stride1": other.stride,
+        }  # fmt: skip
+        slab = other.slab
     work.step(
-        "store", node.rows, cache.items, cache.slab, x=work.at(i), heads=cache.heads, d=cache.d,
-        kind=cache.kind, words=cache.words, stride=cache.stride, windowed=int(cache.windowed),
+        "store", node.rows, cache.items + second["items1"], cache.slab, slab, x=work.at(i),
+        heads=cache.heads, d=cache.d, words=cache.words, stride=cache.stride, kind=cache.kind,
+        windowed=int(cache.windowed), **second,
     )  # fmt: skip
 
 
