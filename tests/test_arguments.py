@@ -24,6 +24,10 @@ TEXT = (b"text", 5, ["text"])
 FUNCTION = (5, "print")
 PATH = (5, b"model.gguf", ["model.gguf"])
 LICENSES = (5, "mit", b"mit", [5])
+SHARE = {
+    "n_gpu_layers": ("2", 2.5, True), "device": (5, b"0"),
+    "device_memory": (True, 6e9, b"6GB", [b"6GB"], [None]),
+}  # fmt: skip
 IDS = (b"hi", bytearray(b"hi"), 5, None, [1.7], ["a"], [[1]], np.array([1.0]), {1: 2})
 
 # Of each public function: its wrong values by argument. Every argument of it must be here.
@@ -60,7 +64,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
         "path": PATH, "architecture": (5, b"llama"), "n_ctx": NUMBER, "n_threads": NUMBER,
         "n_batch": NUMBER, "backend": (5, str, None), "max_total_tokens": NUMBER,
         "progress": FUNCTION, "rope": (5, "linear"), "tokenizer": (5, object()), "mmap": FLAG,
-        "download": FLAG, "allow_licenses": LICENSES, "prefix_cache_bytes": NUMBER,
+        "download": FLAG, "allow_licenses": LICENSES, "prefix_cache_bytes": NUMBER, **SHARE,
     },
     "json_schema": {"schema": (5, "a", None), "assert_formats": FLAG},
     "regex": {"pattern": TEXT},
@@ -68,7 +72,7 @@ WRONG: dict[str, dict[str, tuple[Any, ...]]] = {
     "choices": {"texts": (5, "ab", [5])},
     "plan_memory": {
         "path": PATH, "n_ctx": NUMBER, "sessions": NUMBER, "n_batch": NUMBER,
-        "backend": (5, str, None), "architecture": (5, b"llama"), "rope": (5, "linear"),
+        "backend": (5, str, None), "architecture": (5, b"llama"), "rope": (5, "linear"), **SHARE,
     },
     "program_text": {
         "path": PATH, "n_ctx": NUMBER, "backend": (5, str, None), "architecture": (5, b"llama"),

@@ -163,7 +163,9 @@ def _checked(backend: str | Backend, share: GpuShare) -> tuple[int | None, str, 
         return n_layers, device or which, None
     if isinstance(memory, str):
         memory = memory.split(",")
-    sizes = list(memory) if isinstance(memory, Sequence) else [memory]
+    sizes: list[object] = [memory]
+    if isinstance(memory, Sequence) and not isinstance(memory, bytes):
+        sizes = list(memory)
     return n_layers, device or which, [_bytes("device_memory", size) for size in sizes]
 
 

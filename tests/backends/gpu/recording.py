@@ -32,6 +32,7 @@ class RecordingDevice:
 
     name = "NumPy"
     software = True
+    shared = False
 
     def __init__(self, limit: int = 1 << 30, capacity: int = 1 << 40) -> None:
         self.limit, self.capacity = limit, capacity

@@ -60,12 +60,20 @@ def test_nothing_is_left_after_a_model(stories: Path) -> None:
 @pytest.mark.full
 def test_nothing_is_left_after_a_thousand_models(stories: Path) -> None:
     backend = gpu_backend()
-    found = []
+    found, resident = [], []
     for _ in range(1000):
         with llmpy.load(stories, backend=backend) as model:
             model.session().infer("Once", max_tokens=2)
         found.append(backend.device.allocated)
+        resident.append(resident_bytes())
     assert len(set(found[5:])) == 1
+    assert resident[-1] <= resident[100] + (8 << 20)
+
+
+def resident_bytes() -> int:
+    """The memory of this process, 0 where the system has no such file."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * 4096 if statm.exists() else 0
 
 
 def test_a_page_that_does_not_fit_is_refused_and_others_go_on() -> None:

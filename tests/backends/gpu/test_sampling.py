@@ -169,6 +169,7 @@ def stories(shared_data: Callable[[str], Path]) -> Path:
 def texts(path: Path, backend: GpuBackend, monkeypatch: pytest.MonkeyPatch, few: bool) -> list[str]:
     """Texts of one session, of several together, and under a constraint."""
     with monkeypatch.context() as patched, llmpy.load(path, backend=backend) as model:
+        patched.setattr(backend.device, "shared", False)
         if not few:
             patched.setattr(Top, "found", lambda *_: None)
         one = model.session(**USUAL, repeat_penalty=1.2, seed=3)

@@ -158,6 +158,7 @@ class Device(Protocol):
 
     name: str  # for people: the adapter and the API
     software: bool  # whether a CPU does its work
+    shared: bool  # whether its memory is the processor's, so that reading it is cheap
     limit: int  # bytes that a kernel can be bound to at once
     allocated: int  # bytes of all buffers
 

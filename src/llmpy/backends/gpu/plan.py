@@ -204,8 +204,15 @@ class GpuPlan:
         return np.frombuffer(data, np.float32).reshape(n, self.n_vocab)
 
     def largest(self, at: int, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
-        """Return the logits that samplers need of rows in the arena; see `SparseResult`."""
-        return self._top.found(self._header, self._arena, at, samplings)
+        """Return the logits that samplers need of rows in the arena; see `SparseResult`.
+
+        Where the host reads the device's memory all logits are there sooner than they are found.
+        """
+        return (
+            None
+            if self._device.shared
+            else self._top.found(self._header, self._arena, at, samplings)
+        )
 
     def _reserve(self, n: int, n_output: int, n_header: int) -> None:
         """Make room for such a batch, and for larger ones so that this is rare."""

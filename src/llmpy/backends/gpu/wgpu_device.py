@@ -146,7 +146,7 @@ class WgpuDevice:
     def __init__(self, adapter: Adapter) -> None:
         wgpu = _wgpu()
         self.name, self.software = adapter.name, adapter.software
-        self._shared = adapter.kind in ("CPU", "IntegratedGPU")  # the processor's memory
+        self.shared = adapter.kind in ("CPU", "IntegratedGPU")  # the processor's memory
         self._numbers = adapter.numbers
         limits = dict(adapter.raw.limits)
         self._device = adapter.raw.request_device_sync(required_limits=limits)
@@ -265,7 +265,7 @@ class WgpuDevice:
 
     def free_memory(self) -> int | None:
         """Return the free memory: the processor's where they share it, else what drivers tell."""
-        return available_memory() if self._shared else free_video_memory(*self._numbers)
+        return available_memory() if self.shared else free_video_memory(*self._numbers)
 
     def close(self) -> None:
         """Destroy the device."""
