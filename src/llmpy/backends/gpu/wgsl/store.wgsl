@@ -17,21 +17,21 @@ fn item(i: u32) {
     }
 }
 
-fn write(second: bool, at: u32, word: u32) {
+fn put_word(second: bool, at: u32, word: u32) {
     if (second) { cache1[at] = word; } else { cache[at] = word; }
 }
 
 // Word or block `j` of the heads of `d` values at `x`.
 fn put(second: bool, to: u32, x: u32, d: u32, j: u32) {
     if (p.kind == 0u) {
-        write(second, to + j, bitcast<u32>(A[x + j]));
+        put_word(second, to + j, bitcast<u32>(A[x + j]));
     } else if (p.kind == 1u) {
         let each = (d + 1u) / 2u;
         let k = 2u * (j % each);
         let from_at = x + (j / each) * d + k;
         var other = 0.0;
         if (k + 1u < d) { other = A[from_at + 1u]; }
-        write(second, to + j, pack2x16float(vec2<f32>(A[from_at], other)));
+        put_word(second, to + j, pack2x16float(vec2<f32>(A[from_at], other)));
     } else {
         let each = (d + 31u) / 32u;
         let k = 32u * (j % each);
@@ -40,14 +40,14 @@ fn put(second: bool, to: u32, x: u32, d: u32, j: u32) {
         var most = 0.0;
         for (var m = 0u; m < n; m += 1u) { most = max(most, abs(A[from_at + m])); }
         let inverse = select(0.0, 127.0 / most, most > 0.0);
-        write(second, to + 9u * j, bitcast<u32>(most * 0.007874016));
+        put_word(second, to + 9u * j, bitcast<u32>(most * 0.007874016));
         for (var word = 0u; word < 8u; word += 1u) {
             var four = 0u;
             for (var m = 0u; m < min(4u, max(n, 4u * word) - 4u * word); m += 1u) {
                 let q = clamp(i32(round(A[from_at + 4u * word + m] * inverse)), -127, 127);
                 four |= (u32(q) & 255u) << (8u * m);
             }
-            write(second, to + 9u * j + 1u + word, four);
+            put_word(second, to + 9u * j + 1u + word, four);
         }
     }
 }
