@@ -11,7 +11,7 @@ from llmpy import checks
 from llmpy.backends import GpuShare, checked_kv_dtype, make_backend
 from llmpy.backends.base import PAGE_TOKENS, Backend, Requirements
 from llmpy.checkpoint.open import open_model
-from llmpy.graph import Graph, is_encoder, show
+from llmpy.graph import Graph, is_encoder, layers_text, show
 from llmpy.machine.memory import readable_bytes
 from llmpy.wiring import unchecked
 
@@ -46,7 +46,7 @@ class MemoryPlace:
 
     def __str__(self) -> str:
         free = "" if self.available is None else f" of {readable_bytes(self.available)}"
-        layers = f"layers {self.first} to {self.end - 1}" if self.end else "all"
+        layers = layers_text(self.first, self.end) if self.end else "all"
         return f"{self.name}: {layers}, {readable_bytes(self.total)}{free}"
 
 

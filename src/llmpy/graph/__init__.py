@@ -4,7 +4,7 @@ from llmpy.graph.check import finish
 from llmpy.graph.fuse import Attention, GatedLinears, Linears, One, Step, fuse, schedule
 from llmpy.graph.ir import Cache, Graph, Node, Recurrence, Value
 from llmpy.graph.ops import ELEMENTWISE, OPS, Operation
-from llmpy.graph.parts import Part, cut, layer_starts, n_layers
+from llmpy.graph.parts import Part, cut, layer_starts, layers_text, n_layers
 from llmpy.graph.rewrite import origin, rewrite
 from llmpy.graph.rope import Rope
 from llmpy.graph.shapes import Shape
@@ -48,6 +48,7 @@ __all__ = [
     "is_encoder",
     "key_rotations",
     "layer_starts",
+    "layers_text",
     "n_embedded",
     "n_layers",
     "origin",

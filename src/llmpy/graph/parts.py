@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from llmpy.errors import GraphError
 from llmpy.graph.ir import Graph, Node
 
-__all__ = ["Part", "cut", "layer_starts", "n_layers"]
+__all__ = ["Part", "cut", "layer_starts", "layers_text", "n_layers"]
 
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
@@ -32,6 +32,11 @@ class Part(NamedTuple):
 def n_layers(graph: Graph) -> int:
     """Return the number of layers: blocks whose tensors the graph reads."""
     return 1 + max(map(_layer, graph.nodes), default=-1)
+
+
+def layers_text(first: int, end: int) -> str:
+    """Return the layers from `first` to `end`, the latter not included, for people."""
+    return f"layer {first}" if end - first == 1 else f"layers {first} to {end - 1}"
 
 
 def layer_starts(graph: Graph) -> list[int]:

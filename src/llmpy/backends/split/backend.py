@@ -24,7 +24,7 @@ from llmpy.backends.split.plan import SplitPlan
 from llmpy.backends.split.pool import SplitKvPool
 from llmpy.dtypes import DType
 from llmpy.errors import BackendError, GraphError
-from llmpy.graph import Graph, Part, cut, layer_starts, n_layers
+from llmpy.graph import Graph, Part, cut, layer_starts, layers_text, n_layers
 
 __all__ = ["PartNeeds", "SplitBackend", "together"]
 
@@ -93,7 +93,7 @@ class SplitBackend:
         numbers, starts = self._starts(graph)
         ends = [*starts, n_layers(graph)]
         return "; ".join(
-            f"{_name(self._backends[i])}: layers {first} to {end - 1}"
+            f"{_name(self._backends[i])}: {layers_text(first, end)}"
             for i, first, end in zip(numbers, [0, *starts], ends, strict=True)
         )
 
