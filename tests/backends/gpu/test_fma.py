@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -141,5 +140,4 @@ def test_the_check_finds_such_products(text: str, expected: bool) -> None:
 
 
 def test_all_files_are_read() -> None:
-    assert len(FILES) >= 18
-    assert all(a < b for a, b in pairwise(FILES))
+    assert {"attend.wgsl", "linear.wgsl", "recurrent.wgsl", "weights.wgsl"} <= set(FILES)
