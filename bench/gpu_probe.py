@@ -3,7 +3,8 @@
 python bench/gpu_probe.py [--device NAME] [--quick] [--json FILE]
 
 It needs no model. `--quick`: small matrices, for a device in software. Sizes of "1B" and "8B" are
-those of Llama 3.2 1B in Q4_0 and of Llama 3.1 8B in Q4_K, heads in Q6_K.
+those of Llama 3.2 1B in Q4_0 and of Llama 3.1 8B in Q4_K, heads in Q6_K. `--cuda`: also what
+gpu_probe.cu measures, which CUDA's compiler (nvcc) makes: reading, kernels, barriers.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +62,7 @@ def main() -> int:
     )
     parser.add_argument("--device", default="", help="number or a part of the name")
     parser.add_argument("--quick", action="store_true", help="small matrices")
+    parser.add_argument("--cuda", action="store_true", help="what CUDA costs, too (needs nvcc)")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     given = parser.parse_args()
     device = open_device(given.device)
@@ -80,11 +84,25 @@ def main() -> int:
         seconds, n_bytes = decode(device, shape)
         found[f"{name}: all matmuls of a token ms"] = seconds * 1e3
         found[f"{name}: all matmuls of a token GB/s"] = n_bytes / seconds / 1e9
+    if given.cuda:
+        found |= cuda()
     for name, value in found.items():
         print(f"{name:<44} {value:14,.4g}")
     if given.json:
         given.json.write_text(json.dumps({"device": device.name, "found": found}), "utf-8")
     return 0
+
+
+def cuda() -> dict[str, float]:
+    """Compile and run gpu_probe.cu; its numbers by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "probe"
+        source = Path(__file__).with_suffix(".cu")
+        make = ["nvcc", "-O3", "-std=c++17", "-arch=native", "-o", str(program), str(source)]
+        subprocess.run(make, check=True)
+        done = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True)
+    lines = (line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    return {f"CUDA: {name}": float(value) for name, value in lines}
 
 
 def median(call: Callable[[], object], n: int = 15) -> float:

@@ -111,6 +111,20 @@ def test_what_fits_into_the_memory_goes_there(
     assert 0.95 * there.total <= taken <= limit
 
 
+@pytest.mark.parametrize("tenths", range(4, 10))
+def test_no_more_is_taken_at_any_time(
+    tenths: int, stories: Path, devices: dict[str, RecordingDevice]
+) -> None:
+    """Staging is more than all that comes after it, for small batches and contexts."""
+    small: Any = {"n_ctx": 64, "n_batch": 8}
+    plan = llmpy.plan_memory(stories, backend="gpu", **small)
+    limit = (plan.total - plan.tokenizer) * tenths // 10
+    with llmpy.load(stories, device_memory=limit, **small) as model:
+        model.session().infer([5] * 60, max_tokens=3)
+        assert devices[""].allocated <= limit
+        assert "NumPy" in model.computed_by
+
+
 def test_the_last_of_several_devices_is_filled_first(
     stories: Path, devices: dict[str, RecordingDevice]
 ) -> None:

@@ -14,7 +14,14 @@ from llmpy.backends.gpu.header import FIELDS, WORDS
 from llmpy.backends.gpu.lowering import lower
 from llmpy.backends.gpu.pages import KV_TYPES, GpuKvPool
 from llmpy.backends.gpu.plan import GpuPlan
-from llmpy.backends.gpu.tensors import STAGING, Kept, Tensor, Uploader, kept_bytes, planned
+from llmpy.backends.gpu.tensors import (
+    Kept,
+    Tensor,
+    Uploader,
+    kept_bytes,
+    planned,
+    staging_bytes,
+)
 from llmpy.dtypes import DType
 from llmpy.errors import BackendError
 from llmpy.graph import Graph, fuse
@@ -28,7 +35,7 @@ class GpuBackend:
     name = "gpu"
     kv_dtypes = KV_TYPES
     determinism: Determinism = "bitwise"
-    staging_bytes = STAGING  # more than is kept, at most, while tensors are uploaded
+    staging_bytes = staticmethod(staging_bytes)  # beside what is kept, while it is uploaded
 
     def __init__(self, device: Device, *, max_tokens: int = 512) -> None:
         self.device = device

@@ -22,7 +22,6 @@ from llmpy.errors import BackendError
 
 __all__ = [
     "ROWS_OF_TILE",
-    "STAGING",
     "TYPES",
     "Kept",
     "Part",
@@ -30,6 +29,7 @@ __all__ = [
     "Uploader",
     "kept_bytes",
     "planned",
+    "staging_bytes",
 ]
 
 ROWS_OF_TILE = 32
@@ -109,6 +109,11 @@ def kept_bytes(dtype: DType, shape: tuple[int, ...], uses: frozenset[str]) -> in
     if _has_values(shape, uses):
         total += 4 * prod(shape)
     return total
+
+
+def staging_bytes(n: int) -> int:
+    """Return the bytes of staging through which a tensor of `n` bytes passes."""
+    return min(STAGING, 1 << max(0, n - 1).bit_length())
 
 
 def planned(dtype: DType, shape: tuple[int, ...]) -> Tensor:
@@ -222,5 +227,5 @@ class Uploader:
     def _reserve(self, size: int) -> None:
         if size > self._size:
             self.close()
-            self._size = min(STAGING, 1 << (size - 1).bit_length()) if size < STAGING else size
+            self._size = max(size, staging_bytes(size))
             self._staging = self._device.buffer(self._size)

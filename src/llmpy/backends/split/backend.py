@@ -235,7 +235,7 @@ class SplitBackend:
                 at = numbers.index(i + 1)
                 *_, needs, step = self.part_needs(graph, tensors, kv_dtype, 1)[at]
                 largest = max(tensors[name].size for name in parts[at].graph.used)
-                staging: int = min(largest, self._backends[i + 1].staging_bytes)
+                staging: int = self._backends[i + 1].staging_bytes(largest)
                 later = needs.cache_bytes(n_ctx) + needs.recurrent + step
                 assert self._memory is not None
                 return needs.weights + max(staging, later) + SLACK > self._memory[i]
