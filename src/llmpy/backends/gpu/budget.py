@@ -44,9 +44,8 @@ class Budget:
         self.device.free(buffer)
 
     def free_memory(self) -> int:
-        """Return what is left, or less where the device has less."""
-        left, there = self.most - self.allocated, self.device.free_memory()
-        return left if there is None else min(left, there)
+        """Return the bytes that are left."""
+        return self.most - self.allocated
 
     def _freed(self, number: int, size: int) -> None:
         self.allocated -= size
