@@ -391,9 +391,19 @@ def _choose(r: Run) -> None:
 
 def _largest(r: Run) -> None:
     x, slot = r.at(r.x, r.step.values["n"]), r.count("slot")
-    good = np.isfinite(np.where(x == -np.inf, 0, x)).all(axis=1)
-    found = np.where(good, x.argmax(axis=1), 0xFFFFFFFF)
-    r.buffers[0].view(np.uint32)[slot : slot + r.n] = found
+    found = r.buffers[0].view(np.uint32)[: 2 * r.n * r.parts].reshape(r.n, r.parts, 2)
+    for row in range(r.n):
+        best = found[row, x[row, found[row, :, 0]].argmax(), 0]
+        r.buffers[1].view(np.uint32)[slot + row] = 0xFFFFFFFF if found[row, :, 1].any() else best
+
+
+def _largest_part(r: Run) -> None:
+    x = r.at(r.x, r.step.values["n"])
+    for i in range(r.n * r.parts):
+        first = i % r.parts * SEGMENT
+        of = x[i // r.parts, first : first + SEGMENT]
+        bad = not np.isfinite(np.where(of == -np.inf, 0, of)).all()
+        r.buffers[0].view(np.uint32)[2 * i : 2 * i + 2] = first + of.argmax(), bad
 
 
 def _top(r: Run) -> None:
@@ -483,6 +493,7 @@ _KERNELS: dict[str, Callable[[Run], None]] = {
     "pack": _pack, "embed": _embed, "linear": _linear, "norm": _norm, "rope": _rope,
     "store": _store, "attend": _attend, "attend_part": _attend_part,
     "attend_merge": _attend_merge, "map": _map, "copy": _copy, "route": _route,
-    "choose": _choose, "largest": _largest, "top": _top, "combine": _combine,
+    "choose": _choose, "largest": _largest,
+    "largest_part": _largest_part, "top": _top, "combine": _combine,
     **dict.fromkeys(("previous", "conv", "scan", "delta_rule", "wkv4"), _recurrent),
 }  # fmt: skip

@@ -13,7 +13,9 @@ import llmpy
 from llmpy.backends.base import Sampling as Row
 from llmpy.backends.gpu.backend import GpuBackend
 from llmpy.backends.gpu.candidates import ROOM, SEGMENT
+from llmpy.backends.gpu.device import Step
 from llmpy.backends.gpu.header import WORDS
+from llmpy.backends.gpu.tensors import Kept
 from llmpy.backends.gpu.top import Top
 from llmpy.ffi import address
 from llmpy.sampling import NativeChain, Rng
@@ -190,3 +192,24 @@ def test_a_model_says_the_same(on: str, stories: Path, monkeypatch: pytest.Monke
     if on == "numpy":
         assert backend.device.ran.count("top") > 30 + 8
     assert found == texts(stories, backend, monkeypatch, few=False)
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties", "wrong"])
+def test_the_largest_logit_is_found_in_parts(on: str, kind: str) -> None:
+    rows = logits("ties" if kind == "ties" else "plain")
+    if kind == "wrong":
+        rows[1, 3], rows[2, N_VOCAB - 1], rows[3, SEGMENT] = np.nan, np.inf, -np.inf
+    sampling, parts = Sampling(on, rows), -(-N_VOCAB // SEGMENT)
+    device = sampling.device
+    found, ids = (Kept(device.buffer(4 * n)) for n in (2 * parts * len(rows), 64))
+    values = {"x": 0, "n": N_VOCAB, "parts": parts}
+    steps = [
+        Step("largest_part", "output", parts, values, (found,)),
+        Step("largest", "output", 1, values, (found, ids)),
+    ]
+    device.run(device.program(steps, sampling.header, sampling.arena), {"output": len(rows)})
+    tokens = np.frombuffer(device.read(ids.buffer, 0, 4 * len(rows)), np.uint32)
+    expected = rows.argmax(axis=1).astype(np.uint32)
+    if kind == "wrong":
+        expected[1:3] = 0xFFFFFFFF
+    assert tokens.tolist() == expected.tolist()

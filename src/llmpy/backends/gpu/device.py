@@ -114,7 +114,12 @@ KERNELS: dict[str, Kernel] = {
         "the largest logits of each 2048, for samplers that drop the others",
         "x n n_seen parts words has_mask", "mask:u32 found:u32!", 256,
     ),
-    "largest": _kernel("the largest logit's token, for greedy samplers", "x n", "ids:u32!", 256),
+    "largest_part": _kernel(
+        "the largest of each 2048 logits, for greedy samplers", "x n parts", "found:u32!", 256,
+    ),
+    "largest": _kernel(
+        "the token of the largest logit, of those", "x n parts", "found:u32 ids:u32!", 256,
+    ),
     "previous": _kernel("`previous`", "x y n", "state:f32!"),
     "conv": _kernel("`conv`", "x y n width has_bias", "weight:f32 bias:f32 state:f32!"),
     "scan": _kernel("`scan`", "x dt b c y heads d groups n n_a", "a:f32 skip:f32 state:f32!"),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from llmpy.backends.base import Batch, Counter, KvCache, Sampler, Sampling, TokenIds
 from llmpy.backends.batches import BatchCheck
 from llmpy.backends.gpu.arena import Place
+from llmpy.backends.gpu.candidates import SEGMENT
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
 from llmpy.backends.gpu.header import FIELDS, header
 from llmpy.backends.gpu.lowering import FEW, Lowered
@@ -57,6 +58,7 @@ class GpuPlan:
         self._arena: Buffer = None
         self._programs: dict[str, Program] = {}
         self._ids: Kept | None = None  # tokens that the device has chosen
+        self._found: Kept | None = None  # the best of each segment of the logits
         self._top = Top(device, graph.n_vocab)
         lowered.parts.buffer = device.buffer(4 * max(16, lowered.parts.floats))
         self._version: Any = None
@@ -170,14 +172,15 @@ class GpuPlan:
             if buffer is not None:
                 self._device.free(buffer)
         self._top.close()
-        self._header = self._arena = self._ids = None
+        self._header = self._arena = self._ids = self._found = None
         self._lowered.parts.buffer = None
         self._programs, self._tensors, self._tables = {}, {}, []
         self._lowered = Lowered()
 
     def _others(self) -> list[Buffer]:
         """The buffers whose size does not change."""
-        return [self._lowered.parts.buffer, self._ids.buffer if self._ids else None]
+        kept = [each.buffer for each in (self._ids, self._found) if each is not None]
+        return [self._lowered.parts.buffer, *kept]
 
     def _step(
         self, batch: Batch, caches: Sequence[KvCache], given: NDArray[np.float32] | None = None
@@ -244,9 +247,15 @@ class GpuPlan:
         if kind not in self._programs:
             steps = self._lowered.many if kind == "many" else self._lowered.few
             if kind == "choose":
+                parts = -(-self.n_vocab // SEGMENT)
                 self._ids = self._ids or Kept(self._device.buffer(4 * AHEAD))
-                values = {"x": self._lowered.output, "n": self.n_vocab}
-                steps = [*steps, Step("largest", "output", 1, values, (self._ids,))]
+                self._found = self._found or Kept(self._device.buffer(max(64, 8 * parts)))
+                values = {"x": self._lowered.output, "n": self.n_vocab, "parts": parts}
+                steps = [
+                    *steps,
+                    Step("largest_part", "output", parts, values, (self._found,)),
+                    Step("largest", "output", 1, values, (self._found, self._ids)),
+                ]
             placed = [self._placed(step) for step in steps]
             self._programs[kind] = self._device.program(placed, self._header, self._arena)
         return self._programs[kind]

@@ -21,6 +21,7 @@ _USES = {  # files besides common.wgsl and the kernel's own
 _FILES = {  # of kernels that share one
     **dict.fromkeys(("previous", "conv", "scan", "delta_rule", "wkv4"), "recurrent"),
     **dict.fromkeys(("attend", "attend_part", "attend_merge"), "attend"),
+    "largest_part": "largest",
 }
 _INVOCATION = """
 @compute @workgroup_size({size})
