@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from llmpy.backends.gpu.tensors import TYPES
 from llmpy.backends.reference.backend import ReferenceBackend
 from llmpy.cli import group
 from llmpy.graph import Value, Weights
+from tests.arch import checkpoints
 from tests.backends.gpu.devices import gpu_backend, gpu_device
 from tests.backends.gpu.recording import RecordingDevice
 from tests.ops.harness import Model, near, random
@@ -64,6 +66,22 @@ def test_a_real_model_answers_on_the_command_line(smollm2: Path) -> None:
     result = CliRunner().invoke(group, [*options, "-p", "The capital of France is"])
     assert result.exit_code == 0
     assert result.stdout.strip().endswith("Paris.")
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gemma3", "mamba2", "gpt-oss"])
+def test_tiny_models_say_on_the_command_line_what_the_cpu_says(name: str, tmp_path: Path) -> None:
+    gpu_device()
+    golden, spec = checkpoints.load_golden(name), checkpoints.spec(name)
+    checkpoints.write(tmp_path, golden.about["config"], golden.weights(spec), spec.relative)
+    shared = ["--temperature", "0", "-n", "8", "-c", "128", "--kv-dtype", "f32", "--json"]
+    said = []
+    for backend in ("gpu", "cpu"):
+        given = ["-m", str(tmp_path), "--backend", backend, "-p", "Once upon a time"]
+        result = CliRunner().invoke(group, ["infer", *given, *shared])
+        assert result.exit_code == 0, result.output
+        said.append(json.loads(result.stdout)["tokens"])
+    assert said[0] == said[1]
+    assert len(said[0]) == 8
 
 
 def test_a_lost_device_is_an_error_and_the_next_load_works(
