@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import llmpy
 from llmpy.backends.gpu import find
-from llmpy.backends.split.backend import SLACK
+from llmpy.backends.split.needs import SLACK
 from llmpy.cli import group
 from tests.backends.gpu.recording import RecordingDevice
 from tests.session.conftest import STORIES
@@ -146,6 +146,20 @@ def test_memory_for_no_layer_warns_and_the_cpu_runs_it(
     ):
         assert text(model)
     assert set(devices[""].ran) <= {"pack"}
+
+
+def test_layers_that_have_no_room_are_refused_with_the_numbers(
+    stories: Path, devices: dict[str, RecordingDevice]
+) -> None:
+    sizes = r"\(weights .*, activations .*, 64 tokens .*\)"
+    expected = (
+        f"layers 1 to 4 on NumPy  need .* {sizes}, and may take 300.0 kB: without n_gpu_layers"
+    )
+    with pytest.raises(llmpy.OutOfMemory, match=expected) as caught:
+        llmpy.load(stories, **SMALL, n_gpu_layers=4, device_memory="300 kB")
+    assert caught.value.free == 300_000 < (caught.value.needed or 0)
+    assert devices[""].ran == []
+    assert not whole(stories, n_gpu_layers=4, device_memory="300 kB").fits
 
 
 def test_a_context_that_was_not_asked_for_is_what_the_memory_leaves(

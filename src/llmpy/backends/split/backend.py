@@ -7,7 +7,7 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,29 +20,16 @@ from llmpy.backends.base import (
     Requirements,
     StoredTensor,
 )
+from llmpy.backends.split.needs import SLACK, PartNeeds, together, too_little
 from llmpy.backends.split.plan import SplitPlan
 from llmpy.backends.split.pool import SplitKvPool
 from llmpy.dtypes import DType
-from llmpy.errors import BackendError, GraphError
+from llmpy.errors import BackendError, GraphError, OutOfMemory
 from llmpy.graph import Graph, Part, cut, layer_starts, layers_text, n_layers
 
-__all__ = ["PartNeeds", "SplitBackend", "together"]
+__all__ = ["SplitBackend"]
 
 CONTEXT = 4096  # tokens that layers leave room for on a device if nothing else is asked for
-SLACK = 1 << 15  # bytes of a device for many small things
-
-
-class PartNeeds(NamedTuple):
-    """The needs of a backend for its layers, from `first` to `end`, the latter not included.
-
-    `step`: bytes of activations of the largest step.
-    """
-
-    name: str
-    first: int
-    end: int
-    needs: Requirements
-    step: int
 
 
 @dataclass
@@ -78,6 +65,7 @@ class SplitBackend:
         self._readers: dict[str, list[tuple[int, frozenset[str]]]] = {}
         self._release: Callable[[str], object] = str
         self._uploaded: list[str] = []
+        self._short: OutOfMemory | None = None  # of the graph that was last asked about
         self.name = " + ".join(backend.name for backend in self._backends)
         levels: set[Determinism] = {backend.determinism for backend in self._backends}
         self.determinism: Determinism = "bitwise" if levels == {"bitwise"} else "per_run"
@@ -108,9 +96,13 @@ class SplitBackend:
             for name, uses in part.graph.used.items():
                 self._readers.setdefault(name, []).append((i, frozenset(uses)))
         needs = []
-        for found in self.part_needs(graph, tensors, kv_dtype, 1):
+        self._short = None
+        for i, found in enumerate(self.part_needs(graph, tensors, kv_dtype, 1)):
             free = found.needs.available
             left = None if free is None else max(0, free - found.step - SLACK)
+            if self._memory is not None and self._parts(graph)[i][0]:
+                short = too_little(found)
+                self._short, left = short or self._short, None if short else left
             needs.append(found.needs._replace(available=left))
         return together(needs)
 
@@ -141,7 +133,12 @@ class SplitBackend:
         self, name: str, dtype: DType, shape: tuple[int, ...], data: NDArray[np.uint8],
         uses: frozenset[str],
     ) -> Uploaded:  # fmt: skip
-        """Upload a tensor to the backends whose layers read it, once it is known which do."""
+        """Upload a tensor to the backends whose layers read it, once it is known which do.
+
+        Raises OutOfMemory where layers were asked for that their memory does not hold.
+        """
+        if self._short is not None:
+            raise self._short
         tensor = Uploaded(name, dtype, shape, uses, data)
         self._uploaded.append(name)
         for i, some in self._readers.get(name, ()):
@@ -271,27 +268,6 @@ class _Preparations:
         with contextlib.ExitStack() as closing:
             for preparation in self._each:
                 closing.callback(preparation.close)
-
-
-def together(parts: Sequence[Requirements]) -> Requirements:
-    """Return the needs of all parts; `available` is as much as lets the tightest one be full."""
-    weights, page, recurrent, windowed = (
-        sum(getattr(part, name) for part in parts)
-        for name in ("weights", "page", "recurrent", "windowed")
-    )
-    whole = Requirements(
-        weights, page, recurrent, None, windowed, max(part.window for part in parts)
-    )
-    known = [part for part in parts if part.available is not None]
-    limits = [
-        part.most_tokens(max(0, (part.available or 0) - part.weights - part.recurrent))
-        for part in known
-        if part.page or part.windowed
-    ]
-    if not limits:
-        free = sum(part.available or 0 for part in known)
-        return whole._replace(available=free if len(known) == len(parts) else None)
-    return whole._replace(available=weights + recurrent + whole.cache_bytes(min(limits)))
 
 
 def _name(backend: Any) -> str:
