@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from llmpy.checkpoint.open import open_model
-from llmpy.graph import Graph
+from llmpy.graph import Graph, is_encoder
 from tests.arch import checkpoints
 from tests.arch.steps import Runner, load, make_backend
 from tools import generate_docs
@@ -40,10 +40,12 @@ def features(graph: Graph) -> list[str]:
     """What a graph has, in the words of the table."""
     found = [word for op, word in OPERATIONS.items() if any(n.op == op for n in graph.nodes)]
     attends = [node for node in graph.nodes if node.op == "attend"]
-    found += [word for key, word in ATTENTION.items() if any(n.attrs.get(key) for n in attends)]
+    found += [
+        word for key, word in ATTENTION.items() if any(getattr(n.attrs, key) for n in attends)
+    ]
     if any(node.weights for node in attends):
         found.append("attention sinks")
-    if any(node.attrs.get("causal") is False for node in attends):
+    if is_encoder(graph):
         found.append("encoder")
     return found
 

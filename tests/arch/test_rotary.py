@@ -52,7 +52,7 @@ def cohere2(**keys: Any) -> Graph:
 
 
 def windows(graph: Graph) -> list[int]:
-    return [node.attrs["window"] for node in graph.nodes if node.op == "attend"]
+    return [node.attrs.window for node in graph.nodes if node.op == "attend"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from llmpy.graph import (
     rewrite,
     schedule,
 )
+from llmpy.graph.attributes import Gate
 from llmpy.graph.rewrite import Rewrite
 
 SHAPES: dict[str, Shape] = {
@@ -133,14 +134,14 @@ def test_another_output_is_one_of_the_nodes_of_before() -> None:
 
 def test_a_function_and_a_product_become_a_gate() -> None:
     graph = fuse(traced(lambda _, x: x.silu() * x.tanh().exp()))
-    assert ops(graph) == ["embed", "tanh", "exp", "gate"]
-    assert graph.nodes[3].attrs == {"function": "silu"}
-    assert graph.nodes[3].inputs == (0, 2)
+    assert ops(graph) == ["tokens", "embed", "tanh", "exp", "gate"]
+    assert graph.nodes[4].attrs == Gate("silu")
+    assert graph.nodes[4].inputs == (1, 3)
 
 
 def test_of_two_functions_the_first_is_the_gates() -> None:
     graph = fuse(traced(lambda _, x: x.silu() * x.tanh()))
-    assert ops(graph) == ["embed", "tanh", "gate"]
+    assert ops(graph) == ["tokens", "embed", "tanh", "gate"]
 
 
 @pytest.mark.parametrize(
@@ -158,15 +159,15 @@ def test_other_products_are_no_gates(wire: Wire) -> None:
 
 def test_a_matmul_is_summed_into_what_it_is_added_to() -> None:
     graph = fuse(traced(lambda w, x: x.tanh() + x.linear(w.q)))
-    assert ops(graph) == ["embed", "tanh", "linear_add"]
-    assert graph.nodes[2].inputs == (1, 0)
-    assert graph.nodes[2].weights == ("q.weight",)
+    assert ops(graph) == ["tokens", "embed", "tanh", "linear_add"]
+    assert graph.nodes[3].inputs == (2, 1)
+    assert graph.nodes[3].weights == ("q.weight",)
 
 
 def test_of_two_matmuls_the_second_joins_the_first() -> None:
     graph = fuse(traced(lambda w, x: x.linear(w.q) + x.tanh().linear(w.q)))
-    assert ops(graph) == ["embed", "linear", "tanh", "linear_add"]
-    assert graph.nodes[3].inputs == (1, 2)
+    assert ops(graph) == ["tokens", "embed", "linear", "tanh", "linear_add"]
+    assert graph.nodes[4].inputs == (2, 3)
 
 
 @pytest.mark.parametrize(

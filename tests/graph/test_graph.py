@@ -20,6 +20,7 @@ from llmpy.graph import (
     show,
     states,
 )
+from llmpy.graph.attributes import Attend
 
 SHAPES: dict[str, Shape] = {
     "token_embd.weight": (10, 8),
@@ -122,8 +123,8 @@ def test_scale_is_one_over_the_root_of_the_width_unless_said() -> None:
     x.attend(k, k)
     x.attend(k, k, scale=0.25, window=3)
     first, second = graph.nodes[-2:]
-    assert dict(first.attrs) == {"scale": 0.5, "window": 0}
-    assert dict(second.attrs) == {"scale": 0.25, "window": 3}
+    assert first.attrs == Attend(0.5, window=0)
+    assert second.attrs == Attend(0.25, window=3)
 
 
 def test_caches_are_numbered_with_their_shapes() -> None:
@@ -179,6 +180,7 @@ def test_used_says_which_operations_read_a_tensor() -> None:
 
 def test_after_the_last_cache_only_output_rows_are_computed() -> None:
     assert rows(trace(one_layer)) == [
+        ("tokens", "all"),
         ("embed", "all"),
         ("output_rows", "output"),
         ("linear", "output"),
@@ -201,7 +203,7 @@ def test_keys_are_not_gathered_for_attention() -> None:
     graph = trace(one_layer)
     attend = next(node for node in graph.nodes if node.op == "attend")
     assert [graph.nodes[i].op for i in attend.inputs] == ["heads", "cached", "cached"]
-    assert attend.attrs["caches"] == (0, 0)
+    assert attend.attrs.caches == (0, 0)
 
 
 def test_what_an_earlier_layer_gives_a_later_cache_is_computed_for_all_rows() -> None:
@@ -220,7 +222,7 @@ def test_what_an_earlier_layer_gives_a_later_cache_is_computed_for_all_rows() ->
 def test_without_a_cache_all_is_computed_for_output_rows() -> None:
     shapes = {k: v for k, v in SHAPES.items() if not k.startswith("blk.")}
     graph = trace(lambda w, t: t.embed(w.token_embd).linear(w.output), shapes, n_blocks=0)
-    assert rows(graph) == [("embed", "output"), ("linear", "output")]
+    assert rows(graph) == [("tokens", "output"), ("embed", "output"), ("linear", "output")]
 
 
 def test_every_node_reads_rows_of_its_own_kind() -> None:
@@ -258,11 +260,11 @@ def test_logits_that_a_session_remembers_are_gathered_too() -> None:
 
 def test_a_line_tells_inputs_weights_attributes_and_shape() -> None:
     lines = show(trace(one_layer)).splitlines()
-    assert lines[0] == "%0 embed token_embd.weight -> [T, 8]"
-    assert lines[1] == "%1 output_rows %0 -> [R, 8]"
-    assert lines[4] == "%4 linear %0 blk.0.attn_k.weight blk.0.attn_k.bias -> [T, 4]"
-    assert lines[6] == "%6 cached %5 index=0 -> [T, 1, 4]"
-    assert lines[7] == "%7 attend %3 %6 %6 caches=(0,0) scale=0.5 window=0 -> [R, 8]"
+    assert lines[:2] == ["%0 tokens -> [T]", "%1 embed %0 token_embd.weight -> [T, 8]"]
+    assert lines[2] == "%2 output_rows %1 -> [R, 8]"
+    assert lines[5] == "%5 linear %1 blk.0.attn_k.weight blk.0.attn_k.bias -> [T, 4]"
+    assert lines[7] == "%7 cached %6 index=0 -> [T, 1, 4]"
+    assert lines[8] == "%8 attend %4 %7 %7 caches=(0,0) scale=0.5 window=0 -> [R, 8]"
 
 
 def test_types_of_weights_are_told_where_they_are_known() -> None:

@@ -10,24 +10,30 @@ import pytest
 
 from llmpy.backends.reference.backend import OPERATIONS
 from llmpy.errors import GraphError
-from llmpy.graph import ELEMENTWISE, OPS, Graph, Rope, Shape
+from llmpy.graph import ELEMENTWISE, OPS, Graph, Rope, Shape, Weights
+from llmpy.graph.attributes import Scale
 
 EXPERTS = [(4, 96, 64), (4, 96, 64), (4, 64, 96)]  # gate, up, down
 BIASES = [(4, 96), (4, 96), (4, 64)]
 TOP_2 = {"n_used": 2, "activation": "silu"}
-ROUTE = {"n_used": 2, "gating": "softmax", "n_group": 1, "n_group_used": 1}
+ROUTE = {
+    "n_used": 2, "gating": "softmax", "normalize": True, "factor": 1.0, "n_group": 1,
+    "n_group_used": 1,
+}  # fmt: skip
+ATTEND, EPS, STATE = {"scale": 1.0, "window": 0}, {"eps": 1e-5}, {"state": 0}
 
 # operation, input shapes, weight shapes, attributes, shape of the result
 GOOD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], Shape]] = [
-    ("embed", [], [(100, 64)], {}, (64,)),
-    ("embed_position", [], [(100, 64)], {"offset": 2}, (64,)),
-    ("embed_row", [], [(2, 64)], {"row": 1}, (64,)),
-    ("rms_norm", [(64,)], [(64,)], {"eps": 1e-5}, (64,)),
-    ("rms_norm", [(4, 16)], [(16,)], {"eps": 1e-5}, (4, 16)),
-    ("rms_norm", [(4, 16)], [(4, 16)], {"eps": 1e-5}, (4, 16)),
-    ("rms_norm", [(4, 16)], [], {"eps": 1e-5}, (4, 16)),
-    ("layer_norm", [(64,)], [(64,), (64,)], {"eps": 1e-5}, (64,)),
-    ("layer_norm", [(4, 16)], [(4, 16)], {"eps": 1e-5}, (4, 16)),
+    ("tokens", [], [], {}, ()),
+    ("embed", [()], [(100, 64)], {}, (64,)),
+    ("embed_position", [()], [(100, 64)], {"offset": 2}, (64,)),
+    ("embed_row", [()], [(2, 64)], {"row": 1}, (64,)),
+    ("rms_norm", [(64,)], [(64,)], EPS, (64,)),
+    ("rms_norm", [(4, 16)], [(16,)], EPS, (4, 16)),
+    ("rms_norm", [(4, 16)], [(4, 16)], EPS, (4, 16)),
+    ("rms_norm", [(4, 16)], [], EPS, (4, 16)),
+    ("layer_norm", [(64,)], [(64,), (64,)], EPS, (64,)),
+    ("layer_norm", [(4, 16)], [(4, 16)], EPS, (4, 16)),
     ("linear", [(64,)], [(96, 64)], {}, (96,)),
     ("linear", [(64,)], [(96, 64), (96,)], {}, (96,)),
     ("linear", [(1,)], [(1, 1)], {}, (1,)),
@@ -45,9 +51,9 @@ GOOD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], Shape]] = [
     ("rope", [(4, 16)], [(8,)], {"rope": Rope(16)}, (4, 16)),
     ("rope", [(4, 16)], [(4,)], {"rope": Rope(8)}, (4, 16)),
     ("cached", [(2, 16)], [], {"index": 0}, (2, 16)),
-    ("attend", [(4, 16), (2, 16), (2, 16)], [], {}, (64,)),
-    ("attend", [(4, 16), (1, 16), (1, 24)], [], {}, (96,)),
-    ("attend", [(4, 16), (1, 16), (1, 24)], [(4,)], {}, (96,)),
+    ("attend", [(4, 16), (2, 16), (2, 16)], [], ATTEND, (64,)),
+    ("attend", [(4, 16), (1, 16), (1, 24)], [], ATTEND, (96,)),
+    ("attend", [(4, 16), (1, 16), (1, 24)], [(4,)], ATTEND, (96,)),
     ("add", [(64,), (64,)], [], {}, (64,)),
     ("mul", [(64,), (1,)], [], {}, (64,)),
     ("mul", [(4, 16), (4, 1)], [], {}, (4, 16)),
@@ -58,12 +64,12 @@ GOOD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], Shape]] = [
     ("add_weight", [(6, 16)], [(6, 1, 1, 16)], {}, (6, 16)),
     ("clamp", [(64,)], [], {"low": -1.0, "high": 1.0}, (64,)),
     ("sum", [(4, 16)], [], {}, (4, 1)),
-    ("previous", [(64,)], [], {"state": 0}, (64,)),
-    ("conv", [(64,)], [(64, 4), (64,)], {"state": 0}, (64,)),
-    ("scan", [(4, 16), (4,), (2, 8), (2, 8)], [(4, 1), (4,)], {"state": 0}, (4, 16)),
-    ("scan", [(4, 16), (4,), (1, 8), (1, 8)], [(4, 8), (4, 1)], {"state": 0}, (4, 16)),
-    ("delta_rule", [(4, 8), (4, 1), (4, 8), (4, 16), (4, 8), (4, 8)], [], {"state": 0}, (4, 16)),
-    ("wkv4", [(64,), (64,)], [(64,), (64,)], {"state": 0}, (64,)),
+    ("previous", [(64,)], [], STATE, (64,)),
+    ("conv", [(64,)], [(64, 4), (64,)], STATE, (64,)),
+    ("scan", [(4, 16), (4,), (2, 8), (2, 8)], [(4, 1), (4,)], STATE, (4, 16)),
+    ("scan", [(4, 16), (4,), (1, 8), (1, 8)], [(4, 8), (4, 1)], STATE, (4, 16)),
+    ("delta_rule", [(4, 8), (4, 1), (4, 8), (4, 16), (4, 8), (4, 8)], [], STATE, (4, 16)),
+    ("wkv4", [(64,), (64,)], [(64,), (64,)], STATE, (64,)),
     *((name, [(4, 24)], [], {}, (4, 24)) for name in ELEMENTWISE),
     ("route", [(4,)], [], ROUTE, (4,)),
     ("route", [(8,)], [(8,)], ROUTE | {"n_group": 4, "n_group_used": 1}, (8,)),
@@ -73,28 +79,29 @@ GOOD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], Shape]] = [
     ("mul_weight", [(64,)], [(1, 1, 64)], {}, (64,)),
     ("sum", [(64,)], [], {}, (1,)),
     ("sum", [(4, 16)], [], {}, (4, 1)),
-    ("previous", [(64,)], [], {"state": 0}, (64,)),
-    ("conv", [(64,)], [(64, 4)], {"state": 0}, (64,)),
-    ("conv", [(64,)], [(64, 2), (64,)], {"state": 0}, (64,)),
-    ("scan", [(8, 16), (8,), (2, 24), (2, 24)], [(8, 1), (8, 1)], {"state": 0}, (8, 16)),
-    ("scan", [(8, 1), (8,), (1, 24), (1, 24)], [(8, 24), (8,)], {"state": 0}, (8, 1)),
-    ("delta_rule", [*[(4, 16)] * 3, (4, 24), *[(4, 16)] * 2], [], {"state": 0}, (4, 24)),
-    ("delta_rule", [(4, 16), (4, 1), *[(4, 16)] * 4], [], {"state": 0}, (4, 16)),
-    ("wkv4", [(64,), (64,)], [(64,), (64,)], {"state": 0}, (64,)),
+    ("previous", [(64,)], [], STATE, (64,)),
+    ("conv", [(64,)], [(64, 4)], STATE, (64,)),
+    ("conv", [(64,)], [(64, 2), (64,)], STATE, (64,)),
+    ("scan", [(8, 16), (8,), (2, 24), (2, 24)], [(8, 1), (8, 1)], STATE, (8, 16)),
+    ("scan", [(8, 1), (8,), (1, 24), (1, 24)], [(8, 24), (8,)], STATE, (8, 1)),
+    ("delta_rule", [*[(4, 16)] * 3, (4, 24), *[(4, 16)] * 2], [], STATE, (4, 24)),
+    ("delta_rule", [(4, 16), (4, 1), *[(4, 16)] * 4], [], STATE, (4, 16)),
+    ("wkv4", [(64,), (64,)], [(64,), (64,)], STATE, (64,)),
     ("output_rows", [(64,)], [], {}, (64,)),
 ]
 
 # operation, input shapes, weight shapes, attributes, what the error must say
 BAD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], list[str]]] = [
-    ("embed", [], [(64,)], {}, ["n_vocab, n_embd", "(64,)"]),
-    ("embed", [], [(2, 3, 4)], {}, ["n_vocab, n_embd", "(2, 3, 4)"]),
-    ("embed_row", [], [(2, 64)], {"row": 2}, ["row 2", "table of 2"]),
-    ("embed_row", [], [(2, 64)], {"row": -1}, ["row -1"]),
-    ("embed_position", [], [(64,)], {"offset": 0}, ["(64,)"]),
-    ("layer_norm", [(64,)], [(64,), (63,)], {}, ["expected shape (64,)", "found (63,)"]),
-    ("rms_norm", [(64,)], [(63,)], {}, ["expected shape (64,)", "found (63,)"]),
-    ("rms_norm", [(64,)], [(2, 64)], {}, ["expected shape (64,)", "found (2, 64)"]),
-    ("rms_norm", [(4, 16)], [(64,)], {}, ["expected shape (16,)", "found (64,)"]),
+    ("embed", [(64,)], [(100, 64)], {}, ["token ids", "(64,)"]),
+    ("embed", [()], [(64,)], {}, ["n_vocab, n_embd", "(64,)"]),
+    ("embed", [()], [(2, 3, 4)], {}, ["n_vocab, n_embd", "(2, 3, 4)"]),
+    ("embed_row", [()], [(2, 64)], {"row": 2}, ["row 2", "table of 2"]),
+    ("embed_row", [()], [(2, 64)], {"row": -1}, ["row -1"]),
+    ("embed_position", [()], [(64,)], {"offset": 0}, ["(64,)"]),
+    ("layer_norm", [(64,)], [(64,), (63,)], EPS, ["expected shape (64,)", "found (63,)"]),
+    ("rms_norm", [(64,)], [(63,)], EPS, ["expected shape (64,)", "found (63,)"]),
+    ("rms_norm", [(64,)], [(2, 64)], EPS, ["expected shape (64,)", "found (2, 64)"]),
+    ("rms_norm", [(4, 16)], [(64,)], EPS, ["expected shape (16,)", "found (64,)"]),
     ("linear", [(64,)], [(64, 96)], {}, ["(n_out, 64)", "found (64, 96)"]),
     ("linear", [(64,)], [(64,)], {}, ["(n_out, 64)", "found (64,)"]),
     ("linear", [(64,)], [(2, 96, 64)], {}, ["(n_out, 64)", "found (2, 96, 64)"]),
@@ -112,14 +119,14 @@ BAD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], list[str]]] = [
     ("repeat", [(64,)], [], {"n": 5}, ["heads", "(64,)"]),
     ("add_weight", [(64,)], [(1,)], {}, ["(64,)", "found (1,)"]),
     ("mul_weight", [(4, 16)], [(64,)], {}, ["(16,)", "found (64,)"]),
-    ("attend", [(4, 16), (2, 16), (2, 16)], [(2,)], {}, ["sinks", "(4,)", "found (2,)"]),
-    ("conv", [(64,)], [(32, 4)], {}, ["(64, 2 or more)", "found (32, 4)"]),
-    ("conv", [(64,)], [(64, 4), (4,)], {}, ["bias", "(64,)", "found (4,)"]),
-    ("scan", [(4, 16), (2,), (2, 8), (2, 8)], [(4, 1), (4,)], {}, ["steps", "(4,)", "(2,)"]),
-    ("scan", [(4, 16), (4,), (3, 8), (3, 8)], [(4, 1), (4,)], {}, ["4 heads", "3 groups"]),
-    ("scan", [(4, 16), (4,), (2, 8), (2, 8)], [(4, 2), (4,)], {}, ["(4, 8)", "found (4, 2)"]),
-    ("delta_rule", [(4, 8)] * 3 + [(2, 16), (4, 8), (4, 8)], [], {}, ["4 heads", "2 heads"]),
-    ("wkv4", [(64,), (32,)], [(64,), (64,)], {}, ["(64,)", "found (32,)"]),
+    ("attend", [(4, 16), (2, 16), (2, 16)], [(2,)], ATTEND, ["sinks", "(4,)", "found (2,)"]),
+    ("conv", [(64,)], [(32, 4)], STATE, ["(64, 2 or more)", "found (32, 4)"]),
+    ("conv", [(64,)], [(64, 4), (4,)], STATE, ["bias", "(64,)", "found (4,)"]),
+    ("scan", [(4, 16), (2,), (2, 8), (2, 8)], [(4, 1), (4,)], STATE, ["steps", "(4,)", "(2,)"]),
+    ("scan", [(4, 16), (4,), (3, 8), (3, 8)], [(4, 1), (4,)], STATE, ["4 heads", "3 groups"]),
+    ("scan", [(4, 16), (4,), (2, 8), (2, 8)], [(4, 2), (4,)], STATE, ["(4, 8)", "found (4, 2)"]),
+    ("delta_rule", [(4, 8)] * 3 + [(2, 16), (4, 8), (4, 8)], [], STATE, ["4 heads", "2 heads"]),
+    ("wkv4", [(64,), (32,)], [(64,), (64,)], STATE, ["(64,)", "found (32,)"]),
     ("heads", [(64,)], [], {"n": 5}, ["64 values", "5 heads"]),
     ("heads", [(64,)], [], {"n": 0}, ["64 values", "0 heads"]),
     ("heads", [(64,)], [], {"n": -4}, ["64 values", "-4 heads"]),
@@ -129,13 +136,13 @@ BAD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], list[str]]] = [
     ("rope", [(4, 16)], [], {"rope": Rope(7)}, ["7 rotated", "heads of 16"]),
     ("rope", [(4, 16)], [], {"rope": Rope(0)}, ["0 rotated", "heads of 16"]),
     ("rope", [(4, 16)], [(16,)], {"rope": Rope(16)}, ["factors", "(8,)", "found (16,)"]),
-    ("attend", [(4, 16), (2, 8), (2, 8)], [], {}, ["queries of 16", "keys of 8"]),
-    ("attend", [(4, 16), (2, 16), (1, 16)], [], {}, ["2 key heads", "1 value heads"]),
-    ("attend", [(4, 16), (3, 16), (3, 16)], [], {}, ["4 query heads", "3 key heads"]),
-    ("attend", [(2, 16), (4, 16), (4, 16)], [], {}, ["2 query heads", "4 key heads"]),
-    ("attend", [(64,), (2, 16), (2, 16)], [], {}, ["heads", "(64,)"]),
-    ("attend", [(4, 16), (32,), (2, 16)], [], {}, ["heads", "(32,)"]),
-    ("attend", [(4, 16), (2, 16), (32,)], [], {}, ["heads", "(32,)"]),
+    ("attend", [(4, 16), (2, 8), (2, 8)], [], ATTEND, ["queries of 16", "keys of 8"]),
+    ("attend", [(4, 16), (2, 16), (1, 16)], [], ATTEND, ["2 key heads", "1 value heads"]),
+    ("attend", [(4, 16), (3, 16), (3, 16)], [], ATTEND, ["4 query heads", "3 key heads"]),
+    ("attend", [(2, 16), (4, 16), (4, 16)], [], ATTEND, ["2 query heads", "4 key heads"]),
+    ("attend", [(64,), (2, 16), (2, 16)], [], ATTEND, ["heads", "(64,)"]),
+    ("attend", [(4, 16), (32,), (2, 16)], [], ATTEND, ["heads", "(32,)"]),
+    ("attend", [(4, 16), (2, 16), (32,)], [], ATTEND, ["heads", "(32,)"]),
     ("add", [(64,), (96,)], [], {}, ["(64,)", "(96,)"]),
     ("add", [(64,), (4, 16)], [], {}, ["(64,)", "(4, 16)"]),
     ("mul", [(64,), (2,)], [], {}, ["(64,)", "(2,)"]),
@@ -163,21 +170,21 @@ BAD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], list[str]]] = [
     ("moe", [(64,), (4,)], [EXPERTS[0]] * 3, TOP_2, ["(4, 64, n_ff)", "(4, 96, 64)"]),
     ("moe", [(4, 16), (4,)], EXPERTS, TOP_2, ["vector", "(4, 16)"]),
     ("mul_weight", [(6, 16)], [(3, 1, 1, 32)], {}, ["(16,)", "(3, 1, 1, 32)"]),
-    ("conv", [(64,)], [(4, 64)], {}, ["(64, 2 or more)", "(4, 64)"]),
-    ("conv", [(64,)], [(64, 1)], {}, ["(64, 2 or more)", "(64, 1)"]),
-    ("conv", [(64,)], [(64, 4), (4,)], {}, ["bias", "(64,)", "(4,)"]),
-    ("conv", [(4, 16)], [(16, 4)], {}, ["vector", "(4, 16)"]),
-    ("scan", [(8, 16), (4,), (2, 24), (2, 24)], [(8, 1), (8,)], {}, ["steps", "(8,)", "(4,)"]),
-    ("scan", [(8, 16), (8,), (2, 24), (2, 8)], [(8, 1), (8,)], {}, ["(2, 24)", "(2, 8)"]),
-    ("scan", [(8, 16), (8,), (3, 24), (3, 24)], [(8, 1), (8,)], {}, ["8 heads", "3 groups"]),
-    ("scan", [(8, 16), (8,), (2, 24), (2, 24)], [(8, 2), (8,)], {}, ["(8, 24)", "(8, 2)"]),
-    ("scan", [(8, 16), (8,), (2, 24), (2, 24)], [(8, 1), (4,)], {}, ["8 values", "(4,)"]),
-    ("scan", [(128,), (8,), (2, 24), (2, 24)], [(8, 1), (8,)], {}, ["heads", "(128,)"]),
-    ("delta_rule", [(4, 16), (4, 2), *[(4, 16)] * 4], [], {}, ["decay", "(4, 1)", "(4, 2)"]),
-    ("delta_rule", [*[(4, 16)] * 3, (2, 16), *[(4, 16)] * 2], [], {}, ["4 heads", "2 heads"]),
-    ("delta_rule", [*[(4, 16)] * 5, (4, 8)], [], {}, ["(4, 16)", "(4, 8)"]),
-    ("wkv4", [(64,), (32,)], [(64,), (64,)], {}, ["(64,)", "(32,)"]),
-    ("wkv4", [(64,), (64,)], [(64,), (32,)], {}, ["(64,)", "(32,)"]),
+    ("conv", [(64,)], [(4, 64)], STATE, ["(64, 2 or more)", "(4, 64)"]),
+    ("conv", [(64,)], [(64, 1)], STATE, ["(64, 2 or more)", "(64, 1)"]),
+    ("conv", [(64,)], [(64, 4), (4,)], STATE, ["bias", "(64,)", "(4,)"]),
+    ("conv", [(4, 16)], [(16, 4)], STATE, ["vector", "(4, 16)"]),
+    ("scan", [(8, 16), (4,), (2, 24), (2, 24)], [(8, 1), (8,)], STATE, ["steps", "(8,)", "(4,)"]),
+    ("scan", [(8, 16), (8,), (2, 24), (2, 8)], [(8, 1), (8,)], STATE, ["(2, 24)", "(2, 8)"]),
+    ("scan", [(8, 16), (8,), (3, 24), (3, 24)], [(8, 1), (8,)], STATE, ["8 heads", "3 groups"]),
+    ("scan", [(8, 16), (8,), (2, 24), (2, 24)], [(8, 2), (8,)], STATE, ["(8, 24)", "(8, 2)"]),
+    ("scan", [(8, 16), (8,), (2, 24), (2, 24)], [(8, 1), (4,)], STATE, ["8 values", "(4,)"]),
+    ("scan", [(128,), (8,), (2, 24), (2, 24)], [(8, 1), (8,)], STATE, ["heads", "(128,)"]),
+    ("delta_rule", [(4, 16), (4, 2), *[(4, 16)] * 4], [], STATE, ["decay", "(4, 1)", "(4, 2)"]),
+    ("delta_rule", [*[(4, 16)] * 3, (2, 16), *[(4, 16)] * 2], [], STATE, ["4 heads", "2 heads"]),
+    ("delta_rule", [*[(4, 16)] * 5, (4, 8)], [], STATE, ["(4, 16)", "(4, 8)"]),
+    ("wkv4", [(64,), (32,)], [(64,), (64,)], STATE, ["(64,)", "(32,)"]),
+    ("wkv4", [(64,), (64,)], [(64,), (32,)], STATE, ["(64,)", "(32,)"]),
 ]
 
 
@@ -185,7 +192,7 @@ BAD: list[tuple[str, list[Shape], list[Shape], dict[str, Any], list[str]]] = [
 def test_shape(
     op: str, inputs: list[Shape], weights: list[Shape], attrs: dict[str, Any], expected: Shape
 ) -> None:
-    assert OPS[op].rule(inputs, weights, attrs) == expected
+    assert OPS[op].rule(inputs, weights, OPS[op].attributes(**attrs)) == expected
 
 
 @pytest.mark.parametrize(("op", "inputs", "weights", "attrs", "message"), BAD)
@@ -193,13 +200,19 @@ def test_shape_refused(
     op: str, inputs: list[Shape], weights: list[Shape], attrs: dict[str, Any], message: list[str]
 ) -> None:
     with pytest.raises(GraphError) as caught:
-        OPS[op].rule(inputs, weights, attrs)
+        OPS[op].rule(inputs, weights, OPS[op].attributes(**attrs))
     for words in message:
         assert words in str(caught.value)
 
 
 def test_every_operation_is_tried() -> None:
     assert {row[0] for row in GOOD} == set(OPS)
+
+
+def test_attributes_are_those_of_the_operation() -> None:
+    graph = Graph({})
+    with pytest.raises(AssertionError, match="tokens"):
+        graph.add("tokens", (), attrs=Scale(2.0))
 
 
 def test_every_row_gives_an_operation_as_many_values_as_it_takes() -> None:
@@ -213,15 +226,15 @@ def test_every_operation_has_its_definition_in_the_reference_backend() -> None:
 
 def test_an_error_names_operation_and_tensors() -> None:
     graph = Graph({"token_embd.weight": (10, 4), "a.weight": (6, 5), "a.bias": (6,)})
-    x = graph.add("embed", (), ("token_embd.weight",))
+    x = graph.tokens().embed(Weights(graph.shapes).token_embd)
     with pytest.raises(GraphError, match=r"^linear with 'a\.weight' and 'a\.bias': expected"):
         graph.add("linear", (x.index,), ("a.weight", "a.bias"))
 
 
 def test_a_refused_operation_leaves_nothing_behind() -> None:
     graph = Graph({"token_embd.weight": (10, 4), "a.weight": (6, 5)})
-    x = graph.add("embed", (), ("token_embd.weight",))
+    x = graph.tokens().embed(Weights(graph.shapes).token_embd)
     with pytest.raises(GraphError):
         graph.add("linear", (x.index,), ("a.weight",))
-    assert len(graph.nodes) == 1
+    assert len(graph.nodes) == 2
     assert "a.weight" not in graph.used

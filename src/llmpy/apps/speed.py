@@ -33,7 +33,7 @@ def one_round(model: llmpy.Model, n_prompt: int, n_generate: int, turn: int) -> 
 def bytes_per_token(model: llmpy.Model) -> float:
     """Return bytes of weights a token reads: all but the embedding, and of experts those used."""
     part = {
-        name: node.attrs["n_used"] / model.tensors[name].shape[0]
+        name: node.attrs.n_used / model.tensors[name].shape[0]
         for node in model.graph.nodes
         if node.op == "moe"
         for name in node.weights

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, Batch, KvCache
-from llmpy.graph import Graph
+from llmpy.graph import Graph, is_encoder
 
 __all__ = ["BatchCheck", "table_rows"]
 
@@ -20,8 +20,7 @@ class BatchCheck:
         self._n_rows = table_rows(graph, "embed")
         self._n_ctx = min(n_ctx, table_rows(graph, "embed_position"))
         self._has_pages, self._has_states = bool(graph.caches), bool(graph.recurrences)
-        causal = [node.attrs.get("causal", True) for node in graph.nodes]
-        self._whole = not all(causal)  # tokens see those after them
+        self._whole = is_encoder(graph)  # tokens see those after them
 
     def __call__(self, batch: Batch, caches: Sequence[KvCache]) -> None:
         """Raise ValueError with what is wrong."""
@@ -52,7 +51,10 @@ class BatchCheck:
 def table_rows(graph: Graph, op: str) -> int:
     """Return the least number of rows of the tables that `op` reads: tokens, or positions."""
     tables = [node for node in graph.nodes if node.op == op]
-    rows = [graph.shapes[n.weights[0]][0] - n.attrs.get("offset", 0) for n in tables]
+    rows = [
+        graph.shapes[n.weights[0]][0] - (n.attrs.offset if op == "embed_position" else 0)
+        for n in tables
+    ]
     return min(rows, default=1 << 31)
 
 

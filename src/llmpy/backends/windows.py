@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from llmpy.graph import Graph
+from llmpy.graph import Graph, is_encoder
 
 __all__ = ["Windows", "windows_of"]
 
@@ -22,10 +22,10 @@ class Windows(NamedTuple):
 def windows_of(graph: Graph) -> Windows:
     """Return the caches that only windows read; none where some attention is not causal."""
     readers = [node for node in graph.nodes if node.op == "attend"]
-    if not all(node.attrs.get("causal", True) for node in readers):
+    if is_encoder(graph):
         return Windows(frozenset(), 0)
-    pairs = [frozenset(graph.nodes[i].attrs["index"] for i in n.inputs[1:]) for n in readers]
-    windows = [node.attrs["window"] for node in readers]
+    pairs = [frozenset(graph.nodes[i].attrs.index for i in n.inputs[1:]) for n in readers]
+    windows = [node.attrs.window for node in readers]
     whole, before = {c for pair, w in zip(pairs, windows, strict=True) if not w for c in pair}, -1
     while len(whole) > before:  # keys and values of a layer stay together
         before = len(whole)

@@ -3,7 +3,7 @@
 from llmpy.graph.check import finish
 from llmpy.graph.fuse import Attention, GatedLinears, Linears, One, Step, fuse, schedule
 from llmpy.graph.ir import Cache, Graph, Node, Recurrence, Value
-from llmpy.graph.ops import ELEMENTWISE, OPS, Operation
+from llmpy.graph.ops import ELEMENTWISE, EMBED, OPS, Operation
 from llmpy.graph.parts import Part, cut, layer_starts, layers_text, n_layers
 from llmpy.graph.rewrite import origin, rewrite
 from llmpy.graph.rope import Rope
@@ -23,6 +23,7 @@ from llmpy.graph.weights import Weights
 
 __all__ = [
     "ELEMENTWISE",
+    "EMBED",
     "OPS",
     "PAIRS",
     "Attention",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from llmpy.errors import GraphError
+from llmpy.graph.attributes import NOTHING, Recurrent
 from llmpy.graph.ir import Graph, Node, Value
 from llmpy.graph.rewrite import Rewrite, rewrite
 
@@ -38,7 +39,7 @@ def _leave_out(graph: Graph) -> Graph:
     all_rows = [False] * len(graph.nodes)
     for i in reversed(range(len(graph.nodes))):
         node = graph.nodes[i]
-        if node.op == "cached" or "state" in node.attrs:
+        if node.op == "cached" or isinstance(node.attrs, Recurrent):
             all_rows[i] = True
         if all_rows[i]:
             for j in node.inputs:
@@ -46,9 +47,10 @@ def _leave_out(graph: Graph) -> Graph:
     gathered: dict[int, int] = {}  # node before -> its output rows
 
     def output_rows(work: Rewrite, j: int) -> int:
-        if all_rows[j] and j not in gathered:
+        if all_rows[j] and graph.nodes[j].op != "tokens" and j not in gathered:
             shape = graph.nodes[j].shape
-            gathered[j] = work.emit(Node("output_rows", (work.now[j],), (), {}, shape, "output"))
+            node = Node("output_rows", (work.now[j],), (), NOTHING, shape, "output")
+            gathered[j] = work.emit(node)
         return gathered.get(j, work.now[j])
 
     def rule(work: Rewrite, i: int) -> int:
@@ -59,14 +61,15 @@ def _leave_out(graph: Graph) -> Graph:
             else output_rows(work, j)
             for j in node.inputs
         )
-        attrs = dict(node.attrs)
+        attrs = node.attrs
         if node.op == "attend":
-            attrs["caches"] = tuple(graph.nodes[j].attrs["index"] for j in node.inputs[1:])
+            caches = tuple(graph.nodes[j].attrs.index for j in node.inputs[1:])
+            attrs = replace(attrs, caches=caches)
         return work.emit(replace(node, inputs=inputs, attrs=attrs, rows=rows))
 
     result = rewrite(graph, rule)
     if result.nodes[result.output].rows == "all":
         shape = result.nodes[result.output].shape
-        result.nodes.append(Node("output_rows", (result.output,), (), {}, shape, "output"))
+        result.nodes.append(Node("output_rows", (result.output,), (), NOTHING, shape, "output"))
         result.output = len(result.nodes) - 1
     return result

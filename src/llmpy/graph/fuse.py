@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
+from llmpy.graph.attributes import NOTHING, Gate
 from llmpy.graph.ir import Graph, Node
 from llmpy.graph.ops import ELEMENTWISE
 from llmpy.graph.rewrite import Rewrite, origin, readers, rewrite
@@ -31,7 +32,7 @@ def fuse(graph: Graph) -> Graph:
                 act = graph.nodes[j := origin(graph, a)]
                 if find.is_gate(j):
                     inputs = (work.now[act.inputs[0]], work.now[b])
-                    attrs = {"function": act.op}
+                    attrs = Gate(act.op)
                     return work.emit(Node("gate", inputs, (), attrs, node.shape, node.rows))
         if node.op == "add":
             for a, b in (node.inputs, node.inputs[::-1]):
@@ -39,7 +40,9 @@ def fuse(graph: Graph) -> Graph:
                 if find.is_added(j):
                     inputs = (work.now[a], work.now[product.inputs[0]])
                     weights = product.weights
-                    return work.emit(Node("linear_add", inputs, weights, {}, node.shape, node.rows))
+                    return work.emit(
+                        Node("linear_add", inputs, weights, NOTHING, node.shape, node.rows)
+                    )
         return work.keep(i)
 
     return rewrite(graph, rule)

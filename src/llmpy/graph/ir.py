@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmpy.errors import GraphError
-from llmpy.graph.ops import OPS, Shape
+from llmpy.graph import attributes as at
+from llmpy.graph.ops import EMBED, OPS, Shape
 from llmpy.graph.rope import Rope
 from llmpy.graph.weights import Weights
 
@@ -22,14 +23,14 @@ __all__ = ["Cache", "Graph", "Node", "Recurrence", "Value"]
 class Node:
     """One operation: `inputs` are indices of earlier nodes, `weights` are tensor names.
 
-    `shape` is that of one token. `rows` says for which tokens it is computed: "all", or "output",
-    those whose logits are asked for.
+    `attrs` is what else it is told (`attributes.py`), `shape` that of one token. `rows` says for
+    which tokens it is computed: "all", or "output", those whose logits are asked for.
     """
 
     op: str
     inputs: tuple[int, ...]
     weights: tuple[str, ...]
-    attrs: Mapping[str, Any]
+    attrs: Any  # of the class that the operation table says
     shape: Shape
     rows: str = "all"
 
@@ -65,19 +66,19 @@ class Graph:
     used: dict[str, set[str]] = field(default_factory=dict)  # tensor name -> operations reading it
 
     def add(
-        self, op: str, inputs: tuple[int, ...], weights: tuple[str, ...] = (), **attrs: Any
-    ) -> Value:
+        self, op: str, inputs: tuple[int, ...], weights: tuple[str, ...] = (),
+        attrs: at.Attributes = at.NOTHING,
+    ) -> Value:  # fmt: skip
         """Append a node; its shape follows from the operation table."""
-        if -1 in inputs:
+        known, given = OPS[op], [self.nodes[i].shape for i in inputs]
+        assert type(attrs) is known.attributes, f"{op}: {attrs}"
+        if () in given and op not in EMBED:
             raise GraphError(f"{op}: token ids are no numbers; embed them first")
-        rule = OPS[op].rule
         try:
-            shape = rule(
-                [self.nodes[i].shape for i in inputs], [self.shapes[w] for w in weights], attrs
-            )
+            shape = known.rule(given, [self.shapes[w] for w in weights], attrs)
         except GraphError as error:
-            at = f" with {' and '.join(repr(w) for w in weights)}" if weights else ""
-            raise GraphError(f"{op}{at}: {error}") from None
+            names = f" with {' and '.join(repr(w) for w in weights)}" if weights else ""
+            raise GraphError(f"{op}{names}: {error}") from None
         for name in weights:
             self.used.setdefault(name, set()).add(op)
         self.nodes.append(Node(op, inputs, weights, attrs, shape))
@@ -90,8 +91,11 @@ class Graph:
         return name
 
     def tokens(self) -> Value:
-        """The token ids of the batch, ready to be embedded."""
-        return Value(self, -1)
+        """The token ids of the batch, ready to be embedded: the input of the graph."""
+        for i, node in enumerate(self.nodes):
+            if node.op == "tokens":
+                return Value(self, i)
+        return self.add("tokens", ())
 
     @property
     def n_vocab(self) -> int:
@@ -113,23 +117,22 @@ class Value:
 
     def embed(self, w: Weights) -> Value:
         """Row of the table for each token: [T] -> [T, n_embd]."""
-        self._must_be_tokens()
-        return self.graph.add("embed", (), (w.tensor(),))
+        return self.graph.add("embed", (self.index,), (w.tensor(),))
 
     def embed_position(self, w: Weights, offset: int = 0) -> Value:
         """Row of the table for each token's position, the first of which is `offset`."""
-        self._must_be_tokens()
-        return self.graph.add("embed_position", (), (w.tensor(),), offset=offset)
+        return self.graph.add(
+            "embed_position", (self.index,), (w.tensor(),), at.EmbedPosition(offset)
+        )
 
     def embed_row(self, w: Weights, row: int = 0) -> Value:
         """The same row of the table for every token."""
-        self._must_be_tokens()
-        return self.graph.add("embed_row", (), (w.tensor(),), row=row)
+        return self.graph.add("embed_row", (self.index,), (w.tensor(),), at.EmbedRow(row))
 
     def rms_norm(self, w: Weights | None, eps: float) -> Value:
         """Root-mean-square norm over the last axis, times the weight (Zhang & Sennrich 2019)."""
         weights = () if w is None else (w.tensor(),)
-        return self.graph.add("rms_norm", (self.index,), weights, eps=eps)
+        return self.graph.add("rms_norm", (self.index,), weights, at.Norm(eps))
 
     def layer_norm(self, w: Weights | None, eps: float) -> Value:
         """Norm to mean 0 and variance 1 over the last axis, times the weight, plus the bias if
@@ -137,7 +140,7 @@ class Value:
         the file has one (Ba et al. 2016).
         """
         weights = () if w is None else w.with_bias()
-        return self.graph.add("layer_norm", (self.index,), weights, eps=eps)
+        return self.graph.add("layer_norm", (self.index,), weights, at.Norm(eps))
 
     def linear(self, w: Weights) -> Value:
         """Product with a matrix [n_out, n_in], plus its bias where the file has one."""
@@ -149,7 +152,7 @@ class Value:
 
     def heads(self, n: int) -> Value:
         """The same values seen as `n` heads: [T, n * d] -> [T, n, d]."""
-        return self.graph.add("heads", (self.index,), n=n)
+        return self.graph.add("heads", (self.index,), attrs=at.Heads(n))
 
     def flatten(self) -> Value:
         """The same values seen as one vector: [T, n, d] -> [T, n * d]."""
@@ -157,7 +160,7 @@ class Value:
 
     def slice(self, start: int, size: int) -> Value:
         """`size` values of the last axis from `start` on."""
-        return self.graph.add("slice", (self.index,), start=start, size=size)
+        return self.graph.add("slice", (self.index,), attrs=at.Slice(start, size))
 
     def split(self, *sizes: int) -> list[Value]:
         """The last axis cut into pieces of these sizes, which must be all of it."""
@@ -171,16 +174,16 @@ class Value:
 
     def repeat(self, n: int) -> Value:
         """Each head several times, one after another, until there are `n`."""
-        return self.graph.add("repeat", (self.index,), n=n)
+        return self.graph.add("repeat", (self.index,), attrs=at.Heads(n))
 
     def rope(self, rope: Rope, factors: Weights | None = None) -> Value:
         """Rotary position embedding; `factors` [n_dims / 2] divide the frequencies (Llama 3)."""
         weights = (factors.tensor(),) if factors else ()
-        return self.graph.add("rope", (self.index,), weights, rope=rope)
+        return self.graph.add("rope", (self.index,), weights, at.Rotate(rope))
 
     def cached(self) -> Value:
         """This value for this token and for all tokens of its sequence before it."""
-        result = self.graph.add("cached", (self.index,), index=len(self.graph.caches))
+        result = self.graph.add("cached", (self.index,), attrs=at.Cached(len(self.graph.caches)))
         self.graph.caches.append(Cache(f"cache.{len(self.graph.caches)}", result.index, self.shape))
         return result
 
@@ -208,15 +211,11 @@ class Value:
         for side in (k, v):
             if self.graph.nodes[side.index].op != "cached":
                 raise GraphError("attend: keys and values must be cached()")
-        attrs: dict[str, Any] = {
-            "scale": self.shape[-1] ** -0.5 if scale is None else scale,
-            "window": window,
-        }
-        options = {"causal": (causal, True), "alibi": (alibi, 0.0), "softcap": (softcap, 0.0)}
-        attrs |= {name: value for name, (value, usual) in options.items() if value != usual}
+        scale = self.shape[-1] ** -0.5 if scale is None else scale
+        attrs = at.Attend(scale, window, causal, alibi, softcap)
         weights = (sinks.tensor(),) if sinks is not None else ()
         inputs = (self.index, k.index, v.index)
-        return self.graph.add("attend", inputs, weights, **attrs)
+        return self.graph.add("attend", inputs, weights, attrs)
 
     def silu(self) -> Value:
         """x * sigmoid(x)."""
@@ -252,7 +251,11 @@ class Value:
 
     def scale(self, factor: float) -> Value:
         """Each value times a constant; by 1 nothing changes."""
-        return self if factor == 1.0 else self.graph.add("scale", (self.index,), factor=factor)
+        return (
+            self
+            if factor == 1.0
+            else self.graph.add("scale", (self.index,), attrs=at.Scale(factor))
+        )
 
     def sum(self) -> Value:
         """The sum over the last axis: [T, ..., n] -> [T, ..., 1]."""
@@ -260,7 +263,7 @@ class Value:
 
     def clamp(self, low: float, high: float) -> Value:
         """Each value brought between `low` and `high`."""
-        return self.graph.add("clamp", (self.index,), low=low, high=high)
+        return self.graph.add("clamp", (self.index,), attrs=at.Clamp(low, high))
 
     def softcap(self, cap: float) -> Value:
         """cap * tanh(x / cap): nothing beyond cap; unchanged where cap is 0."""
@@ -293,10 +296,8 @@ class Value:
         "sparsemixer" is the routing of Phi-3.5-MoE.
         """
         weights = (self.graph.tensor(bias),) if bias else ()
-        return self.graph.add(
-            "route", (self.index,), weights, n_used=n_used, gating=gating, normalize=normalize,
-            factor=factor, n_group=groups[0], n_group_used=groups[1],
-        )  # fmt: skip
+        attrs = at.Route(n_used, gating, normalize, factor, *groups)
+        return self.graph.add("route", (self.index,), weights, attrs)
 
     def moe(
         self,
@@ -316,7 +317,7 @@ class Value:
         if all(f"{part.name}.bias" in self.graph.shapes for part in (gate, up, down)):
             weights += [part.tensor("bias") for part in (gate, up, down)]
         inputs = (self.index, router_weights.index)
-        return self.graph.add("moe", inputs, tuple(weights), n_used=n_used, activation=activation)
+        return self.graph.add("moe", inputs, tuple(weights), at.Moe(n_used, activation))
 
     def previous(self) -> Value:
         """The value of the token before, 0 for the first one of a session (token shift)."""
@@ -364,17 +365,13 @@ class Value:
         state = [(self.shape, 0.0), (self.shape, 0.0), (self.shape, -1e30)]
         return self._remember("wkv4", (v,), weights, state)
 
-    def _must_be_tokens(self) -> None:
-        if self.index != -1:
-            raise GraphError("embed: only the token ids of the batch can be embedded")
-
     def _remember(
         self, op: str, others: tuple[Value, ...], weights: tuple[str, ...], state: list[Any]
     ) -> Value:
         """The operation, with memory of these shapes and fills."""
         known = self.graph.recurrences
         inputs = (self.index, *(other.index for other in others))
-        result = self.graph.add(op, inputs, weights, state=len(known))
+        result = self.graph.add(op, inputs, weights, at.Recurrent(len(known)))
         for shape, fill in state:
             known.append(Recurrence(f"state.{len(known)}", shape, fill))
         return result

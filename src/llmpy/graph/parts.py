@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
 from llmpy.errors import GraphError
+from llmpy.graph.attributes import (
+    NOTHING,
+    Attend,
+    Attributes,
+    Cached,
+    Heads,
+    Recurrent,
+    Slice,
+)
 from llmpy.graph.ir import Graph, Node
 
 __all__ = ["Part", "cut", "layer_starts", "layers_text", "n_layers"]
@@ -86,7 +95,7 @@ def _crossing(graph: Graph, at: int) -> tuple[int, ...]:
     found = set()
     for node in graph.nodes[at:]:
         inputs = node.inputs[:1] if node.op == "attend" else node.inputs
-        found |= {j for j in inputs if j < at}
+        found |= {j for j in inputs if j < at and graph.nodes[j].op != "tokens"}
     if graph.output < at < len(graph.nodes):
         found.add(graph.output)
     return tuple(sorted(found))
@@ -103,7 +112,7 @@ class _Cutting:
         self._whole, self._given, self._handed = graph, given, handed
         self._nodes: list[Node] = []
         self._now: dict[int, int] = {}
-        self._states = sorted(n.attrs["state"] for n in graph.nodes if "state" in n.attrs)
+        self._states = sorted(n.attrs.state for n in graph.nodes if isinstance(n.attrs, Recurrent))
         self._caches: dict[int, int] = {}  # number in the whole graph -> here
         self._recurrences: list[Any] = []
 
@@ -113,8 +122,8 @@ class _Cutting:
         self._take_over()
         for i in range(begin, end):
             node = whole.nodes[i]
-            inputs = tuple(self._now[j] for j in node.inputs)
-            attrs = dict(node.attrs) | dict(self._renumbered(node))
+            inputs = tuple(self._at(j) for j in node.inputs)
+            attrs = self._renumbered(node)
             self._now[i] = self._emit(replace(node, inputs=inputs, attrs=attrs))
         output = self._hand_over() if self._handed else self._now[whole.output]
         caches = [
@@ -131,6 +140,12 @@ class _Cutting:
         given = self._handed or [whole.output]
         return Part(graph, tuple(self._caches), whole.nodes[given[0]].rows)
 
+    def _at(self, j: int) -> int:
+        """A node of the whole graph in this part; every part has the token ids."""
+        if j not in self._now and self._whole.nodes[j].op == "tokens":
+            self._now[j] = self._emit(self._whole.nodes[j])
+        return self._now[j]
+
     def _emit(self, node: Node) -> int:
         self._nodes.append(node)
         return len(self._nodes) - 1
@@ -141,15 +156,15 @@ class _Cutting:
         if not nodes:
             return
         rows, width = nodes[0].rows, _width(self._whole, self._given)
-        given = self._emit(Node("given", (), (), {}, (width,), rows))
+        given = self._emit(Node("given", (), (), NOTHING, (width,), rows))
         for j, node in zip(self._given, nodes, strict=True):
             size, here = prod(node.shape), given
             if size < width:
-                attrs = {"start": at, "size": size}
-                here = self._emit(Node("slice", (given,), (), attrs, (size,), rows))
+                slice_ = Slice(at, size)
+                here = self._emit(Node("slice", (given,), (), slice_, (size,), rows))
             if len(node.shape) > 1:
-                attrs = {"n": node.shape[0]}
-                here = self._emit(Node("heads", (here,), (), attrs, node.shape, rows))
+                heads = Heads(node.shape[0])
+                here = self._emit(Node("heads", (here,), (), heads, node.shape, rows))
             self._now[j] = here
             at += size
 
@@ -160,27 +175,28 @@ class _Cutting:
             node, here = self._whole.nodes[j], self._now[j]
             if len(node.shape) > 1:
                 flat = (prod(node.shape),)
-                here = self._emit(Node("flatten", (here,), (), {}, flat, node.rows))
+                here = self._emit(Node("flatten", (here,), (), NOTHING, flat, node.rows))
             found.append(here)
         output = found[0]
         for here in found[1:]:
             a, b = self._nodes[output], self._nodes[here]
             shape = (a.shape[0] + b.shape[0],)
-            output = self._emit(Node("concat", (output, here), (), {}, shape, a.rows))
+            output = self._emit(Node("concat", (output, here), (), NOTHING, shape, a.rows))
         if (last := self._nodes[output]).rows == "all":
-            output = self._emit(Node("output_rows", (output,), (), {}, last.shape, "output"))
+            output = self._emit(Node("output_rows", (output,), (), NOTHING, last.shape, "output"))
         return output
 
-    def _renumbered(self, node: Node) -> Iterator[tuple[str, Any]]:
-        """The numbers of a node's caches and states in this part."""
-        whole = self._whole
-        if node.op == "cached":
-            index = self._caches.setdefault(node.attrs["index"], len(self._caches))
-            yield "index", index
-        if "caches" in node.attrs:
-            yield "caches", tuple(self._caches[c] for c in node.attrs["caches"])
-        if "state" in node.attrs:
-            state = node.attrs["state"]
-            end = min((s for s in self._states if s > state), default=len(whole.recurrences))
-            yield "state", len(self._recurrences)
-            self._recurrences += whole.recurrences[state:end]
+    def _renumbered(self, node: Node) -> Attributes:
+        """Attributes with the numbers of a node's caches and states in this part."""
+        whole, attrs = self._whole, node.attrs
+        if isinstance(attrs, Cached):
+            return Cached(self._caches.setdefault(attrs.index, len(self._caches)))
+        if isinstance(attrs, Attend):
+            return replace(attrs, caches=tuple(self._caches[c] for c in attrs.caches))
+        if isinstance(attrs, Recurrent):
+            end = min((s for s in self._states if s > attrs.state), default=len(whole.recurrences))
+            here = Recurrent(len(self._recurrences))
+            self._recurrences += whole.recurrences[attrs.state : end]
+            return here
+        known: Attributes = attrs
+        return known

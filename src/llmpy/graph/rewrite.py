@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from llmpy.graph.attributes import Recurrent
 from llmpy.graph.ir import Graph, Node
 
 __all__ = ["VIEWS", "Rewrite", "origin", "readers", "rewrite"]
@@ -47,7 +48,7 @@ def rewrite(graph: Graph, rule: Rule, output: int | None = None) -> Graph:
     needed = {work.now[graph.output if output is None else output]}
     for i in reversed(range(len(work.nodes))):
         node = work.nodes[i]
-        if i in needed or node.op == "cached" or "state" in node.attrs:
+        if i in needed or node.op == "cached" or isinstance(node.attrs, Recurrent):
             needed |= {i, *node.inputs}
     left = {i: at for at, i in enumerate(sorted(needed))}
     nodes = [

@@ -6,16 +6,17 @@ the operation cannot take.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 from llmpy.errors import GraphError
+from llmpy.graph.attributes import Attributes, EmbedRow, Heads, Moe, Rotate, Route, Slice
 
 __all__ = ["ACTIVATIONS", "GATINGS", "Rule", "Shape", "fitted"]
 
 Shape = tuple[int, ...]
-Rule = Callable[[Sequence[Shape], Sequence[Shape], Mapping[str, Any]], Shape]
+Rule = Callable[[Sequence[Shape], Sequence[Shape], Any], Shape]  # inputs, weights, attributes
 
 ACTIVATIONS = ("silu", "gelu", "gelu_exact", "relu", "swiglu_clamped")  # of experts
 GATINGS = ("softmax", "sigmoid", "sparsemixer")  # of a router
@@ -27,29 +28,34 @@ def need(condition: bool, message: str) -> None:
         raise GraphError(message)
 
 
-def embed(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def tokens(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
+    return ()
+
+
+def embed(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
+    need(x[0] == (), f"only the token ids of the batch can be embedded, not {x[0]}")
     need(len(w[0]) == 2, f"expected a matrix [n_vocab, n_embd], found shape {w[0]}")
     return (w[0][1],)
 
 
-def embed_row(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def embed_row(x: Sequence[Shape], w: Sequence[Shape], a: EmbedRow) -> Shape:
     shape = embed(x, w, a)
-    need(0 <= a["row"] < w[0][0], f"row {a['row']} of a table of {w[0][0]}")
+    need(0 <= a.row < w[0][0], f"row {a.row} of a table of {w[0][0]}")
     return shape
 
 
-def same(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def same(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     need(all(s == x[0] for s in x), f"shapes differ: {' and '.join(map(str, x))}")
     return x[0]
 
 
-def product(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def product(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     factor = (*x[0][:-1], 1)
     need(x[1] in (x[0], factor), f"shapes differ: {x[0]} and {x[1]}")
     return x[0]
 
 
-def with_weights(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def with_weights(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     """Weights of the last axes of x: for each head the same, or each its own."""
     for shape in w:
         fits = 0 < len(shape) <= len(x[0]) and shape == x[0][-len(shape) :]
@@ -57,7 +63,7 @@ def with_weights(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -
     return x[0]
 
 
-def with_tensor(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def with_tensor(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     need(fitted(w[0], x[0]) is not None, f"expected shape {x[0][-1:]}, found {w[0]}")
     return x[0]
 
@@ -73,11 +79,11 @@ def fitted(shape: Shape, to: Shape) -> Shape | None:
     return None
 
 
-def sum_(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def sum_(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     return (*x[0][:-1], 1)
 
 
-def linear(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def linear(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     need(len(x[0]) == 1, f"a vector a token is needed, not {x[0]}")
     need(
         len(w[0]) == 2 and w[0][1] == x[0][0],
@@ -88,7 +94,7 @@ def linear(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shap
     return (w[0][0],)
 
 
-def linear_heads(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def linear_heads(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     need(len(x[0]) == 2, f"heads are needed, not {x[0]}")
     n, width = x[0]
     need(
@@ -98,18 +104,18 @@ def linear_heads(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -
     return (n, w[0][1])
 
 
-def heads(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    n, width = a["n"], prod(x[0])
+def heads(x: Sequence[Shape], w: Sequence[Shape], a: Heads) -> Shape:
+    n, width = a.n, prod(x[0])
     need(n > 0 and width % n == 0, f"{width} values cannot be split into {n} heads")
     return (n, width // n)
 
 
-def flatten(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def flatten(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     return (prod(x[0]),)
 
 
-def slice_(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    start, size, width = a["start"], a["size"], x[0][-1]
+def slice_(x: Sequence[Shape], w: Sequence[Shape], a: Slice) -> Shape:
+    start, size, width = a.start, a.size, x[0][-1]
     need(
         start >= 0 and size > 0 and start + size <= width,
         f"values {start} to {start + size} of {width}",
@@ -117,20 +123,20 @@ def slice_(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shap
     return (*x[0][:-1], size)
 
 
-def concat(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def concat(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     need(x[0][:-1] == x[1][:-1], f"shapes differ before the last axis: {x[0]} and {x[1]}")
     return (*x[0][:-1], x[0][-1] + x[1][-1])
 
 
-def repeat(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def repeat(x: Sequence[Shape], w: Sequence[Shape], a: Heads) -> Shape:
     need(len(x[0]) == 2, f"heads are needed, not {x[0]}")
-    n = a["n"]
+    n = a.n
     need(n > 0 and n % x[0][0] == 0, f"{x[0][0]} heads cannot be repeated to {n}")
     return (n, x[0][1])
 
 
-def rope(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
-    n = a["rope"].n_dims
+def rope(x: Sequence[Shape], w: Sequence[Shape], a: Rotate) -> Shape:
+    n = a.rope.n_dims
     need(len(x[0]) == 2, f"heads are needed, not {x[0]}")
     need(
         0 < n <= x[0][1] and n % 2 == 0,
@@ -141,7 +147,7 @@ def rope(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
     return x[0]
 
 
-def attend(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def attend(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     q, k, v = x
     for shape in x:
         need(len(shape) == 2, f"heads are needed, not {shape}")
@@ -153,7 +159,7 @@ def attend(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shap
     return (q[0] * v[1],)
 
 
-def conv(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def conv(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     need(len(x[0]) == 1, f"a vector a token is needed, not {x[0]}")
     (n,) = x[0]
     need(
@@ -165,7 +171,7 @@ def conv(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
     return x[0]
 
 
-def scan(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def scan(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     values, dt, b, c = x
     for shape in (values, b, c):
         need(len(shape) == 2, f"heads are needed, not {shape}")
@@ -181,7 +187,7 @@ def scan(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
     return values
 
 
-def delta_rule(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def delta_rule(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     q, decay, k, v, removed, written = x
     for shape in x:
         need(len(shape) == 2, f"heads are needed, not {shape}")
@@ -192,19 +198,19 @@ def delta_rule(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> 
     return v
 
 
-def wkv4(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def wkv4(x: Sequence[Shape], w: Sequence[Shape], a: Attributes) -> Shape:
     need(len(x[0]) == 1, f"a vector a token is needed, not {x[0]}")
     for shape in (x[1], *w):
         need(shape == x[0], f"expected shape {x[0]}, found {shape}")
     return x[0]
 
 
-def route(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def route(x: Sequence[Shape], w: Sequence[Shape], a: Route) -> Shape:
     need(len(x[0]) == 1, f"a score an expert is needed, not {x[0]}")
-    n, used = x[0][0], a["n_used"]
+    n, used = x[0][0], a.n_used
     need(1 <= used <= n, f"expected 1 to {n} experts used a token, found {used}")
-    need(a["gating"] in GATINGS, f"expected one of {', '.join(GATINGS)}, found {a['gating']!r}")
-    groups, of_them = a["n_group"], a["n_group_used"]
+    need(a.gating in GATINGS, f"expected one of {', '.join(GATINGS)}, found {a.gating!r}")
+    groups, of_them = a.n_group, a.n_group_used
     need(groups >= 1 and n % groups == 0, f"{n} experts cannot be split into {groups} groups")
     need(1 <= of_them <= groups, f"expected 1 to {groups} groups used, found {of_them}")
     need(
@@ -216,16 +222,16 @@ def route(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape
     return x[0]
 
 
-def moe(x: Sequence[Shape], w: Sequence[Shape], a: Mapping[str, Any]) -> Shape:
+def moe(x: Sequence[Shape], w: Sequence[Shape], a: Moe) -> Shape:
     for shape in x:
         need(len(shape) == 1, f"a vector a token is needed, not {shape}")
     (n_embd,), (n_expert,) = x
     need(
-        1 <= a["n_used"] <= n_expert,
-        f"expected 1 to {n_expert} experts used a token, found {a['n_used']}",
+        1 <= a.n_used <= n_expert,
+        f"expected 1 to {n_expert} experts used a token, found {a.n_used}",
     )
     known = ", ".join(ACTIVATIONS)
-    need(a["activation"] in ACTIVATIONS, f"expected one of {known}, found {a['activation']!r}")
+    need(a.activation in ACTIVATIONS, f"expected one of {known}, found {a.activation!r}")
     gate, up, down = w[:3]
     need(len(gate) == 3, f"experts: expected (n_expert, n_ff, n_embd), found {gate}")
     n_ff = gate[1]

@@ -22,7 +22,7 @@ def show(graph: Graph, dtypes: Mapping[str, DType] | None = None) -> str:
 
 def _line(i: int, node: Node, dtypes: Mapping[str, DType]) -> str:
     weights = [f"{w}:{dtypes[w]}" if w in dtypes else w for w in node.weights]
-    attrs = [f"{k}={_attribute(v)}" for k, v in sorted(node.attrs.items())]
+    attrs = [f"{k}={_attribute(v)}" for k, v in sorted(node.attrs.told().items())]
     words = [node.op, *(f"%{j}" for j in node.inputs), *weights, *attrs]
     rows = "R" if node.rows == "output" else "T"
     return f"%{i} {' '.join(words)} -> [{', '.join([rows, *map(str, node.shape)])}]"

@@ -32,7 +32,7 @@ def has_head(graph: Graph) -> bool:
 
 def is_encoder(graph: Graph) -> bool:
     """Whether tokens see those after them, so that a text must be read in one batch."""
-    return any(n.op == "attend" and not n.attrs.get("causal", True) for n in graph.nodes)
+    return any(n.op == "attend" and not n.attrs.causal for n in graph.nodes)
 
 
 def n_embedded(graph: Graph) -> int:

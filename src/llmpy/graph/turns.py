@@ -35,16 +35,16 @@ def key_rotations(graph: Graph) -> Mapping[int, tuple[Rope, str] | None] | None:
         key, value = (graph.nodes[i] for i in node.inputs[1:])
         rotation = graph.nodes[key.inputs[0]]
         turned = rotation.op == "rope"
-        if not node.attrs.get("causal", True) or _is_turned(graph, value.inputs[0]):
+        if not node.attrs.causal or _is_turned(graph, value.inputs[0]):
             return None
         if _is_turned(graph, rotation.inputs[0] if turned else key.inputs[0]):
             return None
-        rope = rotation.attrs["rope"] if turned else None
+        rope = rotation.attrs.rope if turned else None
         if rope is not None and rope.growth:
             return None
         divisors = rotation.weights[0] if rotation.weights else ""
-        found[key.attrs["index"]] = (rope, divisors) if rope is not None else None
-        values.add(value.attrs["index"])
+        found[key.attrs.index] = (rope, divisors) if rope is not None else None
+        values.add(value.attrs.index)
     return None if values & found.keys() or not found else found
 
 

@@ -67,8 +67,8 @@ class _Plan(ReferencePlan):
 
     def _moe(self, node: Node, x: list[Array], w: list[Array]) -> Array:
         rows, router_weights = x
-        act = ACTIVATIONS[node.attrs["activation"]]
-        order = np.argsort(-router_weights, axis=1, kind="stable")[:, : node.attrs["n_used"]]
+        act = ACTIVATIONS[node.attrs.activation]
+        order = np.argsort(-router_weights, axis=1, kind="stable")[:, : node.attrs.n_used]
         y = np.zeros_like(rows)
         for e in range(len(w[0])):
             chosen = (order == e).any(axis=1)

@@ -56,7 +56,7 @@ def _position_limit(file: ModelFile, graph: Graph, asked: int | None) -> int:
     for node in graph.nodes:
         if node.op != "embed_position":
             continue
-        name, offset = node.weights[0], node.attrs["offset"]
+        name, offset = node.weights[0], node.attrs.offset
         rows = graph.shapes[name][0]
         if rows - offset < 1:
             field = f"tensor {name!r} dimension 1"

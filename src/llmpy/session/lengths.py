@@ -93,4 +93,4 @@ def _texts(which: Sequence[int]) -> str:
 def _positions(graph: Graph) -> int | None:
     """Return how many positions the tables of the model have; None if there are no tables."""
     tables = [node for node in graph.nodes if node.op == "embed_position"]
-    return min((graph.shapes[n.weights[0]][0] - n.attrs["offset"] for n in tables), default=None)
+    return min((graph.shapes[n.weights[0]][0] - n.attrs.offset for n in tables), default=None)

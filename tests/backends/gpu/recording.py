@@ -23,6 +23,7 @@ from llmpy.backends.reference.tools import product, visible
 from llmpy.dtypes import BY_NAME
 from llmpy.errors import OutOfMemory
 from llmpy.graph import Node
+from llmpy.graph.attributes import NOTHING, Attend, Recurrent, Route
 
 Array = NDArray[Any]
 
@@ -279,7 +280,7 @@ def _scores(r: Run, rows: int) -> Iterator[tuple[int, int, int, Array, Array]]:
 def _seen(r: Run, rows: int) -> list[tuple[int, int, int, int]]:
     """The positions that each row sees, its own, and its sequence."""
     ends = r.section("ends", r.count("n_sessions"))
-    attrs = {"window": r.window, "causal": bool(r.causal)}
+    attrs = Attend(1.0, r.window, bool(r.causal))
     of = r.section("output_rows", rows) if "output" in r.step.rows else np.arange(rows)
     n = r.count("n_all")
     at, sessions = (r.section(name, n)[of].tolist() for name in ("positions", "sessions"))
@@ -341,7 +342,7 @@ def _attend_merge(r: Run) -> None:
 
 
 def _function(number: int, x: Array) -> Array:
-    node = Node(FUNCTIONS[number], (0,), (), {}, x.shape[1:])
+    node = Node(FUNCTIONS[number], (0,), (), NOTHING, x.shape[1:])
     return OPERATIONS[node.op](node, None, [x], [])  # type: ignore[arg-type]
 
 
@@ -377,7 +378,8 @@ def _copy(r: Run) -> None:
 
 def _route(r: Run) -> None:
     n = r.step.values["n"]
-    attrs = dict(r.step.values) | {"gating": ("softmax", "sigmoid", "sparsemixer")[r.gating]}
+    gating = ("softmax", "sigmoid", "sparsemixer")[r.gating]
+    attrs = Route(r.n_used, gating, bool(r.normalize), r.factor, r.n_group, r.n_group_used)
     node = Node("route", (0,), (), attrs, (n,))
     weights = [r.floats(0)[:n]] if r.has_bias else []
     r.at(r.y, n)[...] = route(node, None, [r.at(r.x, n)], weights)  # type: ignore[arg-type]
@@ -478,7 +480,7 @@ def _recurrent(r: Run) -> None:
     y = total.at(r.y, *shapes["delta_rule"][3][1] if op == "delta_rule" else x[0].shape[1:])
     w = [r.floats(i)[: int(np.prod(s))].reshape(s) for i, s in enumerate(weights)]
     first = len([b for b in KERNELS[op].buffers if not b.endswith("!")])
-    node = Node(op, (0,), (), {"state": 0}, y.shape[1:])
+    node = Node(op, (0,), (), Recurrent(0), y.shape[1:])
     for at, rows in r.sequences():
         size = int(np.prod(state))
         states = [

@@ -52,7 +52,7 @@ class Step:
         """All rows, from a function of some rows and `n` states, which gives new states too."""
 
         def changed(session: int, rows: Rows) -> Array:
-            arrays, first = self.pool.states.arrays(self.caches[session].state), node.attrs["state"]
+            arrays, first = self.pool.states.arrays(self.caches[session].state), node.attrs.state
             y, *states = of_rows(rows, *arrays[first : first + n])
             for i, state in enumerate(states, first):
                 arrays[i] = self.space.put(arrays[i], ..., state)
@@ -107,7 +107,7 @@ class Step:
 
 
 def _rms_norm(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
-    y = x[0] / s.xp.sqrt(s.xp.mean(x[0] * x[0], axis=-1, keepdims=True) + node.attrs["eps"])
+    y = x[0] / s.xp.sqrt(s.xp.mean(x[0] * x[0], axis=-1, keepdims=True) + node.attrs.eps)
     return y * w[0] if w else y
 
 
@@ -117,7 +117,7 @@ def _layer_norm(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
 
 
 def _rope(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
-    spec = node.attrs["rope"]
+    spec = node.attrs.rope
     (cos, sin), n = s.rotation(spec, node.weights, w), spec.n_dims
     even, odd = (slice(n // 2), slice(n // 2, n)) if spec.neox else (slice(0, n, 2), slice(1, n, 2))
     a, b = x[0][..., even], x[0][..., odd]
@@ -134,15 +134,15 @@ def _attend(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
         at = s.positions[rows][:, None]
         low, high = visible(a, at, int(s.ends[session]))
         first, end = int(low.min()), int(high.max())
-        k, v = (s.pool.load(cache, s.caches[session], first, end) for cache in a["caches"])
+        k, v = (s.pool.load(cache, s.caches[session], first, end) for cache in a.caches)
         n_kv, t, n, keys = k.shape[1], len(rows), end - first, np.arange(first, end)
         some = xp.permute_dims(xp.reshape(s.take(q, rows), (t, n_kv, -1, d)), (1, 2, 0, 3))
         scores = xp.matmul(xp.reshape(some, (n_kv, -1, d)), xp.permute_dims(k, (1, 2, 0)))
-        scores = xp.reshape(scores, (n_head, t, n)) * a["scale"]
-        if cap := a.get("softcap"):
+        scores = xp.reshape(scores, (n_head, t, n)) * a.scale
+        if cap := a.softcap:
             scores = xp.tanh(scores / cap) * cap
-        if "alibi" in a:
-            lost = alibi_slopes(n_head, a["alibi"])[:, None, None] * np.abs(at - keys)
+        if a.alibi:
+            lost = alibi_slopes(n_head, a.alibi)[:, None, None] * np.abs(at - keys)
             scores = scores - s.space.array(lost.astype(np.float32))
         if not (seen := (keys >= low) & (keys < high)).all():
             scores = xp.where(s.space.array(seen), scores, -np.inf)
@@ -180,20 +180,20 @@ def _gelu_exact(s: Step, x: Array) -> Array:
 
 def _route(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
     a, scores, xp = node.attrs, x[0], s.xp
-    if a["gating"] == "sparsemixer":
-        return _sparsemixer(s, scores, a["n_used"]) * a["factor"]
-    soft = a["gating"] == "softmax"
+    if a.gating == "sparsemixer":
+        return _sparsemixer(s, scores, a.n_used) * a.factor
+    soft = a.gating == "softmax"
     p = (_softmax if soft else _sigmoid)(s, scores)
     judged = p + w[0] if w else scores if soft else p
-    if a["n_group_used"] < a["n_group"]:
-        groups = xp.reshape(judged, (judged.shape[0], a["n_group"], -1))
+    if a.n_group_used < a.n_group:
+        groups = xp.reshape(judged, (judged.shape[0], a.n_group, -1))
         best = xp.where(s.rank(groups) < (2 if w else 1), groups, 0.0)
-        bad = s.rank(xp.sum(best, axis=-1)) >= a["n_group_used"]
+        bad = s.rank(xp.sum(best, axis=-1)) >= a.n_group_used
         judged = xp.reshape(xp.where(bad[..., None], -np.inf, groups), judged.shape)
-    weights = xp.where(s.rank(judged) < a["n_used"], p, 0.0)
-    if a["normalize"]:
+    weights = xp.where(s.rank(judged) < a.n_used, p, 0.0)
+    if a.normalize:
         weights = weights / xp.clip(xp.sum(weights, axis=-1, keepdims=True), 1e-20, np.inf)
-    return weights * a["factor"]
+    return weights * a.factor
 
 
 def _sparsemixer(s: Step, scores: Array, n_used: int) -> Array:
@@ -208,12 +208,12 @@ def _sparsemixer(s: Step, scores: Array, n_used: int) -> Array:
 
 def _moe(node: Node, s: Step, x: Inputs, w: Inputs) -> Array:
     (rows, weights), y = x, 0 * x[0]
-    chosen = s.space.numpy(s.rank(weights) < node.attrs["n_used"])
+    chosen = s.space.numpy(s.rank(weights) < node.attrs.n_used)
     for e in np.flatnonzero(chosen.any(axis=0)).tolist():
         those = np.flatnonzero(chosen[:, e])
         some = s.take(rows, those)
         g, u = (s.linear(some, *(m[e] for m in w[i::3])) for i in (0, 1))
-        if (act := node.attrs["activation"]) == "swiglu_clamped":
+        if (act := node.attrs.activation) == "swiglu_clamped":
             g, u, act = s.xp.clip(g, -np.inf, 7), s.xp.clip(u, -7, 7) + 1, "swish"
         z = _OF_ONE[act](s, g) * u
         z = s.linear(z, *(m[e] for m in w[2::3])) * s.take(weights[:, e], those)[:, None]
@@ -287,24 +287,25 @@ _OF_ONE: dict[str, Callable[[Step, Array], Array]] = {
     "output_rows": lambda s, x: s.take(x, s.output_rows),
 }
 OPERATIONS: dict[str, Callable[[Node, Step, Inputs, Inputs], Array]] = {
+    "tokens": lambda n, s, x, w: s.tokens,
     "embed": lambda n, s, x, w: s.take(w[0], s.tokens),
-    "embed_position": lambda n, s, x, w: s.take(w[0], s.positions + n.attrs["offset"]),
-    "embed_row": lambda n, s, x, w: s.take(w[0], 0 * s.tokens + n.attrs["row"]),
+    "embed_position": lambda n, s, x, w: s.take(w[0], s.positions + n.attrs.offset),
+    "embed_row": lambda n, s, x, w: s.take(w[0], 0 * s.tokens + n.attrs.row),
     "linear": lambda n, s, x, w: s.linear(x[0], *w),
     "linear_heads": lambda n, s, x, w: s.xp.stack(
         [s.linear(x[0][:, h], w[0][h]) for h in range(n.shape[0])], axis=1),
     "heads": lambda n, s, x, w: s.xp.reshape(x[0], (-1, *n.shape)),
     "flatten": lambda n, s, x, w: s.xp.reshape(x[0], (-1, *n.shape)),
-    "slice": lambda n, s, x, w: x[0][..., n.attrs["start"] : n.attrs["start"] + n.attrs["size"]],
+    "slice": lambda n, s, x, w: x[0][..., n.attrs.start : n.attrs.start + n.attrs.size],
     "concat": lambda n, s, x, w: s.xp.concat(x, axis=-1),
     "repeat": lambda n, s, x, w: s.xp.repeat(x[0], n.shape[0] // x[0].shape[1], axis=1),
-    "cached": lambda n, s, x, w: s.remember(n.attrs["index"], x[0]),
+    "cached": lambda n, s, x, w: s.remember(n.attrs.index, x[0]),
     "add": lambda n, s, x, w: x[0] + x[1],
     "mul": lambda n, s, x, w: x[0] * x[1],
     "add_weight": lambda n, s, x, w: x[0] + s.xp.reshape(w[0], fitted(w[0].shape, n.shape)),
     "mul_weight": lambda n, s, x, w: x[0] * s.xp.reshape(w[0], fitted(w[0].shape, n.shape)),
-    "scale": lambda n, s, x, w: x[0] * n.attrs["factor"],
-    "clamp": lambda n, s, x, w: s.xp.clip(x[0], n.attrs["low"], n.attrs["high"]),
+    "scale": lambda n, s, x, w: x[0] * n.attrs.factor,
+    "clamp": lambda n, s, x, w: s.xp.clip(x[0], n.attrs.low, n.attrs.high),
     "rms_norm": _rms_norm, "layer_norm": _layer_norm, "rope": _rope, "attend": _attend,
     "route": _route, "moe": _moe, "previous": _previous, "conv": _conv, "scan": _scan,
     "delta_rule": _delta_rule, "wkv4": _wkv4,

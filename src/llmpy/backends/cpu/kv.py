@@ -141,7 +141,7 @@ def page_layout(graph: Graph, kv_dtype: str) -> PageLayout:
 
 def caches_of(graph: Graph, node: Node) -> tuple[int, int]:
     """Return the caches that an attention reads: the one of keys and the one of values."""
-    k, v = (graph.nodes[i].attrs["index"] for i in node.inputs[1:])
+    k, v = (graph.nodes[i].attrs.index for i in node.inputs[1:])
     return k, v
 
 

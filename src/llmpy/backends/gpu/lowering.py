@@ -17,7 +17,7 @@ from llmpy.backends.gpu.header import CHUNK
 from llmpy.backends.gpu.pages import GpuKvPool
 from llmpy.backends.gpu.tensors import Tensor
 from llmpy.errors import BackendError
-from llmpy.graph import Graph, Node, fuse
+from llmpy.graph import EMBED, Graph, Node, fuse
 from llmpy.graph.rewrite import VIEWS, origin
 from llmpy.graph.rope import Rope, alibi_slopes
 
@@ -36,6 +36,7 @@ MAPS = {
 """The number of each function of values in the kernel `map`."""
 GATES = {name: 32 + i for i, name in enumerate(FUNCTIONS)}
 """The same of f(a) * b."""
+_NO_PLACE = (*VIEWS, "tokens")  # nodes whose values are those of others, or of the batch
 _GATINGS = ("softmax", "sigmoid", "sparsemixer")
 _NORMS = ("rms_norm", "layer_norm", "sum")
 _ALONE = {"tile1": NEVER, "y1": 0, "n1": 0, "tile2": NEVER, "y2": 0, "n2": 0}
@@ -113,7 +114,7 @@ class _Lowering:
                 last[origin(graph, j)] = i  # attention reads its caches through their pages
         last[origin(graph, graph.output)] = len(graph.nodes)
         for j, i in last.items():
-            if graph.nodes[j].op not in VIEWS:
+            if graph.nodes[j].op not in _NO_PLACE:
                 self.ends.setdefault(i, []).append(j)
 
     def node(self, i: int, node: Node) -> None:
@@ -126,7 +127,7 @@ class _Lowering:
             self.linears(node.rows, self.at(node.inputs[0]), self.groups[i], places)
             self.done.update(self.groups[i].nodes)
         elif i not in self.done:
-            if node.op not in VIEWS:
+            if node.op not in _NO_PLACE:
                 self.place(i)
             emit(self, i, node)
         for j in self.ends.get(i, ()):
@@ -264,7 +265,7 @@ class _Lowering:
 
 
 def _view(work: _Lowering, i: int, node: Node) -> None:
-    """The same values, seen otherwise."""
+    """The same values, seen otherwise, or the batch's."""
 
 
 def _given(work: _Lowering, i: int, node: Node) -> None:  # noqa: ARG001
@@ -273,13 +274,16 @@ def _given(work: _Lowering, i: int, node: Node) -> None:  # noqa: ARG001
 
 
 def _embed(work: _Lowering, i: int, node: Node) -> None:
-    tensor, mode = work.tensors[node.weights[0]], ("embed", "embed_position", "embed_row")
-    offset, n = node.attrs.get("offset", node.attrs.get("row", 0)), node.shape[0]
+    tensor, offset, n = work.tensors[node.weights[0]], 0, node.shape[0]
+    if node.op == "embed_position":
+        offset = node.attrs.offset
+    elif node.op == "embed_row":
+        offset = node.attrs.row
     for part in tensor.parts:
         step = Step(
             "embed", node.rows, -(-n // 16),
             {"y": work.places[i], "n": n, "words": tensor.words, "base": part.base,
-             "mode": mode.index(node.op), "offset": offset, "first": part.first_row,
+             "mode": EMBED.index(node.op), "offset": offset, "first": part.first_row,
              "n_rows": part.n_rows},
             (part,), (tensor.dtype.name, 1),
         )  # fmt: skip
@@ -292,7 +296,8 @@ def _norm(work: _Lowering, i: int, node: Node) -> None:
     n = [prod(work.tensors[w].shape) if w is not None else 0 for w in weights[:2]]
     work.step(
         "norm", node.rows, prod(shape[:-1]), *(work.values(w) for w in weights[:2]),
-        x=work.at(source), y=work.places[i], width=shape[-1], eps=node.attrs.get("eps", 0.0),
+        x=work.at(source), y=work.places[i], width=shape[-1],
+        eps=0.0 if node.op == "sum" else node.attrs.eps,
         kind=_NORMS.index(node.op), n_weight=n[0], n_bias=n[1], per=prod(shape[:-1]),
     )  # fmt: skip
 
@@ -314,7 +319,7 @@ def _slice(work: _Lowering, i: int, node: Node) -> None:
     whole = work.shape(node.inputs[0])
     work.copy(
         node.rows, work.at(node.inputs[0]), work.places[i], (prod(node.shape[:-1]), node.shape[-1]),
-        x_row=prod(whole), x_stride=whole[-1], x_start=node.attrs["start"], y_row=prod(node.shape),
+        x_row=prod(whole), x_stride=whole[-1], x_start=node.attrs.start, y_row=prod(node.shape),
     )  # fmt: skip
 
 
@@ -345,7 +350,7 @@ def _output_rows(work: _Lowering, i: int, node: Node) -> None:
 
 
 def _rope(work: _Lowering, i: int, node: Node) -> None:
-    rope, (heads, d) = node.attrs["rope"], node.shape
+    rope, (heads, d) = node.attrs.rope, node.shape
 
     def alike(other: Node) -> bool:
         return (other.attrs, other.weights, other.shape[1]) == (node.attrs, node.weights, d)
@@ -363,16 +368,16 @@ def _rope(work: _Lowering, i: int, node: Node) -> None:
 
 
 def _cached(work: _Lowering, i: int, node: Node) -> None:
-    cache = work.pool.caches[node.attrs["index"]]
+    cache = work.pool.caches[node.attrs.index]
 
     def alike(other: Node) -> bool:
-        return bool(work.pool.caches[other.attrs["index"]].windowed == cache.windowed)
+        return bool(work.pool.caches[other.attrs.index].windowed == cache.windowed)
 
     j = work.next_like(i, alike)
     second: dict[str, Any] = dict.fromkeys(("items1", "x1", "heads1", "d1", "words1", "stride1"), 0)
     slab: Held = work.unused
     if j is not None:
-        other = work.pool.caches[work.graph.nodes[j].attrs["index"]]
+        other = work.pool.caches[work.graph.nodes[j].attrs.index]
         second = {
             "items1": other.items, "x1": work.at(j), "heads1": other.heads, "d1": other.d,
             "words1": other.words, "stride1": other.stride,
@@ -387,20 +392,20 @@ def _cached(work: _Lowering, i: int, node: Node) -> None:
 
 def _attend(work: _Lowering, i: int, node: Node) -> None:
     a, (heads, d) = node.attrs, work.shape(node.inputs[0])
-    keys, values = (work.pool.caches[c] for c in a["caches"])
+    keys, values = (work.pool.caches[c] for c in a.caches)
     if max(d, values.d) > MOST_HEAD:
         raise BackendError(
             f"gpu: expected heads of at most {MOST_HEAD} values, found {max(d, values.d)}"
         )
     slopes = work.nothing
-    if "alibi" in a:
-        slopes = work.constant(alibi_slopes(heads, a["alibi"]).astype(np.float32))
+    if a.alibi:
+        slopes = work.constant(alibi_slopes(heads, a.alibi).astype(np.float32))
     sinks = work.values(node.weights[0] if node.weights else None)
     options: dict[str, Any] = {
         "q": work.at(node.inputs[0]), "y": work.places[i], "heads": heads, "kv": keys.heads, "d": d,
-        "dv": values.d, "factor": a["scale"], "window": a["window"],
-        "causal": int(a.get("causal", True)), "softcap": a.get("softcap", 0.0),
-        "has_alibi": int("alibi" in a), "has_sinks": len(node.weights), "kind": keys.kind,
+        "dv": values.d, "factor": a.scale, "window": a.window,
+        "causal": int(a.causal), "softcap": a.softcap,
+        "has_alibi": int(bool(a.alibi)), "has_sinks": len(node.weights), "kind": keys.kind,
         "key_stride": keys.stride, "value_stride": values.stride, "windowed": int(keys.windowed),
     }  # fmt: skip
 
@@ -431,12 +436,11 @@ def _with_tensor(work: _Lowering, i: int, node: Node) -> None:
 
 
 def _gate(work: _Lowering, i: int, node: Node) -> None:
-    work.map(i, node, GATES[node.attrs["function"]], node.inputs[1])
+    work.map(i, node, GATES[node.attrs.function], node.inputs[1])
 
 
 def _one(work: _Lowering, i: int, node: Node) -> None:
-    limits = {name: node.attrs[name] for name in ("factor", "low", "high") if name in node.attrs}
-    work.map(i, node, MAPS[node.op], **limits)
+    work.map(i, node, MAPS[node.op], **node.attrs.told())
 
 
 def _route(work: _Lowering, i: int, node: Node) -> None:
@@ -444,16 +448,16 @@ def _route(work: _Lowering, i: int, node: Node) -> None:
     place = work.scratch(node.rows, 3 * n)
     work.step(
         "route", node.rows, 1, work.values(node.weights[0] if node.weights else None),
-        x=work.at(node.inputs[0]), y=work.places[i], n=n, n_used=a["n_used"],
-        gating=_GATINGS.index(a["gating"]), normalize=int(a["normalize"]), factor=a["factor"],
-        n_group=a["n_group"], n_group_used=a["n_group_used"], has_bias=len(node.weights),
+        x=work.at(node.inputs[0]), y=work.places[i], n=n, n_used=a.n_used,
+        gating=_GATINGS.index(a.gating), normalize=int(a.normalize), factor=a.factor,
+        n_group=a.n_group, n_group_used=a.n_group_used, has_bias=len(node.weights),
         scratch=place,
     )  # fmt: skip
     work.arena.give_back(place)
 
 
 def _moe(work: _Lowering, i: int, node: Node) -> None:
-    rows, n_used = node.rows, node.attrs["n_used"]
+    rows, n_used = node.rows, node.attrs.n_used
     x, router_weights = (work.at(j) for j in node.inputs)
     (n_expert,), (n_embd,) = work.shape(node.inputs[1]), node.shape
     n_ff = work.tensors[node.weights[0]].shape[1]
@@ -463,7 +467,7 @@ def _moe(work: _Lowering, i: int, node: Node) -> None:
     work.step("choose", rows, 1, x=router_weights, y=chosen, n=n_expert, n_used=n_used)
     for y, weights, bias in zip((g, u), node.weights, biases, strict=False):
         work.linear(rows, x, y, weights, bias, mode=(2, n_used, 1, chosen))
-    activation = node.attrs["activation"]
+    activation = node.attrs.activation
     op = MAPS[activation] if activation == "swiglu_clamped" else GATES[activation]
     z = work.scratch(rows, n_used * n_ff)
     work.step("map", rows, n_used * n_ff, work.nothing, x=g, b=u, y=z, op=op, **_OF_MAP)
@@ -480,7 +484,7 @@ def _moe(work: _Lowering, i: int, node: Node) -> None:
 
 def _recurrent(work: _Lowering, i: int, node: Node) -> None:
     x, weights = [work.at(j) for j in node.inputs], [work.values(w) for w in node.weights]
-    states = work.pool.state_slabs[node.attrs["state"] :]
+    states = work.pool.state_slabs[node.attrs.state :]
     items, y, shapes = prod(node.shape), work.places[i], [work.shape(j) for j in node.inputs]
     if node.op == "previous":
         work.step("previous", "sessions", items, states[0], x=x[0], y=y, n=items)
@@ -507,9 +511,9 @@ def _recurrent(work: _Lowering, i: int, node: Node) -> None:
 
 
 _EMIT: dict[str, Callable[[_Lowering, int, Node], None]] = {
-    **dict.fromkeys(("heads", "flatten"), _view),
+    **dict.fromkeys(("tokens", "heads", "flatten"), _view),
     "given": _given,
-    **dict.fromkeys(("embed", "embed_position", "embed_row"), _embed),
+    **dict.fromkeys(EMBED, _embed),
     **dict.fromkeys(_NORMS, _norm),
     **dict.fromkeys(("linear", "linear_add"), _linear),
     **dict.fromkeys(("add", "mul"), _two),

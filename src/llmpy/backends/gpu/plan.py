@@ -22,7 +22,7 @@ from llmpy.backends.gpu.top import Top
 from llmpy.errors import BackendError
 from llmpy.ffi import address, library, view
 from llmpy.ffi.abi import Chain
-from llmpy.graph import Graph
+from llmpy.graph import Graph, is_encoder
 
 __all__ = ["GpuPlan"]
 
@@ -49,7 +49,7 @@ class GpuPlan:
         ]
         self._has_pages, self._has_windows = bool(graph.caches), pool.windowed.n_bytes > 0
         self._has_states = bool(graph.recurrences)
-        self._whole = not all(node.attrs.get("causal", True) for node in graph.nodes)
+        self._whole = is_encoder(graph)
         floats = 4 * (lowered.floats["all"] + lowered.floats["output"])
         self._most = min(max_tokens if not self._whole else 1 << 20, max(1, device.limit // floats))
         self._rows = {"all": 0, "output": 0}  # that the arena has room for

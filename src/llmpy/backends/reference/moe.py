@@ -18,20 +18,20 @@ def route(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
     Chosen by score (softmax keeps the order), sigmoid plus bias, in the best groups only.
     """
-    a, n_used = node.attrs, node.attrs["n_used"]
+    a, n_used = node.attrs, node.attrs.n_used
     y = np.zeros_like(x[0])
     for t, scores in enumerate(x[0]):
-        if a["gating"] == "sparsemixer":
+        if a.gating == "sparsemixer":
             chosen, weights = _sparsemixer(scores, n_used)
         else:
-            soft = a["gating"] == "softmax"
+            soft = a.gating == "softmax"
             p = softmax(scores) if soft else 1 / (1 + np.exp(-scores))
             judged = p + w[0] if w else scores if soft else p
-            chosen = _choose(judged, 2 if w else 1, n_used, a["n_group"], a["n_group_used"])
+            chosen = _choose(judged, 2 if w else 1, n_used, a.n_group, a.n_group_used)
             weights = p[chosen]
-            if a["normalize"]:
+            if a.normalize:
                 weights = weights / max(weights.sum(), np.float32(1e-20))
-        y[t, chosen] = weights * np.float32(a["factor"])
+        y[t, chosen] = weights * np.float32(a.factor)
     return y
 
 
@@ -65,11 +65,11 @@ def moe(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
     "swiglu_clamped" is min(g, 7) sigmoid(1.702 g) (clamp(u, -7, 7) + 1), of gpt-oss.
     """
-    act = ACTIVATIONS[node.attrs["activation"]]
+    act = ACTIVATIONS[node.attrs.activation]
     gate, up, down = w[:3]
     y = np.zeros_like(x[0])
     for t, (row, weights) in enumerate(zip(*x, strict=True)):
-        for e in np.argsort(-weights, kind="stable")[: node.attrs["n_used"]]:
+        for e in np.argsort(-weights, kind="stable")[: node.attrs.n_used]:
             g, u = (product(m[e], row[None])[0] for m in (gate, up))
             if len(w) > 3:
                 g, u = g + w[3][e], u + w[4][e]

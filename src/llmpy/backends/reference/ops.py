@@ -20,6 +20,11 @@ from llmpy.graph.shapes import fitted
 __all__ = ["OPERATIONS"]
 
 
+def tokens(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
+    """The token ids of the batch [T], which `embed` reads there."""
+    return step.tokens.astype(np.float32)
+
+
 def embed(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Row of the table for each token: [n_vocab, n] -> [T, n]."""
     return w[0][step.tokens]
@@ -27,19 +32,19 @@ def embed(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
 def embed_position(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Row of the table for each token's position, from the row `offset` on."""
-    y: Array = w[0][step.positions + node.attrs["offset"]]
+    y: Array = w[0][step.positions + node.attrs.offset]
     return y
 
 
 def embed_row(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """The same row for every token."""
-    return np.repeat(w[0][node.attrs["row"]][None], len(step.tokens), axis=0)
+    return np.repeat(w[0][node.attrs.row][None], len(step.tokens), axis=0)
 
 
 def rms_norm(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """x / sqrt(mean(x^2) + eps) over the last axis, times w if there is one."""
     mean = np.mean(x[0] * x[0], axis=-1, keepdims=True, dtype=np.float32)
-    scale: Array = np.reciprocal(np.sqrt(mean + np.float32(node.attrs["eps"])), dtype=np.float32)
+    scale: Array = np.reciprocal(np.sqrt(mean + np.float32(node.attrs.eps)), dtype=np.float32)
     return x[0] * scale * w[0] if w else x[0] * scale
 
 
@@ -73,8 +78,8 @@ def flatten(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
 def slice_(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Values `start` to `start + size` of the last axis."""
-    start = node.attrs["start"]
-    return x[0][..., start : start + node.attrs["size"]]
+    start = node.attrs.start
+    return x[0][..., start : start + node.attrs.size]
 
 
 def concat(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
@@ -84,12 +89,12 @@ def concat(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
 def repeat(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Each head n / n_head times, one after another."""
-    return np.repeat(x[0], node.attrs["n"] // x[0].shape[1], axis=1)
+    return np.repeat(x[0], node.attrs.n // x[0].shape[1], axis=1)
 
 
 def rope(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Each pair of values turned by position times frequency, times the magnitude, which grows."""
-    spec = node.attrs["rope"]
+    spec = node.attrs.rope
     cos, sin = spec.rotation(step.positions[:, None], w[0] if w else None)
     n = spec.n_dims
     first, second = (
@@ -104,7 +109,7 @@ def rope(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
 def cached(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Remember the rows for their sessions; `attend` reads them back."""
-    step.remember(node.attrs["index"], x[0])
+    step.remember(node.attrs.index, x[0])
     return x[0]
 
 
@@ -114,17 +119,17 @@ def attend(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     ALiBi takes slope * distance from the scores, after a softcap; a sink is a score without value.
     """
     q, a = x[0], node.attrs  # q [T, n_head, d]; keys and values come from the session
-    n_head, scale = q.shape[1], np.float32(a["scale"])
-    slopes = alibi_slopes(n_head, a.get("alibi", 0.0))
+    n_head, scale = q.shape[1], np.float32(a.scale)
+    slopes = alibi_slopes(n_head, a.alibi)
     y = np.empty((len(q), *node.shape), np.float32)
     for t, (position, session) in enumerate(zip(step.positions, step.sessions, strict=True)):
         first, end = tools.visible(a, int(position), int(step.ends[session]))
-        k, v = (step.history(c, session, end)[first:] for c in a["caches"])
+        k, v = (step.history(c, session, end)[first:] for c in a.caches)
         groups = q[t].reshape(k.shape[1], n_head // k.shape[1], -1)  # [n_kv, group, d]
         scores = (groups @ k.transpose(1, 2, 0)).reshape(n_head, -1) * scale
-        if cap := np.float32(a.get("softcap", 0.0)):
+        if cap := np.float32(a.softcap):
             scores = np.tanh(scores / cap) * cap
-        if "alibi" in a:
+        if a.alibi:
             distance = np.abs(position - np.arange(first, end))
             scores = scores - (slopes[:, None] * distance).astype(np.float32)
         if w:
@@ -156,7 +161,7 @@ def mul_weight(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
 def scale(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """factor * x."""
-    return x[0] * np.float32(node.attrs["factor"])
+    return x[0] * np.float32(node.attrs.factor)
 
 
 def sum_(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
@@ -167,7 +172,7 @@ def sum_(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
 
 def clamp(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
     """Brought between low and high."""
-    return np.clip(x[0], np.float32(node.attrs["low"]), np.float32(node.attrs["high"]))
+    return np.clip(x[0], np.float32(node.attrs.low), np.float32(node.attrs.high))
 
 
 def silu(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array:
@@ -222,7 +227,7 @@ def output_rows(node: Node, step: Step, x: list[Array], w: list[Array]) -> Array
 OPERATIONS: dict[str, Callable[[Node, Step, list[Array], list[Array]], Array]] = {
     f.__name__.removesuffix("_"): f
     for f in [
-        embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads,
+        tokens, embed, embed_position, embed_row, rms_norm, layer_norm, linear, linear_heads, heads,
         flatten, slice_, concat, repeat, rope, cached, attend, add, mul, add_weight, mul_weight,
         scale, clamp, silu, gelu, gelu_exact, relu, sigmoid, tanh, exp, softplus, route, moe,
         output_rows, sum_, previous, conv, scan, delta_rule, wkv4,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from llmpy.graph.attributes import Attend
 
 __all__ = ["Array", "Step", "gelu", "gelu_exact", "product", "silu", "softmax", "visible"]
 
@@ -34,13 +36,13 @@ def product(w: Array, x: Array) -> Array:
     return np.stack([w @ row for row in x]) if len(x) else np.empty((0, len(w)), np.float32)
 
 
-def visible(attrs: Mapping[str, Any], at: Any, end: int) -> tuple[Any, Any]:
+def visible(attrs: Attend, at: Any, end: int) -> tuple[Any, Any]:
     """The first token that one at position `at` (or each of an array) sees, and their end.
 
     `end` is that of its sequence.
     """
-    window = attrs["window"]
-    if attrs.get("causal", True):
+    window = attrs.window
+    if attrs.causal:
         return np.maximum(0, at + 1 - window) if window else 0 * at, at + 1
     half = window // 2 if window else end
     return np.maximum(0, at - half), np.minimum(end, at + half + 1)

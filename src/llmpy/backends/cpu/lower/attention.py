@@ -17,7 +17,7 @@ __all__ = ["ATTENTION"]
 
 def rope(work: Emitted, i: int, node: Node) -> None:
     """By a table of cosines and sines, shared by all that turn alike."""
-    x, (heads, width), spec = work.of(node.inputs[0]), node.shape, node.attrs["rope"]
+    x, (heads, width), spec = work.of(node.inputs[0]), node.shape, node.attrs.rope
     key = (spec, node.weights[0] if node.weights else "")
     if key not in work.ropes:
         work.ropes.append(key)
@@ -33,7 +33,7 @@ def cached(work: Emitted, _: int, node: Node) -> None:
     if len(node.shape) != 2:
         raise BackendError(f"the cpu backend cannot cache arrays of shape {node.shape}")
     layout = page_layout(work.graph, work.kv_dtype)
-    cache, (heads, width) = node.attrs["index"], node.shape
+    cache, (heads, width) = node.attrs.index, node.shape
     op = ops.Cached(
         rows=node.rows, x=work.of(node.inputs[0]), heads=heads, width=width,
         keys=layout.keys.get(cache, NO_PLACE), values=layout.values.get(cache, NO_PLACE),
@@ -48,13 +48,13 @@ def attend(work: Emitted, i: int, node: Node) -> None:
     (n_head, d_key), n_kv, a = q.shape, k.shape[0], node.attrs
     layout = page_layout(work.graph, work.kv_dtype)
     key, value = caches_of(work.graph, node)
-    alibi = a.get("alibi", 0.0)
+    alibi = a.alibi
     slopes = ops.Constant(f"alibi:{alibi:g}", tuple(alibi_slopes(n_head, alibi))) if alibi else None
     op = ops.Attend(
         rows=node.rows, x=work.of(node.inputs[0]), n_head=n_head, n_kv=n_kv, d_key=d_key,
         d_value=v.shape[1], keys=layout.keys[key], values=layout.values[value],
-        window=a["window"], causal=int(a.get("causal", True)), scale=a["scale"],
-        softcap=a.get("softcap", 0.0), windows=int(key in layout.windows.caches), slopes=slopes,
+        window=a.window, causal=int(a.causal), scale=a.scale,
+        softcap=a.softcap, windows=int(key in layout.windows.caches), slopes=slopes,
         sinks=ops.Values(node.weights[0]) if node.weights else None,
     )  # fmt: skip
     work.emit(i, op)

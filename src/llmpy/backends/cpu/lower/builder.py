@@ -21,7 +21,17 @@ from llmpy.backends.cpu.lower.program import Program, RopeTable, Shaped
 from llmpy.backends.cpu.lower.recurrent import RECURRENT
 from llmpy.errors import BackendError
 from llmpy.ffi.abi import LOGITS_PLACE, NO_PLACE, RegionType
-from llmpy.graph import Attention, GatedLinears, Graph, Linears, One, Step, fuse, schedule
+from llmpy.graph import (
+    Attention,
+    GatedLinears,
+    Graph,
+    Linears,
+    One,
+    Step,
+    fuse,
+    is_encoder,
+    schedule,
+)
 
 __all__ = ["lower"]
 
@@ -61,7 +71,7 @@ def lower(
         n_vocab=graph.n_vocab,
         n_rows=table_rows(graph, "embed"),
         n_positions=table_rows(graph, "embed_position"),
-        whole_sessions=any(not node.attrs.get("causal", True) for node in graph.nodes),
+        whole_sessions=is_encoder(graph),
     )
 
 

@@ -9,7 +9,7 @@ from llmpy.backends.cpu.lower import ops
 from llmpy.backends.cpu.lower.emitted import Emitted
 from llmpy.errors import BackendError
 from llmpy.ffi.abi import MOST_EXPERTS, Function, Gating, RowChoice
-from llmpy.graph import ELEMENTWISE, Node
+from llmpy.graph import ELEMENTWISE, EMBED, Node
 
 __all__ = ["SIMPLE"]
 
@@ -18,11 +18,11 @@ def embed(work: Emitted, i: int, node: Node) -> None:
     """A row by token, by position, or always the same."""
     t = work.tensors[name := node.weights[0]]
     width = t.shape[-1]
-    choice, first = {
-        "embed": (RowChoice.TOKEN, 0),
-        "embed_position": (RowChoice.POSITION, node.attrs.get("offset", 0)),
-        "embed_row": (RowChoice.FIRST, node.attrs.get("row", 0)),
-    }[node.op]
+    choice, first = RowChoice.TOKEN, 0
+    if node.op == "embed_position":
+        choice, first = RowChoice.POSITION, node.attrs.offset
+    elif node.op == "embed_row":
+        choice, first = RowChoice.FIRST, node.attrs.row
     if first < 0:
         raise BackendError(f"{node.op} of {name!r}: there is no row {first}")
     n_bytes = t.dtype.row_bytes(width)
@@ -40,14 +40,14 @@ def norm(work: Emitted, i: int, node: Node) -> None:
     weight, bias = (*map(ops.Values, node.weights), None, None)[:2]
     op = ops.Norm(
         rows=node.rows, x=x, in_place=(x,), width=width, vectors=prod(node.shape[:-1]),
-        n_weights=n_weights, centered=int(node.op == "layer_norm"), eps=node.attrs["eps"],
+        n_weights=n_weights, centered=int(node.op == "layer_norm"), eps=node.attrs.eps,
         weight=weight, bias=bias,
     )  # fmt: skip
     work.emit(i, op)
 
 
 def nothing(work: Emitted, i: int, node: Node) -> None:
-    """Rows lie as they did."""
+    """Rows lie as they did; token ids lie in the batch."""
 
 
 def copy(work: Emitted, i: int, node: Node) -> None:
@@ -56,7 +56,7 @@ def copy(work: Emitted, i: int, node: Node) -> None:
     width, size = shape[0][-1], node.shape[-1]
     start, more, times = 0, 0, 1
     if node.op == "slice":
-        start = node.attrs["start"]
+        start = node.attrs.start
     elif node.op == "concat":
         size, more = width, shape[1][-1]
     else:
@@ -82,13 +82,13 @@ def elementwise(work: Emitted, i: int, node: Node) -> None:
                 return
             op = ops.Mul(rows=rows, x=x, x2=x2, width=width, in_place=in_place)
         case "gate":
-            f = Function[node.attrs["function"].upper()]
+            f = Function[node.attrs.function.upper()]
             op = ops.Gate(rows=rows, x=x, x2=x2, width=width, function=f, in_place=in_place)
         case "scale":
-            factor = node.attrs["factor"]
+            factor = node.attrs.factor
             op = ops.Scale(rows=rows, x=x, width=width, factor=factor, in_place=in_place)
         case "clamp":
-            low, high = node.attrs["low"], node.attrs["high"]
+            low, high = node.attrs.low, node.attrs.high
             op = ops.Clamp(rows=rows, x=x, width=width, low=low, high=high, in_place=in_place)
         case name:
             f = Function[name.upper()]
@@ -126,9 +126,9 @@ def route(work: Emitted, i: int, node: Node) -> None:
     if n_expert > MOST_EXPERTS:
         raise BackendError(f"the cpu backend: {n_expert} experts, of {MOST_EXPERTS} at most")
     op = ops.Route(
-        rows=node.rows, x=x, in_place=(x,), n_expert=n_expert, n_used=a["n_used"],
-        gating=Gating[a["gating"].upper()], normalize=int(a["normalize"]), groups=a["n_group"],
-        groups_used=a["n_group_used"], factor=a["factor"],
+        rows=node.rows, x=x, in_place=(x,), n_expert=n_expert, n_used=a.n_used,
+        gating=Gating[a.gating.upper()], normalize=int(a.normalize), groups=a.n_group,
+        groups_used=a.n_group_used, factor=a.factor,
         bias=ops.Values(node.weights[0]) if node.weights else None,
     )  # fmt: skip
     work.emit(i, op)
@@ -141,9 +141,9 @@ def output_rows(work: Emitted, i: int, node: Node) -> None:
 
 
 SIMPLE: dict[str, Callable[[Emitted, int, Node], None]] = {
-    **dict.fromkeys(("embed", "embed_position", "embed_row"), embed),
+    **dict.fromkeys(EMBED, embed),
     **dict.fromkeys(("rms_norm", "layer_norm"), norm),
-    **dict.fromkeys(("heads", "flatten"), nothing),
+    **dict.fromkeys(("tokens", "heads", "flatten"), nothing),
     **dict.fromkeys(("slice", "concat", "repeat"), copy),
     **dict.fromkeys(("add", "mul", "gate", "scale", "clamp", *ELEMENTWISE), elementwise),
     **dict.fromkeys(("add_weight", "mul_weight"), with_weight),

@@ -57,8 +57,8 @@ def moe(work: Emitted, i: int, node: Node) -> None:
     biases = (*map(ops.Values, node.weights[3:]), None, None, None)
     op = ops.Moe(
         rows=node.rows, x=x, x2=router_weights, n_embd=n_embd, n_ff=n_ff, n_expert=n_expert,
-        n_used=node.attrs["n_used"], gate_type=gate_type, up_type=up_type, down_type=down_type,
-        function=Function[node.attrs["activation"].upper()], gate=gate, up=up, down=down,
+        n_used=node.attrs.n_used, gate_type=gate_type, up_type=up_type, down_type=down_type,
+        function=Function[node.attrs.activation.upper()], gate=gate, up=up, down=down,
         gate_bias=biases[0], up_bias=biases[1], down_bias=biases[2],
     )  # fmt: skip
     if work.sums:

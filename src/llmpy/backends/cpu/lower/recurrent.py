@@ -20,7 +20,7 @@ def recurrent(work: Emitted, i: int, node: Node) -> None:
 
 def _operation(graph: Graph, node: Node, x: list[int]) -> ops.Op:
     """The native operation of a node; `x` are the values it reads."""
-    layout, first = state_layout(graph)[0], node.attrs["state"]
+    layout, first = state_layout(graph)[0], node.attrs.state
     shapes = [graph.nodes[i].shape for i in node.inputs]
     w = [ops.Values(name) for name in node.weights]
     memory, width, rows = layout[first][0], prod(node.shape), node.rows
