@@ -2,8 +2,8 @@
 
 Two worker processes, one in each environment, stay open on a model; a round asks first one, then
 the other (the order changes with each round), and measures the memory's read bandwidth between
-them. A turn with busy neighbours is repeated. Only ratios within a round are judged: absolute
-times belong to the machine and the minute.
+them. OpenVINO GenAI is a third, where its Python is given. A turn with busy neighbours is repeated.
+Only ratios within a round are judged: absolute times belong to the machine and the minute.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,16 @@ def run(
         members = list(group)
         path = find_model(model, arguments.models)
         try:
-            with (
-                Worker(sys.executable, "llmpy_worker.py") as llmpy,
-                Worker(arguments.peer_python, "peer_worker.py") as peer,
-            ):
-                turns = Turns(llmpy, peer, path, arguments)
+            with ExitStack() as workers:
+
+                def opened(python: str, script: str) -> Worker:
+                    return workers.enter_context(Worker(python, script))
+
+                llmpy = opened(sys.executable, "llmpy_worker.py")
+                peer = opened(arguments.peer_python, "peer_worker.py")
+                third = arguments.genai_python and any(row.genai for row in members)
+                genai = opened(arguments.genai_python, "genai_worker.py") if third else None
+                turns = Turns(llmpy, peer, genai, path, arguments)
                 if not unopened:
                     turns.open(kv, max(512, *(row.n + row.after + 64 for row in members)))
                 for row in members:
@@ -64,6 +70,9 @@ def find_model(name: str, folders: list[Path]) -> Path:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", help="python of the peer's environment")
+    parser.add_argument(
+        "--genai-python", help="python of an environment with OpenVINO GenAI, a second peer"
+    )
     parser.add_argument(
         "--models", type=Path, action="append", help="folder of the files; repeatable"
     )

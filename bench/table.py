@@ -91,8 +91,13 @@ def lines(row: Row, result: dict[str, Any]) -> list[Line]:
                  target, less=True)
             for loop, target in limit_of.items()
         ]  # fmt: skip
+    if genai := [r for r in rounds if "genai" in r]:
+        pairs = [(r["llmpy"], r["genai"], r["llmpy"] / r["genai"]) for r in genai]
+        of_genai = [Line(name, "tokens/s", "OpenVINO GenAI", pairs, noisy=noisy)]
+    else:
+        of_genai = []
     against = "one session" if row.what == "together" else peer_name(result)
-    found = [line(name, "tokens/s", against, compared, row.target)]
+    found = [line(name, "tokens/s", against, compared, row.target), *of_genai]
     if row.what == "decode" and row.length <= 512:  # later, keys and values are read as well
         size = result["bytes"] / 1e9
         share = line(name, "GB/s", "read speed", lambda r: (r["llmpy"] * size, r["read"]),

@@ -71,23 +71,27 @@ def products_of_prompt(path: Path, n: int) -> float:
 
 
 class Turns:
-    """The two engines open on one model, the memory, and the rule that one works at a time."""
+    """The engines open on one model, the memory, and the rule that one works at a time."""
 
     def __init__(
-        self, llmpy: Worker, peer: Worker, path: Path, arguments: argparse.Namespace
-    ) -> None:
+        self, llmpy: Worker, peer: Worker, genai: Worker | None, path: Path,
+        arguments: argparse.Namespace,
+    ) -> None:  # fmt: skip
         self.llmpy, self.peer, self.path, self.arguments = llmpy, peer, path, arguments
+        self.genai = genai
         self.n_threads = arguments.n_threads
         self.opened: dict[str, Any] = {}
         self.meter = ReadBandwidth(self.n_threads)
         self.quiet = Quiet(patience=arguments.patience)
-        self.quiet.pids = [llmpy.pid, peer.pid]
+        self.quiet.pids = [worker.pid for worker in (llmpy, peer, genai) if worker]
 
     def open(self, kv: str, n_ctx: int) -> None:
-        """Open the model in both engines."""
+        """Open the model in all engines."""
         options = {"path": str(self.path), "n_threads": self.n_threads, "n_ctx": n_ctx}
         self.opened = self.peer("open", **options)
         self.llmpy("open", **options, kv_dtype="auto" if kv == "f16" else kv)
+        if self.genai:
+            self.genai("open", **options)
 
     def read(self) -> float:
         """GB/s of reading again and again as many bytes as a token does, in RAM or in a cache."""
@@ -110,10 +114,13 @@ class Turns:
         ways: list[dict[str, Any]] = [{}] if itself else self._ways(row)
         worker = self.llmpy if itself else self.peer
         against = replace(row, what="decode") if itself else row
+        genai = self.genai if row.genai else None
         if row.length <= LONG:
             self.rate(self.llmpy, row, 0)
             for way in ways:
                 self.rate(worker, against, 0, **way)
+            if genai:
+                self.rate(genai, row, 0)
         self.quiet.noisy = 0
         rounds: list[Round] = []
         for seed in range(1, count + 1):
@@ -126,6 +133,8 @@ class Turns:
             tried = [(self.rate(worker, against, seed, **way), i) for i, way in enumerate(ways)]
             now["other"], best = max(tried)
             ways = [ways[best]]  # the faster way of the first round stays
+            if genai:
+                now["genai"] = self.rate(genai, row, seed)
             if not seed % 2:
                 now["llmpy"] = self.rate(self.llmpy, row, seed)
             rounds.append(now)

@@ -57,6 +57,8 @@ NAMES = {
     "LangChain",
     "PyTorch",
     "PyInstaller",
+    "OpenVINO",
+    "GenAI",
     "PowerShell",
     "JAX",
     "CuPy",
