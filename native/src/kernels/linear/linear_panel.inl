@@ -137,6 +137,27 @@ LLMPY_NOINLINE void fill_column(const Panel& panel, unsigned at, const int8_t* o
     }
 }
 
+// All columns of a panel.
+template <class P, int tiles>
+LLMPY_NOINLINE void fill_all_columns(const Panel& panel, float* columns) {
+    const int8_t of_four[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
+    const I32x16 start = offset_times<P>(panel, -1);
+    for (int j = 0; j < panel.blocks; ++j) {
+        LLMPY_EACH(r, tiles) {
+            const float* const rest = reinterpret_cast<const float*>(panel.rest[r]);
+            const F32x16 scale = load(rest + panel_scales_at / 4 + tile_rows * j);
+            const F32x16 added = load(rest + panel_added_at / 4 + tile_rows * j);
+            for (int q = P::quads * j; q < P::quads * (j + 1); ++q) {
+                const U8x64 quad = panel_quad<P>(panel.quads[r], static_cast<unsigned>(q));
+                float* const to = columns + tile_rows * (4 * tiles * q + r);
+                LLMPY_EACH(i, 4) {
+                    store(to + tile_rows * tiles * i, weight_of<P>(start, quad, of_four[i], scale, added));
+                }
+            }
+        }
+    }
+}
+
 // The weights of inputs that some token keeps apart; of all inputs where it would take longer to see which those are.
 template <class P, int tiles>
 void fill_columns(const Panel& panel, const Int8Tokens& x, int64_t tokens, float* columns) {
@@ -153,10 +174,7 @@ void fill_columns(const Panel& panel, const Int8Tokens& x, int64_t tokens, float
         }
         return;
     }
-    const int8_t of_four[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
-    for (int at = 0; at < 4 * P::quads * panel.blocks; at += 4) {
-        LLMPY_EACH(i, 4) fill_column<P, tiles>(panel, static_cast<unsigned>(at + i), of_four[i], columns);
-    }
+    fill_all_columns<P, tiles>(panel, columns);
 }
 
 template <class P, int tokens, int tiles>
