@@ -12,6 +12,7 @@
 #include "check.h"
 #include "llmpy/blocks.h"
 #include "llmpy/linear.h"
+#include "unpack.h"
 
 using namespace llmpy;
 
@@ -134,7 +135,7 @@ struct Case {
     void write_weight(int64_t i, uint16_t bits) { memcpy(rows.data + 2 * i, &bits, 2); }
     // The weights as the kernels see them: those of 16 bits were rounded, the others are the file's.
     void unpack() {
-        for (int64_t o = 0; o < n; ++o) kernels->unpack(type, n, k, packed.data, o, weights.data + o * k);
+        for (int64_t o = 0; o < n; ++o) unpack_row(*kernels, type, k, packed.data, o, weights.data + o * k);
     }
     void pack() {  // in two pieces, the second one first
         const int64_t tiles = tile_count(n), middle = tiles / 2;

@@ -19,7 +19,7 @@ void test_unpacking(Case& c) {
     Buffer<float> row(c.k);
     bool same = true;
     for (int64_t o = 0; o < c.n; ++o) {
-        c.kernels->unpack(c.type, c.n, c.k, c.packed.data, o, row.data);
+        unpack_row(*c.kernels, c.type, c.k, c.packed.data, o, row.data);
         for (int64_t first = 0; first < c.k; first += group_width) {
             const int64_t end = first + group_width < c.k ? first + group_width : c.k;
             double size = 0;  // the mean; a 1024th of it is what 16 bits may cost
@@ -208,7 +208,7 @@ void test_special_weights(const LinearKernels* kernels, WeightType type) {
         for (int64_t o = 0; o < c.n; ++o) right = right && isfinite(y.data[t * c.n + o]) == (o != 0 && o != 17);
     }
     for (int64_t o = 0; o <= 32; o += 32) {
-        c.kernels->unpack(type, c.n, c.k, c.packed.data, o, row.data);
+        unpack_row(*c.kernels, type, c.k, c.packed.data, o, row.data);
         for (int64_t i = 0; i < 256; ++i) {
             const float size = c.weights.data[o * c.k + i];
             right = right && (row.data[i] == size || fabsf(row.data[i] - size) <= 1e-4f * size);

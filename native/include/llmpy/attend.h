@@ -147,6 +147,23 @@ static inline int64_t attend_scratch_floats(const AttendShape& s) {
     return queries * query_floats(s) + 2 * attend_state_floats(queries, s) + 64;
 }
 
+// The tokens first <= j < last of a page that a query sees.
+struct Seen {
+    int first, last;
+};
+
+// What depends on the type of the cache, for one query, for two, ...: pages of keys to scores, exponentials of scores and
+// pages of values to sums. `ahead`: how many bytes further lies what is read next.
+constexpr int kMostQueriesAtOnce = 4;
+struct ScoreKernels {
+    void (*prepare)(const float* x, int64_t d, float factor, float* out);
+    void (*score[kMostQueriesAtOnce])(const float* q, const void* keys, int64_t d, int64_t ahead, float* scores);
+};
+struct WeighKernels {
+    void (*weigh[kMostQueriesAtOnce])(const float* p, const void* page, int64_t d, int64_t ahead, const Seen* seen,
+                                      float* values, int64_t padded);
+};
+
 }  // namespace llmpy
 
 #endif

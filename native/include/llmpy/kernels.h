@@ -24,21 +24,28 @@ struct LinearCall;
 struct LinearKernels {
     void (*pack)(WeightType type, int64_t outputs, int64_t inputs, const void* rows, void* packed, int64_t tile_begin,
                  int64_t tile_end);
-    void (*unpack)(WeightType type, int64_t outputs, int64_t inputs, const void* packed, int64_t row, float* values);
     void (*prepare)(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end);
     void (*linear)(const LinearCall& call);
+    bool offset;  // whether packed 8-bit weights are unsigned numbers, 128 too large
 };
 
-// Packing, which levels share. `offset`: 8-bit weights are stored as unsigned numbers, 128 too large.
-struct PackKernels {
-    void (*pack)(WeightType type, int64_t outputs, int64_t inputs, bool offset, const void* rows, void* packed,
-                 int64_t tile_begin, int64_t tile_end);
-    void (*unpack)(WeightType type, int64_t outputs, int64_t inputs, bool offset, const void* packed, int64_t row,
-                   float* values);
+// LinearKernels::pack, which levels share. `offset`: 8-bit weights are stored as unsigned numbers, 128 too large.
+using Pack = void(WeightType type, int64_t outputs, int64_t inputs, bool offset, const void* rows, void* packed,
+                  int64_t tile_begin, int64_t tile_end);
+Pack pack_portable;
+Pack pack_avx2;  // of all levels of x86 that have it
+Pack pack_neon;
+
+// Products of a panel of weights with `tokens` tokens, and with `few`; see linear_int8.inl, whose Panel and Int8Tokens they
+// take. The first `known` ones were multiplied before: for `tokens` where `least` or more are left.
+struct PanelKernels {
+    using Kernel = void (*)(const void* panel, const void* tokens, float* sums, bool first, int64_t known);
+
+    int64_t tokens, least, few;
+    Kernel multiply_many, multiply_few;
 };
-extern const PackKernels pack_portable;
-extern const PackKernels pack_avx2;  // of all levels of x86 that have it
-extern const PackKernels pack_neon;
+// The products of many tokens of the level avx512, by instructions of another one.
+void many_tokens_avx512(const LinearCall& call, const PanelKernels& kernels);
 
 // LinearKernels::prepare of levels that share it.
 void prepare_avx2(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end);

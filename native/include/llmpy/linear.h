@@ -87,7 +87,6 @@ int64_t linear_scratch_bytes();
 int64_t linear_chunk_tiles(WeightType type, int64_t outputs, int64_t inputs, int64_t tokens, int64_t threads);
 
 // LinearKernels::pack     `rows` in the file's layout -> tiles [tile_begin, tile_end) of `packed`
-// LinearKernels::unpack   one row back to float32: the numbers that dequantize_row gives
 // LinearKernels::prepare  rows [token_begin, token_end) of x, `stride` floats apart -> `input`
 // LinearKernels::linear   as above
 

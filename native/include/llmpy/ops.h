@@ -62,6 +62,13 @@ struct AttendKernels {
     void (*join)(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments);
 };
 
+// The same, and what other levels take of it.
+struct AttendParts {
+    AttendKernels kernels;
+    void (*attend_with)(const AttendCall& call, const ScoreKernels& scoring, const WeighKernels& weighing);
+    WeighKernels weigh_q8_0, weigh_q4_0;
+};
+
 // One instruction set: all its kernels.
 struct Level {
     const char* name;
@@ -83,6 +90,7 @@ extern const Level level_neon_i8mm;
 // Shared with levels that have the same vectors and more products of integers.
 extern const OpKernels ops_avx2, ops_avx512bw, ops_neon;
 extern const AttendKernels attention_avx512, attention_neon;
+extern const AttendParts attend_avx2, attend_avx512bw;
 extern const RecurrentKernels recurrent_avx2, recurrent_avx512bw, recurrent_neon;
 
 // By number, best last; null beyond the last one that this build has.

@@ -16,9 +16,6 @@ void pack(WeightType type, int64_t outputs, int64_t inputs, const void* rows, vo
           int64_t tile_end) {
     linear_avx512.pack(type, outputs, inputs, rows, packed, tile_begin, tile_end);
 }
-void unpack(WeightType type, int64_t outputs, int64_t inputs, const void* packed, int64_t row, float* values) {
-    linear_avx512.unpack(type, outputs, inputs, packed, row, values);
-}
 void prepare(const LinearInput& input, const float* x, int64_t stride, int64_t token_begin, int64_t token_end) {
     linear_avx512.prepare(input, x, stride, token_begin, token_end);
 }
@@ -42,6 +39,6 @@ void linear(const LinearCall& call) {
 
 }  // namespace
 
-const LinearKernels linear_amx = {pack, unpack, prepare, linear};
+const LinearKernels linear_amx = {pack, prepare, linear, weights_are_offset};
 const Level level_amx = {"amx", &linear_amx, &attention_avx512, &ops_avx512bw, &recurrent_avx512bw, quantize_avx512};
 }  // namespace llmpy

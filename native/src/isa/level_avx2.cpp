@@ -16,5 +16,6 @@ void prepare_avx2(const LinearInput& input, const float* x, int64_t stride, int6
 }
 const OpKernels ops_avx2 = op_kernels;
 const RecurrentKernels recurrent_avx2 = recurrent_kernels;
+const AttendParts attend_avx2 = attend_parts;
 const Level level_avx2 = {"avx2", &linear_avx2, &attend_kernels, &ops_avx2, &recurrent_avx2, quantize_avx2};
 }  // namespace llmpy

@@ -6,9 +6,11 @@
 
 #include "llmpy/ops.h"
 
-#include "kernels/attention/attend.inl"
+#define LLMPY_ATTEND_BASE attend_avx2
+#include "kernels/attention/attend_integers.inl"
 
 #define LLMPY_LINEAR_KERNELS linear_avx_vnni
+#define LLMPY_LINEAR_BASE linear_avx2
 #define LLMPY_PREPARE prepare_avx2
 #define LLMPY_PACK pack_avx2
 #include "kernels/linear/linear.inl"

@@ -6,6 +6,7 @@
 #include "llmpy/ops.h"
 
 #define LLMPY_LINEAR_KERNELS linear_neon_i8mm
+#define LLMPY_LINEAR_BASE linear_neon
 #define LLMPY_PREPARE prepare_neon
 #define LLMPY_PACK pack_neon
 #include "kernels/linear/linear.inl"

@@ -52,7 +52,7 @@ struct Pool {
     std::atomic<void*> context{nullptr};
     alignas(64) std::atomic<int32_t> done{0};
     alignas(64) std::atomic<int32_t> sleepers{0};
-    std::atomic<int32_t> waker{-1};  // the processor of the caller that woke them
+    std::atomic<int32_t> waker{0};  // 1 + the processor of the caller that woke them; all of a pool is zero at first
     Slot slots[kMaxThreads];
     int32_t n_workers = 0;
     bool watches_forks = false;
@@ -150,7 +150,7 @@ void sleep_until_open(int32_t worker, uint64_t seen) {
     // Linux often wakes a thread on the processor of the one that wakes it, which goes on there: for milliseconds both
     // would share one processor beside another that is idle.
     const int32_t here = current_processor();
-    if (here >= 0 && here == pool.waker.load(std::memory_order_relaxed)) leave_processor(here);
+    if (here >= 0 && here + 1 == pool.waker.load(std::memory_order_relaxed)) leave_processor(here);
 }
 
 void worker_main(void* argument) {
@@ -225,7 +225,7 @@ void run_region(int32_t n_threads, int32_t n_chunks, ChunkBody body, void* conte
     }
     pool.ticket.store(ticket, std::memory_order_seq_cst);
     if (pool.sleepers.load(std::memory_order_seq_cst) > 0) {
-        pool.waker.store(current_processor(), std::memory_order_relaxed);
+        pool.waker.store(current_processor() + 1, std::memory_order_relaxed);
         lock(workers_monitor);
         wake_all(workers_monitor);
         unlock(workers_monitor);

@@ -6,6 +6,7 @@
 #define level_amx emulated_amx
 #define linear_amx emulated_linear_amx
 #define linear_avx512 emulated_linear_avx512
+#define many_tokens_avx512 emulated_many_tokens_avx512
 #define attention_avx512 emulated_attention_avx512
 #define ops_avx512bw emulated_ops_avx512bw
 #define recurrent_avx512bw emulated_recurrent_avx512bw

@@ -32,6 +32,8 @@
 #define LLMPY_INLINE inline __attribute__((always_inline, unused))
 #define LLMPY_LAMBDA __attribute__((always_inline))
 #endif
+// Before loops whose code should stay small.
+#define LLMPY_NO_UNROLL _Pragma("GCC unroll 1")
 // For the loops that matter: inlined into their callers, they lose registers to them.
 #define LLMPY_NOINLINE __attribute__((noinline, unused))
 

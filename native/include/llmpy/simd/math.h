@@ -6,12 +6,19 @@
 namespace llmpy {
 namespace {
 
+// Where code shall be small these are called, by all that use them.
+#ifdef __OPTIMIZE_SIZE__
+#define LLMPY_FUNCTION inline __attribute__((noinline, unused))
+#else
+#define LLMPY_FUNCTION LLMPY_INLINE
+#endif
+
 // e^x within 1.5 units in the last place: 0 below -104, infinity above 88.73, NaN for NaN.
 // n = round(x / ln 2), r = x - n ln 2 in two steps (n times the first part is exact), a polynomial of degree 6 for e^r
 // (minimax of (e^r - 1 - r) / r^2 in the relative error of e^r), and 2^n in two factors so that denormals come out
 // right.
 constexpr float kLog2E = 1.44269504f;
-LLMPY_INLINE F32x16 exp(F32x16 x) {
+LLMPY_FUNCTION F32x16 exp(F32x16 x) {
     const F32x16 shifter = set1(12582912.0f);  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
     const F32x16 shifted = fma(x, set1(kLog2E), shifter);
     const F32x16 whole = shifted - shifter;
@@ -31,7 +38,7 @@ LLMPY_INLINE F32x16 exp(F32x16 x) {
 }
 // 2^x for x of at most 0 or NaN, within 1.5 units in the last place; 0 from -126.5 down, where results are denormal.
 // n = round(x), a polynomial of degree 5 for 2^(x - n) (minimax in the relative error), times 2^n.
-LLMPY_INLINE F32x16 exp2_down(F32x16 x) {
+LLMPY_FUNCTION F32x16 exp2_down(F32x16 x) {
     const F32x16 shifter = set1(12582912.0f + 127.0f);  // leaves n + 127, the exponent of 2^n, in the low bits
     const F32x16 least = max(set1(-127.0f), x), shifted = least + shifter, r = least - (shifted - shifter);
     F32x16 p = set1(0.001326472731307149f);
@@ -48,7 +55,7 @@ LLMPY_INLINE F32x16 sigmoid(F32x16 x) { return set1(1.0f) / (set1(1.0f) + exp(se
 LLMPY_INLINE F32x16 silu(F32x16 x) { return x / (set1(1.0f) + exp(set1(0.0f) - x)); }
 
 // Within 5e-7 of itself: below 0.625 x + x^3 P(x^2) (minimax), else 1 - 2 / (e^2x + 1), which saturates cleanly.
-LLMPY_INLINE F32x16 tanh(F32x16 x) {
+LLMPY_FUNCTION F32x16 tanh(F32x16 x) {
     const F32x16 size = absolute(x), square = x * x;
     F32x16 p = set1(-0.005515164176226899f);
     p = fma(p, square, set1(0.02046942020687741f));
@@ -68,7 +75,7 @@ LLMPY_INLINE F32x16 gelu(F32x16 x) {
 
 // x times the probability of a normal variate below x. Of one below -|x| that is e^(-x^2 / 2) R(|x|), and R a polynomial
 // in t = 1 / (1 + 0.35 |x|) (minimax in the relative error, 4e-7); what x^2 loses by rounding is made good.
-LLMPY_INLINE F32x16 gelu_exact(F32x16 x) {
+LLMPY_FUNCTION F32x16 gelu_exact(F32x16 x) {
     const F32x16 size = min(set1(14.5f), absolute(x)), square = size * size;
     const F32x16 t = set1(1.0f) / fma(size, set1(0.35f), set1(1.0f));
     F32x16 r = set1(-0.02915789932012558f);
@@ -101,7 +108,7 @@ LLMPY_INLINE F32x16 softplus(F32x16 x) {
 LLMPY_INLINE F32x16 relu(F32x16 x) { return max(set1(0.0f), x); }
 LLMPY_INLINE F32x16 clamp(F32x16 x, F32x16 low, F32x16 high) { return min(high, max(low, x)); }
 
-LLMPY_INLINE F32x16 load_as_f32(const float* p) { return load(p); }
+#undef LLMPY_FUNCTION
 
 }  // namespace
 }  // namespace llmpy

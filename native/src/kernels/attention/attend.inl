@@ -16,11 +16,6 @@ struct State {
     State(float* memory, int64_t queries) : most(memory), total(memory + queries), values(memory + 2 * queries) {}
 };
 
-// The tokens first <= j < last of a page that a query sees.
-struct Seen {
-    int first, last;
-};
-
 LLMPY_INLINE Seen tokens_seen(Span span, int64_t page_start) {
     const int64_t first = greater(int64_t{0}, span.begin - page_start);
     const int64_t last = lesser(int64_t{kPageTokens}, span.end - page_start);
@@ -29,7 +24,6 @@ LLMPY_INLINE Seen tokens_seen(Span span, int64_t page_start) {
 
 // What bends the scores of neighbouring queries: slopes of ALiBi, and how far the page's first token is from the query.
 struct Bend {
-    float softcap;
     float slope[kQueriesAtOnce], distance[kQueriesAtOnce];
 };
 
@@ -48,12 +42,12 @@ inline void bend_scores(float* scores, float softcap, float slope, float distanc
 
 // Scores of a page -> exponentials, in place; maxima and sums of the state move on, its values are scaled to fit. Each
 // step for all queries before the next one, so that none waits for the last of another.
-template <int queries>
-LLMPY_NOINLINE void soften(float* scores, const Seen* seen, float* most, float* total, float* values, int64_t padded) {
-    float now[queries];
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        float* const x = scores + r.value * kPageTokens;
-        const Seen part = seen[r.value];
+LLMPY_NOINLINE void soften(int queries, float* scores, const Seen* seen, float* most, float* total, float* values,
+                           int64_t padded) {
+    float now[kQueriesAtOnce], added[kQueriesAtOnce];
+    LLMPY_NO_UNROLL for (int r = 0; r < queries; ++r) {
+        float* const x = scores + r * kPageTokens;
+        const Seen part = seen[r];
         F32x16 s[kPageVectors];
         unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA { s[v.value] = load(x + 16 * v.value); });
         if (part.first > 0 || part.last < kPageTokens) {
@@ -66,19 +60,18 @@ LLMPY_NOINLINE void soften(float* scores, const Seen* seen, float* most, float* 
         }
         // Never -inf: a score of -inf then counts for nothing instead of making NaN of all.
         const float top = max_lane(max(max(s[0], s[1]), max(s[2], s[3])));
-        now[r.value] = greater(greater(top, most[r.value]), -__FLT_MAX__);
-    });
-    float added[queries];
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        float* const x = scores + r.value * kPageTokens;
-        const F32x16 base = set1(now[r.value]);
+        now[r] = greater(greater(top, most[r]), -__FLT_MAX__);
+    }
+    LLMPY_NO_UNROLL for (int r = 0; r < queries; ++r) {
+        float* const x = scores + r * kPageTokens;
+        const F32x16 base = set1(now[r]);
         F32x16 s[kPageVectors];
         unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
             s[v.value] = exp2_down(load(x + 16 * v.value) - base);
             store(x + 16 * v.value, s[v.value]);
         });
-        added[r.value] = sum((s[0] + s[1]) + (s[2] + s[3]));
-    });
+        added[r] = sum((s[0] + s[1]) + (s[2] + s[3]));
+    }
     for (int r = 0; r < queries; ++r, values += padded) {
         if (now[r] == most[r]) {
             total[r] += added[r];
@@ -93,115 +86,15 @@ LLMPY_NOINLINE void soften(float* scores, const Seen* seen, float* most, float* 
     }
 }
 
-// What the values of a page add for `queries` neighbouring queries, by their exponentials.
-template <int queries, class T>
-LLMPY_INLINE void weigh_page(const float* p, const T* page, int64_t d, Ahead ahead, const Seen* seen, float* values,
-                             int64_t padded) {
-    int first = 0, last = kPageTokens;
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        first = greater(first, seen[r.value].first);
-        last = lesser(last, seen[r.value].last);
-    });
-    if (queries == 1 || (first == 0 && last == kPageTokens)) {
-        add_values<queries>(p, page, d, first, last, ahead.values, values, padded);
-        return;
-    }
-    // At the edges of what they see, each query alone: a value that one must not see is not even multiplied by 0.
-    const int middle = lesser(greater(first, 0), greater(last, first));
-    last = greater(last, middle);
-    const auto each = [&](int r, int begin, int end) LLMPY_LAMBDA {
-        add_values<1>(p + r * kPageTokens, page, d, begin, end, 0, values + r * padded, padded);
-    };
-    for (int r = 0; r < queries; ++r) each(r, seen[r].first, lesser(middle, seen[r].last));
-    add_values<queries>(p, page, d, middle, last, ahead.values, values, padded);
-    for (int r = 0; r < queries; ++r) each(r, greater(last, seen[r].first), seen[r].last);
-}
-
-// The same for values of int14: whatever one must not see has a weight of zero.
-template <int queries>
-LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, Ahead ahead, const Seen* seen, float* values,
-                             int64_t padded) {
-    const auto* const scales = reinterpret_cast<const float*>(page + padded * kPageTokens);
-    int16_t weights[queries * kPageTokens];
-    float step[queries];
-    int first = kPageTokens, last = 0;
-    round_weights<queries>(p, scales, weights, step);
-    unroll<queries>([&](auto r) LLMPY_LAMBDA {
-        first = lesser(first, seen[r.value].first);
-        last = greater(last, seen[r.value].last);
-    });
-    add_all_pairs<queries>(weights, step, page, padded, first / 2, (last + 1) / 2, ahead.values, values);
-}
-
-// One page of keys and values for `queries` neighbouring queries.
-template <int queries, class T>
-void take_page(const AttendShape& shape, const float* q, const void* key_page, const void* value_page, Ahead ahead,
-               const Seen* seen, const Bend* bend, State state, int64_t at, float* scores) {
-    const auto* const keys = static_cast<const T*>(key_page);
-    const auto* const page = static_cast<const T*>(value_page);
-    const int64_t padded = padded_values(shape);
-    float* const values = state.values + at * padded;
-    score_page<queries>(q, keys, shape.d_key, ahead.keys, scores);
-    for (int r = 0; bend != nullptr && r < queries; ++r) {
-        bend_scores(scores + r * kPageTokens, bend->softcap, bend->slope[r], bend->distance[r]);
-    }
-    soften<queries>(scores, seen, state.most + at, state.total + at, values, padded);
-    weigh_page<queries>(scores, page, shape.d_value, ahead, seen, values, padded);
-}
-
-// What depends on the type of the cache.
-struct PageKernels {
-    void (*prepare)(const float* x, int64_t d, float factor, float* out);
-    decltype(&take_page<1, float>) take[kQueriesAtOnce];  // for one query, for two, ...
-};
-
-template <class T>
-void prepare_for(const float* x, int64_t d, float factor, float* out) {
-    prepare_query(x, d, factor, static_cast<const T*>(nullptr), out);
-}
-
-template <class T, int queries = kQueriesAtOnce>
-constexpr void list_pages(PageKernels& kernels) {
-    if constexpr (queries > 0) {
-        kernels.take[queries - 1] = take_page<queries, T>;
-        list_pages<T, queries - 1>(kernels);
-    }
-}
-template <class T>
-constexpr PageKernels page_kernels() {
-    PageKernels kernels = {prepare_for<T>, {}};
-    list_pages<T>(kernels);
-    return kernels;
-}
-
-const PageKernels& kernels_of(CacheType type) {
-    static constexpr PageKernels int14 = page_kernels<int16_t>(), f32 = page_kernels<float>(),
-                                 q8_0 = page_kernels<int8_t>(), f16 = page_kernels<uint16_t>(),
-                                 q4_0 = page_kernels<TwoNibbles>();
-    switch (type) {
-        case CacheType::int14:
-            return int14;
-        case CacheType::f32:
-            return f32;
-        case CacheType::q8_0:
-            return q8_0;
-        case CacheType::f16:
-            return f16;
-        case CacheType::q4_0:
-            return q4_0;
-    }
-    return f32;
-}
-
 // All queries of one key head meet one page.
-void take_head(const AttendCall& call, const PageKernels& kernels, const float* q, int32_t head, int64_t page_start,
-               const void* keys, const void* page, Ahead ahead, State state) {
+void take_head(const AttendCall& call, const ScoreKernels& scoring, const WeighKernels& weighing, const float* q,
+               int32_t head, int64_t page_start, const void* keys, const void* page, Ahead ahead, State state) {
     const AttendShape& shape = *call.shape;
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t base = int64_t{head - call.head_begin} * n_queries;
     float scores[kQueriesAtOnce * kPageTokens];
-    Bend bend = {shape.softcap, {}, {}};
-    const int64_t width = query_floats(shape);
+    Bend bend = {};
+    const int64_t width = query_floats(shape), padded = padded_values(shape);
     q += base * width;
     for (int32_t i = 0; i < n_queries;) {
         Seen seen[kQueriesAtOnce];
@@ -216,8 +109,14 @@ void take_head(const AttendCall& call, const PageKernels& kernels, const float* 
         }
         if (n > 0) {
             const Ahead first = i == 0 ? ahead : Ahead{0, 0};
-            const Bend* const curve = is_bent(shape) ? &bend : nullptr;
-            kernels.take[n - 1](shape, q + i * width, keys, page, first, seen, curve, state, base + i, scores);
+            const int64_t at = base + i;
+            float* const values = state.values + at * padded;
+            scoring.score[n - 1](q + i * width, keys, shape.d_key, first.keys, scores);
+            for (int r = 0; is_bent(shape) && r < n; ++r) {
+                bend_scores(scores + r * kPageTokens, shape.softcap, bend.slope[r], bend.distance[r]);
+            }
+            soften(n, scores, seen, state.most + at, state.total + at, values, padded);
+            weighing.weigh[n - 1](scores, page, shape.d_value, first.values, seen, values, padded);
         }
         i += n > 0 ? n : 1;  // a query may see nothing of the page
     }
@@ -288,8 +187,8 @@ LLMPY_NOINLINE void finish(const AttendCall& call, State state) {
 }
 
 // The pages begin <= page < end meet all queries; what comes next is fetched meanwhile.
-void take_pages(const AttendCall& call, const PageKernels& kernels, const float* q, int64_t begin, int64_t end,
-                State state) {
+void take_pages(const AttendCall& call, const ScoreKernels& scoring, const WeighKernels& weighing, const float* q,
+                int64_t begin, int64_t end, State state) {
     const AttendShape& shape = *call.shape;
     const int64_t key_bytes = kPageTokens * cache_bytes(shape.type, shape.d_key);
     const int64_t value_bytes = kPageTokens * cache_bytes(shape.type, shape.d_value);
@@ -304,14 +203,13 @@ void take_pages(const AttendCall& call, const PageKernels& kernels, const float*
             const unsigned char* const keys = bytes + shape.keys + stored * key_bytes;
             const unsigned char* const values = bytes + shape.values + stored * value_bytes;
             const Ahead ahead = {pages + heads * key_bytes, pages + heads * value_bytes};
-            take_head(call, kernels, q, h, page * kPageTokens, keys, values, ahead, state);
+            take_head(call, scoring, weighing, q, h, page * kPageTokens, keys, values, ahead, state);
         }
     }
 }
 
-void attend(const AttendCall& call) {
+void attend_with(const AttendCall& call, const ScoreKernels& scoring, const WeighKernels& weighing) {
     const AttendShape& shape = *call.shape;
-    const PageKernels& kernels = kernels_of(shape.type);
     const int32_t group = shape.n_head / shape.n_kv, n_queries = call.n_rows * group;
     const int64_t queries = int64_t{call.head_end - call.head_begin} * n_queries, padded = padded_values(shape);
     float* const q = call.scratch;
@@ -324,7 +222,7 @@ void attend(const AttendCall& call) {
     for (int32_t h = call.head_begin; h < call.head_end; ++h) {
         for (int64_t i = 0; i < n_queries; ++i, out += query_floats(shape)) {
             const int64_t head = i / group * shape.n_head + h * group + i % group;
-            kernels.prepare(call.q + head * shape.d_key, shape.d_key, scale, out);
+            scoring.prepare(call.q + head * shape.d_key, shape.d_key, scale, out);
         }
     }
 
@@ -336,7 +234,7 @@ void attend(const AttendCall& call) {
         forget(state, queries, padded);
         const int64_t page_begin = greater(segment * kSegmentPages, begin / kPageTokens);
         const int64_t page_end = lesser((segment + 1) * kSegmentPages, newest / kPageTokens + 1);
-        take_pages(call, kernels, q, page_begin, page_end, state);
+        take_pages(call, scoring, weighing, q, page_begin, page_end, state);
         if (call.segment >= 0) return;
         if (first == last_segment) return finish(call, state);
         if (segment == first) {
@@ -348,6 +246,26 @@ void attend(const AttendCall& call) {
         }
     }
     finish(call, total);
+}
+
+template <class T>
+void attend_pages(const AttendCall& call) {
+    attend_with(call, score_kernels<T>, weigh_kernels<T>);
+}
+
+void attend(const AttendCall& call) {
+    switch (call.shape->type) {
+        case CacheType::int14:
+            return attend_pages<int16_t>(call);
+        case CacheType::f32:
+            return attend_pages<float>(call);
+        case CacheType::q8_0:
+            return attend_pages<int8_t>(call);
+        case CacheType::f16:
+            return attend_pages<uint16_t>(call);
+        case CacheType::q4_0:
+            return attend_pages<TwoNibbles>(call);
+    }
 }
 
 void attend_join(const AttendCall& call, const float* partials, int64_t stride, int32_t n_segments) {
@@ -362,6 +280,8 @@ void attend_join(const AttendCall& call, const float* partials, int64_t stride, 
 }
 
 constexpr AttendKernels attend_kernels = {store_key, store_value, attend, attend_join};
+// For levels that have other products of integers; see attend_integers.inl.
+constexpr AttendParts attend_parts = {attend_kernels, attend_with, weigh_kernels<int8_t>, weigh_kernels<TwoNibbles>};
 
 }  // namespace
 }  // namespace llmpy

@@ -385,5 +385,70 @@ LLMPY_INLINE void add_all_pairs(const int16_t* weights, const float* step, const
     });
 }
 
+// What the values of a page add for `queries` neighbouring queries, by their exponentials.
+template <int queries, class T>
+LLMPY_INLINE void weigh_page(const float* p, const T* page, int64_t d, int64_t ahead, const Seen* seen, float* values,
+                             int64_t padded) {
+    int first = 0, last = kPageTokens;
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        first = greater(first, seen[r.value].first);
+        last = lesser(last, seen[r.value].last);
+    });
+    if (queries == 1 || (first == 0 && last == kPageTokens)) {
+        add_values<queries>(p, page, d, first, last, ahead, values, padded);
+        return;
+    }
+    // At the edges of what they see, each query alone: a value that one must not see is not even multiplied by 0.
+    const int middle = lesser(greater(first, 0), greater(last, first));
+    last = greater(last, middle);
+    const auto each = [&](int r, int begin, int end) LLMPY_LAMBDA {
+        add_values<1>(p + r * kPageTokens, page, d, begin, end, 0, values + r * padded, padded);
+    };
+    for (int r = 0; r < queries; ++r) each(r, seen[r].first, lesser(middle, seen[r].last));
+    add_values<queries>(p, page, d, middle, last, ahead, values, padded);
+    for (int r = 0; r < queries; ++r) each(r, greater(last, seen[r].first), seen[r].last);
+}
+
+// The same for values of int14: whatever one must not see has a weight of zero.
+template <int queries>
+LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, int64_t ahead, const Seen* seen,
+                             float* values, int64_t padded) {
+    const auto* const scales = reinterpret_cast<const float*>(page + padded * kPageTokens);
+    int16_t weights[queries * kPageTokens];
+    float step[queries];
+    int first = kPageTokens, last = 0;
+    round_weights<queries>(p, scales, weights, step);
+    unroll<queries>([&](auto r) LLMPY_LAMBDA {
+        first = lesser(first, seen[r.value].first);
+        last = greater(last, seen[r.value].last);
+    });
+    add_all_pairs<queries>(weights, step, page, padded, first / 2, (last + 1) / 2, ahead, values);
+}
+
+// ---- the tables of these
+
+template <class T>
+void prepare_for(const float* x, int64_t d, float factor, float* out) {
+    prepare_query(x, d, factor, static_cast<const T*>(nullptr), out);
+}
+template <int queries, class T>
+void score_keys(const float* q, const void* keys, int64_t d, int64_t ahead, float* scores) {
+    score_page<queries>(q, static_cast<const T*>(keys), d, ahead, scores);
+}
+template <int queries, class T>
+void weigh_values(const float* p, const void* page, int64_t d, int64_t ahead, const Seen* seen, float* values,
+                  int64_t padded) {
+    weigh_page<queries>(p, static_cast<const T*>(page), d, ahead, seen, values, padded);
+}
+constexpr int queries_of(int n) { return n < kQueriesAtOnce ? n : kQueriesAtOnce; }
+
+template <class T>
+constexpr ScoreKernels score_kernels = {prepare_for<T>,
+                                        {score_keys<queries_of(1), T>, score_keys<queries_of(2), T>,
+                                         score_keys<queries_of(3), T>, score_keys<queries_of(4), T>}};
+template <class T>
+constexpr WeighKernels weigh_kernels = {{weigh_values<queries_of(1), T>, weigh_values<queries_of(2), T>,
+                                         weigh_values<queries_of(3), T>, weigh_values<queries_of(4), T>}};
+
 }  // namespace
 }  // namespace llmpy

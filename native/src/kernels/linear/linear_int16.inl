@@ -77,8 +77,8 @@ LLMPY_NOINLINE void multiply_pairs(const Int16Group& group, float* sums, int64_t
 
 // One tile whose numbers were kept.
 template <class T, int tokens>
-LLMPY_NOINLINE void multiply_kept(const Int16Group& group, int tile, float* sums, int64_t stride) {
-    const typename T::Stored* w = reinterpret_cast<const typename T::Stored*>(group.tile[tile] + quad_bytes);
+LLMPY_NOINLINE void multiply_kept(const Int16Group& group, float* sums, int64_t stride) {
+    const typename T::Stored* w = reinterpret_cast<const typename T::Stored*>(group.tile[0] + quad_bytes);
     F32x16 f[tokens];
     LLMPY_EACH(t, tokens) f[t] = set1(0.0f);
     for (int begin = 0, block = 0; begin < group.width; begin += int16_block, ++block) {
@@ -96,44 +96,56 @@ LLMPY_NOINLINE void multiply_kept(const Int16Group& group, int tile, float* sums
         LLMPY_EACH(t, tokens) f[t] = fma(g[t], set1(group.scales[int16_blocks * t + block]), f[t]);
     }
     LLMPY_EACH(t, tokens) {
-        float* sum = sums + stride * t + tile_rows * tile;
+        float* sum = sums + stride * t;
         store(sum, f[t] + (group.first ? set1(0.0f) : load(sum)));
     }
 }
 
-template <class T, int tokens, int tiles>
-LLMPY_INLINE int multiply_group(const Int16Group& group, float* sums, int64_t stride) {
-    bool kept = false;
-    for (int r = 0; r < tiles; ++r) kept = kept || is_kept(group.tile[r]);
-    if (!kept) {
-        multiply_pairs<tokens, tiles>(group, sums, stride);
-        return tokens;
+// As many tokens as are multiplied at a time with one tile: int16_tokens, two or one; with more tiles up to token_tile.
+constexpr int int16_tokens = token_tile < 4 ? token_tile : 4;
+using MultiplyKept = decltype(&multiply_kept<F16, 1>);
+struct KeptKernels {
+    MultiplyKept many, two, one;
+};
+template <class T>
+constexpr KeptKernels kept_kernels = {multiply_kept<T, int16_tokens>, multiply_kept<T, 2>, multiply_kept<T, 1>};
+
+// As many tokens as there is a kernel for, at most `rest`, and one tile; returns how many.
+LLMPY_INLINE int64_t multiply_one_tile(int64_t rest, const KeptKernels& kept, const Int16Group& group, float* sums,
+                                       int64_t stride) {
+    const bool many = rest >= int16_tokens, two = rest >= 2;
+    const auto pairs = many ? multiply_pairs<int16_tokens, 1> : two ? multiply_pairs<2, 1> : multiply_pairs<1, 1>;
+    (is_kept(group.tile[0]) ? many ? kept.many : two ? kept.two : kept.one : pairs)(group, sums, stride);
+    return many ? int16_tokens : two ? 2 : 1;
+}
+
+// The same for some tiles.
+template <int tiles>
+LLMPY_INLINE int64_t multiply_some_groups(int64_t rest, const KeptKernels& kept, const Int16Group& group, float* sums,
+                                          int64_t stride) {
+    bool any_kept = tiles == 1;
+    for (int r = 0; r < tiles; ++r) any_kept = any_kept || is_kept(group.tile[r]);
+    if (!any_kept) {
+        const bool many = rest >= token_tile, two = rest >= 2;
+        const auto pairs = many  ? multiply_pairs<token_tile, tiles>
+                           : two ? multiply_pairs<2, tiles>
+                                 : multiply_pairs<1, tiles>;
+        pairs(group, sums, stride);
+        return many ? token_tile : two ? 2 : 1;
     }
+    int64_t done = 0;
     for (int r = 0; r < tiles; ++r) {
         Int16Group one = group;
         one.tile[0] = group.tile[r];
-        if (is_kept(group.tile[r])) {
-            multiply_kept<T, tokens>(group, r, sums, stride);
-        } else {
-            multiply_pairs<tokens, 1>(one, sums + tile_rows * r, stride);
-        }
+        done = multiply_one_tile(rest, kept, one, sums + tile_rows * r, stride);
     }
-    return tokens;
-}
-
-// As many tokens as there is a kernel for, at most `rest`; returns how many.
-template <class T, int tiles>
-LLMPY_INLINE int multiply_some_groups(int64_t rest, const Int16Group& group, float* sums, int64_t stride) {
-    if (rest >= token_tile) return multiply_group<T, token_tile, tiles>(group, sums, stride);
-    if (rest >= fewer(token_tile)) return multiply_group<T, fewer(token_tile), tiles>(group, sums, stride);
-    if (rest >= 2) return multiply_group<T, 2, tiles>(group, sums, stride);
-    return multiply_group<T, 1, tiles>(group, sums, stride);
+    return done;
 }
 
 // Tiles [tile, tile + tiles) for up to tokens_at_once tokens from `token` on.
-template <class T, int tiles>
-void int16_tiles(const LinearCall& call, const Int16Input& input, const TileBytes& bytes, int64_t token, int64_t count,
-                 int64_t tile) {
+template <int tiles>
+void int16_tiles(const LinearCall& call, const KeptKernels& kept, const Int16Input& input, const TileBytes& bytes,
+                 int64_t token, int64_t count, int64_t tile) {
     constexpr int64_t stride = tiles * tile_rows;
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     float* sums = static_cast<float*>(call.scratch);
@@ -156,7 +168,7 @@ void int16_tiles(const LinearCall& call, const Int16Input& input, const TileByte
         for (int64_t t = 0; t < count;) {
             group.values = input.values(g, token + t);
             group.scales = input.scales(g, token + t);
-            t += multiply_some_groups<T, tiles>(count - t, group, sums + t * stride, stride);
+            t += multiply_some_groups<tiles>(count - t, kept, group, sums + t * stride, stride);
         }
     }
     for (int64_t t = 0; t < count; ++t) {
@@ -166,17 +178,16 @@ void int16_tiles(const LinearCall& call, const Int16Input& input, const TileByte
     }
 }
 
-template <class T>
-void linear_int16(const LinearCall& call) {
+LLMPY_NOINLINE void linear_int16(const LinearCall& call, const KeptKernels& kept) {
     const Int16Input input(*call.input);
     const TileBytes bytes(call);
     for (int64_t token = call.token_begin; token < call.token_end; token += tokens_at_once) {
         const int64_t count = lesser(call.token_end - token, tokens_at_once);
         int64_t tile = call.tile_begin;
         for (; count > int16_few_tokens && tile + row_tiles <= call.tile_end; tile += row_tiles) {
-            int16_tiles<T, row_tiles>(call, input, bytes, token, count, tile);
+            int16_tiles<row_tiles>(call, kept, input, bytes, token, count, tile);
         }
-        for (; tile < call.tile_end; ++tile) int16_tiles<T, 1>(call, input, bytes, token, count, tile);
+        for (; tile < call.tile_end; ++tile) int16_tiles<1>(call, kept, input, bytes, token, count, tile);
     }
 }
 

@@ -101,9 +101,8 @@ LLMPY_NOINLINE void few_tokens(const LinearCall& call, const Int8Input& input, c
             const F32x16 minus_dmin = reader.minus_dmin();
             I32x16 sum[tokens];
             LLMPY_EACH(t, tokens) sum[t] = set1(0);
-            unroll<minimum_pairs<T>>([&](auto i) LLMPY_LAMBDA {
-                const U8x64 pairs = reader.template minimum_pairs<i.value>();
-                LLMPY_EACH(t, tokens) { sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(x, t, i.value)); }
+            each_minimum_pair<T>(reader, [&](int i, U8x64 pairs) LLMPY_LAMBDA {
+                LLMPY_EACH(t, tokens) { sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<T>(x, t, i)); }
             });
             LLMPY_EACH(t, tokens) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
         }

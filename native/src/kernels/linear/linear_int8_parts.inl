@@ -205,5 +205,15 @@ LLMPY_INLINE int32_t sums_of_pair(const Int8Tokens& x, int t, int i) {
     return pair_of(sum(first), sum(first + 2));
 }
 
+// body(i, pair i of the minima of a group).
+template <class T, class Body>
+LLMPY_INLINE void each_minimum_pair(const typename T::Reader& reader, const Body& body) {
+    constexpr int parts = T::minima == Minima::pairs_of_16 ? 4 : 1, of_part = minimum_pairs<T> / parts;
+    LLMPY_NO_UNROLL for (int part = 0; part < parts; ++part) {
+        unroll<of_part>([&](auto i)
+                            LLMPY_LAMBDA { body(of_part * part + i, reader.template minimum_pairs<i.value>(part)); });
+    }
+}
+
 }  // namespace
 }  // namespace llmpy

@@ -72,13 +72,12 @@ void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
     });
     if constexpr (minimum_pairs<T> > 0) {
         float* minima = reinterpret_cast<float*>(panel + panel_minima_at);
-        unroll<minimum_pairs<T>>(
-            [&](auto i) LLMPY_LAMBDA { store_bytes(minima + 16 * i.value, reader.template minimum_pairs<i.value>()); });
+        each_minimum_pair<T>(reader, [&](int i, U8x64 pairs) LLMPY_LAMBDA { store_bytes(minima + 16 * i, pairs); });
         store(minima + 16 * minimum_pairs<T>, reader.minus_dmin());
     }
 }
 
-// What `multiply` works on: n blocks of one group of up to two tiles, and the sums [token][tile][16] to add to.
+// What `multiply` works on: n blocks of one group of row_tiles tiles. Where one is left, it is there twice.
 struct Panel {
     const uint8_t* quads[2];
     const uint8_t* rest[2];
@@ -123,62 +122,53 @@ LLMPY_INLINE U8x64 panel_quad(const uint8_t* quads, unsigned at) {
     }
 }
 
-// One row of columns, which few activations need: an input's weight in each row of the tiles, as float32.
-template <class P, int tiles>
-LLMPY_NOINLINE void fill_column(const Panel& panel, unsigned at, const int8_t* of_four, float* columns) {
-    const unsigned j = at / (4 * P::quads);
-    LLMPY_EACH(r, tiles) {
-        const float* const rest = reinterpret_cast<const float*>(panel.rest[r]);
-        const F32x16 scale = load(rest + panel_scales_at / 4 + tile_rows * j);
-        const F32x16 added = load(rest + panel_added_at / 4 + tile_rows * j);
-        const F32x16 weight =
-            weight_of<P>(offset_times<P>(panel, -1), panel_quad<P>(panel.quads[r], at / 4), of_four, scale, added);
-        store(columns + tile_rows * (tiles * at + r), weight);
-    }
-}
-
-// All columns of a panel.
-template <class P, int tiles>
-LLMPY_NOINLINE void fill_all_columns(const Panel& panel, float* columns) {
+// Columns begin to end - 1, which activations that are kept apart need: an input's weight in each row of the tiles, as float32.
+template <class P>
+LLMPY_NOINLINE void fill_columns_between(const Panel& panel, int begin, int end, float* columns) {
     const int8_t of_four[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
     const I32x16 start = offset_times<P>(panel, -1);
-    for (int j = 0; j < panel.blocks; ++j) {
-        LLMPY_EACH(r, tiles) {
+    while (begin < end) {
+        const int j = begin / (4 * P::quads), last = static_cast<int>(lesser(end, 4 * P::quads * (j + 1)));
+        for (int r = 0; r < row_tiles; ++r) {
             const float* const rest = reinterpret_cast<const float*>(panel.rest[r]);
             const F32x16 scale = load(rest + panel_scales_at / 4 + tile_rows * j);
             const F32x16 added = load(rest + panel_added_at / 4 + tile_rows * j);
-            for (int q = P::quads * j; q < P::quads * (j + 1); ++q) {
-                const U8x64 quad = panel_quad<P>(panel.quads[r], static_cast<unsigned>(q));
-                float* const to = columns + tile_rows * (4 * tiles * q + r);
-                LLMPY_EACH(i, 4) {
-                    store(to + tile_rows * tiles * i, weight_of<P>(start, quad, of_four[i], scale, added));
-                }
+            for (int at = begin; at < last; ++at) {
+                const U8x64 quad = panel_quad<P>(panel.quads[r], static_cast<unsigned>(at) / 4);
+                store(columns + tile_rows * (row_tiles * at + r),
+                      weight_of<P>(start, quad, of_four[at % 4], scale, added));
             }
         }
+        begin = last;
     }
 }
+using FillColumns = decltype(&fill_columns_between<Unpacked<8, 8, Minima::none, false>>);
 
 // The weights of inputs that some token keeps apart; of all inputs where it would take longer to see which those are.
-template <class P, int tiles>
-void fill_columns(const Panel& panel, const Int8Tokens& x, int64_t tokens, float* columns) {
+LLMPY_NOINLINE void fill_columns(const Panel& panel, FillColumns fill, int inputs, const Int8Tokens& x, int64_t tokens,
+                                 float* columns) {
     constexpr int few = 128;
-    LLMPY_EACH(r, tiles) store(columns + tile_rows * (tiles * group_width + r), set1(0.0f));  // of what there is not
+    for (int r = 0; r < row_tiles; ++r) {
+        store(columns + tile_rows * (row_tiles * group_width + r), set1(0.0f));  // of what there is not
+    }
     int n = 0;
     for (int64_t t = 0; t < tokens; t += 8) n += __builtin_popcountll(kept_apart(x.which + t, tokens - t));
-    if (n < few) {
-        for (int64_t t = 0; t < tokens && n > 0; t += 8) {
-            for_apart(x.apart + most_apart * t, kept_apart(x.which + t, tokens - t),
-                      [&](unsigned, const Int8Apart& entry) LLMPY_LAMBDA {
-                          fill_column<P, tiles>(panel, static_cast<unsigned>(entry.at), entry.of_four, columns);
-                      });
-        }
-        return;
+    if (n >= few) return fill(panel, 0, inputs, columns);
+    for (int64_t t = 0; t < tokens && n > 0; t += 8) {
+        for_apart(x.apart + most_apart * t, kept_apart(x.which + t, tokens - t),
+                  [&](unsigned, const Int8Apart& entry) LLMPY_LAMBDA {
+                      fill(panel, static_cast<int>(entry.at), static_cast<int>(entry.at) + 1, columns);
+                  });
     }
-    fill_all_columns<P, tiles>(panel, columns);
 }
 
-template <class P, int tokens, int tiles>
-LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sums, bool first) {
+// What some tokens add to the sums [token][tile][16]. `known`, 0 or 1: that many of them were multiplied before, and their
+// sums stay. The panel is a Panel and the tokens are Int8Tokens.
+template <class P, int tokens>
+LLMPY_NOINLINE void multiply(const void* its_panel, const void* its_tokens, float* sums, bool first, int64_t known) {
+    constexpr int tiles = row_tiles;
+    const Panel& panel = *static_cast<const Panel*>(its_panel);
+    const Int8Tokens& x = *static_cast<const Int8Tokens*>(its_tokens);
     F32x16 f[tokens][tiles];
     fetch_sides<P>(x, tokens, tokens);
     const uint64_t which = kept_apart(x.which, tokens);
@@ -214,18 +204,34 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
             }
         }
     }
-    if constexpr (minimum_pairs<P> > 0) {
+    if constexpr (P::minima == Minima::pairs) {
         LLMPY_EACH(r, tiles) {
-            const uint8_t* minima = panel.rest[r] + panel_minima_at;
+            const uint8_t* const minima = panel.rest[r] + panel_minima_at;
             const F32x16 minus_dmin = load(reinterpret_cast<const float*>(minima + minimum_pairs<P> * quad_bytes));
             LLMPY_EACH(t, tokens) {
                 I32x16 sum = set1(0);
                 LLMPY_EACH(i, minimum_pairs<P>) {
-                    const int32_t sums_of_two = sums_of_pair<P>(x, t, i);
-                    sum = add_products_of_pairs(sum, load_bytes(minima + quad_bytes * i), sums_of_two);
+                    sum = add_products_of_pairs(sum, load_bytes(minima + quad_bytes * i), sums_of_pair<P>(x, t, i));
                 }
                 f[t][r] = fma(minus_dmin, to_f32(sum), f[t][r]);
             }
+        }
+    } else if constexpr (minimum_pairs<P> > 0) {  // twice as many, of sums that take more: a loop is shorter
+        I32x16 sum[tokens][tiles];
+        LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) sum[t][r] = set1(0);
+        LLMPY_NO_UNROLL for (int i = 0; i < minimum_pairs<P>; ++i) {
+            LLMPY_EACH(t, tokens) {
+                const int32_t sums_of_two = sums_of_pair<P>(x, t, i);
+                LLMPY_EACH(r, tiles) {
+                    const U8x64 minima = load_bytes(panel.rest[r] + panel_minima_at + quad_bytes * i);
+                    sum[t][r] = add_products_of_pairs(sum[t][r], minima, sums_of_two);
+                }
+            }
+        }
+        LLMPY_EACH(r, tiles) {
+            const uint8_t* const factor = panel.rest[r] + panel_minima_at + minimum_pairs<P> * quad_bytes;
+            const F32x16 minus_dmin = load(reinterpret_cast<const float*>(factor));
+            LLMPY_EACH(t, tokens) f[t][r] = fma(minus_dmin, to_f32(sum[t][r]), f[t][r]);
         }
     }
     LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) {
@@ -241,7 +247,10 @@ LLMPY_NOINLINE void multiply(const Panel& panel, const Int8Tokens& x, float* sum
             LLMPY_EACH(r, tiles) f[t][r] = fma(load(column + tile_rows * r), activation, f[t][r]);
         }
     }
-    LLMPY_EACH(t, tokens) LLMPY_EACH(r, tiles) store(sums + tile_rows * (tiles * t + r), f[t][r]);
+    LLMPY_EACH(t, tokens) {
+        if (t == 0 && known > 0) continue;
+        LLMPY_EACH(r, tiles) store(sums + tile_rows * (tiles * t + r), f[t][r]);
+    }
 }
 
 }  // namespace

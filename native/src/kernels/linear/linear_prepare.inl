@@ -68,6 +68,11 @@ LLMPY_INLINE Int8Sizes sizes_below([[maybe_unused]] float limit, const float* x,
     return sizes;
 }
 
+// The same of all groups that have some above the limit, which are few.
+LLMPY_NOINLINE Int8Sizes sizes_with_limit(float limit, const float* x, int64_t width) {
+    return sizes_below<true>(limit, x, width);
+}
+
 LLMPY_INLINE int count_above(const Int8Sizes& sizes) {
     int n = 0;
     LLMPY_EACH(i, group_width / 64) n += __builtin_popcountll(sizes.above[i]);
@@ -155,8 +160,8 @@ LLMPY_INLINE Int8Sizes sizes_of(const float* x, int64_t width) {
     Int8Sizes sizes = sizes_below<false>(limit, x, width);
     if (!(sizes.most > limit)) return sizes;  // as with most groups
     const int most = most_apart_of(width);
-    sizes = sizes_below<true>(limit, x, width);
-    return count_above(sizes) > most ? sizes_below<true>(limit_of(x, sizes, most), x, width) : sizes;
+    sizes = sizes_with_limit(limit, x, width);
+    return count_above(sizes) > most ? sizes_with_limit(limit_of(x, sizes, most), x, width) : sizes;
 }
 
 LLMPY_INLINE void round_group(const float* x, int64_t width, const Int8Sizes& sizes, Int8Group to) {

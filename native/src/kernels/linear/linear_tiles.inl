@@ -9,8 +9,8 @@
 namespace llmpy {
 namespace {
 
-// Adds a group's products of 16 tokens with tile `r` of `tiles`; the sums of the first `known` tokens stay.
-template <class P, int tiles>
+// Adds a group's products of 16 tokens with tile `r`; the sums of the first `known` tokens stay.
+template <class P>
 LLMPY_NOINLINE void multiply_by_tile(const Panel& panel, int r, const Int8Tokens& x, float* sums, bool first,
                                      int known) {
     constexpr int inputs = 4 * P::quads;
@@ -37,49 +37,41 @@ LLMPY_NOINLINE void multiply_by_tile(const Panel& panel, int r, const Int8Tokens
     if constexpr (minimum_pairs<P> > 0) {
         const uint8_t* const minima = panel.rest[r] + panel_minima_at;
         const F32x16 minus_dmin = load(reinterpret_cast<const float*>(minima + minimum_pairs<P> * quad_bytes));
-        LLMPY_EACH(t, tokens_of_tile) {
-            I32x16 sum = set1(0);
-            LLMPY_EACH(i, minimum_pairs<P>) {
-                const int32_t sums_of_two = sums_of_pair<P>(x, t, i);
-                sum = add_products_of_pairs(sum, load_bytes(minima + quad_bytes * i), sums_of_two);
-            }
-            f[t] = fma(minus_dmin, to_f32(sum), f[t]);
+        I32x16 sum[tokens_of_tile];
+        LLMPY_EACH(t, tokens_of_tile) sum[t] = set1(0);
+        LLMPY_NO_UNROLL for (int i = 0; i < minimum_pairs<P>; ++i) {
+            const U8x64 pairs = load_bytes(minima + quad_bytes * i);
+            LLMPY_EACH(t, tokens_of_tile) sum[t] = add_products_of_pairs(sum[t], pairs, sums_of_pair<P>(x, t, i));
         }
+        LLMPY_EACH(t, tokens_of_tile) f[t] = fma(minus_dmin, to_f32(sum[t]), f[t]);
     }
     for (int t = known; t < tokens_of_tile; ++t) {
-        float* const its = sums + tile_rows * (tiles * t + r);
+        float* const its = sums + tile_rows * (row_tiles * t + r);
         F32x16 y = fma(f[t], set1(x.sides[t].scale), first ? set1(0.0f) : load(its));
         const Int8Apart* entry = x.apart + most_apart * t;
         for (unsigned which = x.which[t]; which != 0; which >>= 1, ++entry) {
-            y = fma(load(panel.columns + tile_rows * (tiles * entry->at + r)), set1(entry->x), y);
+            y = fma(load(panel.columns + tile_rows * (row_tiles * entry->at + r)), set1(entry->x), y);
         }
         store(its, y);
     }
 }
 
-// See ByVectors; the first call is for 16 tokens at least. Where fewer are left, some that were multiplied before are
-// multiplied once more, to no effect.
-struct ByTiles {
-    decltype(&multiply_by_tile<Unpacked<8, 8, Minima::none, false>, 1>) kernels[row_tiles];
-
-    int64_t operator()(int64_t rest, const Panel& panel, int tiles, const Int8Tokens& x, float* sums,
-                       bool first) const {
-        const int64_t n = lesser(rest, int64_t{tokens_of_tile}), known = tokens_of_tile - n;
-        for (int r = 0; r < tiles; ++r) {
-            kernels[tiles - 1](panel, r, x.earlier(known), sums - known * tiles * tile_rows, first,
-                               static_cast<int>(known));
-        }
-        return n;
-    }
-};
+// The first call is for 16 tokens at least. Where fewer are left, some that were multiplied before join them.
 template <class P>
-constexpr ByTiles by_tiles = {{multiply_by_tile<P, 1>, multiply_by_tile<P, 2>}};
+void multiply_by_tiles(const void* panel, const void* tokens, float* sums, bool first, int64_t known) {
+    for (int r = 0; r < row_tiles; ++r) {
+        multiply_by_tile<P>(*static_cast<const Panel*>(panel), r, *static_cast<const Int8Tokens*>(tokens), sums, first,
+                            static_cast<int>(known));
+    }
+}
+template <class P>
+constexpr PanelKernels tile_kernels = {tokens_of_tile, 1, 1, multiply_by_tiles<P>, nullptr};
 
 template <class T>
 void linear_by_tiles(const LinearCall& call) {
     const TileShapes shapes(4 * T::quads);
     const Tiles tiles(shapes);
-    all_many_tokens(call, panel_source<T>, by_tiles<decltype(panel_of<T>())>);
+    many_tokens_avx512(call, tile_kernels<decltype(panel_of<T>())>);
 }
 
 }  // namespace

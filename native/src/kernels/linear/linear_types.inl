@@ -8,8 +8,8 @@
 //   scale(j)         the weights' scale, float per row
 //   added(j)         float per row, what a weight is more than scale * quad, unless Minima::none
 //   scale_at(j), added_at(j)  the same of any block, which need not be known when compiled
-//   Minima::pairs    minimum_pairs<i>(): int16 minima of two blocks, in the order of Int8Side::pairs; minus_dmin()
-//   ..._of_16        the same for blocks of 16: pair i is of blocks 4 (i / 2) + i % 2 and the next but one
+//   Minima::pairs    minimum_pairs<i>(0): int16 minima of two blocks, in the order of Int8Side::pairs; minus_dmin()
+//   ..._of_16        minimum_pairs<i>(part): for blocks of 16, those of blocks 4 part + i and the next but one
 //
 // `plain_bytes`: quads are stored as they are multiplied, quads_at(j) those of block j.
 //
@@ -32,7 +32,7 @@ namespace {
 
 enum class Minima { none, each, pairs, pairs_of_16 };
 
-// A block where each 64 inputs of a group, a part, lie as the first 64 do: the code for one part serves all.
+// A block where each part of a group, four blocks, lies as the first one does: the code for one part serves all.
 template <int of_part>
 struct BlockOfPart {
     static constexpr int value = of_part;
@@ -41,9 +41,9 @@ struct BlockOfPart {
     constexpr operator int() const { return 4 * part + of_part; }
 };
 
-template <class Body>
+template <int parts, class Body>
 LLMPY_INLINE void for_parts(const Body& body) {
-    for (int part = 0; part < 4; ++part) {
+    LLMPY_NO_UNROLL for (int part = 0; part < parts; ++part) {
         unroll<4>([&](auto j) LLMPY_LAMBDA { body(BlockOfPart<j.value>{part}); });
     }
 }
@@ -175,7 +175,11 @@ struct SixBitScales {
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
-        unroll<8>(body);
+        if constexpr (bits == 4) {
+            for_parts<2>(body);
+        } else {
+            unroll<8>(body);
+        }
     }
 
     static void pack(uint8_t* out, const Rows<Block>& rows, int64_t first_block, int) {
@@ -210,25 +214,37 @@ struct SixBitScales {
         }
 
         template <int q, int j>
+        LLMPY_INLINE U8x64 quad(BlockOfPart<j> block) const {
+            const uint8_t* const part = group + 16 * quad_bytes * block.part;
+            return shift_right<4 * (j % 2)>(load_bytes(part + nibbles_at(8 * (j / 2) + q))) & set1_byte(15);
+        }
+        template <int q, int j>
         LLMPY_INLINE U8x64 quad(Index<j>) const {
             const U8x64 pair = load_bytes(group + nibbles_at(8 * (j / 2) + q));
             const U8x64 nibble = shift_right<4 * (j % 2)>(pair) & set1_byte(15);
-            if constexpr (bits < 5) return nibble;
             const U8x64 high = load_bytes(group + high_at(q));
             if constexpr (j <= 4) return masked_or(shift_left<4 - (j <= 4 ? j : 4)>(high), set1_byte(16), nibble);
             return masked_or(shift_right<(j > 4 ? j - 4 : 0)>(high), set1_byte(16), nibble);
+        }
+        template <int j>
+        LLMPY_INLINE F32x16 scale(BlockOfPart<j> block) const {
+            return d * to_f32(byte_of_lane<j>(block.part == 0 ? scales_low : scales_high));
         }
         template <int j>
         LLMPY_INLINE F32x16 scale(Index<j>) const {
             return d * to_f32(byte_of_lane<j % 4>(j < 4 ? scales_low : scales_high));
         }
         template <int i>
-        LLMPY_INLINE U8x64 minimum_pairs() const {
+        LLMPY_INLINE U8x64 minimum_pairs(int) const {
             const U8x64 four = i < 2 ? minima_low : minima_high;
             return shift_right<8 * (i % 2)>(four) & even_bytes();
         }
         LLMPY_INLINE F32x16 minus_dmin() const {
             return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + 32));
+        }
+        template <int j>
+        LLMPY_INLINE F32x16 added(BlockOfPart<j> block) const {
+            return minus_dmin() * to_f32(byte_of_lane<j>(block.part == 0 ? minima_low : minima_high));
         }
         template <int j>
         LLMPY_INLINE F32x16 added(Index<j>) const {
@@ -281,7 +297,7 @@ struct Q6_K {
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
-        for_parts(body);
+        for_parts<4>(body);
     }
 
     static void pack(uint8_t* out, const Rows<BlockQ6_K>& rows, int64_t first_block, int) {

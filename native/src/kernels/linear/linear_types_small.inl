@@ -147,7 +147,7 @@ struct TwoBits {
 
     template <class Body>
     static LLMPY_INLINE void for_blocks(int, const Body& body) {
-        for_parts(body);
+        for_parts<4>(body);
     }
 
     // The two bits of 16 elements, four of them in a byte: quad q in bits 2 q. The file has those of elements 32 apart
@@ -209,8 +209,8 @@ struct Q2_K : TwoBits {
             return d * to_f32(byte_of_lane<j>(four_scales(block.part) & set1_byte(15)));
         }
         template <int i>
-        LLMPY_INLINE U8x64 minimum_pairs() const {
-            return shift_right<4 + 8 * (i % 2)>(four_scales(i / 2)) & set1_bytes_of_lane(0x000f000f);
+        LLMPY_INLINE U8x64 minimum_pairs(int part) const {
+            return shift_right<4 + 8 * i>(four_scales(part)) & set1_bytes_of_lane(0x000f000f);
         }
         LLMPY_INLINE F32x16 minus_dmin() const {
             return set1(0.0f) - load_f16(reinterpret_cast<const uint16_t*>(group + 32));

@@ -76,20 +76,29 @@ LLMPY_INLINE void with_function(Function f, const Body& body) {
     }
 }
 
-void function(Function f, const float* a, int64_t n, float* y) {
-    with_function(f, [&](auto of) { map1(a, n, y, of); });
-}
-
-void gate(Function f, const float* a, const float* b, int64_t n, float* y) {
+// y = f(a) times values of b, of which `mask` says where value i is.
+void apply(Function f, const float* a, const float* b, int64_t mask, int64_t n, float* y) {
+    const auto each = [&](const auto& of) LLMPY_LAMBDA {
+        each_part(0, n, [&](int64_t i, int rest) LLMPY_LAMBDA {
+            store_up_to(y + i, of(load_up_to(a + i, rest), load_up_to(b + (i & mask), rest)), rest);
+        });
+    };
     if (f == Function::swiglu_clamped) {
         const F32x16 most = set1(7.0f), least = set1(-7.0f), one = set1(1.0f), slope = set1(-1.702f);
-        return map2(a, b, n, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA {
+        return each([&](F32x16 p, F32x16 q) LLMPY_LAMBDA {
             const F32x16 x = min(most, p);
             return x / (one + exp(slope * x)) * (clamp(q, least, most) + one);
         });
     }
-    with_function(f, [&](auto of) { map2(a, b, n, y, [&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return of(p) * q; }); });
+    with_function(f, [&](auto of) { each([&](F32x16 p, F32x16 q) LLMPY_LAMBDA { return of(p) * q; }); });
 }
+
+void function(Function f, const float* a, int64_t n, float* y) {
+    static const float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    if (f != Function::swiglu_clamped) apply(f, a, ones, 0, n, y);
+}
+
+void gate(Function f, const float* a, const float* b, int64_t n, float* y) { apply(f, a, b, -1, n, y); }
 
 // The sum of what step(x, sum so far) adds for each value, in a fixed order: four running sums over vectors 0, 4, 8 ..,
 // 1, 5, 9 .., and so on. step(0, sum) must be the sum.

@@ -12,11 +12,10 @@
 namespace llmpy {
 namespace {
 
-template <bool weighted>
-LLMPY_INLINE F32x16 search(WeightType target, Batch& batch) {
+LLMPY_INLINE F32x16 search(WeightType target, bool weighted, Batch& batch) {
     const auto integers = [&](int groups, int n, int half, int scale_offset, int low) LLMPY_LAMBDA {
         const Coded spec = {groups, n, half, scale_offset, -low};
-        const F32x16 error = coded<weighted>(batch, spec, signed_ends(low), rounded(low, -low - 1));
+        const F32x16 error = coded(batch, weighted, spec, signed_ends(low), rounded(low, -low - 1));
         spread(batch, 0, groups * n, -low);
         return error;
     };
@@ -25,12 +24,12 @@ LLMPY_INLINE F32x16 search(WeightType target, Batch& batch) {
         ends.around(-127, 30, 1.0f);
         ends.around(113, 30, 1.0f);
         const Coded spec = {groups, 32, 32, 32, 0};
-        const F32x16 error = coded<weighted>(batch, spec, ends, Nonlinear{});
+        const F32x16 error = coded(batch, weighted, spec, ends, Nonlinear{});
         number_codes(batch, groups * 32);
         return error;
     };
     const auto range = [&](int groups, int n, int scale_high, int high) LLMPY_LAMBDA {
-        const F32x16 error = ranged<weighted>(batch, groups, n, scale_high, high);
+        const F32x16 error = ranged(batch, weighted, groups, n, scale_high, high);
         spread(batch, 0, groups * n, 0);
         return error;
     };
@@ -102,8 +101,7 @@ QuantizeSums LLMPY_QUANTIZE(const QuantizeCall& call, int64_t begin, int64_t end
     for (int64_t first = begin; first < end; first += 16) {
         const int count = static_cast<int>(lesser<int64_t>(16, end - first));
         gather(call, first, count, n, batch);
-        const F32x16 off =
-            call.weights == nullptr ? search<false>(call.target, batch) : search<true>(call.target, batch);
+        const F32x16 off = search(call.target, call.weights != nullptr, batch);
         sums.lost += static_cast<double>(sum(off));
         sums.squares += static_cast<double>(sum(squares_of(batch.x, 16 * n)));
         for (int lane = 0; lane < count; ++lane) pack(call.target, batch.found[lane], call.out + (first + lane) * size);

@@ -46,7 +46,7 @@ LLMPY_NOINLINE void gather(const QuantizeCall& call, int64_t first, int count, i
 }
 
 // Integers of group g, from float lanes into the blocks, `offset` larger.
-LLMPY_INLINE void spread(Batch& batch, int first, int n, int offset) {
+LLMPY_NOINLINE void spread(Batch& batch, int first, int n, int offset) {
     int32_t lanes[16];
     for (int i = first; i < first + n; ++i) {
         store(lanes, to_i32(load(batch.q + 16 * i)) + set1(offset));
@@ -84,7 +84,8 @@ LLMPY_INLINE void spread_half(Batch& batch, F32x16 d, bool minimum) {
 
 // Rounds group g to what its step and offset allow; the sum of the squared differences is added to `error`.
 template <class Code>
-LLMPY_INLINE void round_group(Batch& batch, int g, int n, F32x16 step, F32x16 shift, const Code& code, F32x16& error) {
+LLMPY_NOINLINE void round_group(Batch& batch, int g, int n, F32x16 step, F32x16 shift, const Code& code,
+                                F32x16& error) {
     const F32x16 inverse = reciprocal(step);
     for (int i = n * g; i < n * (g + 1); ++i) {
         const F32x16 x = load(batch.x + 16 * i);
@@ -101,15 +102,16 @@ struct Coded {
     int scale_offset, offset;  // what is added when scales and integers are stored
 };
 
-template <bool weighted, class Code>
-LLMPY_NOINLINE F32x16 coded(Batch& batch, const Coded& spec, const Ends& ends, const Code code) {
+template <class Code>
+LLMPY_NOINLINE F32x16 coded(Batch& batch, bool weighted, const Coded& spec, const Ends& ends, const Code code) {
+    const auto fit = weighted ? fit_codes<true, Code> : fit_codes<false, Code>;
     float each[16 * 16] = {}, weight[16 * 16] = {};
     F32x16 d = set1(0.0f), error = d;
     const F32x16 zero = d;
     if (spec.groups > 1) {
         for (int g = 0; g < spec.groups; ++g) {
             const int at = 16 * spec.n * g;
-            const Scale scale = fit_codes<weighted, false>(batch.x + at, batch.w + at, spec.n, ends, code);
+            const Scale scale = fit(batch.x + at, batch.w + at, spec.n, false, ends, code);
             store(each + 16 * g, scale.d);
             store(weight + 16 * g, scale.weight);
         }
@@ -122,7 +124,7 @@ LLMPY_NOINLINE F32x16 coded(Batch& batch, const Coded& spec, const Ends& ends, c
             round_group(batch, g, spec.n, d * k, zero, code, error);
         }
     } else {
-        d = fit_codes<weighted, true>(batch.x, batch.w, spec.n, ends, code).d;
+        d = fit(batch.x, batch.w, spec.n, true, ends, code).d;
         round_group(batch, 0, spec.n, d, zero, code, error);
     }
     spread_half(batch, d, false);
@@ -130,7 +132,7 @@ LLMPY_NOINLINE F32x16 coded(Batch& batch, const Coded& spec, const Ends& ends, c
 }
 
 // Of what groups want, the block's scale, and the integers in their place.
-LLMPY_INLINE F32x16 stored(Batch& batch, float* each, const float* weight, int groups, int high, bool minimum) {
+LLMPY_NOINLINE F32x16 stored(Batch& batch, float* each, const float* weight, int groups, int high, bool minimum) {
     Ends ends;
     ends.around(high, 1, 1.0f);
     const Rounded small = rounded(0, high);
@@ -145,16 +147,15 @@ LLMPY_INLINE F32x16 stored(Batch& batch, float* each, const float* weight, int g
 }
 
 // What to take off d * q, now that the step is rounded; `least` or above.
-template <bool weighted>
-LLMPY_INLINE F32x16 best_offset(const float* x, const float* w, int n, F32x16 step, F32x16 m, F32x16 sw, F32x16 least,
-                                const Rounded& code) {
+LLMPY_NOINLINE F32x16 best_offset(const float* x, const float* w, int n, F32x16 step, F32x16 m, F32x16 sw, F32x16 least,
+                                  const Rounded& code) {
     const F32x16 zero = set1(0.0f), inverse = reciprocal(step);
     for (int round = 0; round < 2; ++round) {
         F32x16 wx = zero, wq = zero;
         for (int i = 0; i < n; ++i) {
             const F32x16 v = load(x + 16 * i);
             const F32x16 q = code((v + m) * inverse);
-            if constexpr (weighted) {
+            if (w != nullptr) {
                 const F32x16 u = load(w + 16 * i);
                 wx = wx + u * v;
                 wq = wq + u * q;
@@ -169,15 +170,15 @@ LLMPY_INLINE F32x16 best_offset(const float* x, const float* w, int n, F32x16 st
 }
 
 // d * scale * q - dmin * minimum, or d * q + m where there is one group.
-template <bool weighted>
-LLMPY_NOINLINE F32x16 ranged(Batch& batch, int groups, int n, int scale_high, int high) {
+LLMPY_NOINLINE F32x16 ranged(Batch& batch, bool weighted, int groups, int n, int scale_high, int high) {
+    const auto weights_at = [&](int at) LLMPY_LAMBDA { return weighted ? batch.w + at : nullptr; };
     const F32x16 zero = set1(0.0f);
     const Rounded code = rounded(0, high);
     F32x16 error = zero;
     if (groups == 1) {
-        const Range range = fit_ranged<weighted, true>(batch.x, batch.w, n, high);
+        const Range range = fit_ranged(batch.x, weights_at(0), n, high, true);
         const F32x16 d = as_half(range.d), any = set1(-3e38f);
-        const F32x16 off = best_offset<weighted>(batch.x, batch.w, n, d, zero - range.m, range.all, any, code);
+        const F32x16 off = best_offset(batch.x, weights_at(0), n, d, zero - range.m, range.all, any, code);
         const F32x16 m = as_half(zero - off);
         round_group(batch, 0, n, d, zero - m, code, error);
         spread_half(batch, d, false);
@@ -187,7 +188,7 @@ LLMPY_NOINLINE F32x16 ranged(Batch& batch, int groups, int n, int scale_high, in
     float steps[16 * 16] = {}, offsets[16 * 16] = {}, step_weights[16 * 16] = {}, offset_weights[16 * 16] = {};
     for (int g = 0; g < groups; ++g) {
         const int at = 16 * n * g;
-        const Range range = fit_ranged<weighted, false>(batch.x + at, batch.w + at, n, high);
+        const Range range = fit_ranged(batch.x + at, weights_at(at), n, high, false);
         store(steps + 16 * g, range.d);
         store(offsets + 16 * g, zero - range.m);
         store(step_weights + 16 * g, range.weight);
@@ -197,7 +198,7 @@ LLMPY_NOINLINE F32x16 ranged(Batch& batch, int groups, int n, int scale_high, in
     for (int g = 0; g < groups; ++g) {
         const int at = 16 * n * g;
         const F32x16 step = load(steps + 16 * g), m = load(offsets + 16 * g), sw = load(offset_weights + 16 * g);
-        store(offsets + 16 * g, best_offset<weighted>(batch.x + at, batch.w + at, n, step, m, sw, zero, code));
+        store(offsets + 16 * g, best_offset(batch.x + at, weights_at(at), n, step, m, sw, zero, code));
     }
     stored(batch, offsets, offset_weights, groups, scale_high, true);
     for (int g = 0; g < groups; ++g) {

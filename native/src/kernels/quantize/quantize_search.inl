@@ -90,8 +90,8 @@ struct Extreme {
 };
 
 // x and w are [n][16]; without weights w is not read. `halves`: scales are rounded to halves before they are compared.
-template <bool weighted, bool halves, class Code>
-LLMPY_NOINLINE Scale fit_codes(const float* x, const float* w, int n, const Ends& ends, const Code code) {
+template <bool weighted, class Code>
+LLMPY_NOINLINE Scale fit_codes(const float* x, const float* w, int n, bool halves, const Ends& ends, const Code code) {
     const F32x16 zero = set1(0.0f), tiny = set1(kTiny);
     const Extreme extreme(x, n);
     F32x16 best = zero, best_d = zero, best_qq = zero;
@@ -111,7 +111,7 @@ LLMPY_NOINLINE Scale fit_codes(const float* x, const float* w, int n, const Ends
             }
         }
         F32x16 d = xq / max(qq, tiny);
-        if constexpr (halves) d = as_half(d);
+        if (halves) d = as_half(d);
         const F32x16 score = d * (xq + xq - d * qq);
         const Mask16 better = less(c == 0 ? set1(-1.0f) : best * set1(kMargin), c == 0 ? zero : score);
         best = select(better, score, best);
@@ -153,57 +153,67 @@ struct Range {
 };
 
 // Sums for one choice of integers, and the best step and offset (less low) for it, if it is better than what there was.
-template <bool weighted, bool any_sign>
 struct RangeSearch {
-    const float *x, *w;
+    const float *x, *w;  // w may be null
     int n;
-    F32x16 low, zero, usual, sy, sw, score, d, m, qq;
-
-    template <class Integers>
-    LLMPY_INLINE void consider(const Integers& integers, bool first) {
-        F32x16 sq = zero, s2 = zero, yq = zero;
-        for (int i = 0; i < n; ++i) {
-            const F32x16 y = load(x + 16 * i) - low;
-            const F32x16 q = integers(y);
-            F32x16 wq = q, wy = y;
-            if constexpr (weighted) {
-                const F32x16 u = load(w + 16 * i);
-                wq = u * q;
-                wy = u * y;
-            }
-            sq = sq + wq;
-            s2 = s2 + wq * q;
-            yq = yq + wy * q;
-        }
-        const F32x16 square = sw * s2, spread = square - sq * sq;
-        const Mask16 varied = less(set1(kFlat) * square, spread);  // else one integer for all: any offset fits as well
-        const F32x16 divided = select(varied, spread, set1(1.0f));
-        F32x16 step = (sw * yq - sy * sq) / divided;
-        F32x16 offset = (s2 * sy - sq * yq) / divided;
-        if constexpr (any_sign) {
-            step = select(varied, step, usual);
-            offset = select(varied, offset, (sy - usual * sq) / sw);
-        } else {  // where the offset would be above 0, or may be anything: it is 0, and the step the best without it
-            const F32x16 most = zero - low, alone = (yq + low * sq) / max(s2, set1(kTiny));
-            const Mask16 above = less(most, offset);
-            step = select(varied, select(above, alone, step), alone);
-            offset = select(varied, select(above, most, offset), most);
-        }
-        const F32x16 gain =
-            step * (yq + yq - step * s2) + offset * (sy + sy - offset * sw) - (step + step) * offset * sq;
-        const Mask16 better = less(first ? set1(-1.0f) : score * set1(kMargin), first ? zero : gain);
-        score = select(better, gain, score);
-        d = select(better, step, d);
-        m = select(better, offset, m);
-        qq = select(better, s2, qq);
-    }
+    bool any_sign;
+    Rounded code;
+    F32x16 low, usual, sy, sw, score, d, m, qq;
 };
 
+// The integers code((y - m) * inverse - cut) of y = x - low, with m and cut if they are `shifted`.
+template <bool weighted, bool shifted>
+LLMPY_NOINLINE void consider(RangeSearch& search, F32x16 m, F32x16 inverse, F32x16 cut, bool first) {
+    const F32x16 zero = set1(0.0f), low = search.low, sy = search.sy, sw = search.sw;
+    const Rounded code = search.code;
+    const float *const x = search.x, *const w = search.w;
+    F32x16 sq = zero, s2 = zero, yq = zero;
+    for (int i = 0; i < search.n; ++i) {
+        const F32x16 y = load(x + 16 * i) - low;
+        const F32x16 q = code(shifted ? (y - m) * inverse - cut : y * inverse);
+        F32x16 wq = q, wy = y;
+        if constexpr (weighted) {
+            const F32x16 u = load(w + 16 * i);
+            wq = u * q;
+            wy = u * y;
+        }
+        sq = sq + wq;
+        s2 = s2 + wq * q;
+        yq = yq + wy * q;
+    }
+    const F32x16 square = sw * s2, spread = square - sq * sq;
+    const Mask16 varied = less(set1(kFlat) * square, spread);  // else one integer for all: any offset fits as well
+    const F32x16 divided = select(varied, spread, set1(1.0f));
+    F32x16 step = (sw * yq - sy * sq) / divided;
+    F32x16 offset = (s2 * sy - sq * yq) / divided;
+    if (search.any_sign) {
+        step = select(varied, step, search.usual);
+        offset = select(varied, offset, (sy - search.usual * sq) / sw);
+    } else {  // where the offset would be above 0, or may be anything: it is 0, and the step the best without it
+        const F32x16 most = zero - low, alone = (yq + low * sq) / max(s2, set1(kTiny));
+        const Mask16 above = less(most, offset);
+        step = select(varied, select(above, alone, step), alone);
+        offset = select(varied, select(above, most, offset), most);
+    }
+    const F32x16 gain = step * (yq + yq - step * s2) + offset * (sy + sy - offset * sw) - (step + step) * offset * sq;
+    const Mask16 better = less(first ? set1(-1.0f) : search.score * set1(kMargin), first ? zero : gain);
+    search.score = select(better, gain, search.score);
+    search.d = select(better, step, search.d);
+    search.m = select(better, offset, search.m);
+    search.qq = select(better, s2, search.qq);
+}
+
 // d * q + m with q from 0 to high; m is 0 or below unless `any_sign`.
-template <bool weighted, bool any_sign>
-LLMPY_NOINLINE Range fit_ranged(const float* x, const float* w, int n, int high) {
+LLMPY_NOINLINE Range fit_ranged(const float* x, const float* w, int n, int high, bool any_sign) {
     const F32x16 zero = set1(0.0f), one = set1(1.0f);
-    F32x16 most = load(x), low = most, sy = zero, sw = set1(static_cast<float>(n));
+#ifdef __OPTIMIZE_SIZE__
+    constexpr bool always_shifted = true;
+#else
+    constexpr bool always_shifted = false;
+#endif
+    const auto plain = w != nullptr ? consider<true, always_shifted> : consider<false, always_shifted>;
+    const auto shifted = w != nullptr ? consider<true, true> : consider<false, true>;
+    F32x16 most = load(x), low = most, sy = zero, sw = set1(w != nullptr ? 0.0f : static_cast<float>(n));
     for (int i = 1; i < n; ++i) {
         most = max(most, load(x + 16 * i));
         low = min(low, load(x + 16 * i));
@@ -213,10 +223,9 @@ LLMPY_NOINLINE Range fit_ranged(const float* x, const float* w, int n, int high)
     const F32x16 width = most - low;
     const Mask16 some = less(set1(kTiny), width);
     const F32x16 divisor = select(some, width, one);
-    if constexpr (weighted) sw = zero;
     for (int i = 0; i < n; ++i) {
         const F32x16 y = load(x + 16 * i) - low;
-        if constexpr (weighted) {
+        if (w != nullptr) {
             const F32x16 u = load(w + 16 * i);
             sy = sy + u * y;
             sw = sw + u;
@@ -225,21 +234,20 @@ LLMPY_NOINLINE Range fit_ranged(const float* x, const float* w, int n, int high)
         }
     }
     const F32x16 usual = divisor / set1(static_cast<float>(high));
-    RangeSearch<weighted, any_sign> search = {x, w, n, low, zero, usual, sy, sw, zero, zero, zero, zero};
-    const Rounded code = rounded(0, high);
+    RangeSearch search = {x, w, n, any_sign, rounded(0, high), low, usual, sy, sw, zero, zero, zero, zero};
     Ends ends;
     ends.around(high, 1, 1.0f);
     for (int c = 0; c < ends.n; ++c) {
         const F32x16 inverse = set1(ends.at[c]) / divisor;
-        search.consider([&](F32x16 y) LLMPY_LAMBDA { return code(y * inverse); }, c == 0);
+        plain(search, zero, inverse, zero, c == 0);
         if (!any_sign) continue;
         const float cut = ends.at[c] - static_cast<float>(high);  // off the lower end, and off both
-        search.consider([&](F32x16 y) LLMPY_LAMBDA { return code(y * inverse - set1(cut)); }, false);
-        search.consider([&](F32x16 y) LLMPY_LAMBDA { return code(y * inverse - set1(cut / 2.0f)); }, false);
+        shifted(search, zero, inverse, set1(cut), false);
+        shifted(search, zero, inverse, set1(cut / 2.0f), false);
     }
     for (int round = 0; round < kRounds; ++round) {  // from the best on: round to it, and fit again
-        const F32x16 m = search.m, inverse = one / select(less(zero, absolute(search.d)), search.d, one);
-        search.consider([&](F32x16 y) LLMPY_LAMBDA { return code((y - m) * inverse); }, false);
+        const F32x16 inverse = one / select(less(zero, absolute(search.d)), search.d, one);
+        shifted(search, search.m, inverse, zero, false);
     }
     return {select(some, search.d, zero), select(some, search.m, zero) + low, select(some, search.qq, zero), sw};
 }

@@ -1,23 +1,9 @@
 // recurrent.inl: the kernels of recurrent.h, in the vocabulary of simd/*.h; compiled once per level.
 
+#include "../ops/maps.inl"
+
 namespace llmpy {
 namespace {
-
-// body(index of the first of 16 values, how many of them) for n values.
-template <class Body>
-LLMPY_INLINE void each_part(int64_t begin, int64_t end, const Body& body) {
-    for (int64_t i = begin; i < end; i += 16) body(i, static_cast<int>(lesser<int64_t>(16, end - i)));
-}
-
-LLMPY_INLINE F32x16 load_up_to(const float* p, int n) { return n == 16 ? load(p) : load_part(p, n); }
-
-LLMPY_INLINE void store_up_to(float* p, F32x16 a, int n) {
-    if (n == 16) {
-        store(p, a);
-    } else {
-        store_part(p, a, n);
-    }
-}
 
 void conv(const float* x, const float* w, const float* bias, int64_t n, int64_t width, int64_t begin, int64_t end,
           float* before, float* y) {
