@@ -27,7 +27,7 @@ from llmpy.__main__ import main
 
 main()
 """
-MOST_MEGABYTES = 160  # of which symbols of debuggers are 30, and OpenBLAS 28
+MOST_MEGABYTES = 150  # of which symbols of debuggers are 30, and OpenBLAS 28
 FOLDER = Path(hook_dirs()[0])
 HOOK = FOLDER / "rthooks" / "pyi_rth_llmpy.py"
 
@@ -86,16 +86,36 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return frozen(tmp_path_factory.mktemp("command"), "llmpy-program", COMMAND)
 
 
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example of a chat, frozen."""
+    return frozen(tmp_path_factory.mktemp("chat"), "chat", CHAT)
+
+
+def test_each_application_with_files_has_a_hook() -> None:
+    package = sources.ROOT / "src" / "llmpy" / "apps"
+    files = (path.relative_to(package) for path in package.rglob("*") if path.is_file())
+    found = {path.parts[0] for path in files if path.suffix not in (".py", ".pyc")}
+    hooks = {path.stem.rpartition(".")[2] for path in FOLDER.glob("hook-llmpy.apps.*.py")}
+    assert found == hooks
+
+
 @pytest.mark.full
-def test_a_frozen_program_chats(tmp_path: Path, smollm2: Path) -> None:
-    program = frozen(tmp_path, "chat", CHAT)
+def test_a_frozen_library_leaves_commands_and_applications_out(chat: Path) -> None:
+    inside = {path.relative_to(chat.parent).as_posix() for path in chat.parent.rglob("*")}
+    assert any(name.endswith("/llmpy/_native") for name in inside)
+    assert not [name for name in inside if re.search("/llmpy/apps|libtcl|/tkinter", name)]
+
+
+@pytest.mark.full
+def test_a_frozen_program_chats(chat: Path, smollm2: Path) -> None:
     arguments = [smollm2, "What is the capital of France?"]
     plain = subprocess.run(
-        [sys.executable, tmp_path / "chat.py", *arguments],
+        [sys.executable, chat.parents[2] / "chat.py", *arguments],
         capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     done = subprocess.run(
-        [program, *arguments],
+        [chat, *arguments],
         env={}, cwd="/", capture_output=True, text=True, encoding="utf-8", check=True,
     )  # fmt: skip
     assert done.stdout.strip()
