@@ -12,7 +12,8 @@ from tests.backends.gpu.recording import RecordingDevice
 def test_the_core_passes_on_a_device_in_numpy() -> None:
     device = RecordingDevice()
     assert check_backend(GpuBackend(device)).missing == ()
-    assert set(device.ran) == set(KERNELS)
+    long = {"attend_part", "attend_merge"}  # of more tokens than the contract's
+    assert set(device.ran) == set(KERNELS) - long
 
 
 def test_the_core_passes_on_an_adapter() -> None:

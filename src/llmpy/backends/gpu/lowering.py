@@ -55,12 +55,14 @@ class Parts:
 class Lowered:
     """Steps for batches of few tokens and of many; places are of rows, and of float32 values.
 
+    `short`: those for few tokens of sequences that are one chunk of attention.
     `ropes`: the rotations whose tables the header has, each with the name of the tensor of its
     factors. `given`: where values lie that the graph goes on from. `floats`: what the arena needs
     for a row of each space.
     """
 
     few: list[Step] = field(default_factory=list)
+    short: list[Step] = field(default_factory=list)
     many: list[Step] = field(default_factory=list)
     ropes: list[tuple[Rope, tuple[str, ...]]] = field(default_factory=list)
     parts: Parts = field(default_factory=Parts)
@@ -185,6 +187,7 @@ class _Lowering:
     def add(self, few: Step, many: Step | None = None) -> None:
         """Emit a step."""
         self.result.few.append(few)
+        self.result.short.append(few)
         self.result.many.append(many or few)
 
     def copy(self, rows: str, x: Place, y: Place, shape: tuple[int, int], **values: int) -> None:
@@ -419,7 +422,9 @@ def _attend(work: _Lowering, i: int, node: Node) -> None:
         step("attend_part", chunks, keys.slab, values.slab, slopes, parts),
         step("attend_merge", node.rows, sinks, parts),
     ]
-    work.result.many.append(step("attend", node.rows, keys.slab, values.slab, slopes, sinks))
+    whole = step("attend", node.rows, keys.slab, values.slab, slopes, sinks)
+    work.result.short.append(whole)
+    work.result.many.append(whole)
     parts.floats = max(parts.floats, FEW * heads * work.n_chunks * (values.d + 2))
 
 

@@ -56,7 +56,7 @@ class GpuPlan:
         self._header_bytes = 0
         self._header: Buffer = None
         self._arena: Buffer = None
-        self._programs: dict[str, Program] = {}
+        self._programs: dict[tuple[str, bool], Program] = {}
         self._ids: Kept | None = None  # tokens that the device has chosen
         self._found: Kept | None = None  # the best of each segment of the logits
         self._top = Top(device, graph.n_vocab)
@@ -125,7 +125,7 @@ class GpuPlan:
             words = self._words(batch, [cache], i)
             self._reserve(1, 1, words.nbytes)
             self._device.write(self._header, 0, words)
-            program = self._program("choose")
+            program = self._program(_kind(words), choose=True)
             assert self._ids is not None
             if i:
                 at = 4 * int(words[FIELDS.index("tokens")])
@@ -162,8 +162,9 @@ class GpuPlan:
             for each in pools:
                 opened.callback(each.free, each.allocate())
             self._reserve(1, 1, 4096)
-            for kind in ("few", "many", "choose"):
+            for kind in ("few", "short", "many"):
                 self._program(kind)
+            self._program("short", choose=True)
 
     def close(self) -> None:
         """Free the plan's memory, and let go of the weights."""
@@ -194,7 +195,7 @@ class GpuPlan:
             assert self._lowered.given is not None
             rows = np.ascontiguousarray(given).reshape(-1)
             self._device.write(self._arena, 4 * self._place(self._lowered.given), rows)
-        self._device.run(self._program("many" if n > FEW else "few"), _counts(words))
+        self._device.run(self._program(_kind(words)), _counts(words))
         return _Logits(self, self._place(self._lowered.output), n_output, self.n_vocab)
 
     def _words(self, batch: Batch, caches: Sequence[KvCache], slot: int = 0) -> NDArray[np.uint32]:
@@ -240,13 +241,13 @@ class GpuPlan:
                 self._device.free(old)
             self._header, self._header_bytes = self._device.buffer(size), size
 
-    def _program(self, kind: str) -> Program:
-        """The steps for "few" tokens or "many", or to "choose" one, over the buffers of now."""
+    def _program(self, kind: str, *, choose: bool = False) -> Program:
+        """The steps of a kind, with `choose` also those that find a token, as buffers are now."""
         if self._version != self._pool.version:
             self._programs, self._version = {}, self._pool.version
-        if kind not in self._programs:
-            steps = self._lowered.many if kind == "many" else self._lowered.few
-            if kind == "choose":
+        if (kind, choose) not in self._programs:
+            steps: list[Step] = getattr(self._lowered, kind)
+            if choose:
                 parts = -(-self.n_vocab // SEGMENT)
                 self._ids = self._ids or Kept(self._device.buffer(4 * AHEAD))
                 self._found = self._found or Kept(self._device.buffer(max(64, 8 * parts)))
@@ -257,8 +258,9 @@ class GpuPlan:
                     Step("largest", "output", 1, values, (self._found, self._ids)),
                 ]
             placed = [self._placed(step) for step in steps]
-            self._programs[kind] = self._device.program(placed, self._header, self._arena)
-        return self._programs[kind]
+            made = self._device.program(placed, self._header, self._arena)
+            self._programs[kind, choose] = made
+        return self._programs[kind, choose]
 
     def _placed(self, step: Step) -> Step:
         values = {k: self._place(v) if isinstance(v, Place) else v for k, v in step.values.items()}
@@ -296,6 +298,13 @@ class _Logits:
         if self._plan is None or len(samplings) != self._n:
             return None
         return self._plan.largest(self._at, samplings)
+
+
+def _kind(words: NDArray[np.uint32]) -> str:
+    """The steps of `Lowered` that a header is for."""
+    if words[0] > FEW:
+        return "many"
+    return "few" if words[FIELDS.index("n_chunks")] > 1 else "short"
 
 
 def _counts(words: NDArray[np.uint32]) -> dict[str, int]:
