@@ -55,6 +55,34 @@ def test_log_probabilities_come_with_a_schema(chat_server: Running) -> None:
     assert b"".join(bytes(token["bytes"]) for token in tokens).decode() == content
 
 
+def test_an_object_has_the_properties_that_its_schema_names(chat_server: Running) -> None:
+    schema = {k: v for k, v in SCHEMA.items() if k != "additionalProperties"}
+    form = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
+    answer = chat_server.post(CHAT, chat(n=3, response_format=form)).json
+    for choice in answer["choices"]:
+        check(choice["message"]["content"])
+
+
+OPEN = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [OPEN, OPEN]},
+        {"not": OPEN},
+        {**OPEN, "if": {"required": ["a"]}},
+        {**OPEN, "patternProperties": {"^b": {}}},
+        {**OPEN, "additionalProperties": {"type": "integer"}},
+        {"type": "object"},
+    ],
+)
+def test_a_schema_that_says_more_is_taken_as_it_is(schema: dict[str, Any]) -> None:
+    from llmpy.server.api.conversation import _only_named
+
+    assert _only_named(schema) == schema
+
+
 def test_any_object_will_do(chat_server: Running) -> None:
     asked = chat(response_format={"type": "json_object"}, max_tokens=200, temperature=0)
     choice = chat_server.post(CHAT, asked).json["choices"][0]

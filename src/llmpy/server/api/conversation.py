@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmpy.chat.parts import AnswerReader
 from llmpy.chat.prompt import prompt_parts, tail_of
+from llmpy.constraints.types import closed
 from llmpy.sampling import Chain
 from llmpy.server.errors import ApiError
 from llmpy.server.generation import Prompt
@@ -97,10 +98,35 @@ def _calls_constraint(
         raise ApiError(400, f"tools: {error}", param="tools", code="invalid_schema") from None
 
 
+# Keywords under which fewer values of a part are not fewer values of the whole, or no value at all.
+COMBINING = {
+    "allOf", "contains", "dependentSchemas", "if", "not", "oneOf", "unevaluatedProperties"
+}  # fmt: skip
+
+
+def _only_named(schema: Any) -> Any:
+    """The schema whose objects have the properties that it names and no others.
+
+    Clients leave `additionalProperties` out where they do not mean that a model shall think of
+    more, and small models never stop. What says more than that is left as it is.
+    """
+
+    def combines(part: Any) -> bool:
+        if isinstance(part, dict):
+            return not COMBINING.isdisjoint(part) or any(map(combines, part.values()))
+        return isinstance(part, list) and any(map(combines, part))
+
+    def is_object(part: Mapping[str, Any]) -> bool:
+        named = isinstance(part.get("properties"), dict) and part.get("type") == "object"
+        return named and "patternProperties" not in part
+
+    return schema if combines(schema) else closed(schema, is_object)
+
+
 def _constraint(schema: Any, loaded: Loaded, field: str) -> ConstraintState:
     from llmpy.constraints import begin, json_schema  # which take a while to import
 
     try:
-        return begin(json_schema(schema), loaded.model.tokenizer)
+        return begin(json_schema(_only_named(schema)), loaded.model.tokenizer)
     except (TypeError, ValueError, RecursionError) as error:  # ConstraintError is one of these
         raise ApiError(400, f"{field}: {error}", param=field, code="invalid_schema") from None
