@@ -125,7 +125,7 @@ LLMPY_INLINE U8x64 panel_quad(const uint8_t* quads, unsigned at) {
 // Columns begin to end - 1, which activations that are kept apart need: an input's weight in each row of the tiles, as float32.
 template <class P>
 LLMPY_NOINLINE void fill_columns_between(const Panel& panel, int begin, int end, float* columns) {
-    const int8_t of_four[4][4] = {{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}};
+    const int8_t of_four[4][16] = {{1}, {0, 1}, {0, 0, 1}, {0, 0, 0, 1}};  // NEON reads 16 of them
     const I32x16 start = offset_times<P>(panel, -1);
     while (begin < end) {
         const int j = begin / (4 * P::quads), last = static_cast<int>(lesser(end, 4 * P::quads * (j + 1)));
