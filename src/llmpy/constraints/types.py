@@ -23,7 +23,15 @@ from llmpy.constraints.constraint import Constraint
 from llmpy.constraints.schema import json_schema
 from llmpy.errors import ConstraintError
 
-__all__ = ["AnswerType", "Constrain", "answer_type", "closed", "constraint_of", "schema_of"]
+__all__ = [
+    "AnswerType",
+    "Constrain",
+    "answer_type",
+    "closed",
+    "constraint_of",
+    "has_fields",
+    "schema_of",
+]
 
 Constrain = Constraint | Mapping[str, Any] | type | Any
 """What `constrain=` takes: a constraint, a JSON schema as a dict, or a type."""
@@ -358,7 +366,7 @@ def _enum(given: type[enum.Enum], where: str) -> Described:
 
 
 def _pydantic(given: Any) -> Described:
-    schema = closed(given.model_json_schema(), _has_fields)
+    schema = closed(given.model_json_schema(), has_fields)
     # A name of its own, for its references are to its own definitions.
     schema["$id"] = f"urn:llmpy:{given.__module__}:{given.__qualname__}"
 
@@ -371,7 +379,8 @@ def _pydantic(given: Any) -> Described:
     return schema, convert
 
 
-def _has_fields(schema: Mapping[str, Any]) -> bool:
+def has_fields(schema: Mapping[str, Any]) -> bool:
+    """Return whether a schema is one of objects, and names properties of them."""
     return isinstance(schema.get("properties"), dict) and schema.get("type") == "object"
 
 

@@ -81,8 +81,6 @@ struct TileBytes {
 // Scratch of a thread: weights of two tiles and one group unpacked for the multiplication with many tokens, those that
 // activations kept apart meet as float32, and sums.
 constexpr int64_t tokens_at_once = 512;
-// How many tokens are multiplied at a time when `tokens` are not left.
-constexpr int fewer(int tokens) { return tokens > 4 ? tokens - 2 : 2; }
 constexpr int64_t panel_tile_bytes = 64 * (64 + 16 + 16 + 9);  // quads, scales, what is added, minima
 constexpr int64_t column_bytes = (group_width + 1) * 2 * tile_rows * int64_t{sizeof(float)};
 constexpr int64_t scratch_bytes =

@@ -32,9 +32,9 @@ NO_GROUPS: Mapping[int, Group] = {}
 
 
 def join(device: Device, graph: Graph, tensors: Mapping[str, Tensor]) -> dict[int, Group]:
-    """Put the matrices of matmuls that read one input one behind another; return these by the first
+    """Put the matrices of matmuls that read one input one behind another.
 
-    one of each. Where memory is short they stay where they are.
+    Return these matmuls by the first one of each. Where memory is short they stay where they are.
     """
     found: dict[int, Group] = {}
     for nodes in _alike(graph, tensors):

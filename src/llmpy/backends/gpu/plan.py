@@ -71,9 +71,9 @@ class GpuPlan:
     def run_given(
         self, batch: Batch, caches: Sequence[KvCache], given: NDArray[np.float32] | None
     ) -> _Logits:
-        """Compute the batch from values that other layers gave, a row for each the graph goes on
+        """Compute the batch from values that other layers gave.
 
-        from: all tokens, or the output rows.
+        They have a row for each that the graph goes on from: all tokens, or the output rows.
         """
         if self._closed:
             raise BackendError("this plan is closed")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmpy.chat.parts import AnswerReader
 from llmpy.chat.prompt import prompt_parts, tail_of
-from llmpy.constraints.types import closed
+from llmpy.constraints.types import closed, has_fields
 from llmpy.sampling import Chain
 from llmpy.server.errors import ApiError
 from llmpy.server.generation import Prompt
@@ -117,8 +117,7 @@ def _only_named(schema: Any) -> Any:
         return isinstance(part, list) and any(map(combines, part))
 
     def is_object(part: Mapping[str, Any]) -> bool:
-        named = isinstance(part.get("properties"), dict) and part.get("type") == "object"
-        return named and "patternProperties" not in part
+        return has_fields(part) and "patternProperties" not in part
 
     return schema if combines(schema) else closed(schema, is_object)
 
