@@ -252,6 +252,11 @@ class PagedState:
             self.state = self.recurrent.id
             self._n_read = -1
 
+    def is_writable(self, position: int) -> bool:
+        """Whether `prepare` has nothing to do for it."""
+        at, pages = position // PAGE_TOKENS, self.pages
+        return at < len(pages) and pages[at].refs == 1 and not self._pool.is_recurrent
+
     def done(self, end: int) -> None:
         """The step that `prepare` was called for has run, and all before `end` is read."""
         self._n_read = end

@@ -475,7 +475,8 @@ class Engine:
                 most = 1  # the state after each token is kept
                 assert sequence.state is not None
                 native.load(sequence.state)
-            self._prepare(sequence, n - 1, n)
+            if not cache.is_writable(n - 1):
+                self._prepare(sequence, n - 1, n)
             tokens.make_room(most)
             made = generate(cache, tokens, most, native, rng)
         except SamplerError as error:

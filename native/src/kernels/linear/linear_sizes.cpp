@@ -65,8 +65,8 @@ int64_t linear_chunk_tiles(WeightType type, int64_t outputs, int64_t inputs, int
     const int64_t least_bytes = 256 * 1024;
     const int64_t work = packed_tile_bytes(type, inputs) * (1 + tokens / 8);
     const int64_t worth = (least_bytes + work - 1) / work;
-    // Pieces for each thread, to even out a slow one. One token reads memory fastest in few long runs.
-    const int64_t pieces = (tokens < 64 ? 4 : 16) * threads;
+    // Pieces for each thread, to even out a slow one: of one token as few as do, for memory is read fastest in long runs.
+    const int64_t pieces = (tokens < 64 ? 8 : 16) * threads;
     const int64_t fair = (tiles + pieces - 1) / pieces;
     int64_t chunk = worth > fair ? worth : fair;
     const int64_t share = (tiles + threads - 1) / threads;
