@@ -33,7 +33,7 @@ from llmpy.graph import Graph, Value, Weights
 from llmpy.graph.check import finish
 from llmpy.graph.rope import Rope
 from llmpy.sampling import NativeChain, Rng
-from llmpy.sampling.temperatures import Greedy
+from llmpy.sampling.temperatures import Greedy, Temperature
 from llmpy.sampling.truncation import TopK
 
 __all__ = ["Checked", "check_backend"]
@@ -68,7 +68,7 @@ def check_backend(backend: Backend, *, tolerance: float = 1e-3) -> Checked:
     for check in (
         _check_prompt, _check_chunks, _check_batches, _check_output_rows, _check_repeats,
         _check_old_pages, _check_forks, _check_windows, _check_bytes, _check_refusals,
-        _check_generate, _check_sparse, _check_close,
+        _check_generate, _check_drawn, _check_sparse, _check_close,
     ):  # fmt: skip
         check(llama)
     for kv_dtype in backend.kv_dtypes:
@@ -537,6 +537,22 @@ def _check_generate(model: _Model) -> None:
         _true("generate() appends at least a token", n > 0)
         ids.count(n)
     _equal("tokens that generate() appends", ids.tolist(), expected)
+
+
+def _check_drawn(model: _Model) -> None:
+    """A `DrawnResult` draws the token that the sampler draws from all logits, or none."""
+    cache = model.cache()
+    cache.prepare(0, 10)
+    rows = np.arange(10, dtype=np.int32)
+    result: Any = model.plan.run(Batch(rows, rows, 0 * rows, rows[9:]), [cache])
+    cache.done(10)
+    drawn = getattr(result, "drawn", None)
+    if drawn is None or not ffi.available():
+        return
+    chain, rng = NativeChain((TopK(5), Temperature(0.7)), N_VOCAB), Rng(1)
+    (token,) = drawn([Sampling(chain, 0, 0, None, rng.peek())])
+    expected = chain.sample(ffi.address(result.logits()), N_VOCAB, 0, 0, rng)
+    _true("drawn() gives the token of all logits", token in (None, expected))
 
 
 def _check_sparse(model: _Model) -> None:

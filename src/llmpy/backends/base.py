@@ -25,6 +25,7 @@ __all__ = [
     "Counter",
     "Describing",
     "Determinism",
+    "DrawnResult",
     "GeneratingPlan",
     "KeyedPool",
     "KvCache",
@@ -237,12 +238,25 @@ class Sampling(NamedTuple):
 
     `history` and `n_history`: address and number of the latest tokens, int32. `mask`: uint32
     [ceil(n_vocab / 32)], a bit for each token that may come, the lowest first; None: all may.
+    `uniform`: the random number that it draws with.
     """
 
     sampler: Sampler
     history: int
     n_history: int
     mask: NDArray[np.uint32] | None = None
+    uniform: float = 0.0
+
+
+@runtime_checkable
+class DrawnResult(Protocol):
+    """A `StepResult` that can also draw tokens itself."""
+
+    def drawn(self, samplings: Sequence[Sampling]) -> Sequence[int | None]:
+        """Return the token that each sampler draws from `logits`, None where it has to see them.
+
+        `samplings` has a sampler for each output row.
+        """
 
 
 @runtime_checkable
@@ -306,6 +320,9 @@ class Counter(Protocol):
 
     seed: int
     counter: int
+
+    def ahead(self, n: int) -> Sequence[float]:
+        """Return the next `n` numbers, none of which is used up."""
 
 
 @runtime_checkable

@@ -48,6 +48,7 @@ LEAST_PREFILL = 8  # tokens of such a step; what a first one has is twice as man
 LEAST_BESIDE = 8  # tokens of prompts beside sequences that go on: fewer cost nearly as much
 NO_LIMIT = 1 << 60  # pages
 NO_LOGITS = np.empty((0, 0), np.float32)
+NO_TOKENS: List[int | None] = ()
 _new: Any = tuple.__new__
 
 
@@ -372,7 +373,9 @@ class Engine:
             if rows and work.sequence.constraint is not None:
                 _prepare_mask(work)
         result = self.plan.run(batch, caches)
-        logits = _logits(result, parts) if len(batch.output_rows) else NO_LOGITS
+        logits, drawn = NO_LOGITS, NO_TOKENS
+        if len(batch.output_rows):
+            logits, drawn = _outputs(result, parts)
         address, row, stride = 0, 0, logits.strides[0]
         for work, n, rows in parts:
             sequence, n_rows = work.sequence, len(rows)
@@ -382,6 +385,10 @@ class Engine:
                 try:
                     if work.native is None:
                         work.keep(logits[row:end, : self.n_outputs])
+                    elif drawn and (token := drawn[row]) is not None:
+                        work.token, work.next_output = token, work.stop_output
+                        assert sequence.rng is not None
+                        sequence.rng.advance()
                     else:
                         address = address or ffi.address(logits)
                         at, rng = address + (end - 1) * stride, sequence.rng
@@ -502,16 +509,26 @@ def _prepare_mask(work: Work) -> None:
             sequence.constraint.prepare(sequence.tokens)
 
 
-def _logits(result: StepResult, parts: List[tuple[Work, int, range]]) -> NDArray[np.float32]:
-    """The logits of a step; of a backend that has them apart, those that its samplers need."""
+def _outputs(
+    result: StepResult, parts: List[tuple[Work, int, range]]
+) -> tuple[NDArray[np.float32], List[int | None]]:
+    """The logits of a step, and the tokens of its rows that the backend has drawn itself.
+
+    Of a backend that has logits apart, those that its samplers need; none if all tokens are there.
+    """
+    drawn = getattr(result, "drawn", None)  # of a DrawnResult
     largest = getattr(result, "largest", None)  # of a SparseResult
-    if largest is not None:
-        samplings = [_sampling(work) for work, _, rows in parts if rows]
-        known = [each for each in samplings if each is not None]
-        found: NDArray[np.float32] | None = largest(known) if len(known) == len(samplings) else None
-        if found is not None:
-            return found
-    return result.logits()
+    if drawn is None and largest is None:
+        return result.logits(), NO_TOKENS
+    samplings = [_sampling(work) for work, _, rows in parts if rows]
+    known = [each for each in samplings if each is not None]
+    if len(known) < len(samplings):
+        return result.logits(), NO_TOKENS
+    tokens: List[int | None] = drawn(known) if drawn is not None else NO_TOKENS
+    if tokens and None not in tokens:
+        return NO_LOGITS, tokens
+    found: NDArray[np.float32] | None = largest(known) if largest is not None else None
+    return result.logits() if found is None else found, tokens
 
 
 def _sampling(work: Work) -> Sampling | None:
@@ -527,7 +544,8 @@ def _sampling(work: Work) -> Sampling | None:
             mask = None
         if mask is None:
             return None
-    return Sampling(native, *sequence.tokens.last(native.n_history), mask)
+    uniform = sequence.rng.peek() if sequence.rng is not None else 0.0
+    return Sampling(native, *sequence.tokens.last(native.n_history), mask, uniform)
 
 
 def _may_be_cancelled(works: List[Work]) -> bool:

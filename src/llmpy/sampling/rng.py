@@ -24,6 +24,10 @@ def _mix(z: int) -> int:
     return z ^ (z >> 31)
 
 
+def _number(base: int, counter: int) -> float:
+    return (_mix((base + (counter + 1) * _GOLDEN) & _MASK) >> 11) * 2.0**-53
+
+
 class Rng:
     """The random number generator of a session; each sampled token takes one number.
 
@@ -43,8 +47,12 @@ class Rng:
         """Return the number that `uniform` will return next; each `stream` has another one."""
         base = _mix((self.seed + _GOLDEN) & _MASK)
         base = _mix((base + stream) & _MASK) if stream else base
-        mixed = _mix((base + (self.counter + 1) * _GOLDEN) & _MASK)
-        return (mixed >> 11) * 2.0**-53
+        return _number(base, self.counter)
+
+    def ahead(self, n: int) -> list[float]:
+        """Return the next `n` numbers without drawing them."""
+        base = _mix((self.seed + _GOLDEN) & _MASK)
+        return [_number(base, self.counter + i) for i in range(n)]
 
     def uniform(self) -> float:
         """Draw and return the next number, 0 <= u < 1, a multiple of 2**-53."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
-from llmpy.backends.gpu.candidates import ROOM, SEGMENT, WORDS_OF_SEGMENT
+from llmpy.backends.gpu.candidates import SEGMENT
 from llmpy.backends.gpu.device import KERNELS, Step, n_items
 from llmpy.backends.gpu.header import CHUNK, FIELDS
 from llmpy.backends.gpu.lowering import FUNCTIONS
@@ -24,6 +24,7 @@ from llmpy.dtypes import BY_NAME
 from llmpy.errors import OutOfMemory
 from llmpy.graph import Node
 from llmpy.graph.attributes import NOTHING, Attend, Recurrent, Route
+from tests.backends.gpu import drawing
 
 Array = NDArray[Any]
 
@@ -408,31 +409,6 @@ def _largest_part(r: Run) -> None:
         r.buffers[0].view(np.uint32)[2 * i : 2 * i + 2] = first + of.argmax(), bad
 
 
-def _top(r: Run) -> None:
-    x, out = r.at(r.x, r.step.values["n"])[:, : r.n_seen], r.buffers[1].view(np.uint32)
-    if r.has_mask:
-        words = r.buffers[0].view(np.uint32)[: r.n * r.words].reshape(r.n, -1)
-        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, : r.n_seen]
-        x = np.where(bits.view(bool), x, np.float32(-np.inf))
-    for i in range(r.n * r.parts):
-        of = x[i // r.parts, i % r.parts * SEGMENT :][:SEGMENT]
-        order = np.argsort(-of, kind="stable")[: np.count_nonzero(~(of == -np.inf))]
-        first, place = i % r.parts * SEGMENT, i * WORDS_OF_SEGMENT
-        kept = order[:ROOM]
-        least = np.float32(of[kept[-1]]) if len(kept) == ROOM else None
-        bits = 1 if least is None else int((least + np.float32(0)).view(np.uint32))
-        key = bits if least is None else (~bits & 0xFFFFFFFF if bits >> 31 else bits | 1 << 31)
-        count = len(kept) if least is None else np.count_nonzero(of >= least)
-        out[place : place + 4] = (
-            count,
-            key,
-            not np.isfinite(np.where(of == -np.inf, 0, of)).all(),
-            0,
-        )
-        out[place + 4 :][: len(kept)] = first + kept
-        out[place + 4 + ROOM :][: len(kept)] = of[kept].view(np.uint32)
-
-
 def _combine(r: Run) -> None:
     n = r.step.values["n"]
     x, weights = r.at(r.x, r.n_used, n), r.at(r.chosen, 2, r.n_used)[:, 1]
@@ -496,6 +472,6 @@ _KERNELS: dict[str, Callable[[Run], None]] = {
     "store": _store, "attend": _attend, "attend_part": _attend_part,
     "attend_merge": _attend_merge, "map": _map, "copy": _copy, "route": _route,
     "choose": _choose, "largest": _largest,
-    "largest_part": _largest_part, "top": _top, "combine": _combine,
+    "largest_part": _largest_part, "top": drawing.top, "draw": drawing.draw, "combine": _combine,
     **dict.fromkeys(("previous", "conv", "scan", "delta_rule", "wkv4"), _recurrent),
 }  # fmt: skip

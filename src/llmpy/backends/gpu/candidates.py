@@ -7,21 +7,21 @@ caller reads all logits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import Sampling
+from llmpy.backends.gpu.samplers import steps_of
 from llmpy.ffi import view
-from llmpy.ffi.abi import Chain, SampleKind, SampleStep
+from llmpy.ffi.abi import Chain, SampleKind
 
 __all__ = ["ROOM", "SEGMENT", "WORDS_OF_SEGMENT", "Array", "Ids", "Rule", "candidates", "rule_of"]
 
 SEGMENT = 2048  # logits of which the largest are found together
 ROOM = 64  # of these
-WORDS_OF_SEGMENT = 4 + 2 * ROOM
+WORDS_OF_SEGMENT = 8 + 2 * ROOM
 _PENALTIES = {SampleKind.REPETITION: 1.0, SampleKind.FREQUENCY: 0.0, SampleKind.PRESENCE: 0.0}
 
 RAISED = 8  # logits that are read one by one, at most
@@ -45,7 +45,7 @@ def rule_of(sampling: Sampling) -> Rule | None:
     """Return what a sampler needs, None where that may be all logits."""
     chain = Chain.from_address(sampling.sampler.address)
     biased, raised = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
-    for i, step in enumerate(_steps(chain)):
+    for i, step in enumerate(steps_of(chain)):
         kind = SampleKind(step.kind)
         if kind in _PENALTIES and step.value[0] >= _PENALTIES[kind]:
             continue
@@ -80,8 +80,8 @@ def candidates(
     if found[:, 2].any():
         return None
     here = np.arange(ROOM) < counts[:, None]
-    ids = found[:, 4 : 4 + ROOM][here].view(np.int32)
-    logits = found[:, 4 + ROOM :][here].view(np.float32)
+    ids = found[:, 8 : 8 + ROOM][here].view(np.int32)
+    logits = found[:, 8 + ROOM :][here].view(np.float32)
     others = logits
     if sampling.n_history or len(rule.biased):
         touched = [rule.biased]
@@ -98,11 +98,6 @@ def candidates(
     if not enough.all():
         return None
     return np.concatenate([ids, raised[0]]), np.concatenate([logits, raised[1]])
-
-
-def _steps(chain: Chain) -> Iterator[SampleStep]:
-    for i in range(chain.n_steps):
-        yield (SampleStep * chain.n_steps).from_address(chain.steps)[i]
 
 
 def _values(keys: NDArray[np.uint32]) -> Array:

@@ -111,8 +111,12 @@ KERNELS: dict[str, Kernel] = {
     "choose": _kernel("of `moe`: the experts and their weights, largest first", "x y n n_used"),
     "combine": _kernel("of `moe`: the weighted sum of the experts' results", "x y n n_used chosen"),
     "top": _kernel(
-        "the largest logits of each 2048, for samplers that drop the others",
-        "x n n_seen parts words has_mask", "mask:u32 found:u32!", 256,
+        "the largest logits of each 2048, and the weight of the others, for samplers",
+        "x n n_seen parts", "samplers:u32 ids:u32 found:u32!", 256,
+    ),
+    "draw": _kernel(
+        "the token that a chain of samplers draws from those, where that is sure",
+        "x n n_seen parts room", "samplers:u32 found:u32 changed:u32! ids:u32!", 256,
     ),
     "largest_part": _kernel(
         "the largest of each 2048 logits, for greedy samplers", "x n parts", "found:u32!", 256,

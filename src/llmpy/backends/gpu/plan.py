@@ -17,8 +17,9 @@ from llmpy.backends.gpu.device import Buffer, Device, Program, Step
 from llmpy.backends.gpu.header import FIELDS, header
 from llmpy.backends.gpu.lowering import FEW, Lowered
 from llmpy.backends.gpu.pages import GpuKvPool
+from llmpy.backends.gpu.samplers import AHEAD, record
 from llmpy.backends.gpu.tensors import Kept, Tensor
-from llmpy.backends.gpu.top import Top
+from llmpy.backends.gpu.top import NONE, Top
 from llmpy.errors import BackendError
 from llmpy.ffi import address, library, view
 from llmpy.ffi.abi import Chain
@@ -26,8 +27,7 @@ from llmpy.graph import Graph, is_encoder
 
 __all__ = ["GpuPlan"]
 
-AHEAD = 16  # tokens that the device may generate before the host looks
-NONE = 0xFFFFFFFF  # in place of a token: some logit is no finite number
+GREEDY = -1  # in place of how many logits a sampler sees: the largest of all is what it takes
 
 
 class GpuPlan:
@@ -56,10 +56,11 @@ class GpuPlan:
         self._header_bytes = 0
         self._header: Buffer = None
         self._arena: Buffer = None
-        self._programs: dict[tuple[str, bool], Program] = {}
+        self._programs: dict[tuple[str, int], Program] = {}
         self._ids: Kept | None = None  # tokens that the device has chosen
         self._found: Kept | None = None  # the best of each segment of the logits
         self._top = Top(device, graph.n_vocab)
+        self._hope = AHEAD  # tokens that the device draws at once: fewer after one was not sure
         lowered.parts.buffer = device.buffer(4 * max(16, lowered.parts.floats))
         self._version: Any = None
         self._closed = False
@@ -98,7 +99,7 @@ class GpuPlan:
     ) -> int:
         """Generate up to `most` tokens of one sequence; see `GeneratingPlan`.
 
-        The device chooses the most likely ones itself and goes on; other samplers get the logits.
+        The device chooses or draws the next ones itself and goes on, as long as it is sure of them.
         """
         if self._closed:
             raise BackendError("this plan is closed")
@@ -107,44 +108,59 @@ class GpuPlan:
         ids, chain = view(tokens.address, n + most, np.int32), Chain.from_address(sampler.address)
         ends = view(chain.ends, chain.n_ends, np.int32).tolist() if chain.n_ends else []
         ahead = 1 if self._has_states else min(most, AHEAD)  # a state cannot go back
-        done = 0
+        found: list[int] = []
         if sampler.n_vocab == self.n_vocab and _is_greedy(sampler):
-            for token in self._choose(cache, int(ids[n - 1]), n - 1, ahead):
-                if token == NONE:
-                    break
-                ids[n + done] = token
-                done += 1
-                if token in ends:
-                    break
+            found = self._choose(cache, int(ids[n - 1]), n - 1, ahead, GREEDY)
+        elif (ahead := min(ahead, self._hope)) > 1 and not self._device.shared:
+            words = record(_sampling(ids, n, sampler, rng), rng.ahead(ahead))
+            if words is not None and sampler.n_vocab <= self.n_vocab:
+                self._top.tell([words], sampler.n_vocab)
+                found = self._choose(cache, int(ids[n - 1]), n - 1, ahead, sampler.n_vocab)
+                sure = found.index(NONE) if NONE in found else len(found)
+                self._hope = min(2 * self._hope, AHEAD) if sure == len(found) else max(1, sure)
+        done = 0
+        for token in found:
+            if token == NONE:
+                break
+            ids[n + done] = token
+            done += 1
+            if token in ends:
+                break
         return done or self._draw(cache, ids, n, sampler, rng)
 
-    def _choose(self, cache: KvCache, token: int, position: int, n: int) -> list[int]:
-        """The most likely tokens, one after another, without a look at any of them in between."""
+    def _choose(self, cache: KvCache, token: int, position: int, n: int, n_seen: int) -> list[int]:
+        """The next tokens, one after another, without a look at any of them in between."""
         for i in range(n):
             batch = _one(token, position + i)
             words = self._words(batch, [cache], i)
             self._reserve(1, 1, words.nbytes)
             self._device.write(self._header, 0, words)
-            program = self._program(_kind(words), choose=True)
-            assert self._ids is not None
+            program = self._program(_kind(words), n_seen)
+            kept = self._ids if n_seen == GREEDY else self._top.ids
+            assert kept is not None
             if i:
                 at = 4 * int(words[FIELDS.index("tokens")])
-                self._device.copy(self._ids.buffer, 4 * (i - 1), self._header, at, 4)
+                self._device.copy(kept.buffer, 4 * (i - 1), self._header, at, 4)
             self._device.run(program, _counts(words))
-        assert self._ids is not None
+        assert kept is not None
         found: list[int] = np.frombuffer(
-            self._device.read(self._ids.buffer, 0, 4 * n), np.uint32
+            self._device.read(kept.buffer, 0, 4 * n), np.uint32
         ).tolist()
         return found
 
     def _draw(
         self, cache: KvCache, ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter
     ) -> int:
-        """One token by the native sampler."""
+        """One token by the native sampler, or by the device if that is sure of it."""
         result = self._step(_one(int(ids[n - 1]), n - 1), [cache])
-        seen = n if sampler.n_history < 0 else min(n, sampler.n_history)
-        history = address(ids[n - seen :]), seen
-        logits = result.largest([Sampling(sampler, *history)])
+        sampling = _sampling(ids, n, sampler, rng)
+        (token,) = result.drawn([sampling])
+        if token is not None:
+            self._hope = min(2 * self._hope, AHEAD)
+            ids[n] = token
+            return 1
+        logits = result.largest([sampling])
+        history = sampling.history, sampling.n_history
         arguments = address(result.logits() if logits is None else logits), *history
         chosen = library().llmpy_sample(sampler.address, *arguments, rng.seed, rng.counter)
         if chosen < 0:
@@ -164,7 +180,7 @@ class GpuPlan:
             self._reserve(1, 1, 4096)
             for kind in ("few", "short", "many"):
                 self._program(kind)
-            self._program("short", choose=True)
+            self._program("short", GREEDY)
 
     def close(self) -> None:
         """Free the plan's memory, and let go of the weights."""
@@ -207,6 +223,15 @@ class GpuPlan:
         data = self._device.read(self._arena, 4 * at, 4 * n * self.n_vocab)
         return np.frombuffer(data, np.float32).reshape(n, self.n_vocab)
 
+    def drawn(self, at: int, samplings: Sequence[Sampling]) -> Sequence[int | None]:
+        """Return the tokens that samplers draw from rows in the arena; see `DrawnResult`."""
+        found = None
+        if not self._device.shared:
+            found = self._top.draw(self._header, self._arena, at, samplings)
+        if found is None:
+            return [None] * len(samplings)
+        return [None if token == NONE else token for token in found]
+
     def largest(self, at: int, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
         """Return the logits that samplers need of rows in the arena; see `SparseResult`.
 
@@ -241,13 +266,16 @@ class GpuPlan:
                 self._device.free(old)
             self._header, self._header_bytes = self._device.buffer(size), size
 
-    def _program(self, kind: str, *, choose: bool = False) -> Program:
-        """The steps of a kind, with `choose` also those that find a token, as buffers are now."""
-        if self._version != self._pool.version:
-            self._programs, self._version = {}, self._pool.version
-        if (kind, choose) not in self._programs:
+    def _program(self, kind: str, n_seen: int = 0) -> Program:
+        """The steps of a kind, as buffers are now; with `n_seen`, also those that find a token.
+
+        So many logits the sampler sees; or it is GREEDY.
+        """
+        if self._version != (self._pool.version, self._top.version):
+            self._programs, self._version = {}, (self._pool.version, self._top.version)
+        if (kind, n_seen) not in self._programs:
             steps: list[Step] = getattr(self._lowered, kind)
-            if choose:
+            if n_seen == GREEDY:
                 parts = -(-self.n_vocab // SEGMENT)
                 self._ids = self._ids or Kept(self._device.buffer(4 * AHEAD))
                 self._found = self._found or Kept(self._device.buffer(max(64, 8 * parts)))
@@ -257,10 +285,12 @@ class GpuPlan:
                     Step("largest_part", "output", parts, values, (self._found,)),
                     Step("largest", "output", 1, values, (self._found, self._ids)),
                 ]
+            elif n_seen:
+                steps = [*steps, *self._top.steps(self._lowered.output, n_seen, draw=True)]
             placed = [self._placed(step) for step in steps]
             made = self._device.program(placed, self._header, self._arena)
-            self._programs[kind, choose] = made
-        return self._programs[kind, choose]
+            self._programs[kind, n_seen] = made
+        return self._programs[kind, n_seen]
 
     def _placed(self, step: Step) -> Step:
         values = {k: self._place(v) if isinstance(v, Place) else v for k, v in step.values.items()}
@@ -293,6 +323,12 @@ class _Logits:
         self._plan = None
         return self._rows
 
+    def drawn(self, samplings: Sequence[Sampling]) -> Sequence[int | None]:
+        """Return the tokens that samplers draw, None where they have to see logits."""
+        if self._plan is None or len(samplings) != self._n:
+            return [None] * len(samplings)
+        return self._plan.drawn(self._at, samplings)
+
     def largest(self, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
         """Return the few logits that samplers need, None where that may be all."""
         if self._plan is None or len(samplings) != self._n:
@@ -319,6 +355,12 @@ def _is_greedy(sampler: Sampler) -> bool:
     """Whether a chain takes the most likely token, whatever else there is."""
     (step,) = sampler.steps if len(sampler.steps) == 1 else (None,)
     return bool(getattr(step, "is_greedy", getattr(step, "name", "") == "greedy"))
+
+
+def _sampling(ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter) -> Sampling:
+    """A sampler that draws behind `n` tokens."""
+    seen = n if sampler.n_history < 0 else min(n, sampler.n_history)
+    return Sampling(sampler, address(ids[n - seen :]), seen, None, rng.ahead(1)[0])
 
 
 def _one(token: int, position: int) -> Batch:

@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent / "wgsl"
 _USES = {  # files besides common.wgsl and the kernel's own
     "linear": ("weights",), "embed": ("weights",), "map": ("functions",), "route": ("functions",),
     "attend": ("functions", "chunk", "finish"), "attend_part": ("functions", "chunk"),
-    "attend_merge": ("finish",),
+    "attend_merge": ("finish",), "top": ("sampler",), "draw": ("sampler",),
 }  # fmt: skip
 _FILES = {  # of kernels that share one
     **dict.fromkeys(("previous", "conv", "scan", "delta_rule", "wkv4"), "recurrent"),

@@ -1,4 +1,4 @@
-"""The few logits that samplers need, found on the device."""
+"""Sampling on the device: the token that a chain draws, or the few logits that the host needs."""
 
 from __future__ import annotations
 
@@ -19,49 +19,76 @@ from llmpy.backends.gpu.candidates import (
     rule_of,
 )
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
+from llmpy.backends.gpu.samplers import AHEAD, APART, masked, record
 from llmpy.backends.gpu.tensors import Kept
 
-__all__ = ["Top"]
+__all__ = ["NONE", "Top"]
+
+NONE = 0xFFFFFFFF  # in place of a token: it is not sure, or some logit is no finite number
+Words = NDArray[np.uint32]
 
 
 class Top:
-    """Runs the kernel `top` on rows of `n_vocab` logits, and makes sparse rows of what it finds."""
+    """Runs the kernels `top` and `draw` on rows of `n_vocab` logits.
+
+    `version` rises when buffers are replaced, so that programs with `steps` have to be made again.
+    """
 
     def __init__(self, device: Device, n_vocab: int) -> None:
         self._device, self._n_vocab = device, n_vocab
-        self._room = (0, 0)  # rows, and logits of each
-        self._mask, self._found = Kept(None), Kept(None)
-        self._program: Program = None
-        self._made_for: Any = None
+        self.version = 0
+        self._room = (0, 0, 0)  # rows, logits of each that samplers see, words of records
+        self._samplers, self._found, self._changed, self.ids = (Kept(None) for _ in range(4))
+        self._programs: dict[bool, tuple[Buffer, Buffer, tuple[int, ...], Program]] = {}
         self._rows: NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._set: list[tuple[int, NDArray[np.int32]]] = []  # what of them is not -inf
+
+    def tell(self, records: Sequence[Words], n_seen: int) -> None:
+        """Write the record of each row's sampler, which sees `n_seen` logits, to the device."""
+        sizes = [len(each) for each in records]
+        places = np.cumsum(sizes) - sizes + len(sizes)
+        words = np.concatenate([places.astype(np.uint32), *records])
+        self._reserve(len(records), n_seen, len(words))
+        self._device.write(self._samplers.buffer, 0, words)
+
+    def steps(self, x: Any, n_seen: int, *, draw: bool) -> list[Step]:
+        """Return the steps for the logits at `x`; with `draw`, also the one that draws a token."""
+        parts = -(-n_seen // SEGMENT)
+        values = {"x": x, "n": self._n_vocab, "n_seen": n_seen, "parts": parts}
+        top = Step("top", "output", parts, values, (self._samplers, self.ids, self._found))
+        buffers = self._samplers, self._found, self._changed, self.ids
+        return [top, Step("draw", "output", 1, values | {"room": APART}, buffers)][: 1 + draw]
+
+    def drawn(self, n: int) -> list[int]:
+        """Return the first `n` tokens that were drawn; NONE where that is not sure."""
+        found: list[int] = np.frombuffer(
+            self._device.read(self.ids.buffer, 0, 4 * n), np.uint32
+        ).tolist()
+        return found
+
+    def draw(
+        self, header: Buffer, arena: Buffer, at: int, samplings: Sequence[Sampling]
+    ) -> list[int] | None:
+        """Return the token of each sampler, from the logits `at` in the arena; see `drawn`.
+
+        None where one of them is not for the device.
+        """
+        made = [record(each, [each.uniform]) for each in samplings]
+        records = [words for words in made if words is not None]
+        if len(records) < len(samplings) or not self._ask(header, arena, at, samplings, records):
+            return None
+        return self.drawn(len(samplings))
 
     def found(
         self, header: Buffer, arena: Buffer, at: int, samplings: Sequence[Sampling]
     ) -> NDArray[np.float32] | None:
         """Return rows for samplers, of the logits that lie `at` in the arena; None: take all."""
-        n = {each.sampler.n_vocab for each in samplings}
         rules = [rule for each in samplings if (rule := rule_of(each)) is not None]
-        if len(n) != 1 or max(n) > self._n_vocab or len(rules) < len(samplings):
+        if len(rules) < len(samplings):
             return None
-        (n_seen,) = n
-        parts, words = -(-n_seen // SEGMENT), -(-n_seen // 32)
-        self._reserve(len(samplings), n_seen)
-        masked = any(each.mask is not None for each in samplings)
-        if masked:
-            every = np.full(words, 0xFFFFFFFF, np.uint32)
-            masks = [every if each.mask is None else each.mask[:words] for each in samplings]
-            self._device.write(self._mask.buffer, 0, np.concatenate(masks))
-        values = {
-            "x": at, "n": self._n_vocab, "n_seen": n_seen, "parts": parts, "words": words,
-            "has_mask": int(masked),
-        }  # fmt: skip
-        known = self._made_for
-        if known is None or known[0] is not header or known[1] is not arena or known[2] != values:
-            step = Step("top", "output", parts, values, (self._mask, self._found))
-            self._program = self._device.program([step], header, arena)
-            self._made_for = header, arena, values
-        self._device.run(self._program, {"output": len(samplings)})
+        if not self._ask(header, arena, at, samplings, [masked(each) for each in samplings], False):
+            return None
+        parts = -(-self._room[1] // SEGMENT)
         size = 4 * parts * WORDS_OF_SEGMENT * len(samplings)
         data = np.frombuffer(self._device.read(self._found.buffer, 0, size), np.uint32)
         rows = data.reshape(len(samplings), parts, WORDS_OF_SEGMENT)
@@ -73,12 +100,34 @@ class Top:
 
     def close(self) -> None:
         """Free all buffers."""
-        for kept in (self._mask, self._found):
+        for kept in (self._samplers, self._found, self._changed, self.ids):
             if kept.buffer is not None:
                 self._device.free(kept.buffer)
             kept.buffer = None
-        self._program = self._made_for = None
-        self._room = (0, 0)
+        self._programs = {}
+        self._room = (0, 0, 0)
+
+    def _ask(
+        self,
+        header: Buffer,
+        arena: Buffer,
+        at: int,
+        samplings: Sequence[Sampling],
+        records: Sequence[Words],
+        draw: bool = True,
+    ) -> bool:
+        """Run the kernels; False where samplers see different numbers of logits."""
+        n = {each.sampler.n_vocab for each in samplings}
+        if len(n) != 1 or max(n) > self._n_vocab:
+            return False
+        (n_seen,) = n
+        self.tell(records, n_seen)
+        sizes, known = (at, n_seen, self.version), self._programs.get(draw)
+        if known is None or known[0] is not header or known[1] is not arena or known[2] != sizes:
+            program = self._device.program(self.steps(at, n_seen, draw=draw), header, arena)
+            known = self._programs[draw] = header, arena, sizes, program
+        self._device.run(known[3], {"output": len(samplings)})
+        return True
 
     def _sparse(
         self,
@@ -113,13 +162,21 @@ class Top:
         data = [self._device.read(arena, 4 * (at + i), 4) for i in ids]
         return np.array(ids, np.int32), np.frombuffer(b"".join(data), np.float32)
 
-    def _reserve(self, n_rows: int, n_seen: int) -> None:
-        """Make room for so many rows, and for more so that this is rare."""
-        if n_rows <= self._room[0] and n_seen == self._room[1]:
+    def _reserve(self, n_rows: int, n_seen: int, n_words: int) -> None:
+        """Make room for so many rows and words of records, and for more so that this is rare."""
+        rows, seen, words = self._room
+        if n_rows <= rows and n_seen == seen and n_words <= words:
             return
         self.close()
-        n_rows = 1 << (n_rows - 1).bit_length()
-        self._mask.buffer = self._device.buffer(4 * n_rows * -(-n_seen // 32))
-        size = 4 * n_rows * -(-n_seen // SEGMENT) * WORDS_OF_SEGMENT
-        self._found.buffer = self._device.buffer(size)
-        self._room = n_rows, n_seen
+        self.version += 1
+        rows, words = (
+            max(rows, 1 << (n_rows - 1).bit_length()),
+            max(words, 1 << n_words.bit_length()),
+        )
+        self._samplers.buffer = self._device.buffer(4 * words)
+        self._found.buffer = self._device.buffer(
+            4 * rows * -(-n_seen // SEGMENT) * WORDS_OF_SEGMENT
+        )
+        self._changed.buffer = self._device.buffer(8 * rows * APART)
+        self.ids.buffer = self._device.buffer(4 * max(rows, AHEAD))
+        self._room = rows, n_seen, words

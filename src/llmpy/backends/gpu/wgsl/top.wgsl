@@ -1,41 +1,45 @@
-// The largest values of 2048 of a row, at most ROOM, in no order: for samplers that drop the others.
+// The largest values of 2048 of a row, at most ROOM, in no order, without the tokens that are apart.
 // Of a segment: how many are at least as large as the least of them, that one as a key, whether some
-// value is no finite number; then their numbers, and their values. Of equal ones some may be missing
-// if that is more than ROOM.
+// value is no finite number, the sum of the others' weights beside the largest value, its key; then
+// their numbers, and their values. Of equal ones some may be missing if that is more than ROOM.
 
-const ROOM = 64u;
-const SEGMENT = 2048u;
 var<workgroup> bins: array<atomic<u32>, 16>;
 var<workgroup> taken: atomic<u32>;
 var<workgroup> equal: atomic<u32>;
 var<workgroup> wrong: atomic<u32>;
-
-// A number whose order is that of the values; 0 for -inf.
-fn key_of(value: u32) -> u32 {
-    let bits = select(value, 0u, value == 0x80000000u);
-    if (bits == 0xff800000u) { return 0u; }
-    return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
-}
+var<workgroup> best: atomic<u32>;
+var<workgroup> marked: array<atomic<u32>, 64>;
+var<workgroup> tree: array<f32, 256>;
 
 fn group(i: u32, lane: u32) {
     let row = i / p.parts;
     if (row >= n_rows()) { return; }
     let first = (i % p.parts) * SEGMENT;
-    let at = i * (4u + 2u * ROOM);
+    let at = i * WORDS;
+    let sampler = samplers[row];
     if (lane == 0u) {
         atomicStore(&taken, 0u);
         atomicStore(&equal, 0u);
         atomicStore(&wrong, 0u);
+        atomicStore(&best, 0u);
+    }
+    if (lane < 64u) { atomicStore(&marked[lane], 0u); }
+    workgroupBarrier();
+    for (var j = lane; j < n_apart(sampler); j += 256u) {
+        let id = apart(sampler, j);
+        if (id >= first && id < first + SEGMENT) { atomicOr(&marked[(id - first) / 32u], 1u << (id & 31u)); }
     }
     workgroupBarrier();
     var keys: array<u32, 8>;
     for (var j = 0u; j < 8u; j += 1u) {
         let id = first + 256u * j + lane;
         keys[j] = 0u;
-        if (id < p.n_seen && (p.has_mask == 0u || ((mask[row * p.words + id / 32u] >> (id & 31u)) & 1u) == 1u)) {
+        if (id < p.n_seen && may_come(sampler, id)
+            && ((atomicLoad(&marked[8u * j + lane / 32u]) >> (id & 31u)) & 1u) == 0u) {
             let bits = bitcast<u32>(A[p.x + row * p.n + id]);
-            if ((bits & 0x7fffffffu) > 0x7f800000u || bits == 0x7f800000u) { atomicStore(&wrong, 1u); }
+            if (is_wrong(bits)) { atomicStore(&wrong, 1u); }
             keys[j] = key_of(bits);
+            atomicMax(&best, keys[j]);
         }
     }
     var least = 0u;
@@ -64,21 +68,32 @@ fn group(i: u32, lane: u32) {
     }
     workgroupBarrier();
     let larger = atomicLoad(&taken);
+    let most = value_of(atomicLoad(&best));
+    let scale = bitcast<f32>(samplers[sampler + SCALE]);
+    tree[lane] = 0.0;
     for (var j = 0u; j < 8u; j += 1u) {
+        var slot = select(ROOM, 0u, keys[j] > least || keys[j] == 0u);
         if (keys[j] == least) {
-            let slot = larger + atomicAdd(&equal, 1u);
+            slot = larger + atomicAdd(&equal, 1u);
             if (slot < ROOM) { keep(at, slot, row, first + 256u * j + lane); }
         }
+        if (slot >= ROOM && scale > 0.0) { tree[lane] += weight((value_of(keys[j]) - most) * scale); }
+    }
+    for (var s = 128u; s > 0u; s /= 2u) {
+        workgroupBarrier();
+        if (lane < s) { tree[lane] += tree[lane + s]; }
     }
     workgroupBarrier();
     if (lane == 0u) {
         found[at] = larger + atomicLoad(&equal);
         found[at + 1u] = least;
         found[at + 2u] = atomicLoad(&wrong);
+        found[at + 3u] = bitcast<u32>(tree[0]);
+        found[at + 4u] = atomicLoad(&best);
     }
 }
 
 fn keep(at: u32, slot: u32, row: u32, id: u32) {
-    found[at + 4u + slot] = id;
-    found[at + 4u + ROOM + slot] = bitcast<u32>(A[p.x + row * p.n + id]);
+    found[at + 8u + slot] = id;
+    found[at + 8u + ROOM + slot] = bitcast<u32>(A[p.x + row * p.n + id]);
 }
