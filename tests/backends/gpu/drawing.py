@@ -12,7 +12,8 @@ from llmpy.backends.gpu.candidates import ROOM, SEGMENT, WORDS_OF_SEGMENT
 Array = NDArray[Any]
 NONE = 0xFFFFFFFF
 KEEP = 1024
-ERROR = 4e-6  # of a sum of weights, as a share of the total
+ERROR = 2e-6  # of a sum of weights, as a share of it
+ERROR_OF_ALL = 6e-6  # of a sum over all logits
 
 
 class Record(NamedTuple):
@@ -48,6 +49,14 @@ class Record(NamedTuple):
 
     def float(self, i: int) -> float:
         return float(self.words[i : i + 1].view(np.float32)[0])
+
+    def is_rough(self, token: int) -> bool:
+        """Whether a frequency penalty of it is a product that may be rounded in two ways."""
+        counts = [
+            int((self.recent[: self.words[43 + 3 * i]] == token).sum())
+            for i in range(int(self.words[6])) if self.words[42 + 3 * i] == 6
+        ]  # fmt: skip
+        return any(n & (n - 1) for n in counts)
 
     def changed(self, token: int, logit: np.float32) -> np.float32:
         """The logit of a token after penalties and biases."""
@@ -127,8 +136,9 @@ class Draw:
         values = np.concatenate(bits).view(np.float32)
         apart = np.unique(record.apart).astype(np.int64)
         changed = np.array([record.changed(i, x[i]) for i in apart], np.float32)
-        self.extent = np.abs(np.concatenate([x[apart], changed, [0]]))
-        self.extent = float(self.extent[self.extent < np.inf].max()) if record.words[6] else 0.0
+        rough = [i for i, token in enumerate(apart) if record.is_rough(token)]
+        extents = 3e-6 * np.abs(np.concatenate([x[apart[rough]], changed[rough], [0]]))
+        self.off = float(extents[extents < np.inf].max())
         self.wrong |= bool(np.isnan(changed).any() or (changed == np.inf).any())
         self.all[apart] = changed
         names, values = np.concatenate([names, apart]), np.concatenate([values, changed])
@@ -139,12 +149,13 @@ class Draw:
         ends = np.where(found[full, 0] > ROOM, ends, np.nextafter(ends, np.float32(-np.inf)))
         order = np.lexsort((names, -values))
         bound = max(ends, default=-np.inf)
-        if len(order) >= KEEP:
-            bound = max(bound, values[order[KEEP - 1]])
+        if np.count_nonzero(values > bound) > KEEP:
+            bound = values[order[KEEP - 1]]
         self.bound = float(bound)
         kept = order[values[order] > bound]
-        self.values, self.numbers = values[kept].astype(np.float64), names[kept]
+        self.values, self.numbers = values[kept], names[kept]
         most, scale = values.max(initial=-np.inf), record.float(5)
+        self.most = abs(float(most))
         rest = values[values <= bound].astype(np.float64)
         self.left = float(np.exp((rest - most) * scale).sum())
         for f in found[found[:, 4] > 0]:
@@ -152,19 +163,12 @@ class Draw:
             of = float(f[3:4].view(np.float32)[0])
             self.left += of * float(np.exp((most_here - most) * scale))
 
-    def off(self, value: float) -> float:
-        return self.record.float(7) * max(abs(value), self.extent)
-
-    def error(self, scale: float) -> float:
-        return ERROR + 2 * self.off(self.values.max()) * scale
-
     def cut(self, n: int, bound: float) -> None:
-        values = np.append(self.values, bound)
-        last, after = values[n - 1 : n + 1] if n else (0.0, 0.0)
+        values = np.append(self.values, np.float32(bound))
+        last, after = values[n - 1 : n + 1]
+        may_tie = self.off > 0 or n == len(self.values)
+        self.check(not may_tie or last - after > 2 * self.off)
         self.values, self.numbers = self.values[:n], self.numbers[:n]
-        if after > -np.inf and n:
-            gap = self.off(last) + self.off(after)
-            self.check(gap == 0 or last - after > gap)
 
     def check(self, sure: Any) -> None:
         if not sure:
@@ -178,12 +182,16 @@ class Draw:
             return None
 
     def _token(self) -> int:
-        scale, bound = 1.0, self.bound
+        bound = np.float32(self.bound)
         for i in range(int(self.record.words[0])):
             kind, count = self.record.words[26 + 2 * i : 28 + 2 * i].tolist()
             value, n = self.record.float(27 + 2 * i), len(self.values)
             if kind == 1:
-                scale *= value
+                self.values, bound = self.values / np.float32(value), bound / np.float32(value)
+                self.off /= value
+                same = self.values[1:] == self.values[:-1]
+                self.check((self.numbers[1:] > self.numbers[:-1])[same].all())
+                self.all = self.all / np.float32(value)
                 continue
             self.check(n)
             if kind == 0:
@@ -192,45 +200,51 @@ class Draw:
                 self.check(bound == -np.inf or count <= n)
                 n = min(n, count)
             elif kind == 3:
-                n = self._likeliest(scale, value, bound)
+                n = self._likeliest(value, bound)
             else:
-                n = self._near(scale, value, bound)
+                n = self._near(value, bound)
             self.cut(n, bound)
-            bound = -np.inf
+            bound = np.float32(-np.inf)
+        error = ERROR + 5e-9 * len(self.values)
         if bound > -np.inf:  # all of them
             self.numbers = np.flatnonzero(self.all > -np.inf)
-            self.values = self.all[self.numbers].astype(np.float64)
+            self.values, error = self.all[self.numbers], self.error_of_all()
         self.check(len(self.values))
         if len(self.values) == 1:
             return int(self.numbers[0])
         order = np.argsort(self.numbers)
-        weights = np.exp((self.values[order] - self.values.max()) * scale)
+        weights = self.weights()[order]
         ends = weights.cumsum()
         u = self.record.float(10 + self.record.slot)
-        at = int(np.searchsorted(ends, u * ends[-1], side="right"))
-        at = min(at, len(ends) - 1)
-        near = np.abs(ends[:-1] - u * ends[-1]) < self.error(scale) * ends[-1]
+        at = min(int(np.searchsorted(ends, u * ends[-1], side="right")), len(ends) - 1)
+        near = np.abs(ends[:-1] - u * ends[-1]) < (error + 2 * self.off) * ends[-1]
         self.check(not near.any())
         return int(self.numbers[order[at]])
 
-    def _likeliest(self, scale: float, share: float, bound: float) -> int:
-        weights = np.exp((self.values - self.values[0]) * scale)
+    def weights(self) -> Array:
+        found: Array = np.exp(self.values.astype(np.float64) - float(self.values.max()))
+        return found
+
+    def error_of_all(self) -> float:
+        return ERROR_OF_ALL + self.record.float(7) * self.most * self.record.float(5)
+
+    def _likeliest(self, share: float, bound: float) -> int:
+        weights = self.weights()
         left = self.left if bound > -np.inf else 0.0
         total = weights.sum() + left
-        error, border = self.error(scale) * total, share * total
+        error, border = (ERROR + 2 * self.off) * total + self.error_of_all() * left, share * total
         self.check(bound == -np.inf or weights.sum() - error >= border)
         above = weights.cumsum() - weights
         self.check(np.abs(above[1:] - border).min(initial=np.inf) > error)
         return max(1, int((above < border).sum()))
 
-    def _near(self, scale: float, below: float, bound: float) -> int:
-        away = (self.values[0] - self.values) * scale
-        rounded = self.off(self.values[0]) * scale
-        error = (abs(self.values[0]) * scale + below) * 5e-7 + 2 * rounded
-        largest = self.values == self.values[0]
-        largest[1:] &= rounded == 0
+    def _near(self, below: float, bound: float) -> int:
+        away = float(self.values[0]) - self.values.astype(np.float64)
+        error = (abs(float(self.values[0])) + below) * 2.5e-7 + 2 * self.off
+        largest = away == 0
+        largest[1:] &= self.off == 0
         self.check(np.abs(away - below)[~largest].min(initial=np.inf) > error)
-        self.check((self.values[0] - bound) * scale > below + error)
+        self.check(float(self.values[0]) - float(bound) > below + error)
         return int((largest | (away <= below)).sum())
 
 

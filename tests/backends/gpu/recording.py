@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy import quant
-from llmpy.backends.gpu.candidates import SEGMENT
 from llmpy.backends.gpu.device import KERNELS, Step, n_items
 from llmpy.backends.gpu.header import CHUNK, FIELDS
 from llmpy.backends.gpu.lowering import FUNCTIONS
 from llmpy.backends.gpu.pages import CacheSlab, Slab, decoded, encoded
+from llmpy.backends.gpu.plan import PART
 from llmpy.backends.reference.moe import ACTIVATIONS, route
 from llmpy.backends.reference.ops import OPERATIONS
 from llmpy.backends.reference.tools import product, visible
@@ -403,8 +403,8 @@ def _largest(r: Run) -> None:
 def _largest_part(r: Run) -> None:
     x = r.at(r.x, r.step.values["n"])
     for i in range(r.n * r.parts):
-        first = i % r.parts * SEGMENT
-        of = x[i // r.parts, first : first + SEGMENT]
+        first = i % r.parts * PART
+        of = x[i // r.parts, first : first + PART]
         bad = not np.isfinite(np.where(of == -np.inf, 0, of)).all()
         r.buffers[0].view(np.uint32)[2 * i : 2 * i + 2] = first + of.argmax(), bad
 

@@ -48,7 +48,7 @@ CHAINS: dict[str, tuple[Any, ...]] = {
 
 
 # Of 200 draws from flat logits, those that are sure where some cannot be.
-FLAT = {"top-p": 20, "top-p twice": 20, "hot": 150, "top-k": 0}
+FLAT = {"hot": 180}
 
 
 class Drawing(Sampling):
@@ -98,14 +98,14 @@ def on(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_chain_draws_what_it_draws_from_all_logits(on: str, name: str) -> None:
     drawing = Drawing(on, np.tile(logits("plain", 8), (25, 1)))
-    assert n_sure(*drawing.drawn(CHAINS[name])) >= FLAT.get(name, 194)
+    assert n_sure(*drawing.drawn(CHAINS[name])) >= FLAT.get(name, 190)
 
 
 @pytest.mark.parametrize("kind", ["ties", "bunched", "empty"])
 def test_logits_of_all_kinds(on: str, kind: str) -> None:
     drawing = Drawing(on, np.tile(logits(kind), (4, 1)))
     total = sum(n_sure(*drawing.drawn(chain)) for chain in CHAINS.values())
-    assert total >= {"ties": 120, "bunched": 350, "empty": 320}[kind]
+    assert total >= {"ties": 300, "bunched": 350, "empty": 360}[kind]
 
 
 def test_masks_leave_tokens_out(on: str) -> None:

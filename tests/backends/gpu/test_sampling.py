@@ -15,6 +15,7 @@ from llmpy.backends.gpu.backend import GpuBackend
 from llmpy.backends.gpu.candidates import ROOM, SEGMENT
 from llmpy.backends.gpu.device import Step
 from llmpy.backends.gpu.header import WORDS
+from llmpy.backends.gpu.plan import PART
 from llmpy.backends.gpu.tensors import Kept
 from llmpy.backends.gpu.top import Top
 from llmpy.ffi import address
@@ -24,7 +25,7 @@ from tests.backends.gpu.recording import RecordingDevice
 from tests.ops.harness import random
 from tests.session.conftest import STORIES
 
-N_VOCAB = 2 * SEGMENT + 700
+N_VOCAB = 4796
 LESS = N_VOCAB - 30  # the last ones are no tokens
 SENTENCE = "Once upon a time, there was a little girl named Lily."
 USUAL: dict[str, Any] = {"top_k": 40, "top_p": 0.95, "min_p": 0.05, "temperature": 0.8}
@@ -198,8 +199,8 @@ def test_a_model_says_the_same(on: str, stories: Path, monkeypatch: pytest.Monke
 def test_the_largest_logit_is_found_in_parts(on: str, kind: str) -> None:
     rows = logits("ties" if kind == "ties" else "plain")
     if kind == "wrong":
-        rows[1, 3], rows[2, N_VOCAB - 1], rows[3, SEGMENT] = np.nan, np.inf, -np.inf
-    sampling, parts = Sampling(on, rows), -(-N_VOCAB // SEGMENT)
+        rows[1, 3], rows[2, N_VOCAB - 1], rows[3, PART] = np.nan, np.inf, -np.inf
+    sampling, parts = Sampling(on, rows), -(-N_VOCAB // PART)
     device = sampling.device
     found, ids = (Kept(device.buffer(4 * n)) for n in (2 * parts * len(rows), 64))
     values = {"x": 0, "n": N_VOCAB, "parts": parts}

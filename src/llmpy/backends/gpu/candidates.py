@@ -1,6 +1,6 @@
 """The logits that a sampler needs: it draws the same token where the others are left out.
 
-The kernel `top` finds the largest of each 2048 logits, so that a few kilobytes come to the host in
+The kernel `top` finds the largest of each 512 logits, so that a few kilobytes come to the host in
 place of all logits. Whether they are enough is seen from their values; where they are not, the
 caller reads all logits.
 """
@@ -19,7 +19,7 @@ from llmpy.ffi.abi import Chain, SampleKind
 
 __all__ = ["ROOM", "SEGMENT", "WORDS_OF_SEGMENT", "Array", "Ids", "Rule", "candidates", "rule_of"]
 
-SEGMENT = 2048  # logits of which the largest are found together
+SEGMENT = 512  # logits of which the largest are found together
 ROOM = 64  # of these
 WORDS_OF_SEGMENT = 8 + 2 * ROOM
 _PENALTIES = {SampleKind.REPETITION: 1.0, SampleKind.FREQUENCY: 0.0, SampleKind.PRESENCE: 0.0}

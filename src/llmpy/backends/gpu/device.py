@@ -111,7 +111,7 @@ KERNELS: dict[str, Kernel] = {
     "choose": _kernel("of `moe`: the experts and their weights, largest first", "x y n n_used"),
     "combine": _kernel("of `moe`: the weighted sum of the experts' results", "x y n n_used chosen"),
     "top": _kernel(
-        "the largest logits of each 2048, and the weight of the others, for samplers",
+        "the largest logits of each 512, and the weight of the others, for samplers",
         "x n n_seen parts", "samplers:u32 ids:u32 found:u32!", 256,
     ),
     "draw": _kernel(

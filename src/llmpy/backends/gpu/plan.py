@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from llmpy.backends.base import Batch, Counter, KvCache, Sampler, Sampling, TokenIds
 from llmpy.backends.batches import BatchCheck
 from llmpy.backends.gpu.arena import Place
-from llmpy.backends.gpu.candidates import SEGMENT
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
 from llmpy.backends.gpu.header import FIELDS, header
 from llmpy.backends.gpu.lowering import FEW, Lowered
@@ -27,6 +26,7 @@ from llmpy.graph import Graph, is_encoder
 
 __all__ = ["GpuPlan"]
 
+PART = 2048  # logits of which the largest is found together
 GREEDY = -1  # in place of how many logits a sampler sees: the largest of all is what it takes
 
 
@@ -276,7 +276,7 @@ class GpuPlan:
         if (kind, n_seen) not in self._programs:
             steps: list[Step] = getattr(self._lowered, kind)
             if n_seen == GREEDY:
-                parts = -(-self.n_vocab // SEGMENT)
+                parts = -(-self.n_vocab // PART)
                 self._ids = self._ids or Kept(self._device.buffer(4 * AHEAD))
                 self._found = self._found or Kept(self._device.buffer(max(64, 8 * parts)))
                 values = {"x": self._lowered.output, "n": self.n_vocab, "parts": parts}

@@ -26,9 +26,9 @@ N_STEPS, N_CHANGES = 8, 6
 NO_END = 0xFFFFFFFF  # in place of a window: all tokens
 
 _CHANGES = {SampleKind.REPETITION, SampleKind.FREQUENCY, SampleKind.PRESENCE}
-# How far off a value may be, as a share: divided by a temperature (twice a rounding, and as much
-# again), or penalised besides, where a device's division is less exact.
-_DIVIDED, _PENALISED = 2.0**-22, 2.0**-19
+# By how much two logits may be off, as a share of the larger one, for each temperature with whose
+# reciprocal they are multiplied in place of being divided.
+_DIVIDED = 2.0**-21
 
 
 def steps_of(chain: Chain) -> Iterator[SampleStep]:
@@ -70,8 +70,7 @@ def record(sampling: Sampling, uniforms: Sequence[float]) -> NDArray[np.uint32] 
     words[:4] = len(others), len(recent), most, len(biases) // 2
     words[6], words[8] = n_changes, RECENT + len(recent)
     floats[5] = scale
-    penalised = any(step.kind in _CHANGES for step in changes)
-    floats[7] = _PENALISED if penalised else heats * _DIVIDED
+    floats[7] = heats * _DIVIDED
     floats[10 : 10 + len(uniforms)] = uniforms
     for i, (kind, value) in enumerate(others):
         words[26 + 2 * i] = kind
@@ -97,7 +96,7 @@ def _others(steps: Sequence[SampleStep], n_vocab: int) -> list[tuple[int, float]
         elif kind == SampleKind.MIN_P and step.min_keep == 1 and value <= 0.0:
             found.append((kind, -value))
         elif kind == SampleKind.TEMPERATURE and isfinite(value) and value > 0.0:
-            found.append((kind, 1.0 / float(np.float32(value))))
+            found += [(kind, float(np.float32(value)))] if value != 1.0 else []
         elif kind == SampleKind.GREEDY:
             found.append((kind, 0.0))
         else:
@@ -137,7 +136,7 @@ def _scale(others: Sequence[tuple[int, float]]) -> tuple[float, int]:
     scale = 1.0
     for kind, value in others:
         if kind == SampleKind.TEMPERATURE:
-            scale *= value
+            scale /= value
         else:
             return (scale if kind == SampleKind.TOP_P else 0.0), len(heats)
     return scale, len(heats)

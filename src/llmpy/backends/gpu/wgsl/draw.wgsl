@@ -1,11 +1,14 @@
 // The token that a chain draws, where that is sure: the same as from all logits, whatever the bits of
 // these sums are. Else NONE. Tokens that may be drawn are kept in order, the largest first; a step of the
-// chain leaves the first `n` of them. Where none leaves any out, all logits are looked at. What lies within the errors of this arithmetic beside a cut, or
-// beside the place where the draw falls, is not sure.
+// chain leaves the first `n` of them. Where none leaves any out, all logits are looked at. Values are those
+// of the host, to the bit; what lies within the errors of sums of weights beside a cut, or beside the place
+// where the draw falls, is not sure.
 
 const KEEP = 1024u;
 const NONE = 0xffffffffu;
-const ERROR = 4e-6;  // of a sum of weights, as a share of the total
+const LOWEST = -3e38;
+const ERROR = 2e-6;  // of a sum of weights, as a share of it
+const ERROR_OF_ALL = 6e-6;  // of a sum over all logits
 var<workgroup> values: array<f32, 1024>;
 var<workgroup> numbers: array<u32, 1024>;
 var<workgroup> shares: array<f32, 1024>;  // the weights of the first `n`
@@ -13,7 +16,7 @@ var<workgroup> tree: array<f32, 256>;
 var<workgroup> bins: array<atomic<u32>, 16>;
 var<workgroup> best: atomic<u32>;    // the largest key
 var<workgroup> limit: atomic<u32>;   // tokens that `top` left out have no larger key
-var<workgroup> extent: atomic<u32>;  // the largest magnitude that was rounded, as bits
+var<workgroup> extent: atomic<u32>;  // by how much a changed value may be off, as bits
 var<workgroup> n_kept: atomic<u32>;
 var<workgroup> n_next: atomic<u32>;
 var<workgroup> unsure: atomic<u32>;
@@ -21,7 +24,9 @@ var<workgroup> answer: atomic<u32>;
 var<workgroup> segment: u32;
 var<workgroup> in_front: f32;  // the weights before the segment
 
-struct Decided { n: u32, scale: f32, leaves_all: bool }
+var<private> off: f32;  // by how much a value may be off
+
+struct Decided { n: u32, leaves_all: bool }
 
 fn group(i: u32, lane: u32) {
     if (i >= n_rows()) { return; }
@@ -40,15 +45,20 @@ fn group(i: u32, lane: u32) {
     workgroupBarrier();
     look(i, at, lane);
     workgroupBarrier();
-    let bound = max(atomicLoad(&limit), key_of_last(i, at, lane));
-    workgroupBarrier();
-    let left = gather(i, at, lane, bound);
+    var bound = atomicLoad(&limit);
+    var left = gather(i, at, lane, bound);
+    if (atomicLoad(&n_kept) > KEEP) {
+        bound = key_of_last(i, at, lane);
+        if (lane == 0u) { atomicStore(&n_kept, 0u); }
+        workgroupBarrier();
+        left = gather(i, at, lane, bound);
+    }
     sort_kept(lane);
     let decided = decide(at, lane, bound, left);
     if (decided.leaves_all) {
-        draw_from_all(i, at, lane, decided.scale);
+        draw_from_all(i, at, lane);
     } else {
-        draw(at, lane, decided.n, decided.scale);
+        draw(at, lane, decided.n);
     }
     workgroupBarrier();
     if (lane == 0u) { ids[H[15] + i] = select(NONE, atomicLoad(&answer), atomicLoad(&unsure) == 0u); }
@@ -64,20 +74,35 @@ fn change(i: u32, at: u32, lane: u32) {
         var bits = 0xff800000u;  // -inf
         if (is_first) { bits = bitcast<u32>(A[p.x + i * p.n + id]); }
         if (is_wrong(bits)) { atomicStore(&unsure, 1u); }
+        var is_exact = true;
         for (var k = 0u; k < samplers[at + N_CHANGES] && bits != 0xff800000u; k += 1u) {
-            atomicMax(&extent, bits & 0x7fffffffu);
-            bits = changed_by(at, at + CHANGES + 3u * k, id, bits);
+            let step = at + CHANGES + 3u * k;
+            let count = n_times(at, samplers[step + 1u], id);
+            let logit = abs(bitcast<f32>(bits));
+            bits = changed_by(at, step, id, count, bits);
+            // A product is only exact where a driver may fuse it with what follows and where it may not.
+            is_exact = is_exact && (samplers[step] != 6u || (count & (count - 1u)) == 0u);
+            if (!is_exact && bits != 0xff800000u) {
+                let larger = 2.0 * max(logit, abs(bitcast<f32>(bits)));
+                atomicMax(&extent, bitcast<u32>(larger * 0.000001));
+            }
         }
         if (is_wrong(bits)) { atomicStore(&unsure, 1u); }
-        if (bits != 0xff800000u) { atomicMax(&extent, bits & 0x7fffffffu); }
         let to = (i * p.room + j) * 2u;
         changed[to] = key_of(bits);
         changed[to + 1u] = select(NONE, id, is_first);
     }
 }
 
+// How many of the latest tokens are this one.
+fn n_times(at: u32, window: u32, id: u32) -> u32 {
+    var count = 0u;
+    for (var k = 0u; k < min(n_recent(at), window); k += 1u) { count += u32(recent(at, k) == id); }
+    return count;
+}
+
 // A logit after one change of the chain: its kind, its window or its biases, its penalty.
-fn changed_by(at: u32, change: u32, id: u32, bits: u32) -> u32 {
+fn changed_by(at: u32, change: u32, id: u32, count: u32, bits: u32) -> u32 {
     let kind = samplers[change];
     let logit = bitcast<f32>(bits);
     if (kind == 8u) {
@@ -90,13 +115,41 @@ fn changed_by(at: u32, change: u32, id: u32, bits: u32) -> u32 {
         }
         return bits;
     }
-    var count = 0u;
-    for (var k = 0u; k < min(n_recent(at), samplers[change + 1u]); k += 1u) { count += u32(recent(at, k) == id); }
     let penalty = bitcast<f32>(samplers[change + 2u]);
     if (count == 0u) { return bits; }
-    if (kind == 5u) { return bitcast<u32>(select(logit * penalty, logit / penalty, logit > 0.0)); }
+    if (kind == 5u && logit > 0.0) { return bitcast<u32>(divided(logit, penalty)); }
+    if (kind == 5u) { return bitcast<u32>(logit * penalty); }
     let times = select(1.0, f32(count), kind == 6u);
     return bitcast<u32>(fma(-times, penalty, logit));
+}
+
+// A quotient, rounded as IEEE rounds it, which the division of a device need not be.
+fn divided(value: f32, by: f32) -> f32 {
+    let bits = bitcast<u32>(value);
+    let divisor = bitcast<u32>(by) & 0x7fffffffu;
+    if ((bits & 0x7fffffffu) == 0u) { return value; }
+    var rest = (bits & 0x7fffffu) | 0x800000u;
+    let whole = (divisor & 0x7fffffu) | 0x800000u;
+    var exponent = i32((bits >> 23u) & 255u) - i32(divisor >> 23u) + 127;
+    if (rest < whole) {
+        rest *= 2u;
+        exponent -= 1;
+    }
+    if (exponent < 1 || exponent > 254 || (bits & 0x7f800000u) == 0u || divisor < 0x800000u) {
+        atomicStore(&unsure, 1u);
+        return value;
+    }
+    var quotient = 0u;
+    for (var k = 0u; k < 24u; k += 1u) {
+        quotient *= 2u;
+        if (rest >= whole) {
+            rest -= whole;
+            quotient += 1u;
+        }
+        rest *= 2u;
+    }
+    quotient += u32(rest > whole || (rest == whole && (quotient & 1u) == 1u));
+    return bitcast<f32>((bits & 0x80000000u) | ((u32(exponent) << 23u) + quotient - 0x800000u));
 }
 
 // The largest value, and what was left out.
@@ -121,7 +174,7 @@ fn entry(i: u32, e: u32) -> vec2<u32> {
     return vec2<u32>(key_of(found[part + 8u + ROOM + e % ROOM]), found[part + 8u + e % ROOM]);
 }
 
-// The key of the last one that there is room for, 0 where there is room for all.
+// The key of the last one that there is room for.
 fn key_of_last(i: u32, at: u32, lane: u32) -> u32 {
     let n = p.parts * ROOM + n_apart(at);
     var least = 0u;
@@ -147,7 +200,8 @@ fn key_of_last(i: u32, at: u32, lane: u32) -> u32 {
     return least;
 }
 
-// Keep what is above the bound, in no order; the weights of all else that may be drawn, in sum.
+// Keep what is above the bound, in no order; the weights of all else that may be drawn, in sum. There may
+// be more than there is room for.
 fn gather(i: u32, at: u32, lane: u32, bound: u32) -> f32 {
     let most = value_of(atomicLoad(&best));
     let scale = bitcast<f32>(samplers[at + SCALE]);
@@ -156,17 +210,17 @@ fn gather(i: u32, at: u32, lane: u32, bound: u32) -> f32 {
         let found_one = entry(i, e);
         if (found_one.x > bound) {
             let slot = atomicAdd(&n_kept, 1u);
-            values[slot] = value_of(found_one.x);
-            numbers[slot] = found_one.y;
-        } else if (found_one.x > 0u && scale > 0.0) {
-            left += weight((value_of(found_one.x) - most) * scale);
+            if (slot < KEEP) {
+                values[slot] = value_of(found_one.x);
+                numbers[slot] = found_one.y;
+            }
+        } else if (scale > 0.0) {
+            left += weight_of(found_one.x, most, scale);
         }
     }
     for (var s = lane; s < p.parts && scale > 0.0; s += 256u) {
         let part = (i * p.parts + s) * WORDS;
-        if (found[part + 4u] > 0u) {
-            left = fma(bitcast<f32>(found[part + 3u]), weight((value_of(found[part + 4u]) - most) * scale), left);
-        }
+        left = fma(bitcast<f32>(found[part + 3u]), weight_of(found[part + 4u], most, scale), left);
     }
     sum_before(lane, left);
     left = tree[255];
@@ -174,30 +228,38 @@ fn gather(i: u32, at: u32, lane: u32, bound: u32) -> f32 {
     return left;
 }
 
-// Bring them in order: the larger ones first, of equal ones the lower number.
+// Bring them in order, by a bitonic sort: the larger ones first, of equal ones the lower number.
 fn sort_kept(lane: u32) {
     let n = atomicLoad(&n_kept);
-    var own: array<f32, 4>;
-    var own_number: array<u32, 4>;
-    var rank: array<u32, 4>;
-    for (var q = 0u; q < 4u; q += 1u) {
-        let j = 256u * q + lane;
-        if (j < n) {
-            own[q] = values[j];
-            own_number[q] = numbers[j];
-            for (var k = 0u; k < n; k += 1u) {
-                rank[q] += u32(values[k] > own[q] || (values[k] == own[q] && numbers[k] < own_number[q]));
+    for (var j = n + lane; j < KEEP; j += 256u) {
+        values[j] = LOWEST;
+        numbers[j] = NONE;
+    }
+    for (var size = 2u; size < 2u * n; size *= 2u) {
+        for (var s = size / 2u; s > 0u; s /= 2u) {
+            workgroupBarrier();
+            for (var pair = lane; pair < KEEP / 2u; pair += 256u) {
+                let j = 2u * s * (pair / s) + pair % s;
+                let other = j + s;
+                let value = values[j];
+                let number = numbers[j];
+                let is_first = value > values[other] || (value == values[other] && number < numbers[other]);
+                if (is_first != ((j & size) == 0u)) {
+                    values[j] = values[other];
+                    numbers[j] = numbers[other];
+                    values[other] = value;
+                    numbers[other] = number;
+                }
             }
         }
     }
     workgroupBarrier();
-    for (var q = 0u; q < 4u; q += 1u) {
-        if (256u * q + lane < n) {
-            values[rank[q]] = own[q];
-            numbers[rank[q]] = own_number[q];
-        }
-    }
-    workgroupBarrier();
+}
+
+// The weight of a value beside the largest one.
+fn weight_of(key: u32, most: f32, scale: f32) -> f32 {
+    if (key == 0u) { return 0.0; }
+    return weight((value_of(key) - most) * scale);
 }
 
 // The sum of the values of the lanes before this one; that of all is in tree[255] then.
@@ -215,35 +277,33 @@ fn sum_before(lane: u32, value: f32) -> f32 {
     return tree[lane - 1u];
 }
 
-// By how much a value may be off, where it was divided or penalised.
-fn off(at: u32, value: f32) -> f32 {
-    return bitcast<f32>(samplers[at + FUZZ]) * max(abs(value), bitcast<f32>(atomicLoad(&extent)));
-}
-
-// Leave the first `n` of `n_before`, if the order is sure there.
-fn cut(at: u32, lane: u32, n: u32, n_before: u32, bound: u32) {
-    if (lane == 0u && n > 0u && (n < n_before || bound > 0u)) {
-        let last = values[n - 1u];
-        var next = value_of(bound);
+// Leave the first `n` of `n_before`, if the order is sure there; what was left out is at most `bound`.
+fn cut(lane: u32, n: u32, n_before: u32, has_bound: bool, bound: f32) {
+    if (lane == 0u && n > 0u && (n < n_before || has_bound)) {
+        var next = bound;
         if (n < n_before) { next = values[n]; }
-        let gap = off(at, last) + off(at, next);
-        if (gap > 0.0 && last - next <= gap) { atomicStore(&unsure, 1u); }
+        if ((off > 0.0 || n == n_before) && values[n - 1u] - next <= 2.0 * off) { atomicStore(&unsure, 1u); }
     }
     workgroupBarrier();
-    if (lane == 0u) { atomicStore(&n_next, n); }
-    workgroupBarrier();
 }
 
-// The steps of the chain: how many are left, and what logits are multiplied with.
+// The steps of the chain: how many are left.
 fn decide(at: u32, lane: u32, all_bound: u32, left: f32) -> Decided {
     var n = atomicLoad(&n_kept);
-    var scale = 1.0;
-    var bound = all_bound;  // 0: nothing else may be drawn
+    var has_bound = all_bound > 0u;  // else nothing else may be drawn
+    var bound = value_of(all_bound);
+    off = bitcast<f32>(atomicLoad(&extent));
     for (var k = 0u; k < samplers[at + N_STEPS]; k += 1u) {
         let kind = samplers[at + STEPS + 2u * k];
         let value = bitcast<f32>(samplers[at + STEPS + 2u * k + 1u]);
         if (kind == 1u) {
-            scale *= value;
+            for (var j = lane; j < n; j += 256u) { values[j] = divided(values[j], value); }
+            if (has_bound) { bound = divided(bound, value); }
+            off = 1.01 * off / value;
+            workgroupBarrier();
+            for (var j = lane + 1u; j < n; j += 256u) {  // they were different, and are no longer in order
+                if (values[j - 1u] == values[j] && numbers[j - 1u] > numbers[j]) { atomicStore(&unsure, 1u); }
+            }
             continue;
         }
         var next = n;
@@ -251,44 +311,46 @@ fn decide(at: u32, lane: u32, all_bound: u32, left: f32) -> Decided {
             next = min(n, 1u);
         } else if (kind == 2u) {
             let wanted = samplers[at + STEPS + 2u * k + 1u];
-            if (bound > 0u && wanted > n) { atomicStore(&unsure, 1u); }
+            if (has_bound && wanted > n) { atomicStore(&unsure, 1u); }
             next = min(n, wanted);
         } else if (kind == 3u) {
-            next = likeliest(at, lane, n, scale, value, select(0.0, left, bound > 0u), bound > 0u);
+            next = likeliest(at, lane, n, value, select(0.0, left, has_bound), has_bound);
         } else {
-            next = near(at, lane, n, scale, value, bound);
+            next = near(lane, n, value, has_bound, bound);
         }
-        cut(at, lane, next, n, bound);
+        cut(lane, next, n, has_bound, bound);
         n = next;
-        bound = 0u;
+        has_bound = false;
     }
-    return Decided(n, scale, bound > 0u);
+    return Decided(n, has_bound);
 }
 
 // Fill `shares`, and return the sum of those of the lanes before this one, which has four; that of all is
 // in tree[255] then.
-fn weigh(lane: u32, n: u32, scale: f32) -> f32 {
+fn weigh(lane: u32, n: u32) -> f32 {
     var sum = 0.0;
     for (var j = 4u * lane; j < 4u * lane + 4u; j += 1u) {
         shares[j] = 0.0;
-        if (j < n) { shares[j] = weight((values[j] - values[0]) * scale); }
+        if (j < n) { shares[j] = weight(values[j] - values[0]); }
         sum += shares[j];
     }
     return sum_before(lane, sum);
 }
 
-// How far off a sum of weights may be, as a share of the total.
-fn error_of(at: u32, scale: f32) -> f32 {
-    return fma(2.0 * off(at, value_of(atomicLoad(&best))), scale, ERROR);
+// By how much a sum of weights over all logits may be off, as a share of it: there, logits are multiplied
+// in place of being divided.
+fn error_of_all(at: u32) -> f32 {
+    let most = abs(value_of(atomicLoad(&best)));
+    return fma(bitcast<f32>(samplers[at + FUZZ]), most * bitcast<f32>(samplers[at + SCALE]), ERROR_OF_ALL);
 }
 
 // top-p: how many stay.
-fn likeliest(at: u32, lane: u32, n: u32, scale: f32, share: f32, left: f32, has_left: bool) -> u32 {
-    var above = weigh(lane, n, scale);
+fn likeliest(at: u32, lane: u32, n: u32, share: f32, left: f32, has_left: bool) -> u32 {
+    var above = weigh(lane, n);
     let known = tree[255];
     let total = known + left;
     let border = share * total;
-    let error = error_of(at, scale) * total;
+    let error = fma(fma(2.0, off, ERROR), total, error_of_all(at) * left);
     if (lane == 0u) {
         atomicStore(&n_next, 0u);
         if (has_left && known - error < border) { atomicStore(&unsure, 1u); }
@@ -304,38 +366,35 @@ fn likeliest(at: u32, lane: u32, n: u32, scale: f32, share: f32, left: f32, has_
 }
 
 // min-p: how many stay; `below` is how far below the largest logit the bound lies.
-fn near(at: u32, lane: u32, n: u32, scale: f32, below: f32, bound: u32) -> u32 {
+fn near(lane: u32, n: u32, below: f32, has_bound: bool, bound: f32) -> u32 {
     if (lane == 0u) { atomicStore(&n_next, 0u); }
     workgroupBarrier();
-    let rounded = off(at, values[0]) * scale;
-    let error = fma(fma(abs(values[0]), scale, below), 5e-7, 2.0 * rounded);
+    let error = fma(abs(values[0]) + below, 2.5e-7, 2.0 * off);
     for (var j = lane; j < n; j += 256u) {
-        let away = (values[0] - values[j]) * scale;
-        let is_largest = values[0] == values[j] && (j == 0u || rounded == 0.0);
+        let away = values[0] - values[j];
+        let is_largest = away == 0.0 && (j == 0u || off == 0.0);
         if (is_largest || away <= below) { atomicAdd(&n_next, 1u); }
         if (!is_largest && abs(away - below) <= error) { atomicStore(&unsure, 1u); }
     }
-    if (lane == 0u && bound > 0u && (values[0] - value_of(bound)) * scale <= below + error) {
-        atomicStore(&unsure, 1u);
-    }
+    if (lane == 0u && has_bound && values[0] - bound <= below + error) { atomicStore(&unsure, 1u); }
     workgroupBarrier();
     return atomicLoad(&n_next);
 }
 
 // The draw from the first `n`: in the order of their numbers, where the sum of the weights passes a share.
-fn draw(at: u32, lane: u32, n: u32, scale: f32) {
+fn draw(at: u32, lane: u32, n: u32) {
     if (n == 1u && lane == 0u) { atomicStore(&answer, numbers[0]); }
     if (n < 2u) { return; }
-    weigh(lane, n, scale);
+    weigh(lane, n);
     let total = tree[255];
     let place = bitcast<f32>(samplers[at + UNIFORMS + H[15]]) * total;
-    let error = error_of(at, scale) * total;
+    let error = fma(f32(n), 5e-9, fma(2.0, off, ERROR)) * total;
     for (var j = lane; j < n; j += 256u) {
         var sum = 0.0;
         var n_lower = 0u;
-        for (var first = 0u; first < n; first += 32u) {
+        for (var first = 0u; first < n; first += 16u) {
             var part = 0.0;
-            for (var k = first; k < min(first + 32u, n); k += 1u) {
+            for (var k = first; k < min(first + 16u, n); k += 1u) {
                 if (numbers[k] < numbers[j]) {
                     part += shares[k];
                     n_lower += 1u;
@@ -350,7 +409,8 @@ fn draw(at: u32, lane: u32, n: u32, scale: f32) {
 }
 
 // The draw from all that may come: first the segment, then the place in it.
-fn draw_from_all(i: u32, at: u32, lane: u32, scale: f32) {
+fn draw_from_all(i: u32, at: u32, lane: u32) {
+    let scale = bitcast<f32>(samplers[at + SCALE]);
     let most = value_of(atomicLoad(&best));
     let each = (p.parts + 255u) / 256u;
     var own = 0.0;
@@ -358,7 +418,7 @@ fn draw_from_all(i: u32, at: u32, lane: u32, scale: f32) {
     var start = sum_before(lane, own);
     let total = tree[255];
     let place = bitcast<f32>(samplers[at + UNIFORMS + H[15]]) * total;
-    let error = error_of(at, scale) * total;
+    let error = fma(2.0, off, error_of_all(at)) * total;
     if (lane == 0u) { segment = p.parts; }
     workgroupBarrier();
     if (start <= place && place < tree[lane]) {
@@ -378,21 +438,19 @@ fn draw_from_all(i: u32, at: u32, lane: u32, scale: f32) {
         let id = first + j;
         var bits = 0xff800000u;
         if (id < p.n_seen && may_come(at, id)) { bits = bitcast<u32>(A[p.x + i * p.n + id]); }
-        set_weight(j, key_of(bits), most, scale);
+        values[j] = weight_of(key_of(bits), most, scale);
     }
     workgroupBarrier();
     for (var j = lane; j < n_apart(at); j += 256u) {
         let to = (i * p.room + j) * 2u;
         let id = changed[to + 1u];
-        if (id >= first && id < first + SEGMENT) { set_weight(id - first, changed[to], most, scale); }
+        if (id >= first && id < first + SEGMENT) { values[id - first] = weight_of(changed[to], most, scale); }
     }
     workgroupBarrier();
-    own = 0.0;
-    for (var q = 0u; q < 8u; q += 1u) { own += weight_at(8u * lane + q); }
-    start = in_front + sum_before(lane, own);
-    for (var q = 0u; q < 8u; q += 1u) {
-        let next = start + weight_at(8u * lane + q);
-        if (start + error <= place && place + error <= next) { atomicStore(&answer, first + 8u * lane + q); }
+    start = in_front + sum_before(lane, values[2u * lane] + values[2u * lane + 1u]);
+    for (var j = 2u * lane; j < 2u * lane + 2u; j += 1u) {
+        let next = start + values[j];
+        if (start + error <= place && place + error <= next) { atomicStore(&answer, first + j); }
         start = next;
     }
 }
@@ -400,30 +458,13 @@ fn draw_from_all(i: u32, at: u32, lane: u32, scale: f32) {
 // The weight of a segment.
 fn mass(i: u32, at: u32, s: u32, most: f32, scale: f32) -> f32 {
     let part = (i * p.parts + s) * WORDS;
-    var sum = 0.0;
-    if (found[part + 4u] > 0u) {
-        sum = bitcast<f32>(found[part + 3u]) * weight((value_of(found[part + 4u]) - most) * scale);
-    }
+    var sum = bitcast<f32>(found[part + 3u]) * weight_of(found[part + 4u], most, scale);
     for (var k = 0u; k < min(found[part], ROOM); k += 1u) {
         sum += weight((bitcast<f32>(found[part + 8u + ROOM + k]) - most) * scale);
     }
     for (var j = 0u; j < n_apart(at); j += 1u) {
         let to = (i * p.room + j) * 2u;
-        if (changed[to] > 0u && changed[to + 1u] / SEGMENT == s) {
-            sum += weight((value_of(changed[to]) - most) * scale);
-        }
+        if (changed[to + 1u] / SEGMENT == s) { sum += weight_of(changed[to], most, scale); }
     }
     return sum;
-}
-
-// The weights of a segment lie in `values` and `shares`.
-fn set_weight(j: u32, key: u32, most: f32, scale: f32) {
-    var found_weight = 0.0;
-    if (key > 0u) { found_weight = weight((value_of(key) - most) * scale); }
-    if (j < 1024u) { values[j] = found_weight; } else { shares[j - 1024u] = found_weight; }
-}
-
-fn weight_at(j: u32) -> f32 {
-    if (j < 1024u) { return values[j]; }
-    return shares[j - 1024u];
 }

@@ -2,7 +2,7 @@
 // A token is apart if a penalty or a bias may change its logit: `top` leaves it out, `draw` looks at it.
 
 const ROOM = 64u;
-const SEGMENT = 2048u;
+const SEGMENT = 512u;
 const WORDS = 8u + 2u * ROOM;  // of a segment
 
 const N_STEPS = 0u;

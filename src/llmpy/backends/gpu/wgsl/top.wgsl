@@ -1,4 +1,4 @@
-// The largest values of 2048 of a row, at most ROOM, in no order, without the tokens that are apart.
+// The largest values of 512 of a row, at most ROOM, in no order, without the tokens that are apart.
 // Of a segment: how many are at least as large as the least of them, that one as a key, whether some
 // value is no finite number, the sum of the others' weights beside the largest value, its key; then
 // their numbers, and their values. Of equal ones some may be missing if that is more than ROOM.
@@ -8,7 +8,7 @@ var<workgroup> taken: atomic<u32>;
 var<workgroup> equal: atomic<u32>;
 var<workgroup> wrong: atomic<u32>;
 var<workgroup> best: atomic<u32>;
-var<workgroup> marked: array<atomic<u32>, 64>;
+var<workgroup> marked: array<atomic<u32>, 16>;
 var<workgroup> tree: array<f32, 256>;
 
 fn group(i: u32, lane: u32) {
@@ -23,15 +23,15 @@ fn group(i: u32, lane: u32) {
         atomicStore(&wrong, 0u);
         atomicStore(&best, 0u);
     }
-    if (lane < 64u) { atomicStore(&marked[lane], 0u); }
+    if (lane < 16u) { atomicStore(&marked[lane], 0u); }
     workgroupBarrier();
     for (var j = lane; j < n_apart(sampler); j += 256u) {
         let id = apart(sampler, j);
         if (id >= first && id < first + SEGMENT) { atomicOr(&marked[(id - first) / 32u], 1u << (id & 31u)); }
     }
     workgroupBarrier();
-    var keys: array<u32, 8>;
-    for (var j = 0u; j < 8u; j += 1u) {
+    var keys: array<u32, 2>;
+    for (var j = 0u; j < 2u; j += 1u) {
         let id = first + 256u * j + lane;
         keys[j] = 0u;
         if (id < p.n_seen && may_come(sampler, id)
@@ -48,7 +48,7 @@ fn group(i: u32, lane: u32) {
         let shift = 28u - 4u * step;
         if (lane < 16u) { atomicStore(&bins[lane], 0u); }
         workgroupBarrier();
-        for (var j = 0u; j < 8u; j += 1u) {
+        for (var j = 0u; j < 2u; j += 1u) {
             let digits = keys[j] >> shift;
             if ((digits >> 4u) == least) { atomicAdd(&bins[digits & 15u], 1u); }
         }
@@ -63,7 +63,7 @@ fn group(i: u32, lane: u32) {
         workgroupBarrier();
     }
     least = max(least, 1u);
-    for (var j = 0u; j < 8u; j += 1u) {
+    for (var j = 0u; j < 2u; j += 1u) {
         if (keys[j] > least) { keep(at, atomicAdd(&taken, 1u), row, first + 256u * j + lane); }
     }
     workgroupBarrier();
@@ -71,7 +71,7 @@ fn group(i: u32, lane: u32) {
     let most = value_of(atomicLoad(&best));
     let scale = bitcast<f32>(samplers[sampler + SCALE]);
     tree[lane] = 0.0;
-    for (var j = 0u; j < 8u; j += 1u) {
+    for (var j = 0u; j < 2u; j += 1u) {
         var slot = select(ROOM, 0u, keys[j] > least || keys[j] == 0u);
         if (keys[j] == least) {
             slot = larger + atomicAdd(&equal, 1u);
