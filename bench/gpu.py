@@ -2,6 +2,9 @@
 
 python bench/gpu.py models/1b-q4_0.gguf models/8b-q4_k_m.gguf --peer-python .venv-cuda/bin/python
 
+`--sampling`: instead, tokens a second of samplers whose token the device draws and of the same ones
+that read all logits, in turns, and what they read.
+
 The peer is llama-cpp-python built with CUDA or Vulkan, in an environment of its own. `--bandwidth`:
 what the GPU's memory reads, in GB/s, as its maker says; else it is what the best matmul reached.
 """
@@ -12,6 +15,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,12 @@ from llmpy.backends.gpu.self_check import seconds_per_token
 PROMPT, LONG, N = 512, 1024, 64  # tokens
 SHAPES = ((16384, 4096), (65536, 4096), (128256, 2048))
 ALL_LAYERS = 999
+STORY = "Once upon a time"
+SAMPLERS = (
+    "temperature:0.8", "temperature:0.9/top-p:0.95",
+    "top-k:40/top-p:0.95/min-p:0.05/temperature:0.8",
+    "repetition:1.1/top-k:40/top-p:0.95/temperature:0.8",
+)  # fmt: skip
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "prefill 512": ("prefill", {"n": PROMPT}),
     "decode at 0": ("decode", {"after": 1, "n": N}),
@@ -48,9 +58,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bandwidth", type=float, help="GB/s that the GPU's memory reads")
     parser.add_argument("--json", type=Path, help="write every round here")
+    parser.add_argument("--sampling", action="store_true", help="compare ways to sample")
     given = parser.parse_args()
     device = open_device(given.backend.partition(":")[2])
     print(f"device: {device.name}{', software' if device.software else ''}")
+    if given.sampling:
+        for path in given.models:
+            print_sampling(device, path, given.rounds)
+        return 0
     reached = max(probe(device, shape) for shape in SHAPES)
     bandwidth = given.bandwidth or reached
     rounds = []
@@ -62,6 +77,42 @@ def main() -> int:
     if given.json:
         given.json.write_text(json.dumps({"device": device.name, "rounds": rounds}), "utf-8")
     return 0
+
+
+def print_sampling(device: Any, path: Path, rounds: int) -> None:
+    """Print a row for each sampler: tokens from the device, and all logits on the host."""
+    sizes: list[int] = []
+    read, shared = device.read, device.shared
+
+    def counted(buffer: Any, offset: int, n_bytes: int) -> bytes:
+        sizes.append(n_bytes)
+        found: bytes = read(buffer, offset, n_bytes)
+        return found
+
+    device.read = counted
+    try:
+        with llmpy.load(path, backend=GpuBackend(device), n_ctx=LONG) as model:
+            for text in SAMPLERS:
+                rates: dict[bool, list[float]] = {False: [], True: []}
+                amounts = {}
+                for turn in range(rounds + 1):  # the first is there to warm up
+                    for device.shared in (False, True):  # True: as a GPU that shares the memory
+                        session = model.session(sampler=llmpy.chain(text), seed=turn)
+                        session.infer(STORY, max_tokens=1)
+                        sizes.clear()
+                        begin = time.perf_counter()
+                        n = session.infer(max_tokens=N).n_generated
+                        if turn:
+                            rates[device.shared].append(n / (time.perf_counter() - begin))
+                            amounts[device.shared] = sum(sizes) / n
+                here, host = (statistics.median(rates[each]) for each in (False, True))
+                print(
+                    f"{path.name:<28} {text or 'none':<44} {here:8.2f} t/s, {amounts[False]:.0f} "
+                    f"bytes a token; all logits {host:8.2f} t/s, {amounts[True]:.0f} bytes; "
+                    f"ratio {here / host:.2f}"
+                )
+    finally:
+        device.read, device.shared = read, shared
 
 
 def probe(device: Any, shape: tuple[int, int]) -> float:

@@ -101,6 +101,16 @@ def test_a_chain_draws_what_it_draws_from_all_logits(on: str, name: str) -> None
     assert n_sure(*drawing.drawn(CHAINS[name])) >= FLAT.get(name, 190)
 
 
+def test_quotients_are_those_of_the_host(on: str) -> None:
+    generator = np.random.Generator(np.random.PCG64(7))
+    rows = np.full((200, N_VOCAB), -np.inf, np.float32)
+    rows[:, 20] = generator.uniform(1, 40, 200)
+    rows[:, 10] = np.nextafter(rows[:, 20], np.float32(0))  # which may be equal when divided
+    expected, found = Drawing(on, rows).drawn((HOT, llmpy.top_k(1)))
+    assert expected.count(10) > 10
+    assert n_sure(expected, found) == expected.count(20)
+
+
 @pytest.mark.parametrize("kind", ["ties", "bunched", "empty"])
 def test_logits_of_all_kinds(on: str, kind: str) -> None:
     drawing = Drawing(on, np.tile(logits(kind), (4, 1)))
@@ -172,7 +182,9 @@ def backend_on(on: str) -> GpuBackend:
     return GpuBackend(RecordingDevice()) if on == "numpy" else gpu_backend()
 
 
-def texts(backend: GpuBackend, path: Path, monkeypatch: pytest.MonkeyPatch, here: bool) -> Any:
+def texts(
+    backend: GpuBackend, path: Path, monkeypatch: pytest.MonkeyPatch, here: bool, saved: Path
+) -> Any:
     """What sessions say, where the device draws or does not."""
     with monkeypatch.context() as patched, llmpy.load(path, backend=backend) as model:
         patched.setattr(backend.device, "shared", not here)
@@ -180,10 +192,13 @@ def texts(backend: GpuBackend, path: Path, monkeypatch: pytest.MonkeyPatch, here
         for seed, chain in enumerate(MODELS.values()):
             session = model.session(sampler=llmpy.chain(*chain), seed=seed)
             session.infer(SENTENCE, max_tokens=23)
+            session.save(saved)
             other = session.fork()
             session.infer(" Then", max_tokens=7)
             other.infer(" One", max_tokens=7)
-            found += [session.text, other.text]
+            again = model.load_session(saved)
+            again.infer(max_tokens=7)
+            found += [session.text, other.text, again.text]
         several = [model.session(sampler=llmpy.chain(*chain), seed=9) for chain in MODELS.values()]
         for i, session in enumerate(several):
             session.feed(SENTENCE[: 20 + i])
@@ -197,7 +212,45 @@ def texts(backend: GpuBackend, path: Path, monkeypatch: pytest.MonkeyPatch, here
         return [*found, choice.text, ended.text]
 
 
-def test_a_model_says_the_same(on: str, stories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def endings(
+    backend: GpuBackend, path: Path, monkeypatch: pytest.MonkeyPatch, here: bool, saved: Path
+) -> Any:
+    """Texts that end or are left in the middle of what the device draws at once, and go on."""
+    with monkeypatch.context() as patched, llmpy.load(path, backend=backend) as model:
+        patched.setattr(backend.device, "shared", not here)
+        found: list[Any] = []
+
+        def left_after(n: int) -> Callable[[str], bool]:
+            pieces: list[str] = []
+
+            def callback(piece: str) -> bool:
+                pieces.append(piece)
+                return len(pieces) < n
+
+            return callback
+
+        ends = llmpy.chain(
+            llmpy.logit_bias(dict.fromkeys(model.tokenizer.end_ids, 12.0)), llmpy.top_p(0.95)
+        )
+        for seed in range(4):
+            session = model.session(sampler=ends, seed=seed)
+            stats = session.infer(SENTENCE, max_tokens=40)
+            found += [session.tokens, stats.finish_reason]
+            session = model.session(seed=seed)
+            session.infer(SENTENCE, max_tokens=1 + seed)
+            stats = session.infer(callback=left_after(3 + seed), max_tokens=40)
+            found += [session.tokens, stats.finish_reason]
+            session.save(saved)
+            for each in (session, model.load_session(saved)):
+                each.infer(" And", max_tokens=11)
+                found.append(each.tokens)
+        return found
+
+
+@pytest.mark.parametrize("what", [texts, endings])
+def test_a_model_says_the_same(
+    on: str, stories: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: Any
+) -> None:
     backend, read = backend_on(on), []
     logits_of = GpuPlan.logits
 
@@ -206,7 +259,7 @@ def test_a_model_says_the_same(on: str, stories: Path, monkeypatch: pytest.Monke
         return logits_of(self, at, n)
 
     monkeypatch.setattr(GpuPlan, "logits", logits)
-    expected = texts(backend, stories, monkeypatch, here=False)
+    expected = what(backend, stories, monkeypatch, False, tmp_path / "saved")
     n_all = len(read)
-    assert texts(backend, stories, monkeypatch, here=True) == expected
+    assert what(backend, stories, monkeypatch, True, tmp_path / "saved") == expected
     assert len(read) - n_all < n_all / 20

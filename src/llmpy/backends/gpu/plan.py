@@ -16,7 +16,7 @@ from llmpy.backends.gpu.device import Buffer, Device, Program, Step
 from llmpy.backends.gpu.header import FIELDS, header
 from llmpy.backends.gpu.lowering import FEW, Lowered
 from llmpy.backends.gpu.pages import GpuKvPool
-from llmpy.backends.gpu.samplers import AHEAD, record
+from llmpy.backends.gpu.samplers import AHEAD, EMPTY, record
 from llmpy.backends.gpu.tensors import Kept, Tensor
 from llmpy.backends.gpu.top import NONE, Top
 from llmpy.errors import BackendError
@@ -181,6 +181,9 @@ class GpuPlan:
             for kind in ("few", "short", "many"):
                 self._program(kind)
             self._program("short", GREEDY)
+            if not self._device.shared:
+                self._top.tell([EMPTY], self.n_vocab)
+                self._program("short", self.n_vocab)
 
     def close(self) -> None:
         """Free the plan's memory, and let go of the weights."""

@@ -16,13 +16,14 @@ from llmpy.backends.base import Sampling
 from llmpy.ffi import view
 from llmpy.ffi.abi import Chain, SampleKind, SampleStep
 
-__all__ = ["AHEAD", "APART", "masked", "record", "steps_of"]
+__all__ = ["AHEAD", "APART", "EMPTY", "masked", "record", "steps_of"]
 
 AHEAD = 16  # tokens that a device draws at most before the host looks
 APART = 1536  # tokens that penalties and biases of a chain name, at most
 RECENT = 60  # words before the latest tokens
 KEEP = 1024  # tokens that `draw` has in order, at most
 N_STEPS, N_CHANGES = 8, 6
+EMPTY = np.zeros(RECENT, np.uint32)  # the record of a chain without steps
 NO_END = 0xFFFFFFFF  # in place of a window: all tokens
 
 _CHANGES = {SampleKind.REPETITION, SampleKind.FREQUENCY, SampleKind.PRESENCE}
@@ -39,8 +40,7 @@ def steps_of(chain: Chain) -> Iterator[SampleStep]:
 
 def masked(sampling: Sampling) -> NDArray[np.uint32]:
     """Return the record of a chain that the host runs: the mask alone."""
-    words = np.zeros(RECENT, np.uint32)
-    return _with_mask([words], sampling)
+    return _with_mask([EMPTY.copy()], sampling)
 
 
 def record(sampling: Sampling, uniforms: Sequence[float]) -> NDArray[np.uint32] | None:
@@ -56,7 +56,7 @@ def record(sampling: Sampling, uniforms: Sequence[float]) -> NDArray[np.uint32] 
     changes, others = steps[:n_changes], _others(steps[n_changes:], chain.n_vocab)
     if others is None or len(others) > N_STEPS or n_changes > N_CHANGES:
         return None
-    words = np.zeros(RECENT, np.uint32)
+    words = EMPTY.copy()
     floats = words.view(np.float32)
     biases, most = _changes(words, changes)
     history = view(sampling.history, sampling.n_history, np.int32) if sampling.n_history else None
