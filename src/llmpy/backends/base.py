@@ -255,7 +255,8 @@ class DrawnResult(Protocol):
     def drawn(self, samplings: Sequence[Sampling]) -> Sequence[int | None]:
         """Return the token that each sampler draws from `logits`, None where it has to see them.
 
-        `samplings` has a sampler for each output row.
+        `samplings` has a sampler for each output row. If the result has `largest` too, that gives
+        only the rows without a token after this.
         """
 
 

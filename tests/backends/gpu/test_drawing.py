@@ -175,6 +175,7 @@ MODELS: dict[str, tuple[Any, ...]] = {
     "short window": (llmpy.frequency(0.8, 5), llmpy.logit_bias({400: 2.0}), HOT),
     "all tokens": (llmpy.repetition(1.3, -1), llmpy.min_p(0.02)),
     "greedy": (llmpy.repetition(1.3, 30), llmpy.greedy()),
+    "of the host": (llmpy.top_k(50), llmpy.adaptive_p(0.3)),
 }  # fmt: skip
 
 

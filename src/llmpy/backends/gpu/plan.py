@@ -226,14 +226,15 @@ class GpuPlan:
         data = self._device.read(self._arena, 4 * at, 4 * n * self.n_vocab)
         return np.frombuffer(data, np.float32).reshape(n, self.n_vocab)
 
-    def drawn(self, at: int, samplings: Sequence[Sampling]) -> Sequence[int | None]:
-        """Return the tokens that samplers draw from rows in the arena; see `DrawnResult`."""
-        found = None
-        if not self._device.shared:
-            found = self._top.draw(self._header, self._arena, at, samplings)
-        if found is None:
-            return [None] * len(samplings)
-        return [None if token == NONE else token for token in found]
+    def drawn(self, at: int, samplings: Sequence[Sampling]) -> Sequence[int | None] | None:
+        """Return the tokens that samplers draw from rows in the arena; see `DrawnResult`.
+
+        None where none of them is for the device.
+        """
+        if self._device.shared:
+            return None
+        found = self._top.draw(self._header, self._arena, at, samplings)
+        return None if found is None else [None if token == NONE else token for token in found]
 
     def largest(self, at: int, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
         """Return the logits that samplers need of rows in the arena; see `SparseResult`.
@@ -311,6 +312,7 @@ class _Logits:
     def __init__(self, plan: GpuPlan | None, at: int, n: int, n_vocab: int) -> None:
         self._plan, self._at, self._n = plan, at, n
         self._rows = np.zeros((0, n_vocab), np.float32)
+        self._drawn: Sequence[int | None] | None = None
 
     @classmethod
     def of(cls, rows: NDArray[np.float32]) -> _Logits:
@@ -328,14 +330,21 @@ class _Logits:
 
     def drawn(self, samplings: Sequence[Sampling]) -> Sequence[int | None]:
         """Return the tokens that samplers draw, None where they have to see logits."""
-        if self._plan is None or len(samplings) != self._n:
-            return [None] * len(samplings)
-        return self._plan.drawn(self._at, samplings)
+        found = None
+        if self._plan is not None and len(samplings) == self._n:
+            found = self._drawn = self._plan.drawn(self._at, samplings)
+        return [None] * len(samplings) if found is None else found
 
     def largest(self, samplings: Sequence[Sampling]) -> NDArray[np.float32] | None:
         """Return the few logits that samplers need, None where that may be all."""
         if self._plan is None or len(samplings) != self._n:
             return None
+        if self._drawn is not None:  # the rows that were not sure, and no others
+            rows = np.empty((self._n, self._plan.n_vocab), np.float32)
+            for i, token in enumerate(self._drawn):
+                if token is None:
+                    rows[i] = self._plan.logits(self._at + i * self._plan.n_vocab, 1)
+            return rows
         return self._plan.largest(self._at, samplings)
 
 

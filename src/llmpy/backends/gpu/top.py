@@ -19,7 +19,7 @@ from llmpy.backends.gpu.candidates import (
     rule_of,
 )
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
-from llmpy.backends.gpu.samplers import AHEAD, APART, masked, record
+from llmpy.backends.gpu.samplers import AHEAD, APART, EMPTY, masked, record
 from llmpy.backends.gpu.tensors import Kept
 
 __all__ = ["NONE", "Top"]
@@ -71,13 +71,16 @@ class Top:
     ) -> list[int] | None:
         """Return the token of each sampler, from the logits `at` in the arena; see `drawn`.
 
-        None where one of them is not for the device.
+        Also NONE for those that are not for the device; None where all of them are not.
         """
         made = [record(each, [each.uniform]) for each in samplings]
-        records = [words for words in made if words is not None]
-        if len(records) < len(samplings) or not self._ask(header, arena, at, samplings, records):
+        if not any(words is not None for words in made):
             return None
-        return self.drawn(len(samplings))
+        records = [EMPTY if words is None else words for words in made]
+        if not self._ask(header, arena, at, samplings, records):
+            return None
+        found = zip(self.drawn(len(samplings)), made, strict=True)
+        return [NONE if words is None else token for token, words in found]
 
     def found(
         self, header: Buffer, arena: Buffer, at: int, samplings: Sequence[Sampling]
