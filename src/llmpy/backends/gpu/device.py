@@ -112,7 +112,7 @@ KERNELS: dict[str, Kernel] = {
     "combine": _kernel("of `moe`: the weighted sum of the experts' results", "x y n n_used chosen"),
     "top": _kernel(
         "the largest logits of each 512, and the weight of the others, for samplers",
-        "x n n_seen parts", "samplers:u32 ids:u32 found:u32!", 256,
+        "x n n_seen parts", "samplers:u32 ids:u32 found:u32!", 64,
     ),
     "draw": _kernel(
         "the token that a chain of samplers draws from those, where that is sure",

@@ -19,7 +19,7 @@ from llmpy.ffi.abi import Chain, SampleKind, SampleStep
 __all__ = ["AHEAD", "APART", "EMPTY", "masked", "record", "steps_of"]
 
 AHEAD = 16  # tokens that a device draws at most before the host looks
-APART = 1536  # tokens that penalties and biases of a chain name, at most
+APART = 1040  # tokens that penalties and biases of a chain name, at most
 RECENT = 60  # words before the latest tokens
 KEEP = 1024  # tokens that `draw` has in order, at most
 N_STEPS, N_CHANGES = 8, 6

@@ -9,7 +9,7 @@ var<workgroup> equal: atomic<u32>;
 var<workgroup> wrong: atomic<u32>;
 var<workgroup> best: atomic<u32>;
 var<workgroup> marked: array<atomic<u32>, 16>;
-var<workgroup> tree: array<f32, 256>;
+var<workgroup> tree: array<f32, 64>;
 
 fn group(i: u32, lane: u32) {
     let row = i / p.parts;
@@ -25,17 +25,17 @@ fn group(i: u32, lane: u32) {
     }
     if (lane < 16u) { atomicStore(&marked[lane], 0u); }
     workgroupBarrier();
-    for (var j = lane; j < n_apart(sampler); j += 256u) {
+    for (var j = lane; j < n_apart(sampler); j += 64u) {
         let id = apart(sampler, j);
         if (id >= first && id < first + SEGMENT) { atomicOr(&marked[(id - first) / 32u], 1u << (id & 31u)); }
     }
     workgroupBarrier();
-    var keys: array<u32, 2>;
-    for (var j = 0u; j < 2u; j += 1u) {
-        let id = first + 256u * j + lane;
+    var keys: array<u32, 8>;
+    for (var j = 0u; j < 8u; j += 1u) {
+        let id = first + 64u * j + lane;
         keys[j] = 0u;
         if (id < p.n_seen && may_come(sampler, id)
-            && ((atomicLoad(&marked[8u * j + lane / 32u]) >> (id & 31u)) & 1u) == 0u) {
+            && ((atomicLoad(&marked[2u * j + lane / 32u]) >> (id & 31u)) & 1u) == 0u) {
             let bits = bitcast<u32>(A[p.x + row * p.n + id]);
             if (is_wrong(bits)) { atomicStore(&wrong, 1u); }
             keys[j] = key_of(bits);
@@ -48,7 +48,7 @@ fn group(i: u32, lane: u32) {
         let shift = 28u - 4u * step;
         if (lane < 16u) { atomicStore(&bins[lane], 0u); }
         workgroupBarrier();
-        for (var j = 0u; j < 2u; j += 1u) {
+        for (var j = 0u; j < 8u; j += 1u) {
             let digits = keys[j] >> shift;
             if ((digits >> 4u) == least) { atomicAdd(&bins[digits & 15u], 1u); }
         }
@@ -63,23 +63,23 @@ fn group(i: u32, lane: u32) {
         workgroupBarrier();
     }
     least = max(least, 1u);
-    for (var j = 0u; j < 2u; j += 1u) {
-        if (keys[j] > least) { keep(at, atomicAdd(&taken, 1u), row, first + 256u * j + lane); }
+    for (var j = 0u; j < 8u; j += 1u) {
+        if (keys[j] > least) { keep(at, atomicAdd(&taken, 1u), row, first + 64u * j + lane); }
     }
     workgroupBarrier();
     let larger = atomicLoad(&taken);
     let most = value_of(atomicLoad(&best));
     let scale = bitcast<f32>(samplers[sampler + SCALE]);
     tree[lane] = 0.0;
-    for (var j = 0u; j < 2u; j += 1u) {
+    for (var j = 0u; j < 8u; j += 1u) {
         var slot = select(ROOM, 0u, keys[j] > least || keys[j] == 0u);
         if (keys[j] == least) {
             slot = larger + atomicAdd(&equal, 1u);
-            if (slot < ROOM) { keep(at, slot, row, first + 256u * j + lane); }
+            if (slot < ROOM) { keep(at, slot, row, first + 64u * j + lane); }
         }
         if (slot >= ROOM && scale > 0.0) { tree[lane] += weight((value_of(keys[j]) - most) * scale); }
     }
-    for (var s = 128u; s > 0u; s /= 2u) {
+    for (var s = 32u; s > 0u; s /= 2u) {
         workgroupBarrier();
         if (lane < s) { tree[lane] += tree[lane + s]; }
     }
