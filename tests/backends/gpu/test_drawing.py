@@ -61,7 +61,7 @@ class Drawing(Sampling):
 
         The first `wrong` rows, and row `skip`, cannot be sampled.
         """
-        natives = [native(chain) for _ in self.rows]
+        natives = [native(chain, self.n_seen) for _ in self.rows]
         wanted = [
             Row(
                 each, *self.seen(each), None if masks is None else masks[i],
@@ -69,10 +69,10 @@ class Drawing(Sampling):
             )
             for i, each in enumerate(natives)
         ]  # fmt: skip
-        whole = [row[:LESS].copy() for row in self.rows]
+        whole = [row[: self.n_seen].copy() for row in self.rows]
         if masks is not None:
             for row, mask in zip(whole, masks, strict=True):
-                bits = np.unpackbits(mask.view(np.uint8), count=LESS, bitorder="little")
+                bits = np.unpackbits(mask.view(np.uint8), count=self.n_seen, bitorder="little")
                 row[bits == 0] = -np.inf
         expected = [
             NONE if i < wrong or i == skip else self.draw(each, row, i)
@@ -177,6 +177,18 @@ MODELS: dict[str, tuple[Any, ...]] = {
     "greedy": (llmpy.repetition(1.3, 30), llmpy.greedy()),
     "of the host": (llmpy.top_k(50), llmpy.adaptive_p(0.3)),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("of", "n"), [("stories", 200), ("smollm2", 12)])
+def test_logits_of_models(on: str, of: str, n: int, request: pytest.FixtureRequest) -> None:
+    with llmpy.load(request.getfixturevalue(of), backend="cpu", n_ctx=512) as model:
+        session = model.session(seed=6)
+        session.infer(SENTENCE, max_tokens=n)
+        rows = np.concatenate([part.copy() for part in model.logits(session.tokens)])[-n:]
+    drawing = Drawing(on, np.ascontiguousarray(rows), rows.shape[1])
+    for name, chain in MODELS.items():
+        if name != "of the host":
+            assert n_sure(*drawing.drawn(chain)) >= 0.9 * n
 
 
 def backend_on(on: str) -> GpuBackend:

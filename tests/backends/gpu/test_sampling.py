@@ -54,7 +54,8 @@ OTHERS: dict[str, tuple[Any, ...]] = {  # that may need all logits
 class Sampling:
     """Rows of logits on a device, and samplers that draw from them."""
 
-    def __init__(self, on: str, rows: Any) -> None:
+    def __init__(self, on: str, rows: Any, n_seen: int = LESS) -> None:
+        self.n_seen = n_seen
         self.device: Any = RecordingDevice() if on == "numpy" else gpu_device()
         self.rows, n = rows, len(rows)
         words = np.zeros(WORDS, np.uint32)
@@ -62,8 +63,8 @@ class Sampling:
         self.header, self.arena = self.device.buffer(4 * WORDS), self.device.buffer(rows.nbytes)
         self.device.write(self.header, 0, words)
         self.device.write(self.arena, 0, rows)
-        self.history = np.array([*range(0, 500, 7), *np.argsort(-rows[0, :LESS])[:9]], np.int32)
-        self.top = Top(self.device, N_VOCAB)
+        self.history = np.array([*range(0, 500, 7), *np.argsort(-rows[0, :n_seen])[:9]], np.int32)
+        self.top = Top(self.device, rows.shape[1])
 
     def draws(self, chain: Any, masks: Any = None) -> tuple[list[int], list[int] | None]:
         """What all logits give for each row, and what the few give if they are enough."""
@@ -91,12 +92,12 @@ class Sampling:
         return address(self.history[len(self.history) - n :]) if n else 0, n
 
     def draw(self, chain: NativeChain, row: Any, i: int) -> int:
-        return chain.sample(address(row), LESS, *self.seen(chain), Rng(i), None)
+        return chain.sample(address(row), self.n_seen, *self.seen(chain), Rng(i), None)
 
 
-def native(steps: tuple[Any, ...]) -> NativeChain:
+def native(steps: tuple[Any, ...], n_vocab: int = LESS) -> NativeChain:
     flat = [step for each in steps for step in getattr(each, "steps", (each,))]
-    return NativeChain(flat, LESS)
+    return NativeChain(flat, n_vocab)
 
 
 def logits(kind: str, n: int = 6) -> Any:
