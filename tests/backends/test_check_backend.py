@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llmpy.backends.array.backend import ArrayBackend
-from llmpy.backends.base import Batch, KvCache, KvPool, Requirements
+from llmpy.backends.base import Batch, KvCache, KvPool, Requirements, Sampling
 from llmpy.backends.pool import ArrayPool, Logits
 from llmpy.backends.reference.backend import ReferenceBackend, ReferencePlan
 from llmpy.graph import OPS, Graph
@@ -168,6 +168,19 @@ class WrongSilu(Broken):
         plan.operations = operations
 
 
+class DrawsTheLast(Broken):
+    """Says that each sampler draws the last token."""
+
+    def plan_fault(self, plan: Any) -> None:
+        run = plan.run
+
+        class Drawn(Logits):
+            def drawn(self, samplings: Sequence[Sampling]) -> list[int | None]:
+                return [self.logits().shape[1] - 1 for _ in samplings]
+
+        plan.run = lambda batch, caches: Drawn(run(batch, caches).logits())
+
+
 class Forgetful(Broken):
     """Never says that tensors are ready."""
 
@@ -196,6 +209,7 @@ class HalfPrecision(Broken):
         (WritesHalfOfAPage, "read\\(\\) gives what write"),
         (TakesAnyToken, "a token .*: expected ValueError"),
         (WrongSilu, "a prompt .*expected logits within"),
+        (DrawsTheLast, "drawn.. gives the token"),
         (Forgetful, "names that prepare"),
         (HalfPrecision, '"f32" is one of its kv_dtypes'),
     ],
