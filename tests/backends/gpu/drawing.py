@@ -122,6 +122,8 @@ def draw(r: Any) -> None:
     for row, record in enumerate(records(r, 0, 3)):
         token = Draw(record, seen(r, record, row), found[row]).token()
         ids[r.count("slot") + row] = NONE if token is None else token
+        if row == 0:
+            ids[r.counts + 3 * r.count("slot") :][:3] = token is not None
 
 
 class Draw:

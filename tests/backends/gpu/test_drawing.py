@@ -17,6 +17,7 @@ from llmpy.backends.gpu.samplers import APART, record
 from llmpy.backends.gpu.top import NONE
 from llmpy.ffi import address
 from llmpy.sampling import Rng
+from tests.backends.gpu import drawing
 from tests.backends.gpu.devices import gpu_backend
 from tests.backends.gpu.recording import RecordingDevice
 from tests.backends.gpu.test_sampling import LESS, N_VOCAB, SENTENCE, Sampling, logits, native
@@ -191,6 +192,18 @@ def test_logits_of_models(on: str, of: str, n: int, request: pytest.FixtureReque
             assert n_sure(*drawing.drawn(chain)) >= 0.9 * n
 
 
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows of logits plans bring to the host, each time."""
+    found, logits_of = [], GpuPlan.logits
+
+    def logits(self: GpuPlan, at: int, n: int) -> Any:
+        found.append(n)
+        return logits_of(self, at, n)
+
+    monkeypatch.setattr(GpuPlan, "logits", logits)
+    return found
+
+
 def backend_on(on: str) -> GpuBackend:
     return GpuBackend(RecordingDevice()) if on == "numpy" else gpu_backend()
 
@@ -264,15 +277,27 @@ def endings(
 def test_a_model_says_the_same(
     on: str, stories: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: Any
 ) -> None:
-    backend, read = backend_on(on), []
-    logits_of = GpuPlan.logits
-
-    def logits(self: GpuPlan, at: int, n: int) -> Any:
-        read.append(n)
-        return logits_of(self, at, n)
-
-    monkeypatch.setattr(GpuPlan, "logits", logits)
+    backend, read = backend_on(on), reads(monkeypatch)
     expected = what(backend, stories, monkeypatch, False, tmp_path / "saved")
     n_all = len(read)
     assert what(backend, stories, monkeypatch, True, tmp_path / "saved") == expected
     assert len(read) - n_all < n_all / 20
+
+
+def test_the_host_draws_where_the_device_is_not_sure(
+    stories: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, read = RecordingDevice(), reads(monkeypatch)
+    monkeypatch.setattr(drawing, "ERROR", 0.02)
+    found = []
+    for device.shared in (True, False):
+        with llmpy.load(stories, backend=GpuBackend(device)) as model:
+            session = model.session(sampler=llmpy.chain(*MODELS["of OpenAI"]), seed=2)
+            session.infer(SENTENCE, max_tokens=1)
+            device.ran.clear()
+            read.clear()
+            session.infer(max_tokens=80)
+            found.append((session.text, device.ran.count("embed")))
+    assert found[0] == found[1]  # and no token is computed twice
+    assert device.ran.count("draw") == 80
+    assert 10 < len(read) < 70

@@ -116,7 +116,7 @@ KERNELS: dict[str, Kernel] = {
     ),
     "draw": _kernel(
         "the token that a chain of samplers draws from those, where that is sure",
-        "x n n_seen parts room", "samplers:u32 found:u32 changed:u32! ids:u32!", 256,
+        "x n n_seen parts room counts", "samplers:u32 found:u32 changed:u32! ids:u32!", 256,
     ),
     "largest_part": _kernel(
         "the largest of each 2048 logits, for greedy samplers", "x n parts", "found:u32!", 256,

@@ -1,7 +1,8 @@
 """The header of a step: what kernels are told of a batch, one array of 32-bit words.
 
-Kernels read sizes there and not from their parameters, so that a program serves every batch. The
-first 32 words are counts, and where the sections begin; the order of both is that of `FIELDS`.
+Kernels read sizes there and not from their parameters, so that a program serves every batch; if it
+has no rows, whatever the host said, they leave everything as it is. The first 32 words are counts,
+and where the sections begin; the order of both is that of `FIELDS`.
 """
 
 from __future__ import annotations

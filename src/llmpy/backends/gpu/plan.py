@@ -115,18 +115,28 @@ class GpuPlan:
             words = record(_sampling(ids, n, sampler, rng), rng.ahead(ahead))
             if words is not None and sampler.n_vocab <= self.n_vocab:
                 self._top.tell([words], sampler.n_vocab)
+                self._top.begin()
                 found = self._choose(cache, int(ids[n - 1]), n - 1, ahead, sampler.n_vocab)
-                sure = found.index(NONE) if NONE in found else len(found)
-                self._hope = min(2 * self._hope, AHEAD) if sure == len(found) else max(1, sure)
-        done = 0
-        for token in found:
-            if token == NONE:
-                break
-            ids[n + done] = token
-            done += 1
-            if token in ends:
-                break
+                if NONE in found:
+                    return self._finish(ids, n, found[: found.index(NONE)], ends, sampler, rng)
+                self._hope = min(2 * self._hope, AHEAD)
+        done = _append(ids, n, found, ends)
         return done or self._draw(cache, ids, n, sampler, rng)
+
+    def _finish(
+        self, ids: NDArray[np.int32], n: int, found: Sequence[int], ends: Sequence[int],
+        sampler: Sampler, rng: Counter,
+    ) -> int:  # fmt: skip
+        """Append tokens that the device drew, and one of the logits where it was not sure.
+
+        There it has stopped, and they are still in the arena.
+        """
+        self._hope = len(found) + 1
+        done = _append(ids, n, found, ends)
+        if done and ids[n + done - 1] in ends:
+            return done
+        result = _Logits(self, self._place(self._lowered.output), 1, self.n_vocab)
+        return done + self._sample(result, ids, n + done, sampler, rng, done)
 
     def _choose(self, cache: KvCache, token: int, position: int, n: int, n_seen: int) -> list[int]:
         """The next tokens, one after another, without a look at any of them in between."""
@@ -141,6 +151,9 @@ class GpuPlan:
             if i:
                 at = 4 * int(words[FIELDS.index("tokens")])
                 self._device.copy(kept.buffer, 4 * (i - 1), self._header, at, 4)
+            if i and n_seen != GREEDY:  # no rows where the token before it is not sure
+                counts = 4 * (self._top.counts + 3 * (i - 1))
+                self._device.copy(kept.buffer, counts, self._header, 0, 12)
             self._device.run(program, _counts(words))
         assert kept is not None
         found: list[int] = np.frombuffer(
@@ -160,9 +173,18 @@ class GpuPlan:
             ids[n] = token
             return 1
         logits = result.largest([sampling])
-        history = sampling.history, sampling.n_history
-        arguments = address(result.logits() if logits is None else logits), *history
-        chosen = library().llmpy_sample(sampler.address, *arguments, rng.seed, rng.counter)
+        return self._sample(result if logits is None else _Logits.of(logits), ids, n, sampler, rng)
+
+    def _sample(
+        self, result: _Logits, ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter,
+        used: int = 0,
+    ) -> int:  # fmt: skip
+        """One token by the native sampler; `used`: numbers of `rng` that others have drawn with."""
+        arguments = address(result.logits()), *_history(ids, n, sampler)
+        counter = (rng.counter + used) % (1 << 64)
+        chosen = library().llmpy_sample(sampler.address, *arguments, rng.seed, counter)
+        if chosen < 0 and used:
+            return 0  # the next call says so
         if chosen < 0:
             sampler.explain(chosen, *arguments)
         ids[n] = chosen
@@ -371,8 +393,26 @@ def _is_greedy(sampler: Sampler) -> bool:
 
 def _sampling(ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter) -> Sampling:
     """A sampler that draws behind `n` tokens."""
+    return Sampling(sampler, *_history(ids, n, sampler), None, rng.ahead(1)[0])
+
+
+def _history(ids: NDArray[np.int32], n: int, sampler: Sampler) -> tuple[int, int]:
+    """Address and number of the tokens that a sampler looks at."""
     seen = n if sampler.n_history < 0 else min(n, sampler.n_history)
-    return Sampling(sampler, address(ids[n - seen :]), seen, None, rng.ahead(1)[0])
+    return address(ids[n - seen :]), seen
+
+
+def _append(ids: NDArray[np.int32], n: int, found: Sequence[int], ends: Sequence[int]) -> int:
+    """Append tokens behind `n` others, up to one of the ends; return how many."""
+    done = 0
+    for token in found:
+        if token == NONE:
+            break
+        ids[n + done] = token
+        done += 1
+        if token in ends:
+            break
+    return done
 
 
 def _one(token: int, position: int) -> Batch:

@@ -56,8 +56,19 @@ class Top:
         parts = -(-n_seen // SEGMENT)
         values = {"x": x, "n": self._n_vocab, "n_seen": n_seen, "parts": parts}
         top = Step("top", "output", parts, values, (self._samplers, self.ids, self._found))
+        more = {"room": APART, "counts": self.counts}
         buffers = self._samplers, self._found, self._changed, self.ids
-        return [top, Step("draw", "output", 1, values | {"room": APART}, buffers)][: 1 + draw]
+        return [top, Step("draw", "output", 1, values | more, buffers)][: 1 + draw]
+
+    @property
+    def counts(self) -> int:
+        """The word of `ids` where the counts of rows of coming steps begin, three for each."""
+        return max(self._room[0], AHEAD)
+
+    def begin(self) -> None:
+        """Have no tokens and no rows for the steps that are to come."""
+        self._device.write(self.ids.buffer, 0, np.full(AHEAD, NONE, np.uint32))
+        self._device.write(self.ids.buffer, 4 * self.counts, np.zeros(3 * AHEAD, np.uint32))
 
     def drawn(self, n: int) -> list[int]:
         """Return the first `n` tokens that were drawn; NONE where that is not sure."""
@@ -181,5 +192,5 @@ class Top:
             4 * rows * -(-n_seen // SEGMENT) * WORDS_OF_SEGMENT
         )
         self._changed.buffer = self._device.buffer(8 * rows * APART)
-        self.ids.buffer = self._device.buffer(4 * max(rows, AHEAD))
+        self.ids.buffer = self._device.buffer(4 * (max(rows, AHEAD) + 3 * AHEAD))
         self._room = rows, n_seen, words

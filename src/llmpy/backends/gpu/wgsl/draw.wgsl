@@ -2,7 +2,8 @@
 // these sums are. Else NONE. Tokens that may be drawn are kept in order, the largest first; a step of the
 // chain leaves the first `n` of them. Where none leaves any out, all logits are looked at. Values are those
 // of the host, to the bit; what lies within the errors of sums of weights beside a cut, or beside the place
-// where the draw falls, is not sure.
+// where the draw falls, is not sure. `ids` also gets the first words of the next step's header: it has a row,
+// or none after a token that is not sure.
 
 const KEEP = 1024u;
 const NONE = 0xffffffffu;
@@ -61,7 +62,11 @@ fn group(i: u32, lane: u32) {
         draw(at, lane, decided.n);
     }
     workgroupBarrier();
-    if (lane == 0u) { ids[H[15] + i] = select(NONE, atomicLoad(&answer), atomicLoad(&unsure) == 0u); }
+    if (lane == 0u) {
+        let token = select(NONE, atomicLoad(&answer), atomicLoad(&unsure) == 0u);
+        ids[H[15] + i] = token;
+        for (var k = 0u; k < 3u && i == 0u; k += 1u) { ids[p.counts + 3u * H[15] + k] = u32(token != NONE); }
+    }
 }
 
 // The logits of the tokens that are apart, as penalties and biases make them, in `changed`.
