@@ -32,7 +32,6 @@ from tools import binaries  # noqa: E402
 
 HEADER = ROOT / "native" / "include" / "llmpy.h"
 MOST_LIBRARY = 1_500_000  # bytes
-MOST_LIBRARY_X86 = {"Darwin": 1_800_000, "Windows": 1_800_000}  # six levels: see docs/platforms.md
 MOST_WHEEL = 12_000_000
 
 
@@ -137,6 +136,9 @@ def in_root():
 def build_library(target: Target, build: Path, jobs: str, tests: bool) -> Path:
     """Compile the library for a platform, and check that it needs nothing but its C library."""
     tools = wrappers(target, build / "tools")
+    link = ["-s"]
+    if target.zig == "x86_64-windows-gnu":
+        link.append("-rtlib=none")  # zig's would come whole: os_windows.cpp has what it takes of it
     settings = {
         "CMAKE_SYSTEM_NAME": target.system,
         "CMAKE_SYSTEM_PROCESSOR": target.processor,
@@ -147,7 +149,7 @@ def build_library(target: Target, build: Path, jobs: str, tests: bool) -> Path:
         "CMAKE_BUILD_TYPE": "Release",
         # zig describes all to debuggers unless it is told not to
         **dict.fromkeys(("CMAKE_C_FLAGS", "CMAKE_CXX_FLAGS"), "-g0"),
-        "CMAKE_SHARED_LINKER_FLAGS": "-s",
+        "CMAKE_SHARED_LINKER_FLAGS": " ".join(link),
         "CMAKE_TRY_COMPILE_TARGET_TYPE": "STATIC_LIBRARY",  # else zig builds a C++ library first
         "LLMPY_TESTS": "ON" if tests else "OFF",
         # tools of other systems that CMake asks for and no step here uses
@@ -184,10 +186,8 @@ def check(target: Target, library: Path, build: Path) -> list[str]:
     """What is wrong with a library: size, functions, what it needs, traces of this machine."""
     found, data = binaries.read(library), library.read_bytes()
     declared = set(re.findall(r"^LLMPY_API .*?(llmpy_\w+)\(", HEADER.read_text("utf-8"), re.M))
-    six_levels = MOST_LIBRARY_X86 if found.machine == "x86_64" else {}
-    most = six_levels.get(target.system, MOST_LIBRARY)
     rows = [
-        ("bytes at most", most, len(data), len(data) <= most),
+        ("bytes at most", MOST_LIBRARY, len(data), len(data) <= MOST_LIBRARY),
         ("processor", target.processor.lower(), found.machine, same_machine(target, found.machine)),
         ("functions", sorted(declared), sorted(found.exports), declared == found.exports),
     ]

@@ -39,6 +39,7 @@
 #include <stdint.h>
 
 #include "llmpy.h"
+#include "llmpy/calls.h"
 
 namespace llmpy {
 
@@ -156,12 +157,13 @@ struct Seen {
 // pages of values to sums. `ahead`: how many bytes further lies what is read next.
 constexpr int kMostQueriesAtOnce = 4;
 struct ScoreKernels {
-    void (*prepare)(const float* x, int64_t d, float factor, float* out);
-    void (*score[kMostQueriesAtOnce])(const float* q, const void* keys, int64_t d, int64_t ahead, float* scores);
+    void(LLMPY_CALL* prepare)(const float* x, int64_t d, float factor, float* out);
+    void(LLMPY_CALL* score[kMostQueriesAtOnce])(const float* q, const void* keys, int64_t d, int64_t ahead,
+                                                float* scores);
 };
 struct WeighKernels {
-    void (*weigh[kMostQueriesAtOnce])(const float* p, const void* page, int64_t d, int64_t ahead, const Seen* seen,
-                                      float* values, int64_t padded);
+    void(LLMPY_CALL* weigh[kMostQueriesAtOnce])(const float* p, const void* page, int64_t d, int64_t ahead,
+                                                const Seen* seen, float* values, int64_t padded);
 };
 
 }  // namespace llmpy

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "llmpy.h"
+#include "llmpy/calls.h"
 
 namespace llmpy {
 
@@ -39,7 +40,7 @@ Pack pack_neon;
 // Products of a panel of weights with `tokens` tokens, and with `few`; see linear_int8.inl, whose Panel and Int8Tokens they
 // take. The first `known` ones were multiplied before: for `tokens` where `least` or more are left.
 struct PanelKernels {
-    using Kernel = void (*)(const void* panel, const void* tokens, float* sums, bool first, int64_t known);
+    using Kernel = void(LLMPY_CALL*)(const void* panel, const void* tokens, float* sums, bool first, int64_t known);
 
     int64_t tokens, least, few;
     Kernel multiply_many, multiply_few;

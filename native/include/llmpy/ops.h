@@ -98,6 +98,11 @@ const Level* level_of(int32_t number);
 // Whether this processor and operating system can run it.
 bool level_runs_here(int32_t number);
 
+// x86 only, for code beside the levels: whether processor and operating system have AVX2 with FMA and F16C, and AVX-512 with
+// F, BW, DQ and VL.
+bool x86_has_avx2();
+bool x86_has_avx512bw();
+
 // Whether this processor fetches a long run of weights ahead too late, if it is left alone, to read at the speed of memory.
 bool fetches_too_little();
 

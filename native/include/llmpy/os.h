@@ -44,8 +44,8 @@ void release(void* memory, size_t bytes);
 bool arm_has_dot_product();
 bool arm_has_matrix_product();
 
-// x86 only: whether this process may use registers of tiles (AMX): it asks the system for them, whose threads have more to
-// save then.
+// Linux on x86 only: whether this process may use registers of tiles (AMX): it asks the system for them, whose threads have
+// more to save then.
 bool x86_may_use_tiles();
 
 }  // namespace llmpy

@@ -34,63 +34,63 @@ uint64_t saved_state() {
     return static_cast<uint64_t>(high) << 32 | low;
 }
 
-bool has_avx2() {
+}  // namespace
+
+bool x86_has_avx2() {
     const Registers one = cpuid(1, 0), seven = cpuid(7, 0);
     const bool instructions =
         has(one.c, 12) && has(one.c, 28) && has(one.c, 29) && has(seven.b, 5);  // fma avx f16c avx2
     return has(one.c, 27) && instructions && (saved_state() & 0x06u) == 0x06u;
 }
 
-bool has_avx_vnni() { return has_avx2() && cpuid(7, 0).a >= 1 && has(cpuid(7, 1).a, 4); }
-
-bool has_avx512bw() {
+bool x86_has_avx512bw() {
     const Registers seven = cpuid(7, 0);
     const bool foundation = has(seven.b, 16) && has(seven.b, 17) && has(seven.b, 30) && has(seven.b, 31);  // f dq bw vl
-    return has_avx2() && foundation && (saved_state() & 0xe6u) == 0xe6u;
+    return x86_has_avx2() && foundation && (saved_state() & 0xe6u) == 0xe6u;
 }
 
-bool has_avx512() { return has_avx512bw() && has(cpuid(7, 0).c, 11); }  // vnni
+namespace {
 
-bool has_amx() {
+[[maybe_unused]] bool runs_avx2() { return x86_has_avx2(); }
+
+[[maybe_unused]] bool runs_avx_vnni() { return x86_has_avx2() && cpuid(7, 0).a >= 1 && has(cpuid(7, 1).a, 4); }
+
+[[maybe_unused]] bool runs_avx512bw() { return x86_has_avx512bw(); }
+
+[[maybe_unused]] bool runs_avx512() { return x86_has_avx512bw() && has(cpuid(7, 0).c, 11); }  // vnni
+
+[[maybe_unused]] bool runs_amx() {
     const unsigned d = cpuid(7, 0).d;
     const bool instructions = has(d, 24) && has(d, 25);  // tile int8
-    return has_avx512() && instructions && (saved_state() & 0x60000u) == 0x60000u && x86_may_use_tiles();
+    return runs_avx512() && instructions && (saved_state() & 0x60000u) == 0x60000u && x86_may_use_tiles();
 }
 
+#elif defined(__aarch64__)
+
+bool runs_neon() { return arm_has_dot_product(); }
+bool runs_neon_i8mm() { return arm_has_dot_product() && arm_has_matrix_product(); }
+
 #endif
 
-const Level* const levels[] = {
-    &level_portable,
-#if defined(LLMPY_X86)
-    &level_avx2,     &level_avx_vnni, &level_avx512bw, &level_avx512, &level_amx,
-#elif defined(__aarch64__)
-    &level_neon,
-    &level_neon_i8mm,
-#endif
+bool runs_portable() { return true; }
+
+struct Entry {
+    const Level* level;
+    bool (*runs_here)();
 };
+
+#define LLMPY_LEVEL(name) {&level_##name, runs_##name},
+const Entry levels[] = {LLMPY_LEVELS};  // of this build: CMakeLists.txt
+#undef LLMPY_LEVEL
 
 }  // namespace
 
 const Level* level_of(int32_t number) {
     constexpr int32_t n = sizeof levels / sizeof levels[0];
-    return number >= 0 && number < n ? levels[number] : nullptr;
+    return number >= 0 && number < n ? levels[number].level : nullptr;
 }
 
-bool level_runs_here(int32_t number) {
-    const Level* level = level_of(number);
-    if (level == nullptr) return false;
-#if defined(LLMPY_X86)
-    if (level == &level_amx) return has_amx();
-    if (level == &level_avx512) return has_avx512();
-    if (level == &level_avx512bw) return has_avx512bw();
-    if (level == &level_avx_vnni) return has_avx_vnni();
-    if (level == &level_avx2) return has_avx2();
-#elif defined(__aarch64__)
-    if (level == &level_neon_i8mm) return arm_has_dot_product() && arm_has_matrix_product();
-    if (level == &level_neon) return arm_has_dot_product();
-#endif
-    return true;
-}
+bool level_runs_here(int32_t number) { return level_of(number) != nullptr && levels[number].runs_here(); }
 
 // Measured (LOG.md): AMD's family 26 (Zen 5) and Intel's Granite Rapids read packed weights at half to two thirds of their
 // memory's speed unless instructions fetch them; AMD's family 25 (Zen 4) at all of it, and such instructions slow it down.

@@ -21,6 +21,5 @@ void leave_processor(int32_t) {}
 
 bool arm_has_dot_product() { return has_feature("hw.optional.arm.FEAT_DotProd"); }
 bool arm_has_matrix_product() { return has_feature("hw.optional.arm.FEAT_I8MM"); }
-bool x86_may_use_tiles() { return false; }  // no such Mac was made
 
 }  // namespace llmpy

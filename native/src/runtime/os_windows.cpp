@@ -84,6 +84,29 @@ bool arm_has_matrix_product() {
     constexpr DWORD matrix_product = 66;  // PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE
     return IsProcessorFeaturePresent(matrix_product) != 0;
 }
-bool x86_may_use_tiles() { return false; }  // not tried there
 
 }  // namespace llmpy
+
+#if defined(__x86_64__)
+// What compilers call where a function begins whose variables take more than a page, of rax bytes: it touches one page after
+// the other, for Windows adds to a stack only by the page below it. All registers stay. Compilers' own libraries have it too,
+// among much that is not needed here.
+__asm__(R"(
+    .globl ___chkstk_ms
+___chkstk_ms:
+    pushq %rcx
+    pushq %rax
+    leaq 24(%rsp), %rcx
+1:  cmpq $4096, %rax
+    jbe 2f
+    subq $4096, %rcx
+    testb $0, (%rcx)
+    subq $4096, %rax
+    jmp 1b
+2:  subq %rax, %rcx
+    testb $0, (%rcx)
+    popq %rax
+    popq %rcx
+    ret
+)");
+#endif

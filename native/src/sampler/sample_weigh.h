@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "llmpy/ops.h"
 #include "llmpy/sample.h"
 
 namespace {
@@ -75,11 +76,8 @@ __attribute__((target("avx512f,avx512dq"))) void weigh_block_8(const float* x, f
 }
 
 WeighBlock widest() {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
-        return weigh_block_8;
-    }
-    return __builtin_cpu_supports("avx2") ? weigh_block_4 : weigh_block_2;
+    if (llmpy::x86_has_avx512bw()) return weigh_block_8;
+    return llmpy::x86_has_avx2() ? weigh_block_4 : weigh_block_2;
 }
 #else
 WeighBlock widest() { return weigh_block_2; }

@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "llmpy/calls.h"
+
 // Under a sanitizer functions stay functions: inlined, its checks would take minutes to compile.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LLMPY_SANITIZED
@@ -35,7 +37,7 @@
 // Before loops whose code should stay small.
 #define LLMPY_NO_UNROLL _Pragma("GCC unroll 1")
 // For the loops that matter: inlined into their callers, they lose registers to them.
-#define LLMPY_NOINLINE __attribute__((noinline, unused))
+#define LLMPY_NOINLINE LLMPY_CALL __attribute__((noinline, unused))
 
 namespace llmpy {
 namespace {

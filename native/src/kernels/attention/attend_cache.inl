@@ -158,7 +158,7 @@ LLMPY_INLINE void store_nibble_value(const float* x, int64_t d, uint8_t* head, i
     }
 }
 
-LLMPY_NOINLINE void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
+[[maybe_unused]] void store_key(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
         case CacheType::int14:
             return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i, I32x16 numbers) LLMPY_LAMBDA {
@@ -178,7 +178,7 @@ LLMPY_NOINLINE void store_key(const float* x, int64_t d, CacheType type, void* h
     }
 }
 
-LLMPY_NOINLINE void store_value(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
+[[maybe_unused]] void store_value(const float* x, int64_t d, CacheType type, void* head, int64_t slot) {
     switch (type) {
         case CacheType::int14:
             return store_pairs(x, d, static_cast<int16_t*>(head), slot, [&](int64_t i, I32x16 numbers) LLMPY_LAMBDA {

@@ -428,15 +428,15 @@ LLMPY_INLINE void weigh_page(const float* p, const int16_t* page, int64_t, int64
 // ---- the tables of these
 
 template <class T>
-void prepare_for(const float* x, int64_t d, float factor, float* out) {
+LLMPY_CALL void prepare_for(const float* x, int64_t d, float factor, float* out) {
     prepare_query(x, d, factor, static_cast<const T*>(nullptr), out);
 }
 template <int queries, class T>
-void score_keys(const float* q, const void* keys, int64_t d, int64_t ahead, float* scores) {
+LLMPY_CALL void score_keys(const float* q, const void* keys, int64_t d, int64_t ahead, float* scores) {
     score_page<queries>(q, static_cast<const T*>(keys), d, ahead, scores);
 }
 template <int queries, class T>
-void weigh_values(const float* p, const void* page, int64_t d, int64_t ahead, const Seen* seen, float* values,
+LLMPY_CALL void weigh_values(const float* p, const void* page, int64_t d, int64_t ahead, const Seen* seen, float* values,
                   int64_t padded) {
     weigh_page<queries>(p, static_cast<const T*>(page), d, ahead, seen, values, padded);
 }

@@ -54,7 +54,7 @@ constexpr auto panel_of() {
 }
 
 template <class T>
-void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
+LLMPY_CALL void fill_panel(uint8_t* panel, const uint8_t* group, int n) {
     const typename T::Reader reader(group, n);
     float* scales = reinterpret_cast<float*>(panel + panel_scales_at);
     float* added = reinterpret_cast<float*>(panel + panel_added_at);
