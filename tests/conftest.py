@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tools import fetch_models
@@ -17,6 +18,10 @@ from tools import fetch_models
 COMMITTED = Path(__file__).with_name("data")
 BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
 DATA = Path(os.environ.get("LLMPY_TEST_DATA", BESIDE))
+
+# How long an example takes says nothing on a busy machine or under an emulator.
+hypothesis.settings.register_profile("llmpy", deadline=None)
+hypothesis.settings.load_profile("llmpy")
 
 
 @pytest.fixture(scope="session", autouse=True)
