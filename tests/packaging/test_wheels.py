@@ -114,6 +114,19 @@ def test_the_library_exports_what_python_calls() -> None:
     assert binaries.read(ffi.library_path()).exports == set(FUNCTIONS)
 
 
+@pytest.mark.skipif(not ffi.available(), reason="reads the compiled library")
+def test_a_library_that_is_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = ffi.library_path()
+    target = build_wheels.TARGETS["manylinux-x86_64"]
+    size = library.stat().st_size
+    for most in (size, size - 1):
+        monkeypatch.setattr(build_wheels, "MOST_LIBRARY", most)
+        faults = [f for f in build_wheels.check(target, library, tmp_path) if "bytes" in f]
+        assert faults == [f"bytes at most: expected {most}, found {size}"] * (most < size)
+
+
 def test_what_is_no_library_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "library.so"
     path.write_bytes(b"not a library at all")
