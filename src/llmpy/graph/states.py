@@ -16,18 +16,21 @@ _AFTER_HEAD = {"scale", "tanh", "clamp", "add_weight", "mul_weight"}  # of logit
 
 def states(graph: Graph) -> Graph:
     """The graph of the last states [T, n_embd]: without the matrix that makes logits of them."""
-    output = graph.output
-    while graph.nodes[output].op in _AFTER_HEAD:
-        output = graph.nodes[output].inputs[0]
-    if graph.nodes[output].op != "linear":
-        return graph
-    (output,) = graph.nodes[output].inputs
-    return rewrite(graph, Rewrite.keep, output)
+    last = _last_states(graph)
+    return graph if last is None else rewrite(graph, Rewrite.keep, last)
 
 
 def has_head(graph: Graph) -> bool:
     """Whether the graph gives logits; one of states alone ends with a norm or a sum."""
-    return states(graph) is not graph
+    return _last_states(graph) is not None
+
+
+def _last_states(graph: Graph) -> int | None:
+    """The node whose result the matrix makes logits of; None where there is no such matrix."""
+    node = graph.nodes[graph.output]
+    while node.op in _AFTER_HEAD:
+        node = graph.nodes[node.inputs[0]]
+    return node.inputs[0] if node.op == "linear" else None
 
 
 def is_encoder(graph: Graph) -> bool:
