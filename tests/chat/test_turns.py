@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 import llmpy
+from tests.threads import finish
 
 ONE_AT_A_TIME = "one answer at a time"
 
@@ -74,7 +75,7 @@ def test_a_second_thread_gets_an_error_while_a_piece_is_computed(chat: llmpy.Cha
     def progress(_read: int, _total: int) -> None:
         thread = threading.Thread(target=ask)
         thread.start()
-        thread.join()
+        finish(thread)
 
     question = "What is the capital of France?"
     answer = chat.ask(question, max_tokens=5, progress=progress)

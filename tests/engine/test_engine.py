@@ -16,7 +16,7 @@ from llmpy.backends.base import PAGE_TOKENS, Batch, KvCache
 from llmpy.engine import Sequence as Tokens
 from llmpy.engine import Slice, Work
 from tests.engine.conftest import Load
-from tests.threads import in_thread
+from tests.threads import finish, in_thread
 
 IDS = [5 + (37 * i) % 400 for i in range(240)]
 
@@ -288,9 +288,7 @@ def test_threads_beyond_the_budget_say_the_same(load: Load) -> None:
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+    finish(*threads)
     assert [found[i] for i in range(5)] == expected
     assert scarce._engine.pool.in_use == 0
 

@@ -22,6 +22,7 @@ from llmpy.hub import catalogue, pypi
 from llmpy.hub.catalogue import CATALOGUE, CatalogueEntry
 from llmpy.hub.store import Store
 from llmpy.hub.transfer import file_digest
+from tests.threads import finish
 from tools import fetch_models
 
 DATA = random.Random(6).randbytes(200_000)
@@ -200,8 +201,7 @@ def test_two_at_once_share_one_download(index: Path, monkeypatch: pytest.MonkeyP
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    finish(*threads)
     assert found[0] == found[1]
     assert len(runs) == 1
 

@@ -16,6 +16,7 @@ from llmpy import ModelNotFound, PullError
 from llmpy.hub import store as store_module
 from llmpy.hub.store import Store, StoredFile, StoredModel
 from tests.hub.server import Site
+from tests.threads import finish
 
 
 def entered(name: str, data: bytes = b"data", **more: Any) -> StoredModel:
@@ -163,8 +164,7 @@ def test_threads_that_change_the_list_lose_nothing() -> None:
     threads = [threading.Thread(target=entered, args=(f"m{i}",)) for i in range(12)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    finish(*threads)
     assert sorted(names()) == sorted(f"m{i}" for i in range(12))
 
 

@@ -18,6 +18,7 @@ from llmpy.hub import transfer
 from llmpy.hub.events import PullEvent, Report
 from llmpy.hub.transfer import CHUNK, Digest, RemoteFile, check_room, download
 from tests.hub.server import Answer, Site, dropping, extent_of, honest, stalling, throttled
+from tests.threads import finish
 
 SMALL = random.Random(2).randbytes(300_000)
 
@@ -337,8 +338,7 @@ def test_two_at_once_share_one_download(site: Site, tmp_path: Path, large: bytes
     threads = [threading.Thread(target=fetch) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    finish(*threads)
     assert found == [large, large]
     assert site.starts == [None]
     assert "wait" in kinds

@@ -19,6 +19,7 @@ from llmpy.format import TensorInfo
 from llmpy.graph import Value, Weights
 from llmpy.machine import cpus
 from tests.ops.harness import LEVELS, Model, cpu_backend, random, stored
+from tests.threads import finish
 
 
 def product(x: Value, w: Weights) -> Value:
@@ -140,9 +141,7 @@ def test_models_in_two_threads_share_the_processors() -> None:
     threads = [threading.Thread(target=read, args=(i,)) for i in range(2)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
+    finish(*threads)
     assert wrong == []
 
 

@@ -26,6 +26,7 @@ from llmpy.sampling import (
     top_k,
     top_p,
 )
+from tests.threads import finish
 
 INF = math.inf
 SILENT = SimpleNamespace(tokens=[])
@@ -172,8 +173,7 @@ class TestSample:
         threads = [threading.Thread(target=lambda: found.append(tokens())) for _ in range(4)]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        finish(*threads)
         assert found == [expected] * 4
 
 

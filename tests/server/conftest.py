@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from llmpy.server import Server, Settings
+from tests.threads import finish
 
 if TYPE_CHECKING:
     import openai
@@ -174,8 +175,7 @@ def serving(*models: str, **settings: Any) -> Iterator[Running]:
             running.hang_up()
         finally:
             server.stop()
-            thread.join(SECONDS)
-            assert not thread.is_alive()
+            finish(thread)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import pytest
 import llmpy
 from llmpy.server import Server, Settings
 from tests.server.conftest import SECONDS, Running, serving
+from tests.threads import finish
 
 CHAT = "/v1/chat/completions"
 LONG = "A dog and a cat went to the market to buy some bread. " * 240  # of SmolLM2, 3000 tokens
@@ -259,4 +260,4 @@ def test_a_log_that_cannot_be_written_stops_nothing(stories: Path) -> None:
         running = Running(server, io.StringIO())
         assert [running.ask("GET", "/health").status for _ in range(2)] == [200, 200]
         server.stop()
-        thread.join(SECONDS)
+        finish(thread)

@@ -17,6 +17,7 @@ import pytest
 from llmpy.errors import ModelFileError, OutOfMemory
 from llmpy.server.models import offers_of
 from tests.server.conftest import Running, serving
+from tests.threads import finish
 
 CHAT = "/v1/chat/completions"
 
@@ -86,8 +87,7 @@ def test_who_asks_for_a_model_that_leaves_comes_after_who_wants_its_room(two: Ru
     two.wait_until(lambda: bool(state.models.offers["a"].leaving))
     threads[1].start()
     stream.answer.read()
-    for thread in threads:
-        thread.join(60)
+    finish(*threads)
     assert order == ["b", "a"]
     stream.close()
 

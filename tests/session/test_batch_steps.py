@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import llmpy
+from tests.threads import finish
 
 TEXTS = ["Once upon a time", "Lily", "The dog ran to the big red", "One day", "He", "A cat " * 70]
 
@@ -108,8 +109,7 @@ def test_sessions_go_on_between_the_steps(
     for thread in threads:
         thread.start()
     assert greedy(fast_stories, prompts, 8, 4) == expected
-    for thread in threads:
-        thread.join()
+    finish(*threads)
     assert found == [expected[0]] * 3
 
 

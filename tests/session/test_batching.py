@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import llmpy
 from llmpy.backends.base import Batch, KvCache
 from tests.session.conftest import STORIES
+from tests.threads import finish
 
 PROMPTS = ["Once upon a time", "The dog", "Lily and Tom went to the", "One day", "A", "He saw"]
 POISON = 77  # a token that the plan of `Watched` refuses
@@ -109,9 +110,7 @@ def in_threads(work: Sequence[Callable[[], Any]]) -> list[Any]:
     threads = [threading.Thread(target=go, args=(i,)) for i in range(len(work))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+    finish(*threads)
     return results
 
 
@@ -259,8 +258,7 @@ def test_closing_the_model_wakes_those_who_wait(fast: llmpy.Model) -> None:
 
     Watched(fast, first)
     found = in_threads([lambda s=s: [s.next_token() for _ in range(50)] for s in sessions])  # type: ignore[misc]
-    closing.join(20)
-    assert not closing.is_alive()
+    finish(closing)
     assert all(isinstance(x, llmpy.SessionClosed) or len(x) == 50 for x in found)
     with pytest.raises(llmpy.SessionClosed):
         sessions[0].next_token()
@@ -284,7 +282,7 @@ def test_an_interrupt_of_one_who_waits_ends_its_wait_alone(fast: llmpy.Model) ->
     until(lambda: bool(watched.batches))
     with pytest.raises(KeyboardInterrupt):
         sessions[1].next_token()
-    other.join(20)
+    finish(other)
     assert [generated, [sessions[1].next_token()]] == [alone(fast, i, 1) for i in range(2)]
 
 
@@ -303,7 +301,7 @@ def test_an_interrupt_of_the_one_who_leads_passes_the_lead_on(fast: llmpy.Model)
     Watched(fast, interrupted)
     with pytest.raises(KeyboardInterrupt):
         sessions[0].next_token()
-    others.join(20)
+    finish(others)
     assert [[token] for token in generated] == [alone(fast, i, 1) for i in (1, 2)]
     assert [sessions[0].next_token()] == alone(fast, 0, 1)
 

@@ -15,6 +15,7 @@ import pytest
 import llmpy
 from tests.session.test_recurrent import IDS
 from tests.session.test_recurrent import model as recurrent  # noqa: F401 - a fixture
+from tests.threads import finish
 
 TEXT = "Once upon a time there was a girl. She had a big red ball and a dog"
 
@@ -275,6 +276,5 @@ def test_drafts_of_many_threads(fast_stories: llmpy.Model) -> None:
     threads = [threading.Thread(target=type_one, args=(i,)) for i in range(12)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
+    finish(*threads)
     assert [found[i] for i in range(12)] == [expected[i % 3] for i in range(12)]

@@ -12,6 +12,7 @@ import pytest
 
 import llmpy
 from tests.session.test_edit import logits_of
+from tests.threads import finish
 
 STORIES = "weights/stories260K/stories260K.gguf"
 IDS = [5 + (37 * i) % 400 for i in range(400)]
@@ -271,7 +272,6 @@ def test_many_threads_with_common_prefixes(load: Load) -> None:
     threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
+    finish(*threads)
     assert wrong == []
     assert model._engine.pool.in_use == 0

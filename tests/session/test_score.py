@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import llmpy
+from tests.threads import finish
 
 TEXT = "Once upon a time, there was a little girl named Lily."
 
@@ -70,7 +71,7 @@ def test_scores_beside_sessions_are_the_same(fast_stories: llmpy.Model) -> None:
     with fast_stories.session(seed=1) as session:
         thread.start()
         session.infer("Tom", max_tokens=50)
-        thread.join()
+        finish(thread)
     assert found == [alone]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import llmpy
+from tests.threads import finish
 
 PROMPT = "Once upon a time, there was a little girl named"
 
@@ -232,8 +233,7 @@ def test_sessions_in_several_threads_do_not_disturb_each_other(
     threads = [threading.Thread(target=tell, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    finish(*threads)
     assert [together[i] for i in range(4)] == alone
 
 

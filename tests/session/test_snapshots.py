@@ -22,6 +22,7 @@ from llmpy.ffi import level_names, library
 from llmpy.session.snapshot import open_snapshot
 from tests.arch import checkpoints
 from tests.session.conftest import STORIES
+from tests.threads import finish
 
 SIZES = [f.name for f in fields(CacheSize)]
 PROMPT = "Once upon a time, there was a little girl named Lily."
@@ -376,7 +377,7 @@ def test_a_session_in_use_is_not_saved_and_a_closed_one_never(
     with pytest.raises(llmpy.SessionInUse):
         session.save(tmp_path / "s")
     left.set()
-    thread.join()
+    finish(thread)
     session.close()
     with pytest.raises(llmpy.SessionClosed):
         session.save(tmp_path / "s")

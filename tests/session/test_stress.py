@@ -16,6 +16,7 @@ import pytest
 
 import llmpy
 from tests.session.test_edit import logits_of
+from tests.threads import finish
 
 STORIES = "weights/stories260K/stories260K.gguf"
 N_CTX = 256
@@ -151,8 +152,7 @@ def live_together(model: llmpy.Model, n_threads: int, seconds: float) -> None:
     threads = [threading.Thread(target=live, args=(person,)) for person in people]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    finish(*threads, seconds=60 + int(seconds))
     if errors:
         raise errors[0]
     people.clear()

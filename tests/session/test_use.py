@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import llmpy
-from tests.threads import in_thread
+from tests.threads import finish, in_thread
 
 BEGIN = "Once upon a time there was"
 
@@ -107,7 +107,7 @@ def test_the_second_thread_gets_an_error(fast_stories: llmpy.Model) -> None:
             use(session)
     assert session.text == BEGIN  # which may be looked at
     done.set()
-    thread.join(20)
+    finish(thread)
     assert found[0].n_generated == 5
     single = fast_stories.session(sampler=llmpy.greedy())
     single.infer(BEGIN, max_tokens=5)
@@ -165,9 +165,7 @@ def test_many_threads_on_one_session_leave_no_mixed_text(fast_stories: llmpy.Mod
     threads = [threading.Thread(target=use, args=(i,)) for i in range(4)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive()
+    finish(*threads)
     session.rewind(0)
     session.infer(BEGIN, max_tokens=40)
     assert session.tokens == alone.tokens
@@ -197,8 +195,7 @@ def test_several_threads_may_fork_one_session(fast_stories: llmpy.Model) -> None
     threads = [threading.Thread(target=fork) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(60)
+    finish(*threads)
     assert failed == []
 
 
@@ -345,8 +342,7 @@ def test_a_child_forked_while_others_infer_goes_on(fast_stories: llmpy.Model) ->
             assert child_says(child) == "True"
     finally:
         end.set()
-        for thread in threads:
-            thread.join(20)
+        finish(*threads)
     assert fast_stories.generate(BEGIN, max_tokens=10, sampler=llmpy.greedy()).text == expected
 
 
@@ -368,4 +364,4 @@ def test_a_session_in_use_elsewhere_refuses_in_a_child(fast_stories: llmpy.Model
         assert child_says(lambda: str(session.next_token())) == "SessionInUse"
     finally:
         done.set()
-        thread.join(20)
+        finish(thread)

@@ -17,6 +17,7 @@ from llmpy.apps.flow.cache import Cache
 from llmpy.server import Server, Settings
 from tests.apps.flow.conftest import SECONDS, made, wait_for
 from tests.server.conftest import Running
+from tests.threads import finish
 
 FLOW: dict[str, Any] = {
     "nodes": [
@@ -43,7 +44,7 @@ def flows_running(file: Path, models: Models, **settings: Any) -> Iterator[Runni
             running.hang_up()
         finally:
             server.stop()
-            thread.join(SECONDS)
+            finish(thread)
             cache.close()
     assert not thread.is_alive()
 

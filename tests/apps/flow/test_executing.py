@@ -12,6 +12,7 @@ import llmpy
 from llmpy.apps.flow import Event, Execution, FlowError, Models
 from llmpy.apps.flow.cache import Cache
 from tests.apps.flow.conftest import SECONDS, Done, made
+from tests.threads import finish
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ def test_stopping_ends_what_runs_and_begins_nothing(
     thread.start()
     assert gate.wait(SECONDS)
     execution.cancel()
-    thread.join(SECONDS)
+    finish(thread)
     models.close()
     assert caught
     assert {e.node for e in events if e.kind == "stopped"} == {"s", "o"}

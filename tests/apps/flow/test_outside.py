@@ -16,6 +16,7 @@ import llmpy
 from llmpy.apps.flow import Allowed, Execution, FlowError, Models, fetching
 from llmpy.apps.flow.subprocesses import Limits, call
 from tests.apps.flow.conftest import SECONDS, Done, made
+from tests.threads import finish
 
 ON = Allowed(Path(), python=True)
 UNIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")
@@ -167,7 +168,7 @@ def web() -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-        thread.join()
+        finish(thread)
 
 
 def got(url: str, *hosts: str) -> tuple[str, int]:

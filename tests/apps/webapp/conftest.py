@@ -16,6 +16,7 @@ from llmpy.apps.webapp import WebApp
 from llmpy.server import Server, Settings
 from llmpy.server.decoder import Decoder
 from tests.server.conftest import SECONDS, STORIES, Answer, Running
+from tests.threads import finish
 
 CHATML = "chatml"
 N_CTX = 1024
@@ -131,8 +132,7 @@ def app_running(folder: Path, *models: str, tools: Any = (), **settings: Any) ->
             page.hang_up()
         finally:
             server.stop()
-            thread.join(SECONDS)
-            assert not thread.is_alive()
+            finish(thread)
 
 
 def wait_for(true: Callable[[], Any], seconds: float = SECONDS) -> Any:

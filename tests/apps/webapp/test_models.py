@@ -15,6 +15,7 @@ from llmpy.hub import transfer
 from tests.apps.webapp.conftest import Page, app_running, wait_for
 from tests.hub.server import Answer, Site, honest, serving
 from tests.server.conftest import SECONDS
+from tests.threads import finish
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_a_paused_pull_goes_on_with_the_bytes_on_the_disk(
     thread.start()
     wait_for(lambda: app.app.pulls.find(pull["id"]).halt.is_set())
     go.set()
-    thread.join(SECONDS)
+    finish(thread)
     assert pausing[0]["state"] == "paused"
     assert app.ok("GET", "/app/state")["models"] == []
     assert app.ok("POST", f"/app/pulls/{pull['id']}/resume")["state"] == "running"

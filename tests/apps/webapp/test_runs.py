@@ -18,6 +18,7 @@ from llmpy.apps.webapp.schema import connected
 from llmpy.server import toolset
 from tests.apps.webapp.conftest import Page, app_running, wait_for
 from tests.server.conftest import SECONDS
+from tests.threads import finish
 
 LONG = 100_000  # tokens: more than the context has
 
@@ -130,8 +131,7 @@ def test_many_stops_are_as_one(page: Page, thread: str) -> None:
     threads = [threading.Thread(target=stop) for _ in range(8)]
     for one in threads:
         one.start()
-    for one in threads:
-        one.join()
+    finish(*threads)
     assert page.messages(thread)[-1]["state"] == "stopped"
     wait_for(lambda: page.ok("GET", "/app/state")["models"][0]["users"] == 0)
 
