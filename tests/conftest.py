@@ -24,6 +24,29 @@ hypothesis.settings.register_profile("llmpy", deadline=None)
 hypothesis.settings.load_profile("llmpy")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With LLMPY_CPU, leave out the tests of other backends, and those that name a level.
+
+    They compute the same whatever it says.
+    """
+    if not os.environ.get("LLMPY_CPU"):
+        return
+    from tests.ops.harness import LEVELS
+
+    elsewhere = {"reference", "array", "gpu", *LEVELS}
+    left_out = [item for item in items if elsewhere & set(_parameters(item))]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if not elsewhere & set(_parameters(item))]
+
+
+def _parameters(item: pytest.Item) -> Iterator[str]:
+    """The words among the parameters of a test."""
+    if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+        for value in item.callspec.params.values():
+            if isinstance(value, str):
+                yield from value.split()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_installed_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Tests see none of the models that the user has; the folder for models is empty at first."""
