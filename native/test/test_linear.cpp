@@ -50,9 +50,11 @@ void sizes_to_round(const Case& c, const float* x, int64_t width, double* sizes)
     for (int64_t i = 0; i < width; ++i) sizes[i] = sizes[i] > limit ? 0 : sizes[i];
 }
 
+double larger(double a, double b) { return a > b ? a : b; }  // fmax is a call
+
 double largest_of(const double* sizes, int64_t begin, int64_t end) {
     double largest = 0;
-    for (int64_t i = begin; i < end; ++i) largest = fmax(largest, sizes[i]);
+    for (int64_t i = begin; i < end; ++i) largest = larger(sizes[i], largest);
     return largest;
 }
 
@@ -84,16 +86,21 @@ void test_rounding(Case& c) {
 }
 
 void test_value(Case& c, const float* y, int64_t stride) {
+    Buffer<double> x(c.k);
     double worst = 0;
     for (int64_t t = 0; t < c.m; ++t) {
+        double largest_x = 0;
+        for (int64_t i = 0; i < c.k; ++i) {
+            x.data[i] = c.activation(t, i);
+            largest_x = larger(fabs(x.data[i]), largest_x);
+        }
         for (int64_t o = 0; o < c.n; ++o) {
-            double sum = 0, size = 0, largest_x = 0, largest_w = 0;
+            double sum = 0, size = 0, largest_w = 0;
             for (int64_t i = 0; i < c.k; ++i) {
-                const double x = c.activation(t, i), w = static_cast<double>(c.weights.data[o * c.k + i]);
-                sum += x * w;
-                size += fabs(x * w);
-                largest_x = fmax(largest_x, fabs(x));
-                largest_w = fmax(largest_w, fabs(w));
+                const double w = static_cast<double>(c.weights.data[o * c.k + i]), product = x.data[i] * w;
+                sum += product;
+                size += fabs(product);
+                largest_w = larger(fabs(w), largest_w);
             }
             const double error = fabs(static_cast<double>(y[t * stride + o]) - sum);
             // What a minimum takes away from an outlier's product.
