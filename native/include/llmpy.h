@@ -21,7 +21,7 @@ extern "C" {
 
 // ---- the library
 
-#define LLMPY_ABI_VERSION 12  // raised with every incompatible change of this file
+#define LLMPY_ABI_VERSION 13  // raised with every incompatible change of this file
 
 LLMPY_API int32_t llmpy_abi_version(void);
 
@@ -381,6 +381,26 @@ LLMPY_API int64_t llmpy_strings(const unsigned char* data, int64_t size, int64_t
 
 // One for each NUL in `text`: of the bytes from the last one to it. FNV-1a, as its authors (Fowler, Noll, Vo) define it.
 LLMPY_API void llmpy_string_hashes(const unsigned char* text, int64_t size, uint64_t* hashes);
+
+// ---- compute passes of wgpu-native, a library of another project
+
+// Its functions by their addresses: wgpuComputePassEncoderSetPipeline, -SetBindGroup and -DispatchWorkgroups.
+typedef struct llmpy_gpu_functions {
+    void* set_pipeline;
+    void* set_bind_group;
+    void* dispatch_workgroups;
+} llmpy_gpu_functions;
+
+// A dispatch of x * y workgroups, left out where x is 0: the handles of its pipeline and bind group.
+typedef struct llmpy_gpu_dispatch {
+    void* pipeline;
+    void* bind_group;
+    int32_t x, y;
+} llmpy_gpu_dispatch;
+
+// Records `n` dispatches into a pass, one after another.
+LLMPY_API void llmpy_gpu_record(const llmpy_gpu_functions* functions, void* pass, const llmpy_gpu_dispatch* dispatches,
+                                int64_t n);
 
 #ifdef __cplusplus
 }

@@ -15,7 +15,7 @@ import numpy as np
 I32, I64, U64 = ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64
 F64, Address = ctypes.c_double, ctypes.c_void_p
 
-ABI_VERSION = 12
+ABI_VERSION = 13
 MAX_THREADS = 256
 ALIGNMENT = 64
 QUANTIZE_CHUNK = 65536
@@ -241,6 +241,25 @@ class Chain(ctypes.Structure):
     )
 
 
+class GpuFunctions(ctypes.Structure):
+    """Functions of wgpu-native that record a compute pass."""
+
+    _fields_ = (
+        *(("set_pipeline", Address), ("set_bind_group", Address)),
+        ("dispatch_workgroups", Address),
+    )
+
+
+class GpuDispatch(ctypes.Structure):
+    """One dispatch of a compute pass."""
+
+    _fields_ = (("pipeline", Address), ("bind_group", Address), ("x", I32), ("y", I32))
+
+
+GPU_DISPATCH = np.dtype(GpuDispatch)
+"""The same for arrays of them."""
+
+
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_abi_version": (I32, ()),
     "llmpy_level_name": (ctypes.c_char_p, (I32,)),
@@ -273,5 +292,6 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "llmpy_strings": (I64, (Address, I64, I64, I64, Address)),
     "llmpy_string_hashes": (None, (Address, I64, Address)),
+    "llmpy_gpu_record": (None, (ctypes.POINTER(GpuFunctions), Address, Address, I64)),
 }
 """Result and arguments of each function, by name."""

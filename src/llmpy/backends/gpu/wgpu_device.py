@@ -8,10 +8,11 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from tempfile import gettempdir
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from llmpy.backends.gpu.device import FLOATS, KERNELS, ROWS, Buffer, Step, n_items
-from llmpy.backends.gpu.shaders import INVOCATIONS, source
+from llmpy.backends.gpu.device import FLOATS, KERNELS, ROWS, Buffer, Step
+from llmpy.backends.gpu.shaders import source
+from llmpy.backends.gpu.wgpu_replay import Dispatch, Program, native
 from llmpy.errors import BackendError, OutOfMemory
 from llmpy.machine.graphics import free_video_memory
 from llmpy.machine.memory import available_memory
@@ -20,7 +21,6 @@ __all__ = ["Adapter", "WgpuDevice", "adapters"]
 
 A = ParamSpec("A")
 R = TypeVar("R")
-WIDEST = 32768  # workgroups in the first dimension; the second has the rest
 APIS = ("Vulkan", "Metal", "D3D12")  # the better one first, where a GPU has two
 LONG = 64  # rows of a batch that takes long
 TOGETHER = 16  # its dispatches that are submitted at once: systems end work that takes seconds
@@ -95,51 +95,6 @@ def _explained(method: Callable[A, R]) -> Callable[A, R]:
     return call
 
 
-class _Dispatch(NamedTuple):
-    """A step made ready: how many workgroups follows from the rows of a batch.
-
-    `handles` are the pipeline and the bind group as wgpu-native knows them.
-    """
-
-    pipeline: Any
-    group: Any
-    step: Step
-    lanes: int
-    handles: tuple[Any, Any]
-
-
-class _Recorder:
-    """Records dispatches by the functions of wgpu-native itself, without wgpu's checks of each.
-
-    That takes a third of the time; `usable` says whether this version of wgpu has what it needs.
-    """
-
-    def __init__(self) -> None:
-        try:
-            from wgpu.backends.wgpu_native import ffi, lib
-
-            self._nothing = ffi.NULL
-            self._pipeline = lib.wgpuComputePassEncoderSetPipeline
-            self._group = lib.wgpuComputePassEncoderSetBindGroup
-            self._dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
-            self.usable = True
-        except (ImportError, AttributeError):
-            self.usable = False
-
-    def handle(self, item: Any) -> Any:
-        """Return the handle by which wgpu-native knows an object of wgpu."""
-        found = getattr(item, "_internal", None)
-        self.usable &= found is not None
-        return found
-
-    def record(self, work: Any, handles: tuple[Any, Any], x: int, y: int) -> None:
-        """Append a dispatch to a compute pass, which is a handle too."""
-        pipeline, group = handles
-        self._pipeline(work, pipeline)
-        self._group(work, 0, group, 0, self._nothing)
-        self._dispatch(work, x, y, 1)
-
-
 class WgpuDevice:
     """One adapter; kernels are compiled when a program first needs them."""
 
@@ -166,7 +121,7 @@ class WgpuDevice:
             wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
         )
         self._uniform = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
-        self._recorder = _Recorder()
+        self._native = native()
         self._layouts: dict[str, tuple[Any, Any]] = {}
         self._pipelines: dict[tuple[str, tuple[str, int]], Any] = {}
 
@@ -214,7 +169,7 @@ class WgpuDevice:
         self._queue.submit([encoder.finish()])
 
     @_explained
-    def program(self, steps: Sequence[Step], header: Buffer, arena: Buffer) -> list[_Dispatch]:
+    def program(self, steps: Sequence[Step], header: Buffer, arena: Buffer) -> Program:
         """Write the parameters of all steps, and bind their buffers."""
         size = max(1, len(steps)) * STRIDE
         params = self._device.create_buffer(size=size, usage=self._uniform)
@@ -235,33 +190,21 @@ class WgpuDevice:
                 for j, b in enumerate(whole, 1)
             ]
             group = self._device.create_bind_group(layout=layout, entries=entries)
-            handles = self._recorder.handle(pipeline), self._recorder.handle(group)
-            made.append(_Dispatch(pipeline, group, step, kernel.lanes, handles))
+            made.append(Dispatch(pipeline, group, step, kernel.lanes))
         self._queue.write_buffer(params, 0, words)
-        return made
+        return Program(made, self._native)
 
     @_explained
-    def run(self, program: Sequence[_Dispatch], rows: Mapping[str, int]) -> None:
+    def run(self, program: Program, rows: Mapping[str, int]) -> None:
         """Record and submit all steps that have rows."""
-        together = TOGETHER if rows.get("all", 0) > LONG else len(program)
+        program.set_rows(rows)
+        together = TOGETHER if rows.get("all", 0) > LONG else max(1, len(program))
         for first in range(0, len(program), together):
-            self._submit(program[first : first + together], rows)
-
-    def _submit(self, program: Sequence[_Dispatch], rows: Mapping[str, int]) -> None:
-        encoder = self._device.create_command_encoder()
-        work = encoder.begin_compute_pass()
-        recorder, handle = self._recorder, self._recorder.handle(work)
-        for pipeline, group, step, lanes, handles in program:
-            n = n_items(step, rows)
-            n = n if lanes else -(-n // INVOCATIONS)
-            if n and recorder.usable:
-                recorder.record(handle, handles, min(n, WIDEST), -(-n // WIDEST))
-            elif n:
-                work.set_pipeline(pipeline)
-                work.set_bind_group(0, group)
-                work.dispatch_workgroups(min(n, WIDEST), -(-n // WIDEST), 1)
-        work.end()
-        self._queue.submit([encoder.finish()])
+            encoder = self._device.create_command_encoder()
+            work = encoder.begin_compute_pass()
+            program.record(work, first, first + together)
+            work.end()
+            self._queue.submit([encoder.finish()])
 
     def free_memory(self) -> int | None:
         """Return the free memory: the processor's where they share it, else what drivers tell."""
