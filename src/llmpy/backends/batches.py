@@ -24,6 +24,24 @@ class BatchCheck:
 
     def __call__(self, batch: Batch, caches: Sequence[KvCache]) -> None:
         """Raise ValueError with what is wrong."""
+        if not (len(batch.tokens) == 1 and self._one_fits(batch, caches)):
+            self._check_all(batch, caches)
+
+    def _one_fits(self, batch: Batch, caches: Sequence[KvCache]) -> bool:
+        """Whether a batch of one token is right, without an array for each question."""
+        if not len(batch.positions) == len(batch.sessions) == 1 >= len(batch.output_rows):
+            return False
+        position, session = int(batch.positions[0]), int(batch.sessions[0])
+        return (
+            0 <= int(batch.tokens[0]) < self._n_rows
+            and 0 <= session < len(caches)
+            and 0 <= position < (1 if self._whole else self._n_ctx)
+            and not batch.output_rows.any()
+            and not (self._has_pages and position // PAGE_TOKENS >= caches[session].n_pages)
+            and not (self._has_states and not caches[session].state)
+        )
+
+    def _check_all(self, batch: Batch, caches: Sequence[KvCache]) -> None:
         n = len(batch.tokens)
         if len(batch.positions) != n or len(batch.sessions) != n:
             raise ValueError("batch: tokens, positions and sessions differ in length")
@@ -40,10 +58,13 @@ class BatchCheck:
         if self._whole:
             begins = np.flatnonzero(np.diff(sessions, prepend=-1))
             _check("first position", positions[begins], 1)
-        for i in np.unique(sessions).tolist():
-            last = positions[sessions == i][-1:] // PAGE_TOKENS
-            if self._has_pages:
-                _check("page of the position", last, caches[i].n_pages)
+        last = np.flatnonzero(np.diff(sessions, append=-1))  # of each session
+        for i, end in zip(sessions[last].tolist(), positions[last].tolist(), strict=True):
+            if self._has_pages and end // PAGE_TOKENS >= caches[i].n_pages:
+                raise ValueError(
+                    f"batch: page of the position: expected 0 to {caches[i].n_pages - 1}, "
+                    f"found {end // PAGE_TOKENS}"
+                )
             if self._has_states and not caches[i].state:
                 raise ValueError("batch: a sequence has no memory for its recurrent state")
 

@@ -13,7 +13,7 @@ from llmpy.backends.base import Batch, Counter, KvCache, Sampler, Sampling, Toke
 from llmpy.backends.batches import BatchCheck
 from llmpy.backends.gpu.arena import Place
 from llmpy.backends.gpu.device import Buffer, Device, Program, Step
-from llmpy.backends.gpu.header import FIELDS, header
+from llmpy.backends.gpu.header import FIELDS, Rotations, header
 from llmpy.backends.gpu.lowering import FEW, Lowered
 from llmpy.backends.gpu.pages import GpuKvPool
 from llmpy.backends.gpu.samplers import AHEAD, EMPTY, record
@@ -44,9 +44,8 @@ class GpuPlan:
         self._device, self._lowered, self._pool = device, lowered, pool
         self._tensors = tensors  # kept while the plan is open
         self._check = BatchCheck(graph, n_ctx)
-        self._tables = [
-            (rope, tensors[names[0]].host if names else None) for rope, names in lowered.ropes
-        ]
+        tables = [(r, tensors[names[0]].host if names else None) for r, names in lowered.ropes]
+        self._rotations = Rotations(tables)
         self._has_pages, self._has_windows = bool(graph.caches), pool.windowed.n_bytes > 0
         self._has_states = bool(graph.recurrences)
         self._whole = is_encoder(graph)
@@ -216,7 +215,7 @@ class GpuPlan:
         self._top.close()
         self._header = self._arena = self._ids = self._found = None
         self._lowered.parts.buffer = None
-        self._programs, self._tensors, self._tables = {}, {}, []
+        self._programs, self._tensors, self._rotations = {}, {}, Rotations([])
         self._lowered = Lowered()
 
     def _others(self) -> list[Buffer]:
@@ -241,7 +240,7 @@ class GpuPlan:
 
     def _words(self, batch: Batch, caches: Sequence[KvCache], slot: int = 0) -> NDArray[np.uint32]:
         kinds = self._has_pages, self._has_windows
-        return header(batch, caches, self._tables, *kinds, slot)
+        return header(batch, caches, self._rotations, *kinds, slot)
 
     def logits(self, at: int, n: int) -> NDArray[np.float32]:
         """Read `n` rows of logits from the arena."""
