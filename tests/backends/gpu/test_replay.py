@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import llmpy
 from llmpy import ffi
 from llmpy.backends.gpu import wgpu_replay
 from llmpy.backends.gpu.backend import GpuBackend
-from llmpy.backends.gpu.device import ROWS, Step, n_items
+from llmpy.backends.gpu.device import KERNELS, ROWS, Step, n_items
 from llmpy.backends.gpu.shaders import INVOCATIONS
 from llmpy.backends.gpu.wgpu_replay import MOST, WIDEST, Dispatch, Native, Program, native
 from tests.backends.gpu.devices import gpu_device
@@ -116,9 +119,58 @@ def test_native_code_records_the_same_as_wgpu(
     assert calls == []
 
 
-def test_without_the_library_wgpu_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wgpu_replay, "available", lambda: False)
-    assert wgpu_replay._doubt() == "there is no compiled library"
+def test_a_device_that_waits_gets_the_first_quarter_of_a_program_first(opened: Any) -> None:
+    header, arena = opened.buffer(4096), opened.buffer(4096)
+    fields = dict.fromkeys(KERNELS["choose"].fields, 0)
+
+    def submitted(n: int, rows: int = 1) -> list[tuple[int, int]]:
+        program, found = opened.program([Step("choose", "all", 1, fields)] * n, header, arena), []
+        record = program.record
+
+        def recorded(work: Any, first: int, end: int) -> None:
+            found.append((first, end))
+            record(work, first, end)
+
+        program.record = recorded
+        opened.run(program, {"all": rows})
+        return found
+
+    opened.read(arena, 0, 4)
+    assert submitted(100) == [(0, 25), (25, 100)]
+    assert submitted(100) == [(0, 100)]
+    opened.read(arena, 0, 4)
+    assert submitted(3) == [(0, 3)]
+    assert submitted(40, rows=100) == [(0, 16), (16, 32), (32, 40)]
+    assert submitted(0) == [(0, 0)]
+
+
+ALONE = """
+import logging, sys
+logging.basicConfig(level="INFO", stream=sys.stdout, format="%(message)s")
+import llmpy
+
+with llmpy.load(sys.argv[1], backend="gpu", n_ctx=128) as model:
+    print(model.generate("Once upon a time", temperature=0.8, seed=3, max_tokens=20).tokens)
+"""
+
+
+@pytest.mark.skipif(not ffi.available(), reason="no compiled library")
+def test_without_the_library_wgpu_records_and_the_same_is_said(
+    shared_data: Callable[[str], Path],
+) -> None:
+    gpu_device()
+    said = []
+    for library in (ffi.library_path(), "none.so"):
+        environment = {**os.environ, "LLMPY_LIBRARY": str(library)}
+        arguments = [sys.executable, "-c", ALONE, str(shared_data(STORIES))]
+        done = subprocess.run(
+            arguments, env=environment, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout.splitlines())
+    assert "gpu: recorded by native code" in said[0]
+    assert "gpu: recorded by wgpu: there is no compiled library" in said[1]
+    assert said[0][-1] == said[1][-1]
 
 
 @pytest.mark.skipif(not ffi.available(), reason="no compiled library")

@@ -7,6 +7,7 @@ import struct
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
+from itertools import pairwise
 from tempfile import gettempdir
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,7 +23,7 @@ __all__ = ["Adapter", "WgpuDevice", "adapters"]
 A = ParamSpec("A")
 R = TypeVar("R")
 APIS = ("Vulkan", "Metal", "D3D12")  # the better one first, where a GPU has two
-LONG = 64  # rows of a batch that takes long
+LONG = 64  # rows of a batch that takes long; dispatches of a program that does so to record
 TOGETHER = 16  # its dispatches that are submitted at once: systems end work that takes seconds
 STRIDE = 256  # bytes between the parameters of two steps
 
@@ -122,6 +123,7 @@ class WgpuDevice:
         )
         self._uniform = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
         self._native = native()
+        self._waits = False  # for programs, as all so far were waited for
         self._layouts: dict[str, tuple[Any, Any]] = {}
         self._pipelines: dict[tuple[str, tuple[str, int]], Any] = {}
 
@@ -152,6 +154,7 @@ class WgpuDevice:
     @_explained
     def read(self, buffer: Buffer, offset: int, n_bytes: int) -> bytes:
         """Wait, and return bytes of a buffer."""
+        self._waits = True
         return bytes(self._queue.read_buffer(buffer, offset, n_bytes)) if n_bytes else b""
 
     @_explained
@@ -196,13 +199,21 @@ class WgpuDevice:
 
     @_explained
     def run(self, program: Program, rows: Mapping[str, int]) -> None:
-        """Record and submit all steps that have rows."""
+        """Record and submit all steps that have rows.
+
+        A device that waits gets the first quarter while the others are recorded. (Recording them
+        before they are asked for would be sooner still, but wgpu-native 29 never frees a command
+        buffer that is not submitted.)
+        """
         program.set_rows(rows)
-        together = TOGETHER if rows.get("all", 0) > LONG else max(1, len(program))
-        for first in range(0, len(program), together):
+        n, waits, self._waits = len(program), self._waits, False
+        cuts = [n // 4] if waits and n >= LONG else []
+        if rows.get("all", 0) > LONG:
+            cuts = list(range(TOGETHER, n, TOGETHER))
+        for first, end in pairwise([0, *cuts, n]):
             encoder = self._device.create_command_encoder()
             work = encoder.begin_compute_pass()
-            program.record(work, first, first + together)
+            program.record(work, first, end)
             work.end()
             self._queue.submit([encoder.finish()])
 

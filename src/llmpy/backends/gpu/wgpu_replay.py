@@ -117,7 +117,6 @@ class Program:
 
     def record(self, work: Any, first: int, end: int) -> None:
         """Append the dispatches from `first` to `end` to a compute pass of wgpu."""
-        end = min(end, len(self))
         some = self._commands[first:end]
         if self._native:
             functions, handle = self._native
