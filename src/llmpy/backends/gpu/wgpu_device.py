@@ -122,7 +122,7 @@ class WgpuDevice:
             wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
         )
         self._uniform = wgpu.BufferUsage.UNIFORM | wgpu.BufferUsage.COPY_DST
-        self._native = native()
+        self._native = native() if hasattr(self._device, "_internal") else None
         self._waits = False  # for programs, as all so far were waited for
         self._layouts: dict[str, tuple[Any, Any]] = {}
         self._pipelines: dict[tuple[str, tuple[str, int]], Any] = {}
