@@ -309,6 +309,7 @@ fn decide(at: u32, lane: u32, all_bound: u32, left: f32) -> Decided {
             for (var j = lane + 1u; j < n; j += 256u) {  // they were different, and are no longer in order
                 if (values[j - 1u] == values[j] && numbers[j - 1u] > numbers[j]) { atomicStore(&unsure, 1u); }
             }
+            workgroupBarrier();
             continue;
         }
         var next = n;
