@@ -51,3 +51,11 @@ def test_the_largest_seed_and_counter_work():
     rng = Rng(2**64 - 1, 2**64 - 1)
     assert 0.0 <= rng.uniform() < 1.0
     assert rng.counter == 0
+
+
+@pytest.mark.parametrize("counter", [0, 7, 2**64 - 2])
+def test_coming_numbers_are_those_that_are_drawn_then(counter: int) -> None:
+    rng = Rng(3, counter)
+    ahead = rng.ahead(4)
+    assert rng.counter == counter
+    assert ahead == [rng.uniform() for _ in range(4)]
