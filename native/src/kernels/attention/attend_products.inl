@@ -436,8 +436,8 @@ LLMPY_CALL void score_keys(const float* q, const void* keys, int64_t d, int64_t 
     score_page<queries>(q, static_cast<const T*>(keys), d, ahead, scores);
 }
 template <int queries, class T>
-LLMPY_CALL void weigh_values(const float* p, const void* page, int64_t d, int64_t ahead, const Seen* seen, float* values,
-                  int64_t padded) {
+LLMPY_CALL void weigh_values(const float* p, const void* page, int64_t d, int64_t ahead, const Seen* seen,
+                             float* values, int64_t padded) {
     weigh_page<queries>(p, static_cast<const T*>(page), d, ahead, seen, values, padded);
 }
 constexpr int queries_of(int n) { return n < kQueriesAtOnce ? n : kQueriesAtOnce; }

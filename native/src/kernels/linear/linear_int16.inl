@@ -144,8 +144,8 @@ LLMPY_INLINE int64_t multiply_some_groups(int64_t rest, const KeptKernels& kept,
 
 // Tiles [tile, tile + tiles) for up to tokens_at_once tokens from `token` on.
 template <int tiles>
-LLMPY_CALL void int16_tiles(const LinearCall& call, const KeptKernels& kept, const Int16Input& input, const TileBytes& bytes,
-                 int64_t token, int64_t count, int64_t tile) {
+LLMPY_CALL void int16_tiles(const LinearCall& call, const KeptKernels& kept, const Int16Input& input,
+                            const TileBytes& bytes, int64_t token, int64_t count, int64_t tile) {
     constexpr int64_t stride = tiles * tile_rows;
     const uint8_t* p = static_cast<const uint8_t*>(call.packed) + tile * bytes.tile;
     float* sums = static_cast<float*>(call.scratch);

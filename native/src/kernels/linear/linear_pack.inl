@@ -18,7 +18,8 @@ constexpr int offset_bits(bool offset) { return offset ? 0x80 : 0; }
 
 // One group of some rows, from block `first` of each on, which are `n` blocks of T.
 template <class T>
-LLMPY_CALL void pack_group(uint8_t* out, const uint8_t* rows, int64_t row_stride, int count, int flip, int64_t first, int n) {
+LLMPY_CALL void pack_group(uint8_t* out, const uint8_t* rows, int64_t row_stride, int count, int flip, int64_t first,
+                           int n) {
     T::pack(out, Rows<typename T::FileBlock>{rows, row_stride, count, flip}, first, n);
 }
 
