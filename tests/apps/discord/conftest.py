@@ -39,6 +39,7 @@ async def served(patch: pytest.MonkeyPatch) -> AsyncIterator[FakeDiscord]:
 async def online(server: FakeDiscord, config: Config, folder: Path) -> AsyncIterator[Bot]:
     """A bot that is online until the end of the block."""
     bot = Bot(config, folder, lambda _line: None)
+    bot._connection.guild_ready_timeout = 0.05  # 2 s that discord.py waits for more guilds
     async with bot:
         running = asyncio.create_task(bot.start(config.token))
         server.client, server.is_idle = running, lambda: not bot._answers
