@@ -16,6 +16,7 @@ PARTS = [
     "\n",
     "\n\n",
     "```py\n",
+    "`" * 70,
     "\n```\n",
     "~~~\n",
     "x" * 50,
@@ -46,6 +47,24 @@ def test_only_the_last_messages_change_when_a_text_grows(text: str, limit: int) 
         assert parts[: len(before) - 1] == before[:-1] or parts[: len(before) - 2] == before[:-2]
         assert len(parts) >= len(before) - 1
         before = parts
+
+
+def test_marks_within_a_line_do_not_begin_a_message() -> None:
+    assert split("x" * 50 + " ```py\nword", 60) == ["x" * 49, "x ```py\nword"]
+
+
+@pytest.mark.parametrize("mark", ["`", "~"])
+@pytest.mark.parametrize("n", [200, 205, 5000])
+def test_a_line_of_marks_is_split_anywhere(mark: str, n: int) -> None:
+    parts = split(mark * n, 60)
+    assert max(map(length, parts)) <= 60
+    assert "".join(parts) == mark * n
+
+
+def test_a_long_word_behind_marks_is_no_reason_to_stop() -> None:
+    parts = split("```" + "x" * 500 + "\n" + "code\n" * 50, 60)
+    assert max(map(length, parts)) <= 60
+    assert "".join(parts).count("code") == 50
 
 
 def test_a_message_ends_at_a_line_or_a_word() -> None:

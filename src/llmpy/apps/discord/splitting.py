@@ -7,7 +7,10 @@ import re
 __all__ = ["LIMIT", "length", "split"]
 
 LIMIT = 2000  # characters of a message
-FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^`\n]*$", re.M)
+CLOSING = 8  # characters that closing a fence takes, at most
+# Of at most seven marks, so that what closes and opens it leaves room in a message.
+MARKS = r"^ {0,3}(`{3,7}|~{3,7})(?![`~])"
+FENCE = re.compile(MARKS + r"[ \t]*([^\s`]{0,32})[^`\n]*$", re.M)
 
 
 def length(text: str) -> int:
@@ -25,8 +28,8 @@ def split(text: str, limit: int = LIMIT) -> list[str]:
     found = []
     rest, opening = text.strip("\n"), ""
     while length(opening + rest) > limit:
-        room = _fitting(rest, limit - length(opening) - 8)  # 8: to close a fence
-        at = _end(rest, room)
+        room = _fitting(rest, limit - length(opening) - CLOSING)
+        at = _before_marks(rest, _end(rest, room))
         part = opening + rest[:at].rstrip()
         fence = _open_fence(part)
         found.append(part + (f"\n{fence[1]}" if fence else ""))
@@ -36,10 +39,10 @@ def split(text: str, limit: int = LIMIT) -> list[str]:
 
 
 def _fitting(text: str, units: int) -> int:
-    """Return how many characters of a text have so many units."""
-    n = min(len(text), units)
-    while length(text[:n]) > units:
-        n -= max(1, (length(text[:n]) - units) // 2)
+    """Return how many characters of a text have so many units: at least one."""
+    n = max(min(len(text), units), 1)
+    while n > 1 and length(text[:n]) > units:
+        n = max(n - max(1, (length(text[:n]) - units) // 2), 1)
     return n
 
 
@@ -49,6 +52,14 @@ def _end(text: str, room: int) -> int:
         return line + 1
     space = text.rfind(" ", room // 2, room)
     return space + 1 if space > 0 else room
+
+
+def _before_marks(text: str, at: int) -> int:
+    """Return an end before `at` if else marks within a line would begin a line, and be a fence."""
+    for end in range(at, 0, -1):
+        if text[end - 1] == "\n" or not re.match(MARKS, text[end : end + LIMIT].lstrip(" \n")):
+            return end
+    return at
 
 
 def _open_fence(text: str) -> re.Match[str] | None:
