@@ -19,8 +19,8 @@ COMMITTED = Path(__file__).with_name("data")
 BESIDE = Path(__file__).parents[1].parent / "shared" / "data"
 DATA = Path(os.environ.get("LLMPY_TEST_DATA", BESIDE))
 
-# How long an example takes says nothing on a busy machine or under an emulator.
-hypothesis.settings.register_profile("llmpy", deadline=None)
+# The same examples in every run. How long one takes says nothing on a busy machine or an emulator.
+hypothesis.settings.register_profile("llmpy", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("llmpy")
 
 

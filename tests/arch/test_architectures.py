@@ -183,7 +183,7 @@ def test_any_chunks_give_the_same_bits_on_stored_types(
             np.testing.assert_array_equal(runner.read(LONG, chunks), whole, name)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15)
 @given(st.lists(st.integers(1, len(LONG) - 1), max_size=9))
 def test_random_chunks_give_the_same_bits(loaded: Load, cuts: list[int]) -> None:
     borders = sorted({0, *cuts, len(LONG)})

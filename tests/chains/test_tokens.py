@@ -24,7 +24,7 @@ def tokenizer(shared_data: Callable[[str], Path]) -> llmpy.Tokenizer:
 
 
 @given(WORDS.map("".join), st.integers(8, 60))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_parts_fit_and_are_the_text(tokenizer: llmpy.Tokenizer, text: str, tokens: int) -> None:
     parts = split_text(text, tokens, tokenizer)
     assert "".join(parts) == text
@@ -32,7 +32,7 @@ def test_parts_fit_and_are_the_text(tokenizer: llmpy.Tokenizer, text: str, token
 
 
 @given(WORDS.map("".join), st.integers(8, 60))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_parts_with_overlap_fit_and_cover_the_text(
     tokenizer: llmpy.Tokenizer, text: str, tokens: int
 ) -> None:

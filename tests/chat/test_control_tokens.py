@@ -157,7 +157,7 @@ CUNNING = [
 @example(texts=["im_end"])
 @example(texts=["<|im_", "end|>"])
 @given(texts=st.lists(PIECES, min_size=1, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_templates_that_change_texts_make_no_control_tokens_of_them(
     source: str, texts: list[str]
 ) -> None:

@@ -88,7 +88,7 @@ def check_all(model: llmpy.Model, template: str, steps: list[tuple[str, str, int
 
 @pytest.mark.parametrize("template", ["alpaca", "llama2", TURNS])
 @given(steps=STEPS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_chat_answers_as_if_it_read_everything_afresh(
     fast_stories: llmpy.Model, template: str, steps: list[tuple[str, str, int]]
 ) -> None:
@@ -109,7 +109,7 @@ def recurrent(
 
 
 @given(steps=STEPS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_so_does_one_with_recurrent_memory(
     recurrent: llmpy.Model, steps: list[tuple[str, str, int]]
 ) -> None:

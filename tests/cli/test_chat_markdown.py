@@ -63,7 +63,7 @@ def test_the_blocks_are_the_same_in_whatever_pieces_the_text_comes(size: int) ->
     assert begins == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.sampled_from("a -*`#>|1.\n\t_[]()~"), max_size=200), st.integers(1, 9))
 def test_nothing_is_lost_or_told_twice(text: str, size: int) -> None:
     found = "".join(block.text for block in blocks_of(text, size) if block.first)
@@ -154,7 +154,7 @@ def test_no_control_character_comes_through(text: str) -> None:
     assert UNSAFE.search("\n".join(drawn(text))) is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(st.sampled_from("ab -*`#>|1.\n\t_[]()!~<&;:\x1b\x9b\r\\"), max_size=120))
 def test_whatever_a_model_writes_is_drawn_without_control_characters(text: str) -> None:
     assert UNSAFE.search("\n".join(drawn(text))) is None

@@ -41,7 +41,7 @@ def test_what_a_beginning_says(text: str, value: Any) -> None:
     assert partial_value(text) == value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(JSON)
 def test_every_beginning_is_read_and_the_whole_is_the_value(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False)

@@ -101,7 +101,7 @@ WAITING = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.lists(WAITING, max_size=12), st.integers(1, 64), st.integers(0, 40), st.integers(1, 64))
 def test_a_step_keeps_its_limits(
     waiting: list[Waiting], n_batch: int, free: int, n_prefill: int

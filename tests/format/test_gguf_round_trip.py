@@ -75,8 +75,6 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize("big_endian", [False, True])
 @settings(
     max_examples=20,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
@@ -113,7 +111,7 @@ def test_reading_gives_what_was_written(
 ODD = ["", "\0", "a\0b", "x" * 255, "y" * 256, "é" * 128, "z" * 65_536, "\udcff", "\n", "ẞ"]
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(
     start=st.integers(0, 300),
     odd=st.lists(st.tuples(st.integers(0, 8_999), st.sampled_from(ODD)), max_size=6),

@@ -60,8 +60,6 @@ def test_the_sound_file_rebuilt_still_opens(sound, tmp_path):
 
 @settings(
     max_examples=100,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -198,8 +198,6 @@ ENTRY = st.fixed_dictionaries(
 
 @settings(
     max_examples=200,
-    deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(header=st.dictionaries(st.text(max_size=3), ENTRY | JSON, max_size=3), n=st.integers(0, 40))

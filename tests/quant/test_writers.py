@@ -144,7 +144,7 @@ BOUNDS = {
 
 
 @pytest.mark.parametrize("name", sorted(BOUNDS))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(0.1, 1e3))
 def test_errors_are_bounded(name: str, seed: int, scale: float) -> None:
     x = np.random.default_rng(seed).uniform(-1, 1, (2, 256)).astype(np.float32)
@@ -154,7 +154,7 @@ def test_errors_are_bounded(name: str, seed: int, scale: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4", "IQ4_NL"])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_was_written_can_be_written_again(name: str, seed: int) -> None:
     x = np.random.default_rng(seed).standard_normal((4, 64)).astype(np.float32)
@@ -163,7 +163,7 @@ def test_what_was_written_can_be_written_again(name: str, seed: int) -> None:
     assert np.abs(twice - once).max() <= 2e-2 * np.abs(x).max()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(sorted(quant.writable)),
     data=st.binary(min_size=1024, max_size=1024),

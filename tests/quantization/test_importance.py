@@ -82,9 +82,7 @@ def test_every_truncation_of_the_older_form_is_refused(tmp_path: Path, length: i
         llmpy.read_importance(tmp_path / "i.dat")
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(old_file()) - 1), byte=st.integers(0, 255))
 def test_damage_to_the_older_form_is_a_typed_error(tmp_path: Path, at: int, byte: int) -> None:
     data = bytearray(old_file())

@@ -87,7 +87,7 @@ def test_top_n_sigma_measures_the_logits():
 
 
 @given(st.integers(2, 400), st.integers(0, 2**32), st.floats(0.01, 50), st.floats(0.1, 3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_top_n_sigma_is_numpys_deviation(n, seed, scale, sigmas):
     logits = (np.random.default_rng(seed).standard_normal(n) * scale).astype(np.float32)
     bound = logits.max() - sigmas * logits.std(dtype=np.float64)

@@ -205,7 +205,7 @@ def test_a_large_vocabulary_agrees(steps):
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=200), st.integers(0, 2**64 - 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_numbers_give_a_token_or_our_error(values, seed):
     logits = np.array(values, dtype=np.float32)
     for steps in (chain(), default_chain(), chain(greedy()), chain(top_p(0.5))):

@@ -104,7 +104,7 @@ def test_every_name_is_read(name):
 
 
 @given(st.text(max_size=60) | st.text(alphabet='top-kmin:/=0.5" e\\', max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_a_chain_or_our_error(text):
     try:
         steps = parsed(text)
@@ -117,7 +117,7 @@ def test_any_text_is_a_chain_or_our_error(text):
     st.dictionaries(st.text(min_size=1, max_size=9) | st.integers(0, 99), st.floats(-9, 9)),
     st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=3),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_texts_are_written_so_that_they_are_read(bias, strings):
     steps = (sampling.logit_bias(bias), sampling.banned_strings(*strings))
     assert parsed(printed(steps)) == steps

@@ -68,8 +68,6 @@ def requests(path: str) -> st.SearchStrategy[dict[str, Any]]:
 def test_no_request_makes_the_server_fail(tiny: Running, path: str) -> None:
     @settings(
         max_examples=25,
-        deadline=None,
-        derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
     @given(requests(path))

@@ -136,7 +136,7 @@ def test_more_sessions_than_a_batch_holds_take_several_steps(fast: llmpy.Model) 
     assert tokens == [alone(fast, i, 1)[0] for i in range(19)]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(
     steps=st.lists(
         st.tuples(st.lists(st.integers(0, 3), unique=True), st.lists(st.integers(3, 511))),

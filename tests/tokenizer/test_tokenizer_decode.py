@@ -37,7 +37,7 @@ def test_bytes_that_are_no_character_are_replaced_at_once():
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_streaming_equals_decoding_the_whole(tokenizer_of, name, data):
     tokenizer = tokenizer_of(name)

@@ -205,7 +205,7 @@ SENTENCEPIECE = ("phi-3", "stories260K")
 
 
 @pytest.mark.parametrize("name", SENTENCEPIECE)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(text=st.one_of(TEXT, WORDS).map(lambda text: text.replace("\u2581", "")))
 def test_sentencepiece_merges_as_defined(tokenizer_of, name, text):
     tokenizer = tokenizer_of(name)
@@ -229,7 +229,7 @@ def _uncut(metadata_of, name):
 
 
 @pytest.mark.parametrize("name", SENTENCEPIECE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.one_of(TEXT, WORDS))
 def test_cutting_at_spaces_changes_nothing(metadata_of, tokenizer_of, name, text):
     assert tokenizer_of(name).encode(text) == _uncut(metadata_of, name).encode(text)
@@ -248,7 +248,7 @@ def lacking(tokenizer):
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.one_of(TEXT, WORDS))
 def test_decoding_undoes_encoding(tokenizer_of, name, text):
     tokenizer = tokenizer_of(name)
@@ -260,7 +260,7 @@ def test_decoding_undoes_encoding(tokenizer_of, name, text):
 
 
 @pytest.mark.parametrize("name", ["llama-spm", "qwen2", "mpt"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts=st.lists(st.one_of(st.integers(0, 9), WORDS), max_size=6))
 def test_decoding_undoes_encoding_with_special_tokens(tokenizer_of, name, parts):
     tokenizer = tokenizer_of(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import llmpy
@@ -114,7 +114,6 @@ def test_merges_are_searched_for_and_then_known(monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", VOCABULARIES)
 @given(text=st.text(st.sampled_from("abc\n \u2581\u00e9\0"), max_size=40))
-@settings(deadline=None)
 def test_scored_pieces_merge_as_in_the_engine(name: str, text: str) -> None:
     first, engine = VOCABULARIES[name]
     assert first.encode(text, start=False) == engine.encode(text, start=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
@@ -88,7 +88,6 @@ CHARACTERS = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 @given(data=st.data())
-@settings(deadline=None)
 def test_families_written_otherwise_cut_as_published(name: str, data: st.DataObject) -> None:
     some = st.text(st.sampled_from(CHARACTERS[name]), max_size=30)
     runs = st.builds(lambda n: " " * n, st.integers(0, 1200))

@@ -32,7 +32,7 @@ def check(tokenizer: Tokenizer, text: str, more: str, special: bool = False) -> 
     return n
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(text=TEXTS, more=TEXTS, special=st.booleans())
 @example(text="one two", more="'s", special=False)
 @example(text="12345 a1234", more="5678", special=False)
@@ -63,7 +63,7 @@ def cuts(name: str, text: str) -> set[int]:
 
 
 @pytest.mark.parametrize("name", sorted({id(f): n for n, f in FAMILIES.items()}.values()))
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(text=TEXTS, more=TEXTS)
 def test_each_family_cuts_at_a_border(name: str, text: str, more: str) -> None:
     whole = f"{text}x a{more}"

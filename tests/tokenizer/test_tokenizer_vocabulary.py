@@ -273,7 +273,7 @@ KEYS = ("model", "pre", "tokens", "scores", "token_type", "merges", "add_bos_tok
 KEYS += ("bos_token_id", "unknown_token_id", "eot_token_id", "add_eos_token", "add_space_prefix")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.dictionaries(
         st.sampled_from(KEYS),

@@ -105,7 +105,7 @@ def fragments(layout: Layout) -> list[str]:
     return [whole, whole[:-1], layout.trigger, *filter(None, cut), *given]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_however_a_text_is_cut_it_says_the_same(data: st.DataObject) -> None:
     layout = data.draw(st.sampled_from(ALL))

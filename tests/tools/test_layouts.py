@@ -185,7 +185,6 @@ def arguments(texts: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]
 @pytest.mark.parametrize("name", RENDERED)
 @settings(
     max_examples=8,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())

@@ -65,7 +65,7 @@ def test_confidence_is_the_probability_under_the_constraint(
     assert 0 < answer.confidence == pytest.approx(expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.text(max_size=300))
 def test_any_text_has_an_answer(random_model: llmpy.Model, text: str) -> None:
     (answer,) = dates.Parser(random_model).parse_many([text])

@@ -82,7 +82,7 @@ JSON = st.recursive(
 
 
 @given(nodes=JSON, edges=JSON)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_json_is_a_flow_or_a_flow_error(nodes: Any, edges: Any) -> None:
     try:
         assert isinstance(loads(json.dumps({"nodes": nodes, "edges": edges})), Flow)
