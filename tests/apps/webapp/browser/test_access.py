@@ -88,6 +88,7 @@ def show(name: str, server: Scripted, tab: Any, **options: Any) -> Any:
         page.click("[aria-label='Edit question'] >> nth=0")
     if name == "dialog":
         page.click(".stats")
+    page.wait_for_selector(STATES[name])
     return page
 
 
