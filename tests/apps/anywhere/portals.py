@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class FakePortals(threading.Thread):
         self.calls: list[str] = []
         self.app_id, self.bound, self.restored = "", {}, ""
         self.text, self.cursor, self.selected = "", 0, ""
+        self.inserted: Callable[[], object] = lambda: None  # while the key is down
         self.down: set[int] = set()
         self.keys: list[tuple[int, int]] = []
         self.clipboard: dict[str, bytes] = {}
@@ -299,6 +301,7 @@ class FakePortals(threading.Thread):
         start = self.cursor - len(self.selected)
         self.text = self.text[:start] + character + self.text[self.cursor :]
         self.cursor, self.selected = start + 1, ""
+        self.inserted()
 
     # ----------------------------------------------------- the clipboard
 

@@ -137,6 +137,27 @@ def test_a_second_press_cancels(portals: FakePortals, config: Config) -> None:
     assert portals.down == set()
 
 
+def test_a_key_that_is_down_when_the_answer_is_cancelled_is_released(
+    portals: FakePortals, config: Config
+) -> None:
+    portals.text, portals.cursor = BEGINNING, len(BEGINNING)
+
+    def inserted() -> None:
+        if len(portals.text) == len(BEGINNING) + 5:
+            portals.press(CHORD)
+            portals.release(CHORD)
+
+    async def scenario(lines: list[str]) -> None:
+        portals.inserted = inserted
+        portals.press(CHORD)
+        portals.release(CHORD)
+        await reached(lambda: lines[-1] == "go: cancelled")
+
+    play(config, scenario)
+    assert len(portals.text) == len(BEGINNING) + 5
+    assert portals.down == set()
+
+
 def test_nothing_left_of_the_cursor_moves_nothing(portals: FakePortals, config: Config) -> None:
     portals.text, portals.cursor = "\nbelow", 0
 

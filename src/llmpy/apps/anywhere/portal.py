@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -143,17 +143,12 @@ class Portal:
     async def type(self, text: str) -> None:
         """Type a text character by character."""
         for character in text:
-            await self._key(keysym(character), True)
-            await self._key(keysym(character), False)
+            await self._tap([keysym(character)])
             await asyncio.sleep(self._delay)
 
     async def press(self, one: Chord) -> None:
         """Press a chord."""
-        symbols = [*(SYMBOLS[name] for name in one.modifiers), one.keysym]
-        for symbol in symbols:
-            await self._key(symbol, True)
-        for symbol in reversed(symbols):
-            await self._key(symbol, False)
+        await self._tap([*(SYMBOLS[name] for name in one.modifiers), one.keysym])
 
     async def close(self) -> None:
         """Disconnect; the portals end their sessions then."""
@@ -291,6 +286,23 @@ class Portal:
             task = asyncio.create_task(self._serve(body[1], body[2]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    async def _tap(self, symbols: Sequence[int]) -> None:
+        """Press keys and release them, also where the caller is cancelled in between."""
+        task = asyncio.create_task(self._press_and_release(symbols))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            raise
+
+    async def _press_and_release(self, symbols: Sequence[int]) -> None:
+        for symbol in symbols:
+            await self._key(symbol, True)
+        for symbol in reversed(symbols):
+            await self._key(symbol, False)
 
     async def _key(self, symbol: int, down: bool) -> None:
         await self._call(
