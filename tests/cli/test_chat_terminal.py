@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,11 @@ def test_an_interrupt_stops_the_answer_and_not_the_program(chat: Terminal) -> No
     assert chat.end() == 0
 
 
-def test_lines_of_one_message_stay_together(chat: Terminal, tmp_path: Path) -> None:
+def test_lines_of_one_message_stay_together(
+    terminal: Callable[..., Terminal], smollm2: Path, tmp_path: Path
+) -> None:
+    chat = terminal("chat", "-m", smollm2, "-n", 20)
+    chat.wait("0 of")
     chat.type(PASTE.format("one\ntwo"))
     chat.type(NEW_LINE)
     chat.type("three\\\r")
