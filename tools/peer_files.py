@@ -37,12 +37,15 @@ PUBLISHED: dict[str, Any] = {
     "gpt2": {"n_ctx": 256},
     "gptneox": {"rotary_pct": 0.25},
     "gptneox-serial": {"rotary_pct": 1.0},
+    "granite4": {"layer_types": ["attention"] * 3},
     "granitehybrid": {"layer_types": ["mamba", "attention", "mamba"]},
     "granitehybrid-dense": {"layer_types": ["mamba", "attention", "mamba"]},
     "hunyuan-moe": {
         "moe_intermediate_size": [96, 96], "num_shared_expert": [1, 1], "moe_topk": [3, 3],
     },
     "internlm2": {"architectures": ["InternLM2ForCausalLM"]},
+    "minicpm": {"architectures": ["MiniCPMForCausalLM"]},
+    "minicpm-long": {"architectures": ["MiniCPMForCausalLM"]},
     "phimoe": {
         "architectures": ["PhiMoEForCausalLM"], "original_max_position_embeddings": 1024,
     },
@@ -53,9 +56,11 @@ PUBLISHED: dict[str, Any] = {
 # What the converter leaves out of a file, which then cannot give the same logits.
 LEFT_OUT = {
     "deepseek-v3-halves": "that rotated pairs are halves",
+    "glm": "the epsilon of its norms",
     "minicpm-long": "the original context",
     "mistral": "the window",
     "olmoe-clipped": "the clipping",
+    "phimoe-short": "the factor of attention",
     "starcoder2-window": "the window",
 }
 

@@ -44,7 +44,9 @@ def tensors(_: Config) -> list[Tensor]:
 
 @architecture("exaone")
 class Exaone(Rotary):
-    eps: float = key("attention.layer_norm_rms_epsilon")
+    # llama.cpp's converter of 2026 writes this one alone, which llama.cpp itself does not read.
+    layer_norm_eps: float = key("attention.layer_norm_epsilon", default=1e-5)
+    eps: float = key("attention.layer_norm_rms_epsilon", default="layer_norm_eps")
 
     checkpoints = (
         Checkpoint(
