@@ -72,7 +72,7 @@ def test_any_text_is_typed_on_any_layout(
     set_layout(layout)
     asyncio.run(type_lines(screen, TEXTS))
     set_layout("us")
-    until(lambda: len(editor.text.rstrip()) >= len((before + "\n".join(TEXTS)).rstrip()), 5)
+    until(lambda: len(editor.text.rstrip()) >= len((before + "\n".join(TEXTS)).rstrip()), 30)
     assert editor.text.rstrip() == before + "\n".join(TEXTS)
 
 
