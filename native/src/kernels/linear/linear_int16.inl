@@ -114,8 +114,16 @@ constexpr KeptKernels kept_kernels = {multiply_kept<T, int16_tokens>, multiply_k
 LLMPY_INLINE int64_t multiply_one_tile(int64_t rest, const KeptKernels& kept, const Int16Group& group, float* sums,
                                        int64_t stride) {
     const bool many = rest >= int16_tokens, two = rest >= 2;
-    const auto pairs = many ? multiply_pairs<int16_tokens, 1> : two ? multiply_pairs<2, 1> : multiply_pairs<1, 1>;
-    (is_kept(group.tile[0]) ? many ? kept.many : two ? kept.two : kept.one : pairs)(group, sums, stride);
+    // Branches, which are guessed: a call of what the group's first bytes choose would wait for them.
+    if (is_kept(group.tile[0])) {
+        (many ? kept.many : two ? kept.two : kept.one)(group, sums, stride);
+    } else if (many) {
+        multiply_pairs<int16_tokens, 1>(group, sums, stride);
+    } else if (two) {
+        multiply_pairs<2, 1>(group, sums, stride);
+    } else {
+        multiply_pairs<1, 1>(group, sums, stride);
+    }
     return many ? int16_tokens : two ? 2 : 1;
 }
 
@@ -123,7 +131,8 @@ LLMPY_INLINE int64_t multiply_one_tile(int64_t rest, const KeptKernels& kept, co
 template <int tiles>
 LLMPY_INLINE int64_t multiply_some_groups(int64_t rest, const KeptKernels& kept, const Int16Group& group, float* sums,
                                           int64_t stride) {
-    bool any_kept = tiles == 1;
+    if constexpr (tiles == 1) return multiply_one_tile(rest, kept, group, sums, stride);
+    bool any_kept = false;
     for (int r = 0; r < tiles; ++r) any_kept = any_kept || is_kept(group.tile[r]);
     if (!any_kept) {
         const bool many = rest >= token_tile, two = rest >= 2;
