@@ -539,13 +539,19 @@ def _check_generate(model: _Model) -> None:
     _equal("tokens that generate() appends", ids.tolist(), expected)
 
 
-def _check_drawn(model: _Model) -> None:
-    """A `DrawnResult` draws the token that the sampler draws from all logits, or none."""
+def _result_of_ten(model: _Model) -> Any:
+    """The result of a step of ten tokens, the last of which has logits."""
     cache = model.cache()
     cache.prepare(0, 10)
     rows = np.arange(10, dtype=np.int32)
-    result: Any = model.plan.run(Batch(rows, rows, 0 * rows, rows[9:]), [cache])
+    result = model.plan.run(Batch(rows, rows, 0 * rows, rows[9:]), [cache])
     cache.done(10)
+    return result
+
+
+def _check_drawn(model: _Model) -> None:
+    """A `DrawnResult` draws the token that the sampler draws from all logits, or none."""
+    result = _result_of_ten(model)
     drawn = getattr(result, "drawn", None)
     if drawn is None or not ffi.available():
         return
@@ -557,11 +563,7 @@ def _check_drawn(model: _Model) -> None:
 
 def _check_sparse(model: _Model) -> None:
     """A `SparseResult` has the logits that a sampler needs, and no others."""
-    cache = model.cache()
-    cache.prepare(0, 10)
-    rows = np.arange(10, dtype=np.int32)
-    result: Any = model.plan.run(Batch(rows, rows, 0 * rows, rows[9:]), [cache])
-    cache.done(10)
+    result = _result_of_ten(model)
     largest = getattr(result, "largest", None)
     if largest is None or not ffi.available():
         return

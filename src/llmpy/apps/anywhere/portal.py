@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -283,15 +283,18 @@ class Portal:
                 self._offered = {}
                 self._copied.set()
         elif message.member == "SelectionTransfer" and body[0] == self._remote:
-            task = asyncio.create_task(self._serve(body[1], body[2]))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._serve(body[1], body[2]))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let something go on by itself, and keep it until it has ended."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _tap(self, symbols: Sequence[int]) -> None:
         """Press keys and release them, also where the caller is cancelled in between."""
-        task = asyncio.create_task(self._press_and_release(symbols))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = self._begin(self._press_and_release(symbols))
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -18,7 +18,7 @@ from llmpy.backends.gpu.lowering import FEW, Lowered
 from llmpy.backends.gpu.pages import GpuKvPool
 from llmpy.backends.gpu.samplers import AHEAD, EMPTY, record
 from llmpy.backends.gpu.tensors import Kept, Tensor
-from llmpy.backends.gpu.top import NONE, Top
+from llmpy.backends.gpu.top import NONE, Top, read_tokens
 from llmpy.errors import BackendError
 from llmpy.ffi import address, library, view
 from llmpy.ffi.abi import Chain
@@ -155,10 +155,7 @@ class GpuPlan:
                 self._device.copy(kept.buffer, counts, self._header, 0, 12)
             self._device.run(program, _counts(words))
         assert kept is not None
-        found: list[int] = np.frombuffer(
-            self._device.read(kept.buffer, 0, 4 * n), np.uint32
-        ).tolist()
-        return found
+        return read_tokens(self._device, kept, n)
 
     def _draw(
         self, cache: KvCache, ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter

@@ -22,7 +22,7 @@ from llmpy.backends.gpu.device import Buffer, Device, Program, Step
 from llmpy.backends.gpu.samplers import AHEAD, APART, EMPTY, masked, record
 from llmpy.backends.gpu.tensors import Kept
 
-__all__ = ["NONE", "Top"]
+__all__ = ["NONE", "Top", "read_tokens"]
 
 NONE = 0xFFFFFFFF  # in place of a token: it is not sure, or some logit is no finite number
 Words = NDArray[np.uint32]
@@ -70,19 +70,12 @@ class Top:
         self._device.write(self.ids.buffer, 0, np.full(AHEAD, NONE, np.uint32))
         self._device.write(self.ids.buffer, 4 * self.counts, np.zeros(3 * AHEAD, np.uint32))
 
-    def drawn(self, n: int) -> list[int]:
-        """Return the first `n` tokens that were drawn; NONE where that is not sure."""
-        found: list[int] = np.frombuffer(
-            self._device.read(self.ids.buffer, 0, 4 * n), np.uint32
-        ).tolist()
-        return found
-
     def draw(
         self, header: Buffer, arena: Buffer, at: int, samplings: Sequence[Sampling]
     ) -> list[int] | None:
-        """Return the token of each sampler, from the logits `at` in the arena; see `drawn`.
+        """Return the token of each sampler, from the logits `at` in the arena.
 
-        Also NONE for those that are not for the device; None where all of them are not.
+        NONE where it is not sure or not for the device; None where all of them are not.
         """
         made = [record(each, [each.uniform]) for each in samplings]
         if not any(words is not None for words in made):
@@ -90,7 +83,7 @@ class Top:
         records = [EMPTY if words is None else words for words in made]
         if not self._ask(header, arena, at, samplings, records):
             return None
-        found = zip(self.drawn(len(samplings)), made, strict=True)
+        found = zip(read_tokens(self._device, self.ids, len(samplings)), made, strict=True)
         return [NONE if words is None else token for token, words in found]
 
     def found(
@@ -194,3 +187,9 @@ class Top:
         self._changed.buffer = self._device.buffer(8 * rows * APART)
         self.ids.buffer = self._device.buffer(4 * (max(rows, AHEAD) + 3 * AHEAD))
         self._room = rows, n_seen, words
+
+
+def read_tokens(device: Device, kept: Kept, n: int) -> list[int]:
+    """Return the first `n` tokens that kernels have left in a buffer."""
+    found: list[int] = np.frombuffer(device.read(kept.buffer, 0, 4 * n), np.uint32).tolist()
+    return found

@@ -14,7 +14,6 @@ var<workgroup> values: array<f32, 1024>;
 var<workgroup> numbers: array<u32, 1024>;
 var<workgroup> shares: array<f32, 1024>;  // the weights of the first `n`
 var<workgroup> tree: array<f32, 256>;
-var<workgroup> bins: array<atomic<u32>, 16>;
 var<workgroup> best: atomic<u32>;    // the largest key
 var<workgroup> limit: atomic<u32>;   // tokens that `top` left out have no larger key
 var<workgroup> extent: atomic<u32>;  // by how much a changed value may be off, as bits
@@ -193,13 +192,7 @@ fn key_of_last(i: u32, at: u32, lane: u32) -> u32 {
             if ((digits >> 4u) == least) { atomicAdd(&bins[digits & 15u], 1u); }
         }
         workgroupBarrier();
-        var digit = 15u;
-        for (; digit > 0u; digit -= 1u) {
-            let here = atomicLoad(&bins[digit]);
-            if (here >= rest) { break; }
-            rest -= here;
-        }
-        least = least * 16u + digit;
+        least = least * 16u + next_digit(&rest);
         workgroupBarrier();
     }
     return least;

@@ -70,3 +70,16 @@ fn weight(x: f32) -> f32 {
     sum = fma(sum * rest, rest, rest) + 1.0;
     return sum * bitcast<f32>(u32(i32(k) + 127) << 23u);
 }
+
+var<workgroup> bins: array<atomic<u32>, 16>;  // how many keys have each digit next
+
+// The next digit of the last key that is among the `rest` largest, which becomes its place among its likes.
+fn next_digit(rest: ptr<function, u32>) -> u32 {
+    var digit = 15u;
+    for (; digit > 0u; digit -= 1u) {
+        let here = atomicLoad(&bins[digit]);
+        if (here >= *rest) { break; }
+        *rest -= here;
+    }
+    return digit;
+}

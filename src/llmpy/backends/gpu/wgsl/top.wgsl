@@ -3,7 +3,6 @@
 // value is no finite number, the sum of the others' weights beside the largest value, its key; then
 // their numbers, and their values. Of equal ones some may be missing if that is more than ROOM.
 
-var<workgroup> bins: array<atomic<u32>, 16>;
 var<workgroup> taken: atomic<u32>;
 var<workgroup> equal: atomic<u32>;
 var<workgroup> wrong: atomic<u32>;
@@ -53,13 +52,7 @@ fn group(i: u32, lane: u32) {
             if ((digits >> 4u) == least) { atomicAdd(&bins[digits & 15u], 1u); }
         }
         workgroupBarrier();
-        var digit = 15u;
-        for (; digit > 0u; digit -= 1u) {
-            let here = atomicLoad(&bins[digit]);
-            if (here >= rest) { break; }
-            rest -= here;
-        }
-        least = least * 16u + digit;
+        least = least * 16u + next_digit(&rest);
         workgroupBarrier();
     }
     least = max(least, 1u);
