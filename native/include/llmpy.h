@@ -21,7 +21,7 @@ extern "C" {
 
 // ---- the library
 
-#define LLMPY_ABI_VERSION 13  // raised with every incompatible change of this file
+#define LLMPY_ABI_VERSION 14  // raised with every incompatible change of this file
 
 LLMPY_API int32_t llmpy_abi_version(void);
 
@@ -370,6 +370,20 @@ LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t
 LLMPY_API int32_t llmpy_plan_generate(struct llmpy_plan* plan, const llmpy_chain* chain, int32_t* ids, int64_t n,
                                       int32_t most, const uint64_t* pages, const uint64_t* windows, uint64_t recurrent,
                                       uint64_t seed, uint64_t counter, int32_t threads);
+
+// A sampler and what it looks at besides logits.
+typedef struct llmpy_draw {
+    const llmpy_chain* chain;
+    const int32_t* history;
+    int64_t n_history;
+    uint64_t seed, counter;
+} llmpy_draw;
+
+// `llmpy_sample` for the first `n` output rows of the last run, each of `n_vocab` logits, on several threads: no two draws
+// have one chain, and those without one draw nothing. An id or an llmpy_sample_error for each goes to `ids` [n]. Once after
+// a run.
+LLMPY_API void llmpy_plan_draw(struct llmpy_plan* plan, const llmpy_draw* draws, int32_t n, int64_t n_vocab,
+                               int32_t* ids, int32_t threads);
 
 // ---- arrays of strings in model files, which have 400,000 of them
 

@@ -52,16 +52,17 @@ int32_t sample(const llmpy_sample_step* steps, int32_t n_steps, const float* log
     restore();
     const int32_t again = llmpy_sample(&chain, copy, said, n_history, 7, counter);
     CHECK(first == again);
-    float* const block_maxima = llmpy::sample_block_maxima(workspace, n_vocab);
+    float* const maxima = (float*)malloc((size_t)llmpy::maxima_blocks(n_vocab) * sizeof(float));
     bool nan = false;
     for (int32_t i = 0; i < n_vocab; i++) {
-        float* const max_logit = block_maxima + i / llmpy::kMaximaBlock;
+        float* const max_logit = maxima + i / llmpy::kMaximaBlock;
         *max_logit = i % llmpy::kMaximaBlock == 0 || logits[i] > *max_logit ? logits[i] : *max_logit;
         nan |= logits[i] != logits[i];
     }
-    block_maxima[0] = nan ? NAN : block_maxima[0];
+    maxima[0] = nan ? NAN : maxima[0];
     restore();
-    CHECK(first == llmpy::sample(&chain, copy, said, n_history, 7, counter, true));
+    CHECK(first == llmpy::sample(&chain, copy, said, n_history, 7, counter, maxima));
+    free(maxima);
     float* out = (float*)malloc((size_t)n_vocab * sizeof(float));
     const double after[2] = {state ? state[0] : 0.0, state ? state[1] : 0.0};
     restore();

@@ -539,26 +539,27 @@ def _check_generate(model: _Model) -> None:
     _equal("tokens that generate() appends", ids.tolist(), expected)
 
 
-def _result_of_ten(model: _Model) -> Any:
-    """The result of a step of ten tokens, the last of which has logits."""
+def _result_of_ten(model: _Model, n_rows: int = 1) -> Any:
+    """The result of a step of ten tokens, the last of which have logits."""
     cache = model.cache()
     cache.prepare(0, 10)
     rows = np.arange(10, dtype=np.int32)
-    result = model.plan.run(Batch(rows, rows, 0 * rows, rows[9:]), [cache])
+    result = model.plan.run(Batch(rows, rows, 0 * rows, rows[-n_rows:]), [cache])
     cache.done(10)
     return result
 
 
 def _check_drawn(model: _Model) -> None:
-    """A `DrawnResult` draws the token that the sampler draws from all logits, or none."""
-    result = _result_of_ten(model)
+    """A `DrawnResult` draws the tokens that samplers draw from all logits, or none."""
+    result = _result_of_ten(model, 3)
     drawn = getattr(result, "drawn", None)
     if drawn is None or not ffi.available():
         return
-    chain, rng = NativeChain((TopK(5), Temperature(0.7)), N_VOCAB), Rng(1)
-    (token,) = drawn([Sampling(chain, 0, 0, None, rng.peek())])
-    expected = chain.sample(ffi.address(result.logits()), N_VOCAB, 0, 0, rng)
-    _true("drawn() gives the token of all logits", token in (None, expected))
+    chains = [NativeChain((TopK(5), Temperature(0.7)), N_VOCAB) for _ in range(3)]
+    tokens = drawn([Sampling(chain, 0, 0, None, Rng(i)) for i, chain in enumerate(chains)])
+    for i, (chain, token) in enumerate(zip(chains, tokens, strict=True)):
+        expected = chain.sample(ffi.address(result.logits()[i]), N_VOCAB, 0, 0, Rng(i))
+        _true("drawn() gives the tokens of all logits", token in (None, expected))
 
 
 def _check_sparse(model: _Model) -> None:

@@ -209,7 +209,7 @@ class HalfPrecision(Broken):
         (WritesHalfOfAPage, "read\\(\\) gives what write"),
         (TakesAnyToken, "a token .*: expected ValueError"),
         (WrongSilu, "a prompt .*expected logits within"),
-        (DrawsTheLast, "drawn.. gives the token"),
+        (DrawsTheLast, "drawn.. gives the tokens"),
         (Forgetful, "names that prepare"),
         (HalfPrecision, '"f32" is one of its kv_dtypes'),
     ],

@@ -36,7 +36,7 @@ BROKEN = {
     "a renamed enumerator": ("LLMPY_GATING_SIGMOID", "LLMPY_GATING_TANH"),
     "a constant": ("LLMPY_LOGITS_PLACE (-2)", "LLMPY_LOGITS_PLACE (-3)"),
     "a shifted constant": ("(1 << 22)", "(1 << 21)"),
-    "the version": ("LLMPY_ABI_VERSION 13", "LLMPY_ABI_VERSION 14"),
+    "the version": ("LLMPY_ABI_VERSION 14", "LLMPY_ABI_VERSION 15"),
     "a new constant": ("#define LLMPY_OK 0", "#define LLMPY_OK 0\n#define LLMPY_MAYBE 1"),
     "moved fields of one type": (
         "    double magnitude;\n    double growth;",

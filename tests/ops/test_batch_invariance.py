@@ -178,13 +178,15 @@ def test_a_session_in_company_is_as_alone(dtype: str, level: str) -> None:
     np.testing.assert_array_equal(last, np.concatenate([alone[1][129:], alone[2], alone[0][30:]]))
 
 
-def test_many_sessions_at_once() -> None:
-    shared = model("Q8_0", LEVELS[-1], 2)
+@pytest.mark.parametrize("n_new", [1, 3])
+@pytest.mark.parametrize("kv_dtype", ["auto", "q8_0"])
+def test_many_sessions_at_once(kv_dtype: str, n_new: int) -> None:
+    shared = model("Q8_0", LEVELS[-1], 2, kv_dtype)
     prompts = [LONG[i : i + 5 + 9 * i].tolist() for i in range(16)]
     states = [shared.state() for _ in prompts]
     for state, prompt in zip(states, prompts, strict=True):
-        shared.step([(state, 0, prompt[:-1])], [])
-    parts = [(s, len(p) - 1, p[-1:]) for s, p in zip(states, prompts, strict=True)]
-    together = shared.step(parts)
-    for row, prompt in zip(together, prompts, strict=True):
-        np.testing.assert_array_equal(row, shared.read(prompt)[-1])
+        shared.step([(state, 0, prompt[:-n_new])], [])
+    parts = [(s, len(p) - n_new, p[-n_new:]) for s, p in zip(states, prompts, strict=True)]
+    together = shared.step(parts).reshape(16, n_new, -1)
+    for rows, prompt in zip(together, prompts, strict=True):
+        np.testing.assert_array_equal(rows, shared.read(prompt)[-n_new:])

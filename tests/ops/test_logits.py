@@ -10,7 +10,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from llmpy.backends.base import Sampling
 from llmpy.engine.history import History
+from llmpy.sampling.adaptive import Mirostat2
 from llmpy.sampling.compiled import NativeChain
 from llmpy.sampling.penalties import Repetition
 from llmpy.sampling.rng import Rng
@@ -82,3 +84,61 @@ def test_a_step_and_the_sampler_in_one_call(level: str, steps: tuple, dtype: str
         again.count(more)
         n += more
     assert again.part(len(PROMPT), len(PROMPT) + 40).tolist() == generated
+
+
+def rows_of(shared: Model, n: int) -> None:
+    """A step of `n` sequences with logits."""
+    shared.step([(shared.state(), 0, [token]) for token in range(n)])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("steps", CHAINS)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_samplers_of_several_rows_in_one_call(level: str, steps: tuple, n_threads: int) -> None:
+    shared, history = model(level, n_threads), History()
+    history.append(PROMPT)
+    rows_of(shared, 9)
+    chains, rngs = [NativeChain(steps, N_VOCAB) for _ in range(9)], [Rng(i) for i in range(9)]
+    drawn = shared.plan.drawn(
+        [
+            Sampling(chain, *history.last(chain.n_history), None, rng)
+            for chain, rng in zip(chains, rngs, strict=True)
+        ]
+    )
+    expected = [
+        chain.sample(row.ctypes.data, N_VOCAB, *history.last(chain.n_history), rng)
+        for row, chain, rng in zip(shared.plan.logits(), chains, rngs, strict=True)
+    ]
+    assert drawn == expected
+
+
+def test_samplers_that_a_plan_leaves_to_the_engine() -> None:
+    shared = model(LEVELS[-1], 2)
+    rows_of(shared, 5)
+    first, second = (NativeChain((Greedy(),), N_VOCAB) for _ in range(2))
+    masked, stateful = NativeChain((Greedy(),), N_VOCAB), NativeChain((Mirostat2(5.0),), N_VOCAB)
+    mask = np.full(-(-N_VOCAB // 32), 2**32 - 1, np.uint32)
+    drawn = shared.plan.drawn(
+        [
+            Sampling(first, 0, 0, None, Rng(0)),
+            Sampling(masked, 0, 0, mask, Rng(0)),
+            Sampling(stateful, 0, 0, None, Rng(0)),
+            Sampling(first, 0, 0, None, Rng(0)),  # two threads may not have one chain
+            Sampling(second, 0, 0, None, None),
+        ]
+    )
+    assert drawn[0] == shared.plan.logits()[0].argmax()
+    assert drawn[1:] == [None] * 4
+
+
+def test_a_row_that_is_not_finite_has_no_token() -> None:
+    shared = Model(
+        cpu_backend(LEVELS[-1], 2),
+        np.full((4, WIDTH), [[1], [np.nan], [2], [3]], np.float32),
+        lambda x, w: x.linear(w.out),
+        {"out.weight": ("F32", random(3, N_VOCAB, WIDTH))},
+    )
+    rows_of(shared, 4)
+    chains = [NativeChain((Greedy(),), N_VOCAB) for _ in range(4)]
+    drawn = shared.plan.drawn([Sampling(chain, 0, 0, None, Rng(0)) for chain in chains])
+    assert [token is None for token in drawn] == [False, True, False, False]

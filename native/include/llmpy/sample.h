@@ -17,14 +17,14 @@
 
 namespace llmpy {
 
-// The maxima of blocks of 64 logits, which are what most of `llmpy_sample` takes: whoever makes the logits may leave
-// them in the workspace, at `sample_block_maxima`, where n_vocab is in range. NaN in any of them: a logit is NaN.
+// The maxima of blocks of 64 logits are what most of `llmpy_sample` takes: whoever makes the logits may leave them too.
+// NaN in any of them: a logit is NaN.
 constexpr int32_t kMaximaBlock = 64;
-float* sample_block_maxima(void* workspace, int32_t n_vocab);
+constexpr int64_t maxima_blocks(int64_t n_vocab) { return (n_vocab + kMaximaBlock - 1) / kMaximaBlock; }
 
-// llmpy_sample; `maxima_known`: of these logits they are there.
+// llmpy_sample. `maxima`: those of the logits, [maxima_blocks(n_vocab)], which are lost; null: they are not known.
 int32_t sample(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history, uint64_t seed,
-               uint64_t counter, bool maxima_known);
+               uint64_t counter, float* maxima);
 
 }  // namespace llmpy
 

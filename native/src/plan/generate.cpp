@@ -1,4 +1,4 @@
-// generate: steps of a plan and its sampler, one after the other, in one call.
+// generate: steps of a plan and its sampler, one after the other, in one call; or samplers for all rows of a step.
 
 #include "llmpy.h"
 #include "llmpy/os.h"
@@ -18,14 +18,6 @@ bool is_end(const llmpy_chain& chain, int32_t id) {
     return false;
 }
 
-// Whether the plan can leave the maxima of its logits where the sampler looks for them.
-bool can_leave_block_maxima(const llmpy_plan& plan, const llmpy_chain& chain) {
-    const int64_t needed = llmpy_sample_workspace(chain.n_vocab);
-    const int32_t logits = plan.spec.logits;
-    return logits >= 0 && plan.spec.ops[logits].n[1] == chain.n_vocab && needed > 0 && chain.workspace != nullptr &&
-           chain.workspace_size >= needed;
-}
-
 }  // namespace
 
 extern "C" {
@@ -37,8 +29,7 @@ int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t*
     const int32_t nothing = 0;
     int32_t position = 0, end = 0, done = 0, id = 0;
     const llmpy_batch before = plan->batch;
-    const bool block_maxima = can_leave_block_maxima(*plan, *chain);
-    plan->block_maxima = block_maxima ? sample_block_maxima(chain->workspace, chain->n_vocab) : nullptr;
+    float* const maxima = plan->maxima_of(0, chain->n_vocab);
     while (done < most) {
         position = static_cast<int32_t>(n - 1);
         end = static_cast<int32_t>(n);
@@ -46,15 +37,26 @@ int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t*
                        &nothing,    pages,     windows,  &recurrent, before.logits};
         llmpy_plan_run(plan, 1, 1, threads);
         const int64_t seen = chain->n_history < 0 || chain->n_history > n ? n : chain->n_history;
-        id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done),
-                    block_maxima);
+        id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done), maxima);
         if (id < 0) break;
         ids[n++] = id;
         ++done;
         if (is_end(*chain, id) || (done < most && nanoseconds() - begin > kTogether)) break;
     }
     plan->batch = before;
-    plan->block_maxima = nullptr;
     return done > 0 ? done : id;
+}
+
+void llmpy_plan_draw(llmpy_plan* plan, const llmpy_draw* draws, int32_t n, int64_t n_vocab, int32_t* ids,
+                     int32_t threads) {
+    const auto draw = [&](int32_t row, int32_t) {
+        const llmpy_draw& d = draws[row];
+        ids[row] = LLMPY_SAMPLE_BAD_ARGUMENT;
+        if (d.chain == nullptr || d.chain->n_vocab > n_vocab) return;
+        ids[row] = sample(d.chain, plan->batch.logits + row * n_vocab, d.history, d.n_history, d.seed, d.counter,
+                          plan->maxima_of(row, d.chain->n_vocab));
+    };
+    const ThreadQuota quota(n * n_vocab < 4 * kWorthSharing ? 1 : threads);
+    parallel(quota.threads(), n, draw);
 }
 }

@@ -115,7 +115,7 @@ llmpy_plan* llmpy_plan_create(const llmpy_plan_spec* spec) {
 void llmpy_plan_destroy(llmpy_plan* plan) {
     if (plan == nullptr) return;
     Block* const blocks[] = {&plan->operations, &plan->products, &plan->arena, &plan->rows,
-                             &plan->partials,   &plan->scratch,  &plan->moe};
+                             &plan->partials,   &plan->scratch,  &plan->moe,   &plan->maxima};
     for (Block* block : blocks) block->resize(0);
     release(plan, sizeof(llmpy_plan));
 }
@@ -142,10 +142,12 @@ int32_t llmpy_plan_reserve(llmpy_plan* plan, int64_t tokens, int64_t output_rows
         }
     }
     plan->scratch_stride = align_up(scratch);
+    const int64_t logits = spec.logits >= 0 ? spec.ops[spec.logits].n[1] : 0;
+    const int64_t maxima = output_rows * maxima_blocks(logits) * int64_t{sizeof(float)};
     const int64_t rows = output_rows * 2 * int64_t{sizeof(int32_t)} + (tokens + output_rows) * int64_t{sizeof(Tile)};
     const bool enough = plan->arena.resize(tokens * spec.all_bytes + output_rows * spec.output_bytes) &&
                         plan->rows.resize(rows) && plan->partials.resize(partials) && plan->moe.resize(moe) &&
-                        plan->scratch.resize(plan->scratch_stride * threads);
+                        plan->maxima.resize(maxima) && plan->scratch.resize(plan->scratch_stride * threads);
     plan->tokens = enough ? tokens : 0;
     plan->output_rows = enough ? output_rows : 0;
     plan->positions = enough ? positions : 0;

@@ -34,9 +34,10 @@ struct Attention {
     Rows& rows;
     AttendShape shape;
     const llmpy_op& op;
-    int32_t heads;        // key heads in a piece
-    int32_t head_pieces;  // in a tile
-    int32_t segments;     // of the longest context
+    const llmpy_op* first;  // what each piece does before: the operations from here to `op`
+    int32_t heads;          // key heads in a piece
+    int32_t head_pieces;    // in a tile
+    int32_t segments;       // of the longest context
     int64_t partial_stride;
 
     AttendCall call(const Tile& tile, int32_t piece, int32_t worker) const {
@@ -69,7 +70,12 @@ void attend_whole(const Attention& a, int32_t threads) {
     // A head's tiles follow each other, so that its keys stay in cache; the last tokens, which see most, come first.
     parallel(threads, n_tiles * a.head_pieces, [&](int32_t i, int32_t worker) {
         const Tile& tile = a.rows.tiles[n_tiles - 1 - i % n_tiles];
-        a.run.plan.level->attention->attend(a.call(tile, i / n_tiles, worker));
+        const AttendCall call = a.call(tile, i / n_tiles, worker);
+        for (const llmpy_op* op = a.first; op < &a.op; ++op) {
+            run_op_of_heads(a.run, *op, tile.first, tile.first + tile.n_rows,
+                            {call.head_begin, call.head_end, a.shape.n_kv});
+        }
+        a.run.plan.level->attention->attend(call);
     });
 }
 
@@ -146,11 +152,17 @@ int64_t attend_partial_bytes(const llmpy_op& op, int32_t cache_type, int64_t row
     return segments * attend_state_floats(rows * shape.n_head, shape) * int64_t{sizeof(float)};
 }
 
-void run_attend(Run& run, const llmpy_op& op) {
+namespace {
+
+bool attend_from(Run& run, const llmpy_op* first, const llmpy_op& op) {
     Rows& rows = run.rows(op);
-    Attention a = {run, rows, attend_shape(op, run.plan.spec.cache_type), op, 0, 0, 0, 0};
+    Attention a = {run, rows, attend_shape(op, run.plan.spec.cache_type), op, first, 0, 0, 0, 0};
     const AttendShape& shape = a.shape;
     make_tiles(rows, attend_rows(shape));
+    for (int32_t i = 1; first < &op && i < rows.n_tiles; ++i) {
+        if (rows.tiles[i].session <= rows.tiles[i - 1].session) return false;
+    }
+    if (first < &op && shape.heads_a_key != 1) return false;
     int64_t tokens = 0;
     int32_t longest = 1;
     int64_t end = 0;
@@ -170,10 +182,20 @@ void run_attend(Run& run, const llmpy_op& op) {
     a.segments = static_cast<int32_t>((end - 1) / kSegmentTokens + 1);
     a.partial_stride = attend_state_floats(int64_t{rows.n} * shape.n_head, shape);
     if (threads > 1 && rows.n <= kSplitRows && a.segments > 1) {
+        if (first < &op) return false;
         attend_segments(a, threads);
     } else {
         attend_whole(a, threads);
     }
+    return true;
+}
+
+}  // namespace
+
+void run_attend(Run& run, const llmpy_op& op) { attend_from(run, &op, op); }
+
+bool run_attend_from(Run& run, const llmpy_op* first, const llmpy_op& attend) {
+    return attend_from(run, first, attend);
 }
 
 void make_rope_tables(const Run& run) {

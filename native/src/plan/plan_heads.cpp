@@ -18,14 +18,14 @@ void rope_heads(const Run& run, const llmpy_op& op, int32_t row, int64_t begin, 
     run.kernels.rope(y, cos, cos + n_pairs, end - begin, width, n_pairs, op.n[3] != 0);
 }
 
-void cached_heads(const Run& run, const llmpy_op& op, int64_t begin, int64_t end) {
+void cached_heads(const Run& run, const llmpy_op& op, int32_t row_begin, int32_t row_end, int64_t begin, int64_t end) {
     const Rows& rows = run.rows(op);
     const int64_t heads = op.n[0], width = op.n[1], keys = op.n[2], values = op.n[3];
     const auto type = static_cast<CacheType>(run.plan.spec.cache_type);
     const int64_t head_bytes = kPageTokens * cache_bytes(type, width);
     const float* const x = run.at(rows, op.x);
     for (int64_t h = begin; h < end; ++h) {
-        for (int32_t r = 0; r < rows.n; ++r) {
+        for (int32_t r = row_begin; r < row_end; ++r) {
             const uint64_t address = run.pages(op, rows.sessions[r])[rows.positions[r] / kPageTokens];
             auto* const page = reinterpret_cast<unsigned char*>(address) + h * head_bytes;
             const float* const values_of_head = x + (r * heads + h) * width;
@@ -45,19 +45,6 @@ struct Heads {
     AttendCall call;
 };
 
-// What of an operation belongs to the key heads begin <= i < end.
-void run_some(const Heads& a, const llmpy_op& op, int64_t begin, int64_t end) {
-    const int64_t n_kv = a.shape.n_kv;
-    switch (op.kind) {
-        case LLMPY_NORM:
-            return norm_vectors(a.run, op, op.n[1] * begin / n_kv, op.n[1] * end / n_kv);
-        case LLMPY_ROPE:
-            return rope_heads(a.run, op, 0, op.n[0] * begin / n_kv, op.n[0] * end / n_kv);
-        default:
-            return cached_heads(a.run, op, begin, end);
-    }
-}
-
 void take_heads(const Heads& a, int32_t chunk, int32_t worker) {
     const int64_t begin = int64_t{chunk} * a.products.heads, end = begin + a.products.heads, n_kv = a.shape.n_kv;
     for (int32_t i = 0; i < a.products.n; ++i) {
@@ -66,7 +53,8 @@ void take_heads(const Heads& a, int32_t chunk, int32_t worker) {
         run_tiles(a.products, call, tiles * begin / n_kv, tiles * end / n_kv, worker);
     }
     const llmpy_op* const attend = &a.region + a.region.n[0];
-    for (const llmpy_op* op = &a.region + 1 + a.products.n; op < attend; ++op) run_some(a, *op, begin, end);
+    for (const llmpy_op* op = &a.region + 1 + a.products.n; op < attend; ++op)
+        run_op_of_heads(a.run, *op, 0, 1, {begin, end, n_kv});
     AttendCall call = a.call;
     call.head_begin = static_cast<int32_t>(begin);
     call.head_end = static_cast<int32_t>(end);
@@ -75,6 +63,16 @@ void take_heads(const Heads& a, int32_t chunk, int32_t worker) {
 }
 
 }  // namespace
+
+void run_op_of_heads(const Run& run, const llmpy_op& op, int32_t row_begin, int32_t row_end, HeadRange heads) {
+    const auto begin = [&](int64_t n) { return n * heads.begin / heads.n; };
+    const auto end = [&](int64_t n) { return n * heads.end / heads.n; };
+    if (op.kind == LLMPY_CACHED) return cached_heads(run, op, row_begin, row_end, heads.begin, heads.end);
+    for (int32_t row = row_begin; row < row_end; ++row) {
+        if (op.kind == LLMPY_NORM) norm_vectors(run, op, row * op.n[1] + begin(op.n[1]), row * op.n[1] + end(op.n[1]));
+        if (op.kind == LLMPY_ROPE) rope_heads(run, op, row, begin(op.n[0]), end(op.n[0]));
+    }
+}
 
 void run_rope(Run& run, const llmpy_op& op) {
     over_range(run, run.rows(op).n, op.n[0] * op.n[1], 1, [&](int64_t begin, int64_t end) {
@@ -85,7 +83,7 @@ void run_rope(Run& run, const llmpy_op& op) {
 void run_cached(Run& run, const llmpy_op& op) {
     // By head: two threads never write to the same line of transposed keys.
     over_range(run, op.n[0], run.rows(op).n * op.n[1] * 2, 1,
-               [&](int64_t begin, int64_t end) { cached_heads(run, op, begin, end); });
+               [&](int64_t begin, int64_t end) { cached_heads(run, op, 0, run.rows(op).n, begin, end); });
 }
 
 int32_t heads_at_once(const llmpy_plan& plan, const llmpy_op& region, const Products& products) {

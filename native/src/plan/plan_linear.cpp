@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "llmpy/sample.h"
 #include "plan_state.h"
 
 namespace llmpy {
@@ -96,9 +95,9 @@ void run_products(Products& products) {
     run_region(products.threads, products.chunks, body, &products);
 }
 
-float* block_maxima_of(const Run& run, const Rows& rows, const llmpy_op& op) {
+float* block_maxima_of(const Run& run, const llmpy_op& op) {
     const llmpy_plan& plan = run.plan;
-    return &op == plan.spec.ops + plan.spec.logits && rows.n == 1 ? plan.block_maxima : nullptr;
+    return &op == plan.spec.ops + plan.spec.logits ? plan.maxima_of(0, op.n[1]) : nullptr;
 }
 
 // Whether what was made for an earlier run is right for this one.
@@ -108,7 +107,7 @@ bool is_made(const Run& run, const Rows& rows, const llmpy_op& region, const Pro
     if (products.n > 0) made = made && products.input.data == run.at(rows, ops->x);
     for (int32_t i = 0; made && i < products.n; ++i) {
         const LinearCall& call = products.calls[i];
-        made = call.y == run.at(rows, ops[i].y) && call.block_maxima == block_maxima_of(run, rows, ops[i]);
+        made = call.y == run.at(rows, ops[i].y) && call.block_maxima == block_maxima_of(run, ops[i]);
     }
     return made;
 }
@@ -132,7 +131,7 @@ void make(const Run& run, const Rows& rows, const llmpy_op& region, Products& pr
         call.token_end = rows.n;
         call.y = run.at(rows, op.y);
         call.bias = reinterpret_cast<const float*>(op.w[1]);
-        call.block_maxima = block_maxima_of(run, rows, op);
+        call.block_maxima = block_maxima_of(run, op);
         call.accumulate = op.x2 >= 0;
         products.packed = products.packed && call.rows == nullptr;
     }
@@ -154,8 +153,10 @@ void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t
     call.rows == nullptr ? plan.level->linear->linear(call) : pack_and_run(*plan.level->linear, call);
     if (call.block_maxima == nullptr) return;
     const int64_t first = begin * tile_rows;
-    plan.level->ops->block_maxima(call.y + first, rows_before(call, end) - first,
-                                  call.block_maxima + first / kMaximaBlock);
+    for (int64_t t = call.token_begin; t < call.token_end; ++t) {
+        plan.level->ops->block_maxima(call.y + t * call.y_stride + first, rows_before(call, end) - first,
+                                      call.block_maxima + t * maxima_blocks(call.outputs) + first / kMaximaBlock);
+    }
 }
 
 int64_t on_the_way_bytes(const llmpy_op& op) {
@@ -217,6 +218,8 @@ int32_t run_region_op(Run& run, const llmpy_op& region) {
         if (before != y) memcpy(y, before, sizeof(float) * static_cast<size_t>(rows.n * op.n[1]));
     }
     if (products.n > 0) run_products(products);
+    if (region.n[2] == LLMPY_REGION_HEADS && run_attend_from(run, &region + 1 + products.n, (&region)[region.n[0]]))
+        return all;
     return products.gate.y != nullptr ? all : 1 + products.n;
 }
 

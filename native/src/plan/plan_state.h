@@ -7,6 +7,7 @@
 #include "llmpy/linear.h"
 #include "llmpy/ops.h"
 #include "llmpy/pool.h"
+#include "llmpy/sample.h"
 
 namespace llmpy {
 
@@ -66,13 +67,18 @@ struct llmpy_plan {
     llmpy_plan_spec spec;  // its ops and ropes are in `operations`
     llmpy_batch batch;
     llmpy::Block operations, products, arena, rows, partials, scratch, moe;
+    llmpy::Block maxima;  // of the logits, as sample.h calls them: where their matmul leaves them, row by row; or empty
     int64_t tokens, output_rows, positions;  // reserved
     int32_t threads;
-    bool fetch_ahead;     // see LinearCall
-    float* block_maxima;  // where the matmul of the logits leaves what sample.h calls so, of a single row; or null
+    bool fetch_ahead;  // see LinearCall
     int64_t scratch_stride;
     llmpy_op_time* times;  // [n_ops], or null: nobody traces
 
+    // The maxima of a row of so many logits; null where nobody makes them.
+    float* maxima_of(int64_t row, int64_t n_vocab) const {
+        if (spec.logits < 0 || spec.ops[spec.logits].n[1] != n_vocab) return nullptr;
+        return reinterpret_cast<float*>(maxima.data) + row * llmpy::maxima_blocks(n_vocab);
+    }
     llmpy::Products& products_of(const llmpy_op* op) const {
         return reinterpret_cast<llmpy::Products*>(products.data)[op - spec.ops];
     }
@@ -134,7 +140,16 @@ int32_t run_region_op(Run& run, const llmpy_op& region);
 void run_tiles(const Products& products, LinearCall call, int64_t begin, int64_t end, int32_t worker);
 void run_linear_heads(Run& run, const llmpy_op& op);
 
+// Key heads begin <= i < end of n.
+struct HeadRange {
+    int64_t begin, end, n;
+};
+// What of a norm of heads, rope or cached belongs to these key heads, for some rows.
+void run_op_of_heads(const Run& run, const llmpy_op& op, int32_t row_begin, int32_t row_end, HeadRange heads);
 void run_attend(Run& run, const llmpy_op& op);
+// The operations of a region of heads from `first` on. False, and nothing done, where a session has more rows than a
+// thread takes at a time, so that keys that one thread makes meet queries of another.
+bool run_attend_from(Run& run, const llmpy_op* first, const llmpy_op& attend);
 void run_rope(Run& run, const llmpy_op& op);
 void run_cached(Run& run, const llmpy_op& op);
 // The vectors begin <= i < end of a norm, counted over all rows.

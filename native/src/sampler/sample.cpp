@@ -140,13 +140,11 @@ bool usable(const llmpy_chain& chain, const float* logits, const int32_t* histor
 }
 
 Run begin(const llmpy_chain& chain, const float* logits, const int32_t* history, int64_t n_history, Random random,
-          bool maxima_known) {
-    return Run{chain,
-               lay_out(chain.workspace, chain.n_vocab),
-               {history, n_history},
-               random,
-               {logits, nullptr, chain.n_vocab, 0.0f, maxima_known ? logits : nullptr},
-               0};
+          float* maxima) {
+    Workspace work = lay_out(chain.workspace, chain.n_vocab);
+    if (maxima != nullptr) work.block_maxima = maxima;
+    const float* const scanned = maxima != nullptr ? logits : nullptr;
+    return Run{chain, work, {history, n_history}, random, {logits, nullptr, chain.n_vocab, 0.0f, scanned}, 0};
 }
 
 int32_t apply_all(Run* run) {
@@ -165,14 +163,12 @@ int64_t llmpy_sample_workspace(int32_t n_vocab) {
     return n_vocab < 1 || n_vocab > LLMPY_SAMPLE_MAX_VOCAB ? 0 : workspace_bytes(n_vocab);
 }
 
-float* llmpy::sample_block_maxima(void* workspace, int32_t n_vocab) { return lay_out(workspace, n_vocab).block_maxima; }
-
 int32_t llmpy::sample(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history,
-                      uint64_t seed, uint64_t counter, bool maxima_known) {
+                      uint64_t seed, uint64_t counter, float* maxima) {
     if (!chain || !usable(*chain, logits, history, n_history)) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
-    Run run = begin(*chain, logits, history, n_history, Random{seed, counter}, maxima_known);
+    Run run = begin(*chain, logits, history, n_history, Random{seed, counter}, maxima);
     const int32_t status = apply_all(&run);
     if (status < 0) {
         return status;
@@ -190,7 +186,7 @@ int32_t llmpy::sample(const llmpy_chain* chain, const float* logits, const int32
 
 int32_t llmpy_sample(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history,
                      uint64_t seed, uint64_t counter) {
-    return llmpy::sample(chain, logits, history, n_history, seed, counter, false);
+    return llmpy::sample(chain, logits, history, n_history, seed, counter, nullptr);
 }
 
 int32_t llmpy_sample_apply(const llmpy_chain* chain, const float* logits, const int32_t* history, int64_t n_history,
@@ -198,7 +194,7 @@ int32_t llmpy_sample_apply(const llmpy_chain* chain, const float* logits, const 
     if (!chain || !out || !usable(*chain, logits, history, n_history)) {
         return LLMPY_SAMPLE_BAD_ARGUMENT;
     }
-    Run run = begin(*chain, logits, history, n_history, Random{seed, counter}, false);
+    Run run = begin(*chain, logits, history, n_history, Random{seed, counter}, nullptr);
     int32_t status = apply_all(&run);
     status = status < 0 ? status : scan(&run.list, run.work);
     if (status < 0) {

@@ -238,14 +238,14 @@ class Sampling(NamedTuple):
 
     `history` and `n_history`: address and number of the latest tokens, int32. `mask`: uint32
     [ceil(n_vocab / 32)], a bit for each token that may come, the lowest first; None: all may.
-    `uniform`: the random number that it draws with.
+    `rng`: the random numbers that it draws with; None where it does not draw.
     """
 
     sampler: Sampler
     history: int
     n_history: int
     mask: NDArray[np.uint32] | None = None
-    uniform: float = 0.0
+    rng: Counter | None = None
 
 
 @runtime_checkable
@@ -310,6 +310,7 @@ class Sampler(Protocol):
     steps: tuple[Any, ...]
     n_vocab: int
     n_history: int
+    has_state: bool  # whether the last step remembers what was drawn
     address: int  # of an `llmpy_chain`, see native/include/llmpy.h
 
     def explain(self, status: int, logits: int, history: int, n_history: int) -> None:

@@ -544,8 +544,7 @@ def _sampling(work: Work) -> Sampling | None:
             mask = None
         if mask is None:
             return None
-    uniform = sequence.rng.peek() if sequence.rng is not None else 0.0
-    return Sampling(native, *sequence.tokens.last(native.n_history), mask, uniform)
+    return Sampling(native, *sequence.tokens.last(native.n_history), mask, sequence.rng)
 
 
 def _may_be_cancelled(works: List[Work]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 I32, I64, U64 = ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64
 F64, Address = ctypes.c_double, ctypes.c_void_p
 
-ABI_VERSION = 13
+ABI_VERSION = 14
 MAX_THREADS = 256
 ALIGNMENT = 64
 QUANTIZE_CHUNK = 65536
@@ -241,6 +241,15 @@ class Chain(ctypes.Structure):
     )
 
 
+class Draw(ctypes.Structure):
+    """A sampler and what it looks at besides logits."""
+
+    _fields_ = (
+        *(("chain", Address), ("history", Address), ("n_history", I64)),
+        *(("seed", U64), ("counter", U64)),
+    )
+
+
 class GpuFunctions(ctypes.Structure):
     """Functions of wgpu-native that record a compute pass."""
 
@@ -290,6 +299,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         I32,
         (Address, Address, Address, I64, I32, Address, Address, U64, U64, U64, I32),
     ),
+    "llmpy_plan_draw": (None, (Address, Address, I32, I64, Address, I32)),
     "llmpy_strings": (I64, (Address, I64, I64, I64, Address)),
     "llmpy_string_hashes": (None, (Address, I64, Address)),
     "llmpy_gpu_record": (None, (ctypes.POINTER(GpuFunctions), Address, Address, I64)),

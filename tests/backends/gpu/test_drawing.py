@@ -66,7 +66,7 @@ class Drawing(Sampling):
         wanted = [
             Row(
                 each, *self.seen(each), None if masks is None else masks[i],
-                Rng(i).peek(),
+                Rng(i),
             )
             for i, each in enumerate(natives)
         ]  # fmt: skip

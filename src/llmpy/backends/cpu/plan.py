@@ -6,11 +6,12 @@ Everything around the one foreign call of a step is kept to a few microseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmpy.backends.base import PAGE_TOKENS, Batch, Counter, KvCache, Sampler, TokenIds
+from llmpy.backends.base import PAGE_TOKENS, Batch, Counter, KvCache, Sampler, Sampling, TokenIds
 from llmpy.backends.cpu.kv import CpuKvPool
 from llmpy.backends.cpu.lower.program import Code
 from llmpy.backends.cpu.packing import Packing
@@ -21,9 +22,11 @@ from llmpy.ffi import abi, address, level_names, library
 
 __all__ = ["CpuPlan"]
 
+NO_DRAW = (0, 0, 0, 0, 0)
+
 
 class CpuPlan:
-    """Runs batches of up to `max_tokens` tokens. One `run` at a time.
+    """Runs batches of up to `max_tokens` tokens. One `run` at a time. It is the result of its runs.
 
     Memory for activations grows with the largest batch that was run so far.
     """
@@ -68,9 +71,10 @@ class CpuPlan:
         self._table = np.zeros(1, np.uint64)  # the last page table, and where it and another lie
         self._table_at = self._window_table_at = address(self._table)
         self._logits = np.zeros((0, self.n_vocab), np.float32)
-        self._result = _Logits()
+        self._n_logits = 0
+        self._drawn = np.zeros(0, np.int32)
 
-    def run(self, batch: Batch, caches: Sequence[KvCache]) -> _Logits:
+    def run(self, batch: Batch, caches: Sequence[KvCache]) -> CpuPlan:
         """Compute the batch; the logits are the plan's own memory.
 
         Raises ValueError for a batch that does not fit the model, the pages or itself.
@@ -81,8 +85,8 @@ class CpuPlan:
         if n == 1 and n_output_rows <= 1:
             end = self._stage_one(batch, caches)
         elif n == 0:
-            self._result.rows = self._logits[:0]
-            return self._result
+            self._n_logits = 0
+            return self
         else:
             end = self._stage(batch, caches)
         room = self._room
@@ -91,8 +95,37 @@ class CpuPlan:
         self._run(self._handle, n, n_output_rows, self._n_threads)
         if self._first:
             self._begin()
-        self._result.rows = self._logits[:n_output_rows]
-        return self._result
+        self._n_logits = n_output_rows
+        return self
+
+    def logits(self) -> NDArray[np.float32]:
+        """Return the logits of the output rows of the last step."""
+        return self._logits[: self._n_logits]
+
+    def drawn(self, samplings: Sequence[Sampling]) -> Sequence[int | None]:
+        """Return the token that each sampler draws; see `DrawnResult`.
+
+        None for a sampler that has a mask or a state, or that cannot draw.
+        """
+        n = len(samplings)
+        if self._handle is None or n < 2 or n != self._n_logits:
+            return [None] * n
+        values: list[int] = []
+        chains = set()
+        for sampler, history, n_history, mask, rng in samplings:
+            chain = sampler.address
+            if rng is None or mask is not None or sampler.has_state or chain in chains:
+                values += NO_DRAW
+            else:
+                chains.add(chain)
+                values += chain, history, n_history, rng.seed, rng.counter
+        if n > len(self._drawn):
+            self._drawn = np.zeros(len(self._logits), np.int32)
+        draws = np.array(values, np.uint64)
+        self._native.llmpy_plan_draw(
+            self._handle, address(draws), n, self.n_vocab, address(self._drawn), self._n_threads
+        )
+        return [token if token >= 0 else None for token in self._drawn[:n].tolist()]
 
     def generate(
         self, cache: KvCache, tokens: TokenIds, most: int, sampler: Sampler, rng: Counter
@@ -214,8 +247,43 @@ class CpuPlan:
         _check_range("session", batch.sessions, n_caches)
         _check_range("position", batch.positions, self.n_ctx)
         _check_range("output row", batch.output_rows, n)
-        if n_output_rows > 1 and not (np.diff(batch.output_rows) > 0).all():
+        if n_output_rows > 1 and not (batch.output_rows[1:] > batch.output_rows[:-1]).all():
             raise ValueError("batch: output rows must ascend")
+        ends = self._ends_of(batch, n_caches)
+        counts = [-(-end // PAGE_TOKENS) for end in ends] if self._has_pages else [0] * n_caches
+        held = list(zip(caches, counts, strict=True))
+        for cache, count in held:
+            if count > cache.n_pages:
+                _check("page of the position", count - 1, cache.n_pages)
+        total = sum(counts)
+        if total > len(self._pages) or n_caches > len(self._first_page):
+            size = max(2 * total, len(self._pages))
+            self._pages, self._windows = np.zeros((2, size), np.uint64)
+            self._first_page = np.zeros(max(2 * n_caches, len(self._first_page)), np.int32)
+            self._recurrent = np.zeros(len(self._first_page), np.uint64)
+            self._ends = np.zeros(len(self._first_page), np.int32)
+            self._room = (0, 0, 0)
+        self._first_page[:n_caches] = list(accumulate(counts, initial=0))[:-1]
+        self._pages[:total] = np.concatenate([c.page_table[:n] for c, n in held])
+        if self._has_windows:
+            self._windows[:total] = np.concatenate([c.window_table[:n] for c, n in held])
+        if self._has_states:
+            for i, end in enumerate(ends):
+                if end:
+                    self._recurrent[i] = _state(caches[i])
+        self._ends[:n_caches] = ends
+        self._tokens[:n] = batch.tokens
+        self._positions[:n] = batch.positions
+        self._sessions[:n] = batch.sessions
+        self._output_rows[:n_output_rows] = batch.output_rows
+        return max(ends)
+
+    def _ends_of(self, batch: Batch, n_caches: int) -> list[int]:
+        """Return how many tokens each session has after a batch whose positions are in range."""
+        if len(batch.tokens) == n_caches and batch.sessions.tolist() == list(range(n_caches)):
+            if self._whole_sessions:
+                _check_range("first position", batch.positions, 1)
+            return [position + 1 for position in batch.positions.tolist()]
         order = np.argsort(batch.sessions, kind="stable")
         sessions, positions = batch.sessions[order], batch.positions[order]
         if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
@@ -225,32 +293,7 @@ class CpuPlan:
             _check_range("first position", positions[begins], 1)
         ends = np.zeros(n_caches, np.int64)
         np.maximum.at(ends, sessions, positions + 1)
-        counts = -(-ends // PAGE_TOKENS) if self._has_pages else 0 * ends
-        held = list(zip(caches, counts.tolist(), strict=True))
-        for cache, count in held:
-            if count > cache.n_pages:
-                _check("page of the position", count - 1, cache.n_pages)
-        total = int(counts.sum())
-        if total > len(self._pages) or n_caches > len(self._first_page):
-            size = max(2 * total, len(self._pages))
-            self._pages, self._windows = np.zeros((2, size), np.uint64)
-            self._first_page = np.zeros(max(2 * n_caches, len(self._first_page)), np.int32)
-            self._recurrent = np.zeros(len(self._first_page), np.uint64)
-            self._ends = np.zeros(len(self._first_page), np.int32)
-            self._room = (0, 0, 0)
-        self._first_page[:n_caches] = np.cumsum(counts) - counts
-        self._pages[:total] = np.concatenate([c.page_table[:n] for c, n in held])
-        if self._has_windows:
-            self._windows[:total] = np.concatenate([c.window_table[:n] for c, n in held])
-        if self._has_states:
-            for i in np.flatnonzero(ends).tolist():
-                self._recurrent[i] = _state(caches[i])
-        self._ends[:n_caches] = ends
-        self._tokens[:n] = batch.tokens
-        self._positions[:n] = batch.positions
-        self._sessions[:n] = batch.sessions
-        self._output_rows[:n_output_rows] = batch.output_rows
-        return int(ends.max())
+        return ends.tolist()
 
     def _reserve(self, n: int, n_output_rows: int, end: int) -> None:
         """Make room for such batches, twice as much as asked for so that this is rare."""
@@ -296,18 +339,6 @@ def _create(code: Code, level: int) -> int | None:
     return handle
 
 
-class _Logits:
-    """The result of a step, which is done."""
-
-    __slots__ = ("rows",)
-
-    rows: NDArray[np.float32]
-
-    def logits(self) -> NDArray[np.float32]:
-        """Return the logits of the output rows."""
-        return self.rows
-
-
 def _state(cache: KvCache) -> int:
     if not cache.state:
         raise ValueError("batch: a sequence has no memory for its recurrent state")
@@ -325,5 +356,7 @@ def _check(name: str, found: int, end: int, least: int = 0) -> None:
 
 def _check_range(name: str, found: NDArray[np.int32], end: int) -> None:
     if len(found):
-        _check(name, int(found.min()), end)
-        _check(name, int(found.max()), end)
+        # With few numbers min and max of a list take less time than a call of NumPy.
+        few = found.tolist() if len(found) <= 64 else [found.min().item(), found.max().item()]
+        _check(name, min(few), end)
+        _check(name, max(few), end)

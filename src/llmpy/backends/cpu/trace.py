@@ -51,7 +51,11 @@ class Times:
 
 
 def _name(costs: Sequence[Cost]) -> str:
-    """Return "linear attn_q attn_k Q4_0": operation, its weights in any layer, their types."""
+    """Return "linear attn_q attn_k Q4_0": operation, its weights in any layer, their types.
+
+    Other operations that ran in the same region follow: "linear attn_q attn_k Q4_0 rope attend".
+    """
     weights = [re.sub(r"^blk\.\d+\.|\.weight$", "", cost.weight) for cost in costs if cost.weight]
     types = dict.fromkeys(cost.dtype for cost in costs if cost.dtype)
-    return " ".join([costs[0].op, *dict.fromkeys(weights), *types])
+    others = dict.fromkeys(cost.op for cost in costs[1:] if cost.op != costs[0].op)
+    return " ".join([costs[0].op, *dict.fromkeys(weights), *types, *others])

@@ -389,7 +389,7 @@ def _is_greedy(sampler: Sampler) -> bool:
 
 def _sampling(ids: NDArray[np.int32], n: int, sampler: Sampler, rng: Counter) -> Sampling:
     """A sampler that draws behind `n` tokens."""
-    return Sampling(sampler, *_history(ids, n, sampler), None, rng.ahead(1)[0])
+    return Sampling(sampler, *_history(ids, n, sampler), None, rng)
 
 
 def _history(ids: NDArray[np.int32], n: int, sampler: Sampler) -> tuple[int, int]:

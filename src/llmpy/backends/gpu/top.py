@@ -77,7 +77,7 @@ class Top:
 
         NONE where it is not sure or not for the device; None where all of them are not.
         """
-        made = [record(each, [each.uniform]) for each in samplings]
+        made = [record(each, each.rng.ahead(1) if each.rng else [0.0]) for each in samplings]
         if not any(words is not None for words in made):
             return None
         records = [EMPTY if words is None else words for words in made]
