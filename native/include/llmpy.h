@@ -358,6 +358,17 @@ LLMPY_API int32_t llmpy_sample_apply(const llmpy_chain* chain, const float* logi
 LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top, double* log_sum,
                                    void* workspace, int64_t workspace_size);
 
+// What `llmpy_plan_generate` is told.
+typedef struct llmpy_generation {
+    const llmpy_chain* chain;
+    int32_t* ids;
+    int64_t n, most;
+    const uint64_t* pages;
+    const uint64_t* windows;
+    uint64_t recurrent, seed, counter;
+    int64_t threads;
+} llmpy_generation;
+
 // One or more tokens of one session: a step of the plan for the last token said, and the next one by the chain, again and
 // again, so that what two calls from outside cost is paid once for all tokens that nobody looks at in between. The same bits
 // as one call after the other.
@@ -367,9 +378,7 @@ LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t
 // many; all but the last of them are read. Or, if none could be drawn, an llmpy_sample_error; the last of the `n` is read
 // then.
 // The plan must have been given room for a batch of one token, its logits, and so many positions.
-LLMPY_API int32_t llmpy_plan_generate(struct llmpy_plan* plan, const llmpy_chain* chain, int32_t* ids, int64_t n,
-                                      int32_t most, const uint64_t* pages, const uint64_t* windows, uint64_t recurrent,
-                                      uint64_t seed, uint64_t counter, int32_t threads);
+LLMPY_API int32_t llmpy_plan_generate(struct llmpy_plan* plan, const llmpy_generation* generation);
 
 // A sampler and what it looks at besides logits.
 typedef struct llmpy_draw {

@@ -22,26 +22,29 @@ bool is_end(const llmpy_chain& chain, int32_t id) {
 
 extern "C" {
 
-int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_chain* chain, int32_t* ids, int64_t n, int32_t most,
-                            const uint64_t* pages, const uint64_t* windows, uint64_t recurrent, uint64_t seed,
-                            uint64_t counter, int32_t threads) {
-    const uint64_t begin = most > 1 ? nanoseconds() : 0;
+int32_t llmpy_plan_generate(llmpy_plan* plan, const llmpy_generation* generation) {
+    const llmpy_generation& g = *generation;
+    const llmpy_chain* const chain = g.chain;
+    int32_t* const ids = g.ids;
+    int64_t n = g.n;
+    const uint64_t begin = g.most > 1 ? nanoseconds() : 0;
     const int32_t nothing = 0;
     int32_t position = 0, end = 0, done = 0, id = 0;
     const llmpy_batch before = plan->batch;
     float* const maxima = plan->maxima_of(0, chain->n_vocab);
-    while (done < most) {
+    while (done < g.most) {
         position = static_cast<int32_t>(n - 1);
         end = static_cast<int32_t>(n);
-        plan->batch = {ids + n - 1, &position, &nothing, &nothing,   &end,
-                       &nothing,    pages,     windows,  &recurrent, before.logits};
-        llmpy_plan_run(plan, 1, 1, threads);
+        plan->batch = {ids + n - 1, &position, &nothing,  &nothing,     &end,
+                       &nothing,    g.pages,   g.windows, &g.recurrent, before.logits};
+        llmpy_plan_run(plan, 1, 1, static_cast<int32_t>(g.threads));
         const int64_t seen = chain->n_history < 0 || chain->n_history > n ? n : chain->n_history;
-        id = sample(chain, before.logits, ids + n - seen, seen, seed, counter + static_cast<uint64_t>(done), maxima);
+        id =
+            sample(chain, before.logits, ids + n - seen, seen, g.seed, g.counter + static_cast<uint64_t>(done), maxima);
         if (id < 0) break;
         ids[n++] = id;
         ++done;
-        if (is_end(*chain, id) || (done < most && nanoseconds() - begin > kTogether)) break;
+        if (is_end(*chain, id) || (done < g.most && nanoseconds() - begin > kTogether)) break;
     }
     plan->batch = before;
     return done > 0 ? done : id;

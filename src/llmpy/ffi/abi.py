@@ -241,6 +241,16 @@ class Chain(ctypes.Structure):
     )
 
 
+class Generation(ctypes.Structure):
+    """What `llmpy_plan_generate` is told."""
+
+    _fields_ = (
+        *(("chain", Address), ("ids", Address), ("n", I64), ("most", I64)),
+        *(("pages", Address), ("windows", Address)),
+        *(("recurrent", U64), ("seed", U64), ("counter", U64), ("threads", I64)),
+    )
+
+
 class Draw(ctypes.Structure):
     """A sampler and what it looks at besides logits."""
 
@@ -295,10 +305,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "llmpy_sample": (I32, (Address, Address, Address, I64, U64, U64)),
     "llmpy_sample_apply": (I32, (Address, Address, Address, I64, U64, U64, Address)),
     "llmpy_sample_top": (I32, (Address, I32, I32, Address, Address, Address, I64)),
-    "llmpy_plan_generate": (
-        I32,
-        (Address, Address, Address, I64, I32, Address, Address, U64, U64, U64, I32),
-    ),
+    "llmpy_plan_generate": (I32, (Address, Address)),
     "llmpy_plan_draw": (None, (Address, Address, I32, I64, Address, I32)),
     "llmpy_strings": (I64, (Address, I64, I64, I64, Address)),
     "llmpy_string_hashes": (None, (Address, I64, Address)),

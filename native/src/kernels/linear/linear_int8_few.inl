@@ -145,6 +145,11 @@ constexpr FewKernels few_kernels = made_few_kernels<T>();
 LLMPY_NOINLINE void few_tokens_at_once(const LinearCall& call, const FewKernels& few, int kind, const Int8Input& input,
                                        const TileBytes& bytes, bool fetch_next_tile) {
     const int64_t tokens = call.token_end - call.token_begin, at_once = int64_t{1} << kind;
+    if (tokens == 1) {
+        for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile)
+            few.kernels[0](call, input, bytes, call.token_begin, tile, {0, 0});
+        return;
+    }
     const int64_t passes = tokens / at_once + __builtin_popcountll(static_cast<uint64_t>(tokens % at_once));
     for (int64_t tile = call.tile_begin; tile < call.tile_end; ++tile) {
         NextTile next_tile = {0, fetch_next_tile && tile + 1 < call.tile_end ? passes : 0};
@@ -157,9 +162,18 @@ LLMPY_NOINLINE void few_tokens_at_once(const LinearCall& call, const FewKernels&
     }
 }
 
+// Activations of one token come from the thread that rounded them: all of their lines at once, not one wait for each that
+// is used.
+LLMPY_INLINE void fetch_activations(const Int8Input& input) {
+    const int64_t n = input.groups * (group_width + int64_t{sizeof(Int8Side)});
+    for (int64_t i = 0; i < n; i += 64) prefetch_l1(input.data + i);
+    prefetch_l1(input.at(0, 0).which);
+}
+
 LLMPY_NOINLINE void all_few_tokens(const LinearCall& call, const FewKernels& few) {
     const Int8Input input(*call.input);
     const TileBytes bytes(call);
+    if (input.tokens == 1) fetch_activations(input);
     if constexpr (vectors_in_registers >= 32) {
         const int64_t tokens = call.token_end - call.token_begin;
         // With weights fetched ahead, a second pass over a tile is time in which none come.
