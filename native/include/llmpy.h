@@ -358,7 +358,7 @@ LLMPY_API int32_t llmpy_sample_apply(const llmpy_chain* chain, const float* logi
 LLMPY_API int32_t llmpy_sample_top(const float* logits, int32_t n_vocab, int32_t n_top, int32_t* top, double* log_sum,
                                    void* workspace, int64_t workspace_size);
 
-// What `llmpy_plan_generate` is told.
+// The arguments of `llmpy_plan_generate`.
 typedef struct llmpy_generation {
     const llmpy_chain* chain;
     int32_t* ids;

@@ -242,7 +242,7 @@ class Chain(ctypes.Structure):
 
 
 class Generation(ctypes.Structure):
-    """What `llmpy_plan_generate` is told."""
+    """The arguments of `llmpy_plan_generate`."""
 
     _fields_ = (
         *(("chain", Address), ("ids", Address), ("n", I64), ("most", I64)),

@@ -291,6 +291,13 @@ class CpuPlan:
             if self._whole_sessions:
                 _check_range("first position", batch.positions, 1)
             return [position + 1 for position in batch.positions.tolist()]
+        if n_caches == 1:
+            positions = batch.positions
+            if not (positions[1:] - positions[:-1] == 1).all():
+                raise ValueError("batch: positions of a session must ascend one by one")
+            if self._whole_sessions:
+                _check_range("first position", positions[:1], 1)
+            return [positions.item(-1) + 1]
         order = np.argsort(batch.sessions, kind="stable")
         sessions, positions = batch.sessions[order], batch.positions[order]
         if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
