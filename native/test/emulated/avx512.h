@@ -101,6 +101,12 @@ Mask16 cmp_ps_mask(Vector a, Vector b) {
     for (int i = 0; i < 16; ++i) m = static_cast<Mask16>(m | (x.lane[i] < y.lane[i] ? 1 : 0) << i);
     return m;
 }
+inline Mask16 cmplt_epi32_mask(Vector a, Vector b) {
+    const Lanes<int32_t> x(a), y(b);
+    Mask16 m = 0;
+    for (int i = 0; i < 16; ++i) m = static_cast<Mask16>(m | (x.lane[i] < y.lane[i] ? 1 : 0) << i);
+    return m;
+}
 inline Vector mask_blend_ps(Mask16 m, Vector a, Vector b) {
     Lanes<float> x(a);
     const Lanes<float> y(b);
@@ -401,6 +407,7 @@ __m256i cvtps_ph(Vector a) {
 #undef _mm512_min_ps
 #undef _mm512_fmadd_ps
 #undef _mm512_cmp_ps_mask
+#undef _mm512_cmplt_epi32_mask
 #undef _mm512_mask_blend_ps
 #undef _mm512_permute_ps
 #undef _mm512_add_epi32
@@ -479,6 +486,7 @@ __m256i cvtps_ph(Vector a) {
 #define _mm512_min_ps emulated::min_ps
 #define _mm512_fmadd_ps emulated::fmadd_ps
 #define _mm512_cmp_ps_mask(a, b, how) emulated::cmp_ps_mask<how>(a, b)
+#define _mm512_cmplt_epi32_mask emulated::cmplt_epi32_mask
 #define _mm512_mask_blend_ps emulated::mask_blend_ps
 #define _mm512_permute_ps(a, how) emulated::permute_ps<how>(a)
 #define _mm512_add_epi32 emulated::add_epi32

@@ -33,7 +33,10 @@ struct Mask16 {
     __mmask16 v;
 };
 
-LLMPY_INLINE Mask16 first_lanes(int n) { return {static_cast<__mmask16>(n >= 16 ? 0xffffu : (1u << n) - 1u)}; }
+LLMPY_INLINE Mask16 first_lanes(int n) {  // by a comparison: compilers make jumps of a choice, which go wrong
+    const __m512i numbers = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return {_mm512_cmplt_epi32_mask(numbers, _mm512_set1_epi32(n))};
+}
 
 // ---- floats
 

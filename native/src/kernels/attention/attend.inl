@@ -53,7 +53,7 @@ LLMPY_NOINLINE void soften(int queries, float* scores, const Seen* seen, float* 
         if (part.first > 0 || part.last < kPageTokens) {
             const F32x16 never = set1(-__builtin_inff());
             unroll<kPageVectors>([&](auto v) LLMPY_LAMBDA {
-                const int first = greater(part.first - 16 * v.value, 0), last = greater(part.last - 16 * v.value, 0);
+                const int first = part.first - 16 * v.value, last = part.last - 16 * v.value;
                 s[v.value] = select(first_lanes(first), never, select(first_lanes(last), s[v.value], never));
                 store(x + 16 * v.value, s[v.value]);
             });
