@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from llmpy.backends.base import PAGE_TOKENS, Batch, KvCache
 from llmpy.graph import Graph, is_encoder
 
-__all__ = ["BatchCheck", "table_rows"]
+__all__ = ["BatchCheck", "by_session", "check_number", "check_range", "table_rows"]
 
 
 class BatchCheck:
@@ -45,19 +45,13 @@ class BatchCheck:
         n = len(batch.tokens)
         if len(batch.positions) != n or len(batch.sessions) != n:
             raise ValueError("batch: tokens, positions and sessions differ in length")
-        _check("token", batch.tokens, self._n_rows)
-        _check("session", batch.sessions, len(caches))
-        _check("position", batch.positions, self._n_ctx)
-        _check("output row", batch.output_rows, n)
+        check_range("token", batch.tokens, self._n_rows)
+        check_range("session", batch.sessions, len(caches))
+        check_range("position", batch.positions, self._n_ctx)
+        check_range("output row", batch.output_rows, n)
         if not (np.diff(batch.output_rows) > 0).all():
             raise ValueError("batch: output rows must ascend")
-        order = np.argsort(batch.sessions, kind="stable")
-        sessions, positions = batch.sessions[order], batch.positions[order]
-        if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
-            raise ValueError("batch: positions of a session must ascend one by one")
-        if self._whole:
-            begins = np.flatnonzero(np.diff(sessions, prepend=-1))
-            _check("first position", positions[begins], 1)
+        sessions, positions = by_session(batch, whole=self._whole)
         last = np.flatnonzero(np.diff(sessions, append=-1))  # of each session
         for i, end in zip(sessions[last].tolist(), positions[last].tolist(), strict=True):
             if self._has_pages and end // PAGE_TOKENS >= caches[i].n_pages:
@@ -79,7 +73,32 @@ def table_rows(graph: Graph, op: str) -> int:
     return min(rows, default=1 << 31)
 
 
-def _check(name: str, found: NDArray[np.int32], end: int) -> None:
-    for value in (int(found.min()), int(found.max())) if len(found) else ():
-        if not 0 <= value < end:
-            raise ValueError(f"batch: {name}: expected 0 to {end - 1}, found {value}")
+def by_session(batch: Batch, *, whole: bool) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return sessions and positions of a batch, sorted by session.
+
+    ValueError where those of a session do not ascend one by one or, if it has to be `whole`, do not
+    begin with its first.
+    """
+    order = np.argsort(batch.sessions, kind="stable")
+    sessions, positions = batch.sessions[order], batch.positions[order]
+    if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
+        raise ValueError("batch: positions of a session must ascend one by one")
+    if whole:
+        begins = np.flatnonzero(np.diff(sessions, prepend=-1))
+        check_range("first position", positions[begins], 1)
+    return sessions, positions
+
+
+def check_range(name: str, found: NDArray[np.int32], end: int) -> None:
+    """Raise ValueError unless all numbers are from 0 to `end` - 1."""
+    if len(found):
+        # With few numbers min and max of a list take less time than a call of NumPy.
+        few = found.tolist() if len(found) <= 64 else [found.min().item(), found.max().item()]
+        check_number(name, min(few), end)
+        check_number(name, max(few), end)
+
+
+def check_number(name: str, found: int, end: int, least: int = 0) -> None:
+    """Raise ValueError unless a number is from `least` to `end` - 1."""
+    if not least <= found < end:
+        raise ValueError(f"batch: {name}: expected {least} to {end - 1}, found {found}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmpy.backends.base import PAGE_TOKENS, Batch, Counter, KvCache, Sampler, Sampling, TokenIds
+from llmpy.backends.batches import by_session, check_number, check_range
 from llmpy.backends.cpu.kv import CpuKvPool
 from llmpy.backends.cpu.lower.program import Code
 from llmpy.backends.cpu.packing import Packing
@@ -147,9 +148,9 @@ class CpuPlan:
         n_pages = (end - 1) // PAGE_TOKENS + 1 if self._has_pages else 0
         fits = 0 <= last < self._n_rows and 0 < n <= end <= self.n_ctx
         if not fits or n_pages > cache.n_pages or sampler.n_vocab > self.n_vocab:
-            _check("token", last, self._n_rows)
-            _check("position", end - 1, self.n_ctx)
-            _check("page of the position", n_pages - 1, cache.n_pages, least=-1)
+            check_number("token", last, self._n_rows)
+            check_number("position", end - 1, self.n_ctx)
+            check_number("page of the position", n_pages - 1, cache.n_pages, least=-1)
             raise ValueError(f"generate: {n} tokens, {most} more, {sampler.n_vocab} logits")
         room = self._room
         if not room[0] or not room[1] or end > room[2]:
@@ -220,12 +221,12 @@ class CpuPlan:
         fits = 0 <= token < self._n_rows and 0 <= session < len(caches)
         if not fits or not 0 <= position < self.n_ctx or n_pages > caches[session].n_pages:
             # One condition for every token; which of them it was is a question for a message.
-            _check("token", token, self._n_rows)
-            _check("session", session, len(caches))
-            _check("position", position, self.n_ctx)
-            _check("page of the position", n_pages - 1, caches[session].n_pages)
+            check_number("token", token, self._n_rows)
+            check_number("session", session, len(caches))
+            check_number("position", position, self.n_ctx)
+            check_number("page of the position", n_pages - 1, caches[session].n_pages)
         if len(batch.output_rows):
-            _check("output row", batch.output_rows.item(0), 1)
+            check_number("output row", batch.output_rows.item(0), 1)
         cache = caches[session]
         if n_pages > len(self._pages):
             self._pages, self._windows = np.zeros((2, 2 * n_pages), np.uint64)
@@ -236,7 +237,7 @@ class CpuPlan:
         if self._has_states:
             self._recurrent[0] = _state(cache)
         if self._whole_sessions:
-            _check("first position", position, 1)
+            check_number("first position", position, 1)
         self._ends[0] = position + 1
         self._tokens[0] = token
         self._positions[0] = position
@@ -250,10 +251,10 @@ class CpuPlan:
             raise ValueError(f"batch: expected at most {self.max_tokens} tokens, found {n}")
         if len(batch.positions) != n or len(batch.sessions) != n:
             raise ValueError("batch: tokens, positions and sessions differ in length")
-        _check_range("token", batch.tokens, self._n_rows)
-        _check_range("session", batch.sessions, n_caches)
-        _check_range("position", batch.positions, self.n_ctx)
-        _check_range("output row", batch.output_rows, n)
+        check_range("token", batch.tokens, self._n_rows)
+        check_range("session", batch.sessions, n_caches)
+        check_range("position", batch.positions, self.n_ctx)
+        check_range("output row", batch.output_rows, n)
         if n_output_rows > 1 and not (batch.output_rows[1:] > batch.output_rows[:-1]).all():
             raise ValueError("batch: output rows must ascend")
         ends = self._ends_of(batch, n_caches)
@@ -261,7 +262,7 @@ class CpuPlan:
         held = list(zip(caches, counts, strict=True))
         for cache, count in held:
             if count > cache.n_pages:
-                _check("page of the position", count - 1, cache.n_pages)
+                check_number("page of the position", count - 1, cache.n_pages)
         total = sum(counts)
         if total > len(self._pages) or n_caches > len(self._first_page):
             size = max(2 * total, len(self._pages))
@@ -289,22 +290,9 @@ class CpuPlan:
         """Return how many tokens each session has after a batch whose positions are in range."""
         if len(batch.tokens) == n_caches and batch.sessions.tolist() == list(range(n_caches)):
             if self._whole_sessions:
-                _check_range("first position", batch.positions, 1)
+                check_range("first position", batch.positions, 1)
             return [position + 1 for position in batch.positions.tolist()]
-        if n_caches == 1:
-            positions = batch.positions
-            if not (positions[1:] - positions[:-1] == 1).all():
-                raise ValueError("batch: positions of a session must ascend one by one")
-            if self._whole_sessions:
-                _check_range("first position", positions[:1], 1)
-            return [positions.item(-1) + 1]
-        order = np.argsort(batch.sessions, kind="stable")
-        sessions, positions = batch.sessions[order], batch.positions[order]
-        if not ((np.diff(positions) == 1) | (np.diff(sessions) != 0)).all():
-            raise ValueError("batch: positions of a session must ascend one by one")
-        if self._whole_sessions:
-            begins = np.flatnonzero(np.diff(sessions, prepend=-1))
-            _check_range("first position", positions[begins], 1)
+        sessions, positions = by_session(batch, whole=self._whole_sessions)
         ends = np.zeros(n_caches, np.int64)
         np.maximum.at(ends, sessions, positions + 1)
         return ends.tolist()
@@ -361,16 +349,3 @@ def _state(cache: KvCache) -> int:
 
 def _power_of_two(n: int) -> int:
     return 1 << max(0, n - 1).bit_length()
-
-
-def _check(name: str, found: int, end: int, least: int = 0) -> None:
-    if not least <= found < end:
-        raise ValueError(f"batch: {name}: expected {least} to {end - 1}, found {found}")
-
-
-def _check_range(name: str, found: NDArray[np.int32], end: int) -> None:
-    if len(found):
-        # With few numbers min and max of a list take less time than a call of NumPy.
-        few = found.tolist() if len(found) <= 64 else [found.min().item(), found.max().item()]
-        _check(name, min(few), end)
-        _check(name, max(few), end)
